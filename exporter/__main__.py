@@ -1,0 +1,5 @@
+"""The command: see `goodwatt --help`."""
+
+from exporter.cli import entry
+
+entry()

@@ -1,0 +1,120 @@
+"""The command line. `main(argv)` answers an exit code: 0 done, 1 failed while running, 2 wrong use or configuration."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporter import __version__, app, log
+from exporter.config import Config, load
+from exporter.config_errors import ConfigError
+
+DEFAULT_PORT = 17077
+USAGE_ERROR = 2
+
+
+def entry() -> None:
+    """The installed command."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command. Everything that goes wrong in an expected way is one line on stderr."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.command(options))
+    except ConfigError as wrong:
+        print(wrong, file=sys.stderr)
+        return USAGE_ERROR
+    except app.CannotStart as wrong:
+        print(f"goodwatt: {wrong}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output left, as `head` does
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="goodwatt", description="Tokens per watt, cost per token and goodput of LLM inference servers."
+    )
+    parser.add_argument("--version", action="version", version=f"goodwatt {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _serving(commands.add_parser("run", help="read this machine and serve the metrics"), _run)
+    _serving(commands.add_parser("demo", help="the same over simulated GPUs and servers"), _demo)
+    _configured(commands.add_parser("check", help="validate a configuration"), _check)
+    _configured(commands.add_parser("once", help="read everything once, print the metrics"), _once)
+    _plain(commands.add_parser("metrics", help="print the reference of every metric"), _metrics)
+    _plain(commands.add_parser("engines", help="print which engine offers which signal"), _engines)
+    return parser
+
+
+def _plain(parser: argparse.ArgumentParser, command: object) -> None:
+    parser.set_defaults(command=command)
+
+
+def _configured(parser: argparse.ArgumentParser, command: object) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file; without it, defaults and local ports")
+    parser.add_argument("--log.level", dest="level", choices=log.LEVELS, default="info", help="default: info")
+    parser.add_argument("--log.format", dest="format", choices=log.FORMATS, default="logfmt", help="default: logfmt")
+    parser.set_defaults(command=command)
+
+
+def _serving(parser: argparse.ArgumentParser, command: object) -> None:
+    _configured(parser, command)
+    parser.add_argument(
+        "--web.listen-address",
+        dest="address",
+        metavar="ADDR",
+        default=f":{DEFAULT_PORT}",
+        help=f"[HOST]:PORT to serve on; default: :{DEFAULT_PORT}",
+    )
+    parser.add_argument(
+        "--web.telemetry-path", dest="path", metavar="PATH", default="/metrics", help="default: /metrics"
+    )
+
+
+def _config(options: argparse.Namespace) -> Config:
+    return Config() if options.config is None else load(options.config)
+
+
+def _web(options: argparse.Namespace) -> app.Web:
+    return app.web(options.address, options.path)
+
+
+def _run(options: argparse.Namespace) -> int:
+    config, web = _config(options), _web(options)
+    log.configure(options.level, options.format)
+    return asyncio.run(app.run(config, web))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    config, web = _config(options) if options.config else None, _web(options)
+    log.configure(options.level, options.format)
+    return asyncio.run(app.demo(config, web))
+
+
+def _check(options: argparse.Namespace) -> int:
+    config = _config(options)
+    for line in app.advice(config):
+        print(f"advice: {line}")
+    print(f"{options.config or 'the default configuration'}: ok")
+    return 0
+
+
+def _once(options: argparse.Namespace) -> int:
+    config = _config(options)
+    log.configure(options.level, options.format)
+    sys.stdout.write(asyncio.run(app.once(config)))
+    return 0
+
+
+def _metrics(_: argparse.Namespace) -> int:
+    sys.stdout.write(app.metrics_reference())
+    return 0
+
+
+def _engines(_: argparse.Namespace) -> int:
+    sys.stdout.write(app.engines_reference())
+    return 0

@@ -1,0 +1,113 @@
+"""What is legal in a configuration and yet probably not meant. For `goodwatt check`; it looks at files, opens none."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from exporter.config_sections import Config, SloSection
+from exporter.derive.slo_advice import edge_advice
+from exporter.engines import load_profiles
+from exporter.engines.profile import Profile
+from exporter.sources.sections import ServerSection, TlsSection
+
+
+def advice(config: Config, profiles: Mapping[str, Profile] | None = None) -> tuple[str, ...]:
+    """One line each: what, where, what to do; never a secret. `profiles` (those shipped) tell the engines' buckets."""
+    profiles = load_profiles() if profiles is None else profiles
+    lines = [line for server in config.servers or () for line in _server(server, config.interval_seconds)]
+    lines += [line for slo in config.slos for line in _slo(slo, config, profiles)]
+    lines += [*_money(config), *_no_gpus(config)]
+    return tuple(dict.fromkeys(lines))
+
+
+def _server(server: ServerSection, interval_seconds: float) -> Iterator[str]:
+    place = f"server {server.name}:"
+    url = urlsplit(server.url)
+    if server.timeout_seconds > interval_seconds and "timeout_seconds" in server.model_fields_set:
+        cut = f"{interval_seconds:g} s is used, the interval"
+        yield f"{place} timeout_seconds {server.timeout_seconds:g} is longer than interval_seconds; {cut}"
+    if server.tls.insecure_skip_verify:
+        yield f"{place} tls.insecure_skip_verify accepts any certificate; set tls.ca_file instead"
+    if server.tls != TlsSection() and url.scheme == "http":
+        yield f"{place} tls has no effect on an http:// url; write https:// or remove tls"
+    if _has_credentials(server) and url.scheme == "http" and not is_loopback(url.hostname or ""):
+        yield f"{place} its credentials cross the network unencrypted; use https://"
+    for key, path in _files(server):
+        problem = unreadable(path)
+        if problem:
+            yield f"{place} {key} {path} {problem}; until it can be read, the server counts as unavailable"
+
+
+def _has_credentials(server: ServerSection) -> bool:
+    named = any(name.lower() in ("authorization", "x-api-key", "api-key", "cookie") for name in server.headers)
+    return named or server.bearer_token_file is not None or server.basic_auth is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine by its name or address alone; nothing is looked up."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _files(server: ServerSection) -> Iterator[tuple[str, Path]]:
+    tls = server.tls
+    named = {
+        "bearer_token_file": server.bearer_token_file,
+        "basic_auth.password_file": server.basic_auth.password_file if server.basic_auth else None,
+        "tls.ca_file": tls.ca_file,
+        "tls.cert_file": tls.cert_file,
+        "tls.key_file": tls.key_file,
+    }
+    yield from ((key, path) for key, path in named.items() if path is not None)
+
+
+def _readable(path: Path) -> bool:
+    return os.access(path, os.R_OK)
+
+
+def unreadable(path: Path, readable: Callable[[Path], bool] = _readable) -> str | None:
+    """Why this user cannot read `path`; None when it can. The file is not opened: it may be a pipe."""
+    try:
+        if not path.exists():
+            return "does not exist"
+    except (OSError, ValueError):
+        return "cannot be reached"
+    if path.is_dir():
+        return "is a directory"
+    return None if readable(path) else "may not be read by this user"
+
+
+def _slo(slo: SloSection, config: Config, profiles: Mapping[str, Profile]) -> Iterator[str]:
+    place = f"slo {slo.name}:"
+    if config.servers:
+        meant = [server for server in config.servers if any(fnmatchcase(server.name, one) for one in slo.servers)]
+        if not meant:
+            yield f"{place} its servers match none of {', '.join(server.name for server in config.servers)}"
+        for engine in sorted({server.engine for server in meant} & profiles.keys()):
+            lines = edge_advice(slo.noun(), profiles[engine].default_edges)
+            yield from (f"{line} (default buckets of {engine})" for line in lines)
+    if slo.e2e_seconds is not None and slo.ttft_seconds is not None and slo.e2e_seconds <= slo.ttft_seconds:
+        yield f"{place} e2e_seconds is not above ttft_seconds, which therefore has no effect; raise e2e_seconds"
+
+
+def _money(config: Config) -> Iterator[str]:
+    rented = config.cost is not None and config.cost.price_per_gpu_hour is not None
+    for key, factor in (("host_factor", config.facility.host_factor), ("pue", config.facility.pue)):
+        if rented and factor != 1.0 and config.carbon is None:
+            yield f"facility: {key} has no effect: rent includes electricity and no carbon is configured; remove it"
+        elif rented and factor != 1.0:
+            yield f"facility: {key} has no effect on cost, as rent includes electricity; it applies to carbon only"
+
+
+def _no_gpus(config: Config) -> Iterator[str]:
+    if config.gpus.kind != "none":
+        return
+    if config.carbon is not None:
+        yield "carbon: has no effect without GPUs; set gpus: {kind: auto}"
+    if config.cost is not None:
+        yield "cost: has no effect without GPUs; set gpus: {kind: auto}"

@@ -1,0 +1,134 @@
+"""The operator's file as strict, frozen sections, and what they mean to the pure core."""
+
+from pydantic import Field
+
+from exporter.model.engine import Signal
+from exporter.model.rules import Rules
+from exporter.model.slo import Slo, Threshold
+from exporter.model.tariff import Carbon, Facility, Tariff
+from exporter.schema import Section
+from exporter.sources.sections import GpusSection, ServerSection
+
+NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+
+
+class SloSection(Section):
+    """One service level objective: a request is good when it succeeded and is within every threshold given here."""
+
+    name: str = Field(
+        pattern=NAME_PATTERN,
+        description="Value of the label `slo`: 1 to 64 of letters, digits, `.`, `_` and `-`; unique.",
+    )
+    ttft_seconds: float | None = Field(
+        None, gt=0, le=86400, description="Longest time from receiving a request to its first output token."
+    )
+    tpot_seconds: float | None = Field(
+        None, gt=0, le=86400, description="Longest mean time per output token of a request, after the first token."
+    )
+    e2e_seconds: float | None = Field(None, gt=0, le=86400, description="Longest duration of a whole request.")
+    objective_ratio: float = Field(0.95, gt=0, lt=1, description="Promised share of good requests: 0.99 for 99 %.")
+    models: tuple[str, ...] = Field(
+        ("*",), min_length=1, description="Shell patterns of the served model names that it applies to."
+    )
+    servers: tuple[str, ...] = Field(
+        ("*",), min_length=1, description="Shell patterns of the server names that it applies to."
+    )
+
+    def noun(self) -> Slo:
+        """The same objective as the core knows it; thresholds in the order TTFT, TPOT, E2E."""
+        given = ((Signal.TTFT, self.ttft_seconds), (Signal.TPOT, self.tpot_seconds), (Signal.E2E, self.e2e_seconds))
+        thresholds = tuple(Threshold(signal, seconds) for signal, seconds in given if seconds is not None)
+        return Slo(self.name, thresholds, self.objective_ratio, self.models, self.servers)
+
+
+class CostSection(Section):
+    """What running the GPUs costs: rent, or energy. One of the two prices must be given, never both."""
+
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code; value of the label `currency`.")
+    price_per_gpu_hour: float | None = Field(
+        None, ge=0, description="Rent of one GPU for one hour, electricity included. Not with `price_per_kwh`."
+    )
+    price_per_kwh: float | None = Field(
+        None, ge=0, description="Price of one kWh at the facility's meter. Not with `price_per_gpu_hour`."
+    )
+
+
+class FacilitySection(Section):
+    """The factors that carry the GPUs' joules to the facility's meter."""
+
+    host_factor: float = Field(
+        1.0, ge=1, le=10, description="Joules of the whole machine per joule of its GPUs; 1.0 leaves the host out."
+    )
+    pue: float = Field(
+        1.0, ge=1, le=10, description="Power usage effectiveness: joules of the facility per joule of its machines."
+    )
+
+
+class CarbonSection(Section):
+    """What the energy emits."""
+
+    grams_per_kwh: float = Field(ge=0, le=5000, description="Grams of CO2 equivalent per kWh at the facility's meter.")
+
+
+DEFAULT_SLOS = (SloSection(name="default", ttft_seconds=1.0, tpot_seconds=0.1),)
+
+
+class Config(Section):
+    """The whole file. Every key may be left out."""
+
+    interval_seconds: float = Field(5.0, ge=0.2, le=300, description="Time between two reads of every source.")
+    window_seconds: float = Field(
+        60.0, le=3600, description="Time that the live gauges look back over; at least twice `interval_seconds`."
+    )
+    gpus: GpusSection = Field(default_factory=GpusSection, description="Where GPU power and energy are read.")
+    servers: tuple[ServerSection, ...] | None = Field(
+        None,
+        description="The inference servers to read. Absent: the usual local ports are tried; `[]`: none.",
+    )
+    slos: tuple[SloSection, ...] = Field(
+        DEFAULT_SLOS,
+        description="Service level objectives. Absent: one named `default` (TTFT 1 s, TPOT 0.1 s); `[]`: none.",
+    )
+    cost: CostSection | None = Field(None, description="What running the GPUs costs. Absent: no cost is published.")
+    facility: FacilitySection = Field(
+        default_factory=FacilitySection, description="Factors from the GPUs' energy to the facility's."
+    )
+    carbon: CarbonSection | None = Field(None, description="What the energy emits. Absent: no carbon is published.")
+
+    def watched_servers(self) -> tuple[ServerSection, ...] | None:
+        """The servers with each timeout cut to the interval, so that no tick overruns; None: look on local ports."""
+        if self.servers is None:
+            return None
+        return tuple(
+            server.model_copy(update={"timeout_seconds": min(server.timeout_seconds, self.interval_seconds)})
+            for server in self.servers
+        )
+
+    def slo_nouns(self) -> tuple[Slo, ...]:
+        """Every objective, in the order of the file."""
+        return tuple(slo.noun() for slo in self.slos)
+
+    def tariff(self) -> Tariff | None:
+        """None: nothing is known of cost, and none is published."""
+        cost = self.cost
+        return None if cost is None else Tariff(cost.currency, cost.price_per_gpu_hour, cost.price_per_kwh)
+
+    def facility_noun(self) -> Facility:
+        """Both factors are 1.0 unless configured."""
+        return Facility(self.facility.host_factor, self.facility.pue)
+
+    def carbon_noun(self) -> Carbon | None:
+        """None: nothing is known of carbon, and none is published."""
+        return None if self.carbon is None else Carbon(self.carbon.grams_per_kwh)
+
+    def rules(self) -> Rules:
+        """All that the fold needs of this file. A server that runs on all GPUs is absent from `server_gpus`."""
+        return Rules(
+            interval_seconds=self.interval_seconds,
+            window_seconds=self.window_seconds,
+            server_gpus={server.name: server.gpus for server in self.servers or () if server.gpus != "all"},
+            slos=self.slo_nouns(),
+            tariff=self.tariff(),
+            facility=self.facility_noun(),
+            carbon=self.carbon_noun(),
+        )

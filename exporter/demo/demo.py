@@ -1,0 +1,91 @@
+"""The demo as a whole: simulated servers on loopback, one simulated driver, and the configuration that fits them."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from random import Random
+
+from exporter.demo.config_text import demo_config_text
+from exporter.demo.fleet import DEFAULT_SERVERS, DEFAULT_SLOS
+from exporter.demo.gpus import SimulatedDriver, SimulatedGpu
+from exporter.demo.live import LiveEngine
+from exporter.demo.server import EngineServer, Faults
+from exporter.demo.spec import RunningServer, SimulatedServer
+from exporter.model.slo import Slo
+
+PAST_SECONDS = 200.0
+
+
+class Demo:
+    """Simulated servers and GPUs that keep up with `clock`.
+
+    Everything but the clocks is fixed by `seed`. The servers have `past_seconds` of traffic behind them at the start.
+    The driver may be used from another thread, and before `start`.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[SimulatedServer] = DEFAULT_SERVERS,
+        slos: Sequence[Slo] = DEFAULT_SLOS,
+        *,
+        seed: int = 1,
+        past_seconds: float = PAST_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._slos = tuple(slos)
+        self._engines = tuple(
+            LiveEngine(spec, _dice(seed, spec), clock, past_seconds=past_seconds, watched=self._slos)
+            for spec in servers
+        )
+        self._gpus = tuple(
+            SimulatedGpu(index, engine)
+            for index, engine in enumerate(engine for engine in self._engines for _ in range(engine.spec.gpus))
+        )
+        epoch_seconds = wall_clock() - past_seconds
+        self._http = tuple(EngineServer(engine, epoch_seconds) for engine in self._engines)
+        if len({spec.name for spec in servers}) < len(servers):
+            raise ValueError("two simulated servers have the same name; each needs its own")
+        self._by_name = {http.engine.spec.name: http for http in self._http}
+        self._running = AsyncExitStack()
+        self.driver = SimulatedDriver(self._gpus)
+
+    @property
+    def servers(self) -> tuple[RunningServer, ...]:
+        """What runs where; urls are empty before `start`."""
+        return tuple(
+            RunningServer(
+                name=http.engine.spec.name,
+                url=http.url,
+                model=http.engine.spec.model,
+                gpu_uuids=tuple(gpu.uuid for gpu in self._gpus if gpu.engine is http.engine),
+            )
+            for http in self._http
+        )
+
+    async def start(self) -> None:
+        """Listen on loopback ports chosen by the system."""
+        for http in self._http:
+            self._running.push_async_callback(http.aclose)
+            await http.start()
+
+    async def aclose(self) -> None:
+        """Stop listening; harmless when repeated."""
+        await self._running.aclose()
+
+    def engine(self, name: str) -> LiveEngine:
+        """The simulation behind one server: its counters and its ground truth. Raises KeyError for an unknown name."""
+        return self._by_name[name].engine
+
+    def faults(self, name: str) -> Faults:
+        """What may be broken on one server. Raises KeyError for an unknown name."""
+        return self._by_name[name].faults
+
+    def config_text(self) -> str:
+        """A configuration file for the running demo, as YAML."""
+        return demo_config_text(self.servers, self._slos)
+
+
+def _dice(seed: int, spec: SimulatedServer) -> Random:
+    # Named after the server, so that adding one changes nothing for the others.
+    return Random(f"{seed} {spec.name}")  # noqa: S311 - a reproducible load, not a secret

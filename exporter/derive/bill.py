@@ -1,0 +1,110 @@
+"""Fold one interval's joules, GPU time, money and carbon into the ledger, conserving every unit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from exporter.derive.attribution import Activity, Share, shares, split
+from exporter.derive.cost import carbon_grams, component, cost
+from exporter.derive.energy import EnergyIncrease
+from exporter.model.gpu import Gpu
+from exporter.model.ledger import Ledger
+from exporter.model.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One GPU in one interval: how long it was there, what its meter grew by, and who claims it.
+
+    `energy` is None where the GPU carries no meter of its own or could not be read.
+    """
+
+    uuid: str
+    seconds: float
+    energy: EnergyIncrease | None
+    claims: tuple[Share, ...]
+
+
+def claims(
+    gpus: tuple[Gpu, ...],
+    activities: Mapping[str, tuple[Activity, ...]],
+    rules: Rules,
+    known_gpus: tuple[Gpu, ...],
+) -> tuple[Share, ...]:
+    """The shares of every account whose server runs on one of `gpus` (several only for one board's shared meter)."""
+    divided: list[Activity] = []
+    for server, done in activities.items():
+        selectors = rules.server_gpus.get(server)
+        if any(_runs_on(selectors, gpu) for gpu in gpus):
+            count = sum(_runs_on(selectors, gpu) for gpu in known_gpus)
+            divided += [Activity(a.account, a.generated / count, a.prompt / count, a.running / count) for a in done]
+    return shares(divided)
+
+
+def _runs_on(selectors: tuple[int | str, ...] | None, gpu: Gpu) -> bool:
+    return selectors is None or gpu.index in selectors or gpu.uuid in selectors
+
+
+def post(ledger: Ledger, usages: tuple[Usage, ...], rules: Rules) -> Ledger:
+    """The ledger with one interval of every GPU added."""
+    for usage in usages:
+        ledger = _post_money(_post_energy(ledger, usage), usage, rules)
+    return ledger
+
+
+def _post_energy(ledger: Ledger, usage: Usage) -> Ledger:
+    if usage.energy is None:
+        return ledger
+    measured, grown, uuid = usage.energy.millijoules, dict(ledger.energy_millijoules), usage.uuid
+    for share, part in zip(usage.claims, _parts(measured, usage.claims), strict=True):
+        key = share.account, share.state
+        grown[key] = grown.get(key, 0) + part
+    unclaimed = 0 if usage.claims else measured
+    return replace(
+        ledger,
+        energy_millijoules=grown,
+        gpu_energy_millijoules=_plus(ledger.gpu_energy_millijoules, uuid, measured),
+        gpu_unattributed_millijoules=_plus(ledger.gpu_unattributed_millijoules, uuid, unclaimed),
+        gpu_glitches=_plus(ledger.gpu_glitches, uuid, int(usage.energy.glitch)),
+    )
+
+
+def _parts(measured: int, claims_: tuple[Share, ...]) -> tuple[int, ...]:
+    return split(measured, [share.weight for share in claims_]) if claims_ else ()
+
+
+def _plus(totals: Mapping[str, int], key: str, value: int) -> dict[str, int]:
+    return {**totals, key: totals.get(key, 0) + value}
+
+
+def _post_money(ledger: Ledger, usage: Usage, rules: Rules) -> Ledger:
+    joules = 0.0 if usage.energy is None else usage.energy.millijoules / 1000.0
+    whole = sum(share.weight for share in usage.claims)
+    ledger = _post_cost(ledger, usage, joules, whole, rules)
+    return _post_carbon(ledger, usage, joules, whole, rules)
+
+
+def _post_cost(ledger: Ledger, usage: Usage, joules: float, whole: float, rules: Rules) -> Ledger:
+    tariff = rules.tariff
+    if tariff is None or (tariff.price_per_gpu_hour is None and usage.energy is None):
+        return ledger
+    spent, kind = cost(tariff, rules.facility, usage.seconds, joules), component(tariff)
+    if not usage.claims:
+        unattributed = {**ledger.unattributed_cost, kind: ledger.unattributed_cost.get(kind, 0.0) + spent}
+        return replace(ledger, unattributed_cost=unattributed)
+    grown = dict(ledger.cost)
+    for share in usage.claims:
+        key = share.account, kind
+        grown[key] = grown.get(key, 0.0) + spent * (share.weight / whole)
+    return replace(ledger, cost=grown)
+
+
+def _post_carbon(ledger: Ledger, usage: Usage, joules: float, whole: float, rules: Rules) -> Ledger:
+    if rules.carbon is None or usage.energy is None:
+        return ledger
+    grams = carbon_grams(rules.carbon, rules.facility, joules)
+    if not usage.claims:
+        return replace(ledger, unattributed_carbon_grams=(ledger.unattributed_carbon_grams or 0.0) + grams)
+    grown = dict(ledger.carbon_grams)
+    for share in usage.claims:
+        grown[share.account] = grown.get(share.account, 0.0) + grams * (share.weight / whole)
+    return replace(ledger, carbon_grams=grown)

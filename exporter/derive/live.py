@@ -1,0 +1,78 @@
+"""Live figures: the ledger now minus the ledger at the start of the window."""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from exporter.derive import goodput
+from exporter.derive.state import Mark
+from exporter.model.engine import Signal
+from exporter.model.ledger import Account, CountKey, EnergyState, Ledger, Marginal, SloEvidence, SloKey, SloTotals
+from exporter.model.rules import Rules
+from exporter.model.slo import Slo
+from exporter.model.snapshot import Live, SloLive, TokenRates
+
+K = TypeVar("K")
+
+
+def trim(marks: tuple[Mark, ...], now: float, window_seconds: float) -> tuple[Mark, ...]:
+    """Drop marks that a window ending now no longer needs: all but the last one at or before its start."""
+    older = sum(mark.at_seconds <= now - window_seconds for mark in marks)
+    return marks[max(0, older - 1) :]
+
+
+def start_mark(marks: tuple[Mark, ...], first_seen: float) -> Mark | None:
+    """The oldest mark at which an account was already known."""
+    return next((mark for mark in marks if mark.at_seconds >= first_seen), None)
+
+
+def live(ledger: Ledger, start: Mark, now: float, account: Account, with_energy: bool) -> Live:
+    """An account over the window that began at `start`, some time before `now`."""
+    seconds, then = now - start.at_seconds, start.ledger
+    busy = _rate(ledger.energy_millijoules, then.energy_millijoules, [(account, EnergyState.BUSY)], seconds)
+    both = [(account, state) for state in EnergyState]
+    energy = _rate(ledger.energy_millijoules, then.energy_millijoules, both, seconds)
+    return Live(
+        seconds,
+        TokenRates(*(_rate(ledger.counts, then.counts, [CountKey(account, s)], seconds) for s in _TOKENS)),
+        _watts(energy) if with_energy else None,
+        _watts(busy) if with_energy else None,
+        _rate(ledger.cost, then.cost, [key for key in ledger.cost if key[0] == account], seconds),
+    )
+
+
+_TOKENS = (Signal.GENERATED_TOKENS, Signal.PROMPT_TOKENS, Signal.CACHED_PROMPT_TOKENS)
+
+
+def _watts(milliwatts: float | None) -> float | None:
+    return None if milliwatts is None else milliwatts / 1000.0
+
+
+def _rate(now: Mapping[K, float], then: Mapping[K, float], keys: Iterable[K], seconds: float) -> float | None:
+    present = [key for key in keys if key in now]
+    return sum(now[key] - then.get(key, 0) for key in present) / seconds if present else None
+
+
+def slo_live(slo: Slo, key: SloKey, ledger: Ledger, start: Mark, now: float) -> SloLive:
+    """One SLO over the window that began at `start`, some time before `now`."""
+    evidence = ledger.evidence[key]
+    window = goodput.since(start.ledger.evidence.get(key) or blank(evidence), evidence)
+    total = goodput.totals(slo, window)
+    gap = goodput.first_token_gap(slo, window)
+    return SloLive(now - start.at_seconds, total.eligible, total.good_lower, total.good_upper, gap)
+
+
+def blank(evidence: SloEvidence) -> SloEvidence:
+    """Where new evidence began: nothing counted, and at most the present requests in flight."""
+    return SloEvidence(tuple(Marginal() for _ in evidence.marginals), in_flight=evidence.in_flight)
+
+
+def close_window(ledger: Ledger, opened: Mapping[SloKey, SloEvidence], rules: Rules) -> dict[SloKey, SloTotals]:
+    """The SLO totals with the window that ends now added."""
+    slos = {slo.name: slo for slo in rules.slos}
+    return {
+        key: goodput.add(
+            ledger.slos.get(key, SloTotals()),
+            goodput.totals(slos[key.slo], goodput.since(opened[key], evidence)),
+        )
+        for key, evidence in ledger.evidence.items()
+    }

@@ -1,0 +1,157 @@
+"""The fold: one tick of readings into the ledger, and the picture of it that is published. This is the product."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from exporter.derive import bill, tokens
+from exporter.derive.attribution import Activity
+from exporter.derive.energy import energy_increase, meters
+from exporter.derive.freshness import fold, is_fresh, server_source
+from exporter.derive.live import blank, close_window, live, slo_live, start_mark, trim
+from exporter.derive.state import Mark, State
+from exporter.model.engine import EngineReading
+from exporter.model.gpu import Gpu, GpuReading, GpusReading
+from exporter.model.ledger import Account, SloKey, SloTotals
+from exporter.model.rules import Rules
+from exporter.model.snapshot import Live, SloLive, Snapshot
+from exporter.model.source import SourceResult
+
+GPU_SOURCE = "nvml"
+
+
+def step(
+    state: State,
+    results: Sequence[SourceResult],
+    rules: Rules,
+    now: float,
+    *,
+    unix: float,
+    tick_seconds: float | None = None,
+) -> tuple[State, Snapshot]:
+    """Fold one tick. `now` is monotonic seconds and not before the previous tick, `unix` is wall-clock seconds.
+
+    Sources that are absent from `results` are forgotten; what was counted of them stays in the ledger.
+    """
+    sources = {r.source: fold(state.sources.get(r.source), r, now) for r in results}
+    state = replace(state, sources=sources)
+    for result in results:
+        if isinstance(result.outcome, EngineReading):
+            state = _take_page(state, result.outcome, rules, now)
+    state = _take_gpus(state, results, rules, now)
+    state = _turn_window(state, rules, now)
+    marks = trim(state.marks, now, rules.window_seconds)
+    state = replace(state, marks=marks, at_seconds=now, ticks=state.ticks + 1)
+    snapshot = _picture(state, rules, now, unix, tick_seconds)
+    return replace(state, marks=(*marks, Mark(now, state.ledger))), snapshot
+
+
+def _take_page(state: State, reading: EngineReading, rules: Rules, now: float) -> State:
+    grown = tokens.growth(state.engines.get(reading.server), reading)
+    new = {account: now for account in tokens.accounts(grown) if account not in state.since}
+    return replace(
+        state,
+        engines={**state.engines, reading.server: reading},
+        activities={**state.activities, reading.server: tokens.activities(grown, reading)},
+        ledger=tokens.post(state.ledger, reading, grown, rules.slos),
+        since={**state.since, **new},
+    )
+
+
+def _take_gpus(state: State, results: Sequence[SourceResult], rules: Rules, now: float) -> State:
+    read = next((r.outcome for r in results if isinstance(r.outcome, GpusReading)), None)
+    known = read or state.gpus
+    if known is None:
+        return state
+    seconds = 0.0 if state.at_seconds is None else now - state.at_seconds
+    usages = _usages(state, read, known, rules, seconds)
+    with_energy = {} if read is None else {g.gpu.uuid: g for g in read.gpus if g.energy is not None}
+    return replace(
+        state,
+        gpus=known,
+        meters={**state.meters, **with_energy},
+        ledger=bill.post(state.ledger, usages, rules),
+    )
+
+
+def _usages(
+    state: State, read: GpusReading | None, known: GpusReading, rules: Rules, seconds: float
+) -> tuple[bill.Usage, ...]:
+    """Every known GPU in this interval. One that cannot be read is still there, and still paid for."""
+    active = _active(state, rules)
+    all_gpus = tuple(g.gpu for g in known.gpus)
+    covers = meters(known.gpus)
+    return tuple(
+        bill.Usage(
+            g.gpu.uuid,
+            seconds,
+            None if read is None or g.gpu.uuid not in covers else energy_increase(state.meters.get(g.gpu.uuid), g),
+            bill.claims(_covered(covers, g), active, rules, all_gpus),
+        )
+        for g in known.gpus
+    )
+
+
+def _covered(covers: Mapping[str, tuple[GpuReading, ...]], reading: GpuReading) -> tuple[Gpu, ...]:
+    return tuple(g.gpu for g in covers.get(reading.gpu.uuid, (reading,)))
+
+
+def _active(state: State, rules: Rules) -> dict[str, tuple[Activity, ...]]:
+    """Servers that claim GPUs: a server that missed a tick or two keeps the share that it had at its last page."""
+    return {
+        server: done
+        for server, done in state.activities.items()
+        if is_fresh(state.sources, server_source(server), rules.missed_ticks_until_dropped)
+    }
+
+
+def _turn_window(state: State, rules: Rules, now: float) -> State:
+    """Close the SLO window when it is full. Evidence that is new in a window starts in it from nothing."""
+    evidence = state.ledger.evidence
+    opened = now if state.window_opened_seconds is None else state.window_opened_seconds
+    begun = {key: state.window_evidence.get(key) or blank(found) for key, found in evidence.items()}
+    if now - opened < rules.window_seconds:
+        slos = {key: state.ledger.slos.get(key, SloTotals()) for key in evidence}
+        ledger = replace(state.ledger, slos=slos)
+        return replace(state, ledger=ledger, window_opened_seconds=opened, window_evidence=begun)
+    ledger = replace(state.ledger, slos=close_window(state.ledger, begun, rules))
+    return replace(state, ledger=ledger, window_opened_seconds=now, window_evidence=evidence)
+
+
+def _picture(state: State, rules: Rules, now: float, unix: float, tick_seconds: float | None) -> Snapshot:
+    def fresh(source: str) -> bool:
+        return is_fresh(state.sources, source, rules.missed_ticks_until_dropped)
+
+    servers = {name: page for name, page in state.engines.items() if fresh(server_source(name))}
+    gpus = state.gpus if fresh(GPU_SOURCE) else None
+    return Snapshot(
+        now,
+        unix,
+        rules,
+        tuple(state.sources.values()),
+        gpus,
+        servers,
+        state.ledger,
+        _live(state, servers, now, gpus is not None),
+        _slo_live(state, rules, servers, now),
+        tick_seconds,
+        state.ticks,
+    )
+
+
+def _live(state: State, servers: Mapping[str, EngineReading], now: float, with_energy: bool) -> dict[Account, Live]:
+    figures = {}
+    for account, first_seen in state.since.items():
+        start = start_mark(state.marks, first_seen)
+        if account.server in servers and start is not None:
+            figures[account] = live(state.ledger, start, now, account, with_energy)
+    return figures
+
+
+def _slo_live(state: State, rules: Rules, servers: Mapping[str, EngineReading], now: float) -> dict[SloKey, SloLive]:
+    slos = {slo.name: slo for slo in rules.slos}
+    figures = {}
+    for key in state.ledger.evidence:
+        start = start_mark(state.marks, state.since[key.account])
+        if key.account.server in servers and start is not None:
+            figures[key] = slo_live(slos[key.slo], key, state.ledger, start, now)
+    return figures

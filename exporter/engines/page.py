@@ -1,0 +1,24 @@
+"""One scraped page as the parser leaves it: samples by metric name, and what it could not believe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Labels = tuple[tuple[str, str], ...]  # (name, value) pairs, sorted by name
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Samples of the wanted metrics only. Values are finite, >= 0 and small enough to be exact counts.
+
+    `damaged` names the wanted metrics that lost at least one line to these rules or to broken syntax, so that a reader
+    can refuse a histogram with holes. A repeated series keeps its first value; the repeat counts as a dropped line and
+    damages nothing.
+    """
+
+    samples: Mapping[str, Mapping[Labels, float]]
+    damaged: frozenset[str] = field(default=frozenset())
+    dropped_lines: int = 0
+
+    def has(self, metric: str) -> bool:
+        """Whether the page mentioned the metric at all, readable or not."""
+        return metric in self.samples or metric in self.damaged

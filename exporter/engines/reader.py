@@ -1,0 +1,202 @@
+"""A page and a profile become an EngineReading. Pure: the same page gives the same reading."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from exporter.engines.buckets import assemble, edge_of
+from exporter.engines.page import Page
+from exporter.engines.profile import Alternative, Profile, Term, sample_names
+from exporter.engines.series import Row, rows
+from exporter.model.engine import COUNTERS, HISTOGRAMS, EngineReading, Outcome, SeriesId, Signal
+from exporter.model.histogram import Histogram
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """What one page has given so far."""
+
+    profile: Profile
+    page: Page
+    model: str
+    previous: EngineReading | None
+    counters: dict[SeriesId, float] = field(default_factory=dict)
+    gauges: dict[tuple[Signal, str], float] = field(default_factory=dict)
+    histograms: dict[SeriesId, Histogram] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)  # metrics that could not be believed as a whole
+    dropped: int = 0
+
+    def rows(self, metric: str, term: Term) -> list[Row]:
+        return rows(self.page, metric, term, self.profile.labels, self.model)
+
+
+def read_page(
+    profile: Profile,
+    page: Page,
+    *,
+    server: str,
+    at_seconds: float,
+    default_model: str | None = None,
+    previous: EngineReading | None = None,
+    simulated: bool = False,
+) -> EngineReading:
+    """What the page says in canonical signals. What it lacks is absent, never 0.
+
+    `default_model` names the model of series without a model label. `previous` is the server's last reading: with it, a
+    cumulative series that cannot be believed on this page keeps its last value, so that it neither grows nor seems to
+    start again, and a difference of two counters (`less`) never falls while neither of them fell.
+    """
+    if previous is not None and previous.engine != profile.name:
+        previous = None
+    sheet = _Sheet(profile, page, default_model or profile.default_model, previous, refused=set(page.damaged))
+    excludes_cached = False
+    for signal, alternatives in profile.signals.items():
+        alternative = _first_present(page, signal, alternatives)
+        if alternative is not None:
+            _read_signal(sheet, signal, alternative)
+            excludes_cached |= alternative.excludes_cached
+    return EngineReading(
+        server=server,
+        at_seconds=at_seconds,
+        engine=profile.name,
+        traits=profile.engine_traits(prompt_includes_cached=not excludes_cached),
+        counters=_held(sheet.counters, previous.counters if previous else {}, sheet.refused),
+        gauges=sheet.gauges,
+        histograms=_held(sheet.histograms, previous.histograms if previous else {}, sheet.refused),
+        engine_version=_version(profile, page),
+        dropped_lines=page.dropped_lines + sheet.dropped,
+        simulated=simulated,
+    )
+
+
+def unknown_outcomes(profile: Profile, page: Page) -> tuple[str, ...]:
+    """Label values of finished requests that the profile does not know, sorted. They are counted as its `otherwise`."""
+    return tuple(
+        sorted(
+            {
+                value
+                for alternative in profile.signals.get(Signal.REQUESTS, ())
+                for term in alternative.sum
+                if term.outcome is not None and not isinstance(term.outcome, Outcome)
+                for pairs in page.samples.get(term.metric, {})
+                if (value := dict(pairs).get(term.outcome.label, "")) not in term.outcome.values
+            }
+        )
+    )
+
+
+def _first_present(page: Page, signal: Signal, alternatives: Iterable[Alternative]) -> Alternative | None:
+    return next((one for one in alternatives if all(_present(page, signal, t) or t.optional for t in one.sum)), None)
+
+
+def _present(page: Page, signal: Signal, term: Term) -> bool:
+    return any(page.has(name) for name in sample_names(signal, term.metric))
+
+
+def _read_signal(sheet: _Sheet, signal: Signal, alternative: Alternative) -> None:
+    for term in alternative.sum:
+        if signal in HISTOGRAMS:
+            _read_histogram(sheet, signal, term)
+        elif term.less is not None:
+            _read_difference(sheet, term, term.less)
+        elif signal in COUNTERS:
+            _read_counter(sheet, signal, term)
+        else:
+            _read_gauge(sheet, signal, term)
+
+
+def _read_counter(sheet: _Sheet, signal: Signal, term: Term) -> None:
+    for row in sheet.rows(term.metric, term):
+        key = SeriesId(signal, row.model, _name(term.metric, row.series), _outcome(term, row))
+        sheet.counters[key] = sheet.counters.get(key, 0.0) + row.value * term.scale
+
+
+def _outcome(term: Term, row: Row) -> Outcome | None:
+    if term.outcome is None or isinstance(term.outcome, Outcome):
+        return term.outcome
+    return term.outcome.values.get(row.labels.get(term.outcome.label, ""), term.outcome.otherwise)
+
+
+def _read_gauge(sheet: _Sheet, signal: Signal, term: Term) -> None:
+    """Queues add up over replicas; the fullest replica's cache is the one that preempts."""
+    for row in sheet.rows(term.metric, term):
+        value, before = row.value * term.scale, sheet.gauges.get((signal, row.model), 0.0)
+        sheet.gauges[signal, row.model] = max(before, value) if signal is Signal.KV_CACHE_USAGE else before + value
+
+
+def _read_difference(sheet: _Sheet, term: Term, less: str) -> None:
+    if sheet.refused & {term.metric, less}:
+        sheet.refused.add(term.metric)
+        return
+    taken = _by_model(sheet.rows(less, term))
+    for model, whole in _by_model(sheet.rows(term.metric, term)).items():
+        key = SeriesId(Signal.REQUESTS, model, term.metric, _single(term))
+        before = sheet.previous.counters.get(key, 0.0) if sheet.previous else 0.0
+        sheet.counters[key] = _difference(whole * term.scale, taken.get(model, 0.0) * term.scale, before)
+
+
+def _difference(whole: float, taken: float, before: float) -> float:
+    """`taken` may grow before `whole` does, so the difference can dip; only a restart takes `whole` below `before`."""
+    return max(whole - taken, before) if whole >= before else max(whole - taken, 0.0)
+
+
+def _single(term: Term) -> Outcome | None:
+    return term.outcome if isinstance(term.outcome, Outcome) else None
+
+
+def _by_model(found: Iterable[Row]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for row in found:
+        sums[row.model] = sums.get(row.model, 0.0) + row.value
+    return sums
+
+
+def _read_histogram(sheet: _Sheet, signal: Signal, term: Term) -> None:
+    bucket, count, total = sample_names(signal, term.metric)
+    if sheet.refused & {bucket, count, total}:
+        sheet.refused.add(term.metric)
+        return
+    counts, totals = ({(row.model, row.series): row.value for row in sheet.rows(name, term)} for name in (count, total))
+    for (model, series), buckets in _buckets(sheet, bucket, term).items():
+        seconds = totals.get((model, series))
+        scaled = None if seconds is None else seconds * term.scale
+        histogram = None if buckets is None else assemble(buckets, counts.get((model, series)), scaled)
+        if histogram is None:
+            sheet.refused.add(term.metric)
+            sheet.dropped += 1
+        else:
+            sheet.histograms[SeriesId(signal, model, _name(term.metric, series))] = histogram
+
+
+def _buckets(sheet: _Sheet, metric: str, term: Term) -> Mapping[tuple[str, str], dict[float, float] | None]:
+    """Counts by edge of every series; None for a series with an edge that cannot be read."""
+    found: dict[tuple[str, str], dict[float, float] | None] = {}
+    for row in sheet.rows(metric, term):
+        edge = edge_of(row.labels.get("le"))
+        buckets = found.setdefault((row.model, row.series), {})
+        if edge is None:
+            found[row.model, row.series] = None
+        elif buckets is not None:
+            buckets.setdefault(edge * term.scale, row.value)
+    return found
+
+
+def _name(metric: str, series: str) -> str:
+    return f"{metric}{{{series}}}" if series else metric
+
+
+Value = TypeVar("Value", float, Histogram)
+
+
+def _held(now: dict[SeriesId, Value], before: Mapping[SeriesId, Value], refused: set[str]) -> dict[SeriesId, Value]:
+    for key, value in before.items():
+        if key not in now and key.series.partition("{")[0] in refused:
+            now[key] = value
+    return now
+
+
+def _version(profile: Profile, page: Page) -> str | None:
+    if profile.version_label is None:
+        return None
+    metric, label = profile.version_label
+    return next((value for pairs in page.samples.get(metric, {}) for name, value in pairs if name == label), None)

@@ -1,0 +1,96 @@
+"""What an inference server's exposition means once a profile has read it. Units are seconds, tokens and ratios."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exporter.model.histogram import Histogram
+
+
+class Signal(StrEnum):
+    """A canonical quantity that an engine may offer."""
+
+    PROMPT_TOKENS = "prompt_tokens"  # counter; includes cached tokens
+    CACHED_PROMPT_TOKENS = "cached_prompt_tokens"  # counter
+    GENERATED_TOKENS = "generated_tokens"  # counter
+    REQUESTS = "requests"  # counter of finished requests, by Outcome
+    PREEMPTIONS = "preemptions"  # counter
+    REQUESTS_RUNNING = "requests_running"  # gauge, summed over replicas
+    REQUESTS_WAITING = "requests_waiting"  # gauge, summed over replicas
+    KV_CACHE_USAGE = "kv_cache_usage"  # gauge, ratio; the fullest replica
+    TTFT = "ttft"  # histogram, seconds: received -> first token
+    TPOT = "tpot"  # histogram, seconds, one observation a request: (e2e - ttft) / (n - 1)
+    ITL = "itl"  # histogram, seconds between tokens; never used for goodput
+    E2E = "e2e"  # histogram, seconds
+    QUEUE_TIME = "queue_time"  # histogram, seconds
+
+
+COUNTERS = frozenset(
+    {
+        Signal.PROMPT_TOKENS,
+        Signal.CACHED_PROMPT_TOKENS,
+        Signal.GENERATED_TOKENS,
+        Signal.REQUESTS,
+        Signal.PREEMPTIONS,
+    }
+)
+GAUGES = frozenset({Signal.REQUESTS_RUNNING, Signal.REQUESTS_WAITING, Signal.KV_CACHE_USAGE})
+HISTOGRAMS = frozenset({Signal.TTFT, Signal.TPOT, Signal.ITL, Signal.E2E, Signal.QUEUE_TIME})
+
+
+class Outcome(StrEnum):
+    """How a request ended. Cancelled requests are in neither side of goodput."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+class Moves(StrEnum):
+    """When the engine's token counters grow. FINISH makes short live windows lumpy."""
+
+    STEP = "step"
+    FINISH = "finish"
+
+
+class OneToken(StrEnum):
+    """What the engine's per-request TPOT histogram does with a one-token output."""
+
+    ZERO = "zero"  # records 0 s
+    SKIPPED = "skipped"  # records nothing
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTraits:
+    """What a profile knows of an engine and no exposition says."""
+
+    tokens_move: Moves = Moves.STEP
+    one_token_tpot: OneToken = OneToken.ZERO
+    prompt_includes_cached: bool = True  # False only where the engine cannot tell how many were cached
+    running_is_current: bool = True  # False where the running gauge may be older than the histograms beside it
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesId:
+    """One cumulative series of a page. `series` holds what distinguishes replicas and splits of the same signal."""
+
+    signal: Signal
+    model: str
+    series: str = ""
+    outcome: Outcome | None = None  # set for REQUESTS only
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReading:
+    """One page of one server, understood. Values are finite and >= 0; what a page lacks is absent, never 0."""
+
+    server: str
+    at_seconds: float  # monotonic
+    engine: str
+    traits: EngineTraits
+    counters: Mapping[SeriesId, float]
+    gauges: Mapping[tuple[Signal, str], float]  # (signal, model); replicas already combined
+    histograms: Mapping[SeriesId, Histogram]
+    engine_version: str | None = None
+    dropped_lines: int = 0  # malformed lines of this page
+    simulated: bool = False

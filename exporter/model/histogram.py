@@ -1,0 +1,16 @@
+"""A cumulative histogram as Prometheus means it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """`counts[i]` observations were <= `edges[i]`. Edges are finite and ascending; `count` is the +Inf bucket.
+
+    Counts are cumulative and never fall along the edges. `sum` is None where the engine does not give it.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[float, ...]
+    count: float
+    sum: float | None = None

@@ -1,0 +1,93 @@
+"""The ledger: everything counted since start. Every number only grows; every mapping is replaced, never changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from exporter.model.engine import Outcome, Signal
+from exporter.model.histogram import Histogram
+
+
+class Account(NamedTuple):
+    """Who pays: a served model on a server."""
+
+    server: str
+    model: str
+
+
+class EnergyState(StrEnum):
+    """Whether the account worked in the interval that the joules belong to."""
+
+    BUSY = "busy"
+    IDLE = "idle"
+
+
+class Component(StrEnum):
+    """What the money was paid for."""
+
+    RENTAL = "rental"  # GPU-hours; electricity is inside
+    ELECTRICITY = "electricity"
+
+
+class CountKey(NamedTuple):
+    """One counter of an account. `outcome` is set for Signal.REQUESTS only."""
+
+    account: Account
+    signal: Signal
+    outcome: Outcome | None = None
+
+
+class SloKey(NamedTuple):
+    """One SLO on one account."""
+
+    account: Account
+    slo: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marginal:
+    """Observations of one threshold's histogram: how many surely and how many possibly met it, of how many seen."""
+
+    surely: float = 0.0
+    possibly: float = 0.0
+    seen: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SloEvidence:
+    """What histograms say of one SLO, cumulative. `in_flight`: requests now past their first token and not finished."""
+
+    marginals: tuple[Marginal, ...]  # in the order of Slo.thresholds
+    succeeded: float = 0.0
+    failed: float = 0.0
+    cancelled: float = 0.0
+    in_flight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SloTotals:
+    """Requests that count for an SLO, and between how many and how many of them were good."""
+
+    eligible: float = 0.0
+    good_lower: float = 0.0
+    good_upper: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Totals since start. Energy is in whole millijoules and conserves: all GPUs = all accounts + all unattributed."""
+
+    counts: Mapping[CountKey, float] = field(default_factory=dict)
+    histograms: Mapping[tuple[Account, Signal], Histogram] = field(default_factory=dict)
+    gpu_energy_millijoules: Mapping[str, int] = field(default_factory=dict)
+    gpu_unattributed_millijoules: Mapping[str, int] = field(default_factory=dict)
+    gpu_glitches: Mapping[str, int] = field(default_factory=dict)
+    energy_millijoules: Mapping[tuple[Account, EnergyState], int] = field(default_factory=dict)
+    cost: Mapping[tuple[Account, Component], float] = field(default_factory=dict)
+    unattributed_cost: Mapping[Component, float] = field(default_factory=dict)
+    carbon_grams: Mapping[Account, float] = field(default_factory=dict)
+    unattributed_carbon_grams: float | None = None
+    evidence: Mapping[SloKey, SloEvidence] = field(default_factory=dict)
+    slos: Mapping[SloKey, SloTotals] = field(default_factory=dict)
+    dropped_lines: Mapping[str, int] = field(default_factory=dict)

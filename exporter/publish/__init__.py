@@ -1,0 +1,1 @@
+"""Effects out: the metric table, its formats, and the HTTP server."""

@@ -1,0 +1,77 @@
+"""The three figures that the front page leads with, or why one of them is missing."""
+
+from typing import NamedTuple
+
+from exporter.derive import efficiency
+from exporter.model.ledger import Account, SloKey
+from exporter.model.snapshot import Live, SloLive, Snapshot
+from exporter.publish.numbers import percent, short, span
+
+
+class Figure(NamedTuple):
+    """`value` is None where there is none; `note` then says why."""
+
+    label: str
+    value: str | None
+    unit: str
+    note: str
+
+
+def headline(snapshot: Snapshot, account: Account, live: Live) -> tuple[Figure, Figure, Figure]:
+    """Tokens per watt, cost per million tokens and goodput of one account."""
+    return _efficiency(snapshot, live), _cost(snapshot, live), _goodput(snapshot, account)
+
+
+def _efficiency(snapshot: Snapshot, live: Live) -> Figure:
+    label = "Generated tokens per watt"
+    value = efficiency.tokens_per_watt(live.tokens.generated, live.watts)
+    each = efficiency.joules_per_token(live.tokens.generated, live.watts)
+    if value is None or each is None:
+        return Figure(label, None, "", _no_energy(snapshot, live) or _no_tokens(live))
+    return Figure(label, short(value), "tokens/s per W", f"{short(each)} J per token, at {short(live.watts or 0)} W")
+
+
+def _cost(snapshot: Snapshot, live: Live) -> Figure:
+    label, tariff = "Cost of a million generated tokens", snapshot.rules.tariff
+    if tariff is None:
+        return Figure(label, None, "", "no price is set; add cost: to the configuration")
+    hourly = efficiency.cost_per_hour(live.cost_per_second)
+    value = efficiency.cost_per_million_tokens(live.cost_per_second, live.tokens.generated)
+    if hourly is None:
+        return Figure(label, None, "", _no_energy(snapshot, live) or "nothing has been spent yet")
+    spent = f"{short(hourly)} {tariff.currency} per hour"
+    if value is None:
+        return Figure(label, None, "", f"{_no_tokens(live)}; {spent}")
+    return Figure(label, short(value), tariff.currency, spent)
+
+
+def _goodput(snapshot: Snapshot, account: Account) -> Figure:
+    label = "Goodput"
+    found = next(((key, slo) for key, slo in snapshot.slo_live.items() if key.account == account), None)
+    if found is None:
+        return Figure(label, None, "", "no objective fits this server's latency histograms")
+    key, slo = found
+    rate = _good_rate(slo)
+    if rate is None:
+        return Figure(label, None, "", f"no request ended in the last {short(slo.seconds)} s")
+    share = percent(slo.good_lower / slo.eligible, slo.good_upper / slo.eligible)
+    return Figure(label, rate, "requests/s", f"{share} of requests are within {_slo_name(key)}")
+
+
+def _good_rate(slo: SloLive) -> str | None:
+    lower, upper = (efficiency.goodput(good, slo.seconds) for good in (slo.good_lower, slo.good_upper))
+    return None if lower is None or upper is None or slo.eligible == 0 else span(lower, upper)
+
+
+def _slo_name(key: SloKey) -> str:
+    return f"objective {key.slo}"
+
+
+def _no_energy(snapshot: Snapshot, live: Live) -> str | None:
+    if snapshot.gpus is None:
+        return "no GPU can be read, see the sources below"
+    return None if live.watts else "no energy was counted for it"
+
+
+def _no_tokens(live: Live) -> str:
+    return f"no token was generated in the last {short(live.seconds)} s"

@@ -1,0 +1,224 @@
+"""The web server: it shows the latest snapshot, and never waits for a source."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from exporter.model.snapshot import Snapshot
+from exporter.publish import landing
+from exporter.publish.address import Address, cannot_listen, parse_address
+from exporter.publish.connections import Connections, limit_unread
+from exporter.publish.formats import Pages, choose
+from exporter.publish.metrics import table
+from exporter.publish.row import About
+
+__all__ = ["About", "Address", "Publisher", "parse_address"]
+
+HEALTHY = "/-/healthy"
+READY = "/-/ready"
+CONFIG = "/config"
+STALE_SECONDS = 30.0
+STALE_INTERVALS = 3
+SHUTDOWN_SECONDS = 0.5
+SWEEP_SECONDS = 5.0
+BACKLOG = 128
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Publisher:
+    """Serves what `latest` was set to last. Set it from the event loop that serves."""
+
+    def __init__(
+        self,
+        about: About,
+        *,
+        telemetry_path: str = "/metrics",
+        config_text: str = "",
+        unhealthy: Callable[[], str | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`config_text` is shown as it is. `unhealthy` gives one line when only a restart helps, else None.
+
+        `clock` is the one that snapshots are stamped with. Raises ValueError for a telemetry path that cannot be.
+        """
+        self._about = about
+        self._path = checked_path(telemetry_path)
+        self._config_text = config_text
+        self._unhealthy = unhealthy
+        self._clock = clock
+        self._pages = Pages(table(about), clock)
+        self._began = clock()
+        self._landing: str | None = None
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._connections: Connections | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """The snapshot that is served; None before the first."""
+        return self._pages.latest
+
+    @latest.setter
+    def latest(self, snapshot: Snapshot) -> None:
+        self._landing = None
+        self._pages.turn(snapshot)
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """The same as setting `latest`."""
+        self.latest = snapshot
+
+    async def start(self, host: str, port: int) -> Address:
+        """Listen; an empty host is every interface. Gives the address with the port that the system chose for 0.
+
+        Raises OSError whose `strerror` is one line that says what to do.
+        """
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        assert runner.server is not None
+        self._runner, self._connections = runner, Connections(runner.server)
+        try:
+            self._server = await _listen(self._connections, Address(host, port))
+        except OSError as error:
+            await self.aclose()
+            raise OSError(error.errno, cannot_listen(Address(host, port), error)) from error
+        self._sweep_later()
+        return Address(host, self._server.sockets[0].getsockname()[1])
+
+    async def aclose(self) -> None:
+        """Stop within about SHUTDOWN_SECONDS, whatever clients do; harmless when repeated."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if self._server is not None:
+            self._server.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._sweep = self._server = self._runner = None
+
+    def _sweep_later(self) -> None:
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._swept)
+
+    def _swept(self) -> None:
+        assert self._connections is not None
+        self._connections.sweep(self._clock())
+        self._sweep_later()
+
+    def _application(self) -> web.Application:
+        application = web.Application(middlewares=[self._guard])
+        application.router.add_get(self._path, self._metrics)
+        if self._path != "/":
+            application.router.add_get("/", self._home)
+        application.router.add_get(HEALTHY, self._healthy)
+        application.router.add_get(READY, self._ready)
+        application.router.add_get(CONFIG, self._config)
+        return application
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Answer) -> web.StreamResponse:
+        assert self._connections is not None
+        self._connections.asked(request.protocol, self._clock())
+        try:
+            response = await handler(request)
+        except web.HTTPNotFound:
+            response = _html(landing.not_found(self._links()), 404)
+        except web.HTTPMethodNotAllowed as refused:
+            response = _text(f"{refused.method[:20]} is not possible here; use GET or HEAD", 405)
+            response.headers["Allow"] = "GET, HEAD"
+        response.headers["Server"] = "goodwatt"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        variant = choose(request.headers.get("Accept"), request.headers.get("Accept-Encoding"))
+        body = self._pages.page(variant)
+        if body is None:
+            return _text("no readings yet; the first tick is under way", 503)
+        headers = {"Content-Type": variant.format.value, "Vary": "Accept, Accept-Encoding"}
+        if variant.gzip:
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=body, headers=headers)
+
+    async def _home(self, _: web.Request) -> web.Response:
+        if self._landing is None:
+            self._landing = landing.page(self.latest, self._about, self._links())
+        return _html(self._landing)
+
+    async def _healthy(self, _: web.Request) -> web.Response:
+        wrong = self._unhealthy() or stale(self.latest, self._clock(), self._began)
+        return _text("ok") if wrong is None else _text(wrong, 503)
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        return _text("no readings yet; the first tick is under way", 503) if self.latest is None else _text("ok")
+
+    async def _config(self, _: web.Request) -> web.Response:
+        return _text(self._config_text)
+
+    def _links(self) -> tuple[landing.Link, ...]:
+        return (
+            landing.Link(self._path, "metrics"),
+            landing.Link(CONFIG, "configuration"),
+            landing.Link(HEALTHY, "healthy"),
+            landing.Link(READY, "ready"),
+        )
+
+
+def checked_path(path: str) -> str:
+    """A telemetry path that can be served. Raises ValueError, one line that says what to write instead."""
+    if (
+        not path.startswith("/")
+        or any(char in path for char in "?#{}%")
+        or not path.isascii()
+        or not path.isprintable()
+    ):
+        raise ValueError(f"telemetry path {path[:80]!r} must begin with '/' and hold no '?', '#', '%' or braces")
+    if path in (HEALTHY, READY, CONFIG):
+        raise ValueError(f"telemetry path {path!r} is taken by goodwatt itself; choose another, for instance /metrics")
+    return path
+
+
+def stale(latest: Snapshot | None, now: float, began: float) -> str | None:
+    """One line when ticks have stopped: the newest snapshot is older than 3 intervals and than 30 s."""
+    since = began if latest is None else latest.at_seconds
+    interval = 0.0 if latest is None else latest.rules.interval_seconds
+    age = now - since
+    if age <= max(STALE_INTERVALS * interval, STALE_SECONDS):
+        return None
+    return f"no tick has ended for {age:.0f} s; restart goodwatt and report its log"
+
+
+async def _listen(connections: Connections, address: Address) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    if address.host in ("", "::"):
+        return await loop.create_server(connections, sock=_everywhere(address), backlog=BACKLOG)
+    server = await loop.create_server(connections, address.host, address.port, backlog=BACKLOG)
+    for listening in server.sockets:
+        limit_unread(listening)
+    return server
+
+
+def _everywhere(address: Address) -> socket.socket:
+    """One socket for IPv4 and IPv6 where there is IPv6, so that a port chosen by the system is the same for both."""
+    dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual or address.host else socket.AF_INET
+    listening = socket.create_server((address.host, address.port), family=family, dualstack_ipv6=dual, backlog=BACKLOG)
+    listening.setblocking(False)
+    limit_unread(listening)
+    return listening
+
+
+def _text(line: str, status: int = 200) -> web.Response:
+    text = line if line.endswith("\n") else line + "\n"
+    return web.Response(text=text, status=status, headers={"Cache-Control": "no-store"})
+
+
+def _html(page: str, status: int = 200) -> web.Response:
+    headers = {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": landing.CONTENT_SECURITY_POLICY,
+        "Referrer-Policy": "no-referrer",
+    }
+    return web.Response(text=page, status=status, content_type="text/html", headers=headers)

@@ -1,0 +1,35 @@
+"""Numbers as people read them."""
+
+from math import floor, log10
+
+_SMALLEST_PLAIN = 1e-4
+
+
+def short(value: float) -> str:
+    """Three significant digits: 0.0912, 8.4, 614, 5,160. Below 0.0001 with an exponent."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size < _SMALLEST_PLAIN:
+        return f"{value:.2e}"
+    decimals = max(0, 2 - floor(log10(size)))
+    plain = f"{value:,.{decimals}f}" if size < 1000 else f"{float(f'{value:.3g}'):,.0f}"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def span(lower: float, upper: float) -> str:
+    """Bounds: `3.2 to 4.1`, or one number where both read the same."""
+    low, high = short(lower), short(upper)
+    return low if low == high else f"{low} to {high}"
+
+
+def percent(lower: float, upper: float) -> str:
+    """Bounds of a share, in percent."""
+    return f"{span(lower * 100, upper * 100)} %"
+
+
+def ago(seconds: float) -> str:
+    """An age: `0.4 s ago`, `3 min ago`."""
+    if seconds < 120:
+        return f"{short(round(seconds, 1))} s ago"
+    return f"{seconds / 60:.0f} min ago" if seconds < 7200 else f"{seconds / 3600:.0f} h ago"

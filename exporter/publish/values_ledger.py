@@ -1,0 +1,68 @@
+"""Samples of energy, cost, carbon and SLO totals. What rests on joules needs fresh GPUs beside a fresh server."""
+
+from collections.abc import Iterator
+
+from exporter.model.ledger import Component, EnergyState
+from exporter.model.slo import Bound
+from exporter.model.snapshot import Snapshot
+from exporter.publish.row import Sample
+
+HISTOGRAM_METHOD = "histogram"
+
+
+def energy(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, state. An account that has joules in one state has a measured 0 in the other."""
+    known = snapshot.ledger.energy_millijoules
+    for account in dict.fromkeys(account for account, _ in known):
+        if snapshot.gpus is not None and account.server in snapshot.servers:
+            for state in EnergyState:
+                yield (*account, state.value), known.get((account, state), 0) / 1000
+
+
+def cost(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, component, currency."""
+    tariff = snapshot.rules.tariff
+    for (account, component), spent in snapshot.ledger.cost.items():
+        if tariff is not None and account.server in snapshot.servers:
+            yield (*account, component.value, tariff.currency), spent
+
+
+def unattributed_cost(snapshot: Snapshot) -> Iterator[Sample]:
+    """component, currency. Once money has been counted at all, what nobody claimed is a measured number."""
+    tariff, ledger = snapshot.rules.tariff, snapshot.ledger
+    if tariff is None or snapshot.gpus is None:
+        return
+    counted = {*ledger.unattributed_cost, *(component for _, component in ledger.cost)}
+    for component in Component:
+        if component in counted:
+            yield (component.value, tariff.currency), ledger.unattributed_cost.get(component, 0.0)
+
+
+def carbon(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model."""
+    for account, grams in snapshot.ledger.carbon_grams.items():
+        if snapshot.gpus is not None and account.server in snapshot.servers:
+            yield account, grams
+
+
+def unattributed_carbon(snapshot: Snapshot) -> Iterator[Sample]:
+    """No labels. Once carbon has been counted at all, what nobody claimed is a measured number."""
+    ledger = snapshot.ledger
+    counted = bool(ledger.carbon_grams) or ledger.unattributed_carbon_grams is not None
+    if counted and snapshot.gpus is not None:
+        yield (), ledger.unattributed_carbon_grams or 0.0
+
+
+def slo_requests(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, slo, method: requests that count for the SLO."""
+    for (account, slo), totals in snapshot.ledger.slos.items():
+        if account.server in snapshot.servers:
+            yield (*account, slo, HISTOGRAM_METHOD), totals.eligible
+
+
+def slo_good_requests(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, slo, method, bound."""
+    for (account, slo), totals in snapshot.ledger.slos.items():
+        if account.server in snapshot.servers:
+            yield (*account, slo, HISTOGRAM_METHOD, Bound.LOWER.value), totals.good_lower
+            yield (*account, slo, HISTOGRAM_METHOD, Bound.UPPER.value), totals.good_upper

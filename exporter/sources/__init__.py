@@ -1,0 +1,35 @@
+"""Effects in: what is read from drivers and servers. Each module here is one source, or one part of one.
+
+A new source is one module with its section, and one arm of `open_source`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from exporter.engines.profile import Profile
+from exporter.model.driver import GpuDriver
+from exporter.sources.engine_http import EngineSource
+from exporter.sources.gpus import gpu_source
+from exporter.sources.sampler import Source
+from exporter.sources.sections import GpusSection, ServerSection
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What sources need besides their section. `driver` replaces the machine's own; `simulated` labels readings."""
+
+    profiles: Mapping[str, Profile]
+    driver: GpuDriver | None = None
+    simulated: bool = False
+
+
+def open_source(section: GpusSection | ServerSection, world: World) -> Source | None:
+    """The source that a section asks for; None where it asks for none. Nothing is read or connected yet."""
+    match section:
+        case GpusSection():
+            return gpu_source(section, world.driver)
+        case ServerSection():
+            return EngineSource(section, world.profiles, simulated=world.simulated)
+        case _:
+            assert_never(section)

@@ -1,0 +1,159 @@
+"""An inference server's metrics page, read over HTTP and understood through a profile."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+import aiohttp
+from yarl import URL
+
+from exporter.engines.detection import detect, detect_by_status
+from exporter.engines.page import Page
+from exporter.engines.profile import Profile
+from exporter.engines.reader import read_page, unknown_outcomes
+from exporter.model.engine import EngineReading
+from exporter.model.source import Reason, SourceUnavailable
+from exporter.sources.exposition import Scanner, metric_names
+from exporter.sources.http_faults import bad_status, late, not_metrics, refused_login, unavailable
+from exporter.sources.http_fetch import Answer, Target, fetch, new_session
+from exporter.sources.http_identity import Identity
+from exporter.sources.sections import ServerSection
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PATH = "/metrics"
+_NAME_ATTEMPTS = 3
+_LONGEST_MODEL_NAME = 256
+_GRACE_SECONDS = 0.5  # so that our own deadline, which knows the address, speaks before the frame's
+
+
+class EngineSource:
+    """One server. Recognises the engine on the first good page, and again when the page stops matching."""
+
+    def __init__(
+        self,
+        section: ServerSection,
+        profiles: Mapping[str, Profile],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        simulated: bool = False,
+    ) -> None:
+        self.name = f"server/{section.name}"
+        self.deadline_seconds = section.timeout_seconds + _GRACE_SECONDS
+        self._section = section
+        self._candidates = profiles if section.engine == "auto" else {section.engine: profiles[section.engine]}
+        self._url = _address(section, self._candidates)
+        self._identity = Identity(self.name, section)
+        self._clock = clock
+        self._simulated = simulated
+        self._session: aiohttp.ClientSession | None = None
+        self._profile: Profile | None = None
+        self._scanner = Scanner(frozenset())
+        self._previous: EngineReading | None = None
+        self._model: str | None = self._url.query.get("model")  # how a router is asked for one model's metrics
+        self._name_attempts = 0
+        self._told: set[str] = set()
+
+    async def read(self) -> EngineReading:
+        """The server's page, understood. Raises SourceUnavailable with a line that says what to do."""
+        deadline = asyncio.get_running_loop().time() + self._section.timeout_seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                answer = await self._get(self._url)
+        except TimeoutError:
+            raise late(self.name, self._url, self._section.timeout_seconds) from None
+        self._refuse_bad_status(answer)
+        profile, page = self._understand(answer)
+        reading = read_page(
+            profile,
+            page,
+            server=self._section.name,
+            at_seconds=answer.at_seconds,
+            default_model=await self._model_name(profile, deadline),
+            previous=self._previous,
+            simulated=self._simulated,
+        )
+        self._previous = reading
+        self._tell_unknown_outcomes(profile, page)
+        return reading
+
+    async def aclose(self) -> None:
+        """Closes the connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _get(self, url: URL) -> Answer:
+        if self._session is None:
+            self._session = new_session()
+        tls = self._identity.context() if url.scheme == "https" else None
+        target = Target(self.name, url, self._identity.headers(), tls, self._section.tls.server_name)
+        return await fetch(self._session, target, self._clock)
+
+    def _refuse_bad_status(self, answer: Answer) -> None:
+        if answer.status == 200:
+            return
+        found = detect_by_status(self._candidates, answer.status, answer.body)
+        if found is not None and found.reason is Reason.METRICS_OFF:
+            raise unavailable(self.name, Reason.METRICS_OFF, found.because)
+        if answer.status in (401, 403):
+            section = self._section
+            logged_in = section.bearer_token_file is not None or section.basic_auth is not None
+            raise refused_login(self.name, self._url, answer.status, logged_in)
+        raise bad_status(self.name, self._url, answer.status, found.because if found else "")
+
+    def _understand(self, answer: Answer) -> tuple[Profile, Page]:
+        page = self._scanner.scan(answer.body)
+        if self._profile is not None and page.samples:
+            return self._profile, page
+        names = metric_names(answer.body)
+        if not names:
+            raise not_metrics(self.name, self._url, answer.body, answer.content_type)
+        found = detect(self._candidates, names)
+        if found.engine is None:
+            raise unavailable(self.name, found.reason or Reason.UNKNOWN_ENGINE, found.because)
+        self._profile = self._candidates[found.engine]
+        self._scanner = Scanner(self._profile.wanted())
+        return self._profile, self._scanner.scan(answer.body)
+
+    async def _model_name(self, profile: Profile, deadline: float) -> str | None:
+        """Asked of the server where its pages do not say it; after a few failures the profile's default stays."""
+        path = profile.model_name_from
+        if path is None or self._model is not None or self._name_attempts >= _NAME_ATTEMPTS:
+            return self._model
+        self._name_attempts += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                answer = await self._get(self._url.origin().with_path(path))
+        except (TimeoutError, SourceUnavailable):
+            return None
+        self._model = first_model(answer.body) if answer.status == 200 else None
+        return self._model
+
+    def _tell_unknown_outcomes(self, profile: Profile, page: Page) -> None:
+        for outcome in unknown_outcomes(profile, page):
+            if outcome not in self._told:
+                self._told.add(outcome)
+                log.warning(
+                    "%s: requests end as %.40r, which profile %s does not know", self.name, outcome, profile.name
+                )
+
+
+def first_model(body: str) -> str | None:
+    """The first id of an OpenAI-style model list; None for anything else."""
+    try:
+        name = json.loads(body)["data"][0]["id"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    good = isinstance(name, str) and name.isprintable() and 0 < len(name) <= _LONGEST_MODEL_NAME
+    return name if good else None
+
+
+def _address(section: ServerSection, candidates: Mapping[str, Profile]) -> URL:
+    """The url, with the engine's own path where it has none."""
+    url = URL(section.url)
+    if url.path not in ("", "/"):
+        return url
+    path = DEFAULT_PATH if section.engine == "auto" else candidates[section.engine].path
+    return url.with_path(path, keep_query=True)

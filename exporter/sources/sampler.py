@@ -1,0 +1,116 @@
+"""The beat: read every source at once on a monotonic grid, fold, hand the snapshot on."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from exporter.derive.state import State
+from exporter.derive.step import step
+from exporter.model.rules import Rules
+from exporter.model.snapshot import Snapshot, SourceState
+from exporter.model.source import Reading, Reason, SourceResult, SourceUnavailable, Unavailable
+
+log = logging.getLogger(__name__)
+
+# A source may use this much of an interval: what is slower would hold up the others' next tick.
+_DEADLINE_SHARE = 0.8
+
+
+class Source(Protocol):
+    """Something that is read at every tick."""
+
+    @property
+    def name(self) -> str:
+        """The `source` label."""
+        ...
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long one read may take."""
+        ...
+
+    async def read(self) -> Reading:
+        """One reading. Raises SourceUnavailable when it cannot be had; anything else is a bug and ends the process."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what the source holds; never blocks for long."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Where time comes from: monotonic seconds, wall-clock seconds, and how to wait."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    unix: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class Sampler:
+    """Owns the fold's state. Every tick ends with one call of `publish`, whatever the sources do."""
+
+    def __init__(
+        self, sources: Iterable[Source], rules: Rules, publish: Callable[[Snapshot], None], clocks: Clocks | None = None
+    ) -> None:
+        self._sources = list(sources)
+        self._rules = rules
+        self._publish = publish
+        self._clocks = clocks or Clocks()
+        self._state = State()
+        self._tick_seconds: float | None = None
+
+    def add(self, source: Source) -> None:
+        """Read one more source from the next tick on."""
+        self._sources.append(source)
+
+    async def run(self) -> None:
+        """Tick for ever. A tick that overruns skips the grid points that it missed; the grid itself never drifts."""
+        began, interval = self._clocks.monotonic(), self._rules.interval_seconds
+        while True:
+            await self.tick()
+            late = (self._clocks.monotonic() - began) % interval
+            await self._clocks.sleep(interval - late)
+
+    async def tick(self) -> Snapshot:
+        """Read, fold and publish once."""
+        began = self._clocks.monotonic()
+        results = await asyncio.gather(*(self._read(source) for source in self._sources))
+        before = self._state.sources
+        self._state, snapshot = step(
+            self._state, results, self._rules, began, unix=self._clocks.unix(), tick_seconds=self._tick_seconds
+        )
+        for state in snapshot.sources:
+            _log_transition(before.get(state.source), state)
+        self._publish(snapshot)
+        self._tick_seconds = self._clocks.monotonic() - began
+        return snapshot
+
+    async def _read(self, source: Source) -> SourceResult:
+        began = self._clocks.monotonic()
+        deadline = min(source.deadline_seconds, self._rules.interval_seconds * _DEADLINE_SHARE)
+        outcome: Reading | Unavailable
+        try:
+            async with asyncio.timeout(deadline):
+                outcome = await source.read()
+        except SourceUnavailable as failure:
+            outcome = Unavailable(failure.reason, failure.detail)
+        except TimeoutError:
+            outcome = Unavailable(
+                Reason.TIMEOUT, f"{source.name}: no answer within {deadline:g} s; is it overloaded or hanging?"
+            )
+        return SourceResult(source.name, self._clocks.monotonic() - began, outcome)
+
+    async def aclose(self) -> None:
+        """Close every source."""
+        await asyncio.gather(*(source.aclose() for source in self._sources))
+
+
+def _log_transition(before: SourceState | None, now: SourceState) -> None:
+    if now.up and (before is None or not before.up):
+        log.info("%s: reading", now.source)
+    elif not now.up and (before is None or before.reason is not now.reason):
+        log.warning("%s (reason=%s)", now.detail, now.reason)

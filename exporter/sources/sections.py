@@ -1,0 +1,59 @@
+"""The sections of the sources in the operator's file."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from exporter.schema import Section
+
+
+class GpusSection(Section):
+    """Where GPU power and energy are read."""
+
+    kind: Literal["auto", "nvml", "none"] = Field(
+        "auto", description="`auto` and `nvml` read NVIDIA GPUs through NVML; `none` reads no GPU."
+    )
+
+
+class BasicAuthSection(Section):
+    """HTTP basic authentication."""
+
+    username: str = Field(description="User name.")
+    password_file: Path = Field(description="File that holds the password; read again whenever it changes.")
+
+
+class TlsSection(Section):
+    """How an https server is verified."""
+
+    ca_file: Path | None = Field(None, description="PEM file of the authorities to trust; absent: the system's.")
+    cert_file: Path | None = Field(None, description="PEM file of the client certificate; needs `key_file`.")
+    key_file: Path | None = Field(None, description="PEM file of the client's key; needs `cert_file`.")
+    server_name: str | None = Field(None, description="Name to expect in the certificate; absent: the URL's host.")
+    insecure_skip_verify: bool = Field(False, description="`true` accepts any certificate.")
+
+
+class ServerSection(Section):
+    """One inference server."""
+
+    name: str = Field(description="Value of the label `server`: 1 to 64 of letters, digits, `.`, `_` and `-`; unique.")
+    url: str = Field(
+        repr=False, description="`http://` or `https://` address; without a path, the engine's metrics path is used."
+    )
+    engine: str = Field("auto", description="Name of an engine profile; `auto` recognises it from its metrics.")
+    gpus: Literal["all"] | tuple[int, ...] | tuple[str, ...] = Field(
+        "all", description="GPUs that the server runs on: `all`, or a list of indexes, or a list of UUIDs."
+    )
+    timeout_seconds: float = Field(
+        2.0, gt=0, le=60, description="Deadline of one read; a longer one than `interval_seconds` is cut to it."
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict, repr=False, description="HTTP headers to send. Values are never shown."
+    )
+    bearer_token_file: Path | None = Field(
+        None, description="File that holds a bearer token; read again whenever it changes. Not with `basic_auth`."
+    )
+    basic_auth: BasicAuthSection | None = Field(
+        None, description="User name and password. Not with `bearer_token_file`."
+    )
+    tls: TlsSection = Field(default_factory=TlsSection, description="How an https server is verified.")

@@ -1,0 +1,140 @@
+"""What `goodwatt check` says of a legal configuration."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.config import parse
+from exporter.config_advice import advice, is_loopback, unreadable
+from exporter.engines import load_profiles
+from exporter.engines.profile import Profile
+from exporter.model.engine import Signal
+
+SERVER = "servers: [{{name: a, url: '{url}', {more}}}]\nslos: []\n"
+
+
+def of(text: str, profiles: dict[str, Profile] | None = None) -> tuple[str, ...]:
+    return advice(parse(text), profiles)
+
+
+def of_server(more: str, url: str = "https://h:1") -> tuple[str, ...]:
+    return of(SERVER.format(url=url, more=more))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "interval_seconds: 1\nservers: [{name: a, url: 'http://h'}]\nslos: []",
+        "servers: []\ngpus: {kind: none}",
+        "cost: {price_per_kwh: 0.1}\nfacility: {pue: 1.2}\ncarbon: {grams_per_kwh: 1}",
+        "servers: [{name: a, url: 'http://127.0.0.1:8000', headers: {Authorization: x}, engine: auto}]",
+    ],
+)
+def test_nothing_is_said_of_what_is_fine(text: str) -> None:
+    """Defaults and usual settings get no advice; a short interval does not blame the default timeout."""
+    assert of(text) == ()
+
+
+def test_a_timeout_above_the_interval() -> None:
+    """A timeout that was given and is cut is said, with what is used."""
+    assert of("interval_seconds: 1\nslos: []\nservers: [{name: a, url: 'http://h', timeout_seconds: 3}]") == (
+        "server a: timeout_seconds 3 is longer than interval_seconds; 1 s is used, the interval",
+    )
+
+
+def test_tls_that_protects_nothing() -> None:
+    """Certificates that are not verified, and tls settings on http, are said."""
+    assert of_server("tls: {insecure_skip_verify: true}") == (
+        "server a: tls.insecure_skip_verify accepts any certificate; set tls.ca_file instead",
+    )
+    assert of_server("tls: {server_name: x}", "http://h") == (
+        "server a: tls has no effect on an http:// url; write https:// or remove tls",
+    )
+
+
+@pytest.mark.parametrize("header", ["Authorization", "x-api-key", "Cookie"])
+def test_credentials_in_the_clear(header: str) -> None:
+    """Credentials over http are said, unless the server is on this machine or the connection is encrypted."""
+    more = f"headers: {{{header}: hunter2}}"
+    assert of_server(more, "http://10.0.0.1:8000") == (
+        "server a: its credentials cross the network unencrypted; use https://",
+    )
+    assert of_server(more, "http://[::1]:8000") == ()
+    assert of_server(more, "https://10.0.0.1:8000") == ()
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """Every credential file that is missing is named with its key and what it means for the server."""
+    token = tmp_path / "token"
+    token.write_text("x")
+    assert of_server(f"bearer_token_file: {token}") == ()
+    later = "until it can be read, the server counts as unavailable"
+    assert of_server("basic_auth: {username: u, password_file: /no/pw}, tls: {ca_file: /no/ca}") == (
+        f"server a: basic_auth.password_file /no/pw does not exist; {later}",
+        f"server a: tls.ca_file /no/ca does not exist; {later}",
+    )
+
+
+def test_why_a_file_cannot_be_read(tmp_path: Path) -> None:
+    """A directory, an impossible name and a file of somebody else are told apart."""
+    secret = tmp_path / "secret"
+    secret.touch()
+    assert unreadable(secret) is None
+    assert unreadable(tmp_path) == "is a directory"
+    assert unreadable(tmp_path / ("x" * 5000)) == "cannot be reached"
+    assert unreadable(secret, lambda path: False) == "may not be read by this user"
+
+
+def test_factors_that_rent_ignores() -> None:
+    """With rent, host_factor and pue change at most the carbon, and that is said."""
+    text = "cost: {price_per_gpu_hour: 2}\nfacility: {host_factor: 1.4, pue: 1.2}\n"
+    both = "has no effect: rent includes electricity and no carbon is configured; remove it"
+    assert of(text) == (f"facility: host_factor {both}", f"facility: pue {both}")
+    carbon = "has no effect on cost, as rent includes electricity; it applies to carbon only"
+    assert of(text + "carbon: {grams_per_kwh: 1}") == (f"facility: host_factor {carbon}", f"facility: pue {carbon}")
+
+
+def test_money_and_carbon_need_gpus() -> None:
+    """Without GPUs neither cost nor carbon can be known, and that is said."""
+    assert of("gpus: {kind: none}\ncost: {price_per_kwh: 1}\ncarbon: {grams_per_kwh: 1}") == (
+        "carbon: has no effect without GPUs; set gpus: {kind: auto}",
+        "cost: has no effect without GPUs; set gpus: {kind: auto}",
+    )
+
+
+def test_an_objective_for_no_server() -> None:
+    """An objective whose patterns match none of the servers is said, with the names there are."""
+    text = "servers: [{name: a, url: 'http://h'}]\nslos: [{name: s, ttft_seconds: 1, servers: [b*, A]}]"
+    assert of(text) == ("slo s: its servers match none of a",)
+
+
+def test_an_objective_that_hides_another() -> None:
+    """A whole request cannot be shorter than its first token: such a pair of thresholds is said."""
+    assert of("slos: [{name: s, ttft_seconds: 2, e2e_seconds: 2}]") == (
+        "slo s: e2e_seconds is not above ttft_seconds, which therefore has no effect; raise e2e_seconds",
+    )
+
+
+def test_thresholds_inside_a_bucket() -> None:
+    """Where a server's engine is named, thresholds are compared with its default buckets; once an engine."""
+    vllm = load_profiles()["vllm"].model_copy(update={"default_edges": {Signal.TTFT: (0.25, 0.5)}})
+    text = (
+        "servers: [{name: a, url: 'http://h', engine: vllm}, {name: b, url: 'http://i', engine: vllm}, "
+        "{name: c, url: 'http://j'}]\nslos: [{name: s, ttft_seconds: 0.45}]"
+    )
+    assert of(text, {"vllm": vllm}) == (
+        "slo s: ttft 0.45 s lies inside the bucket (0.25, 0.5]; 0.5 s would be exact (default buckets of vllm)",
+    )
+
+
+def test_loopback_is_known_without_asking_anybody() -> None:
+    """Names and addresses of this machine are known by their text alone."""
+    assert [
+        host for host in ("localhost", "a.localhost", "127.0.0.9", "::1", "10.0.0.1", "h") if is_loopback(host)
+    ] == [
+        "localhost",
+        "a.localhost",
+        "127.0.0.9",
+        "::1",
+    ]

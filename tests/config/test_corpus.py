@@ -1,0 +1,58 @@
+"""Configurations in files: every bad one with its exact messages, every good one without a complaint."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.config import ConfigError, load, parse
+from exporter.config_public import redacted
+from exporter.config_sections import Config
+from exporter.engines import known_engines
+
+CORPUS = Path(__file__).parent / "corpus"
+BAD = sorted(CORPUS.glob("bad/*.yaml"))
+GOOD = sorted(CORPUS.glob("good/*.yaml"))
+ROOT = Path(__file__).parents[2]
+
+
+def expected(path: Path) -> str:
+    return path.with_suffix(".txt").read_text().replace("{engines}", ", ".join(known_engines()))
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_a_bad_file_gives_exactly_its_messages(path: Path) -> None:
+    """Every problem of a bad file is told at once, word for word as beside it, in the order of the file."""
+    with pytest.raises(ConfigError) as raised:
+        parse(path.read_bytes().decode(), path.name)
+    assert str(raised.value) + "\n" == expected(path)
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_no_message_speaks_of_the_implementation_or_shows_a_secret(path: Path) -> None:
+    """Messages are for operators: one line each, no jargon of the validator, nothing of what was planted as secret."""
+    for line in expected(path).splitlines():
+        assert line.startswith(f"{path.name}:")
+        assert not any(word in line.lower() for word in ("pydantic", "input", "tuple", "literal", "nonetype", "s3cret"))
+
+
+def test_the_corpus_is_whole() -> None:
+    """No expectation stands without its file, and the corpus has not shrunk."""
+    assert {path.stem for path in CORPUS.glob("bad/*.txt")} == {path.stem for path in BAD}
+    assert len(BAD) >= 75
+    assert len(GOOD) >= 8
+
+
+@pytest.mark.parametrize("path", [*GOOD, ROOT / "deploy" / "goodwatt.yaml"], ids=lambda path: path.stem)
+def test_a_good_file_loads_and_survives_being_shown(path: Path) -> None:
+    """A good file loads, and what is shown of it is a good file that is shown the same way."""
+    config = load(path)
+    assert redacted(parse(redacted(config))) == redacted(config)
+
+
+def test_the_example_names_every_key() -> None:
+    """deploy/goodwatt.yaml mentions every key of every section, so that it can be edited without the reference."""
+    from exporter.config_shape import sections
+
+    text = (ROOT / "deploy" / "goodwatt.yaml").read_text()
+    keys = {key for _, section in sections(Config) for key in section.model_fields}
+    assert {key for key in keys if f"{key}:" not in text} == set()

@@ -1,0 +1,116 @@
+"""Log lines."""
+
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.log import Json, Lines, Logfmt, configure
+
+STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
+def written(style: str, message: str, name: str = "exporter.x", error: BaseException | None = None) -> str:
+    record = logging.LogRecord(
+        name, logging.WARNING, "f.py", 1, message, (), (type(error), error, None) if error else None
+    )
+    return (Logfmt() if style == "logfmt" else Json()).format(record)
+
+
+def test_a_logfmt_line() -> None:
+    """A line has the time in UTC, level, logger and the message, always quoted."""
+    line = written("logfmt", "server/a: answers again")
+    assert re.fullmatch(rf'ts={STAMP} level=warning logger=exporter\.x msg="server/a: answers again"', line)
+
+
+def test_a_json_line() -> None:
+    """The same as one JSON object."""
+    fields = json.loads(written("json", 'a "b"\n'))
+    assert re.fullmatch(STAMP, fields.pop("ts"))
+    assert fields == {"level": "warning", "logger": "exporter.x", "msg": 'a "b"\n'}
+
+
+@pytest.mark.parametrize("style", ["logfmt", "json"])
+def test_an_exception_stays_in_its_line(style: str) -> None:
+    """A traceback is one more field, not more lines."""
+    line = written(style, "m", error=ValueError("a\nb"))
+    assert "\n" not in line
+    assert "ValueError: a\\nb" in line
+
+
+def test_escapes() -> None:
+    """Quotes, backslashes, line ends and control characters are escaped; readable text in any script stays."""
+    line = written("logfmt", 'é "x" \\ \r\n\x1b[31m\x85\u2028\ud800')
+    assert line.endswith(r'msg="é \"x\" \\ \r\n\u001b[31m\u0085\u2028\ud800"')
+
+
+def test_a_strange_logger_name_is_quoted() -> None:
+    """No field can be forged through a logger's name."""
+    assert 'logger="a level=error"' in written("logfmt", "m", "a level=error")
+
+
+@given(st.text(st.characters(codec=None)), st.text(st.characters(codec=None), min_size=1))
+def test_no_text_forges_a_line_or_a_field(message: str, name: str) -> None:
+    """Whatever is logged, a line is one line of printable text, and reading it back gives what was logged."""
+    assert json.loads(written("json", message, name))["msg"] == message
+    line = written("logfmt", message, name)
+    assert line.isprintable()
+    fields = re.fullmatch(r'ts=\S+ level=warning logger=(\S+|"(?:[^"\\]|\\.)*") msg=("(?:[^"\\]|\\.)*")', line)
+    assert fields is not None
+    assert json.loads(fields[2]) == json.loads(json.dumps(message))
+
+
+@pytest.mark.parametrize("style", ["logfmt", "json"])
+def test_configure_twice_writes_once(style: str) -> None:
+    """The last call wins: each record is written once, in its format, from its level on."""
+    first, second = io.StringIO(), io.StringIO()
+    configure("debug", "logfmt", first)
+    configure("warning", style, second)  # type: ignore[arg-type]
+    log = logging.getLogger("exporter.test_log")
+    log.info("quiet")
+    log.warning("loud %s", 1)
+    assert first.getvalue() == ""
+    assert second.getvalue().count("\n") == 1
+    assert "loud 1" in second.getvalue()
+    assert second.getvalue().startswith("{" if style == "json" else "ts=")
+
+
+def test_configure_writes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines go to stderr; stdout is left to commands."""
+    configure("info", "logfmt")
+    logging.getLogger("exporter.test_log").info("here")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert 'msg="here"' in err
+
+
+def test_configure_leaves_other_outputs_alone() -> None:
+    """Only its own earlier output is replaced."""
+    other = logging.NullHandler()
+    logging.getLogger().addHandler(other)
+    configure("info", "json", io.StringIO())
+    configure("info", "json", io.StringIO())
+    handlers = logging.getLogger().handlers
+    assert other in handlers
+    assert sum(isinstance(handler, Lines) for handler in handlers) == 1
+
+
+@pytest.mark.parametrize(("level", "style"), [("loud", "json"), ("info", "xml")])
+def test_unknown_words_are_refused(level: str, style: str) -> None:
+    """A level or format that does not exist is refused with those that do."""
+    with pytest.raises(ValueError, match="debug, info, warning, error; log format one of logfmt, json"):
+        configure(level, style)  # type: ignore[arg-type]

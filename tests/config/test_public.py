@@ -1,0 +1,46 @@
+"""A configuration as it is shown to others."""
+
+from exporter.config import parse
+from exporter.config_public import public_url, redacted
+
+
+def test_what_is_hidden_and_what_is_not() -> None:
+    """Header values and URL queries are hidden; names, file paths and the user name are shown, defaults too."""
+    text = (
+        "servers: [{name: '1e3', url: 'http://h/m?k=v', headers: {X-Key: v}, "
+        "basic_auth: {username: 'no', password_file: /pw}}]\nslos: []\n"
+    )
+    assert redacted(parse(text)) == (
+        "interval_seconds: 5.0\n"
+        "window_seconds: 60.0\n"
+        "gpus:\n"
+        "  kind: auto\n"
+        "servers:\n"
+        "- name: '1e3'\n"
+        "  url: http://h/m?<hidden>\n"
+        "  engine: auto\n"
+        "  gpus: all\n"
+        "  timeout_seconds: 2.0\n"
+        "  headers:\n"
+        "    X-Key: <hidden>\n"
+        "  basic_auth:\n"
+        "    username: 'no'\n"
+        "    password_file: /pw\n"
+        "  tls:\n"
+        "    insecure_skip_verify: false\n"
+        "slos: []\n"
+        "facility:\n"
+        "  host_factor: 1.0\n"
+        "  pue: 1.0\n"
+    )
+
+
+def test_a_url_without_a_query_is_shown_as_it_is() -> None:
+    """Only a query is hidden."""
+    assert public_url("http://[::1]:8000/metrics") == "http://[::1]:8000/metrics"
+
+
+def test_repr_shows_no_url_and_no_header() -> None:
+    """repr and str of a configuration leave out what may be secret."""
+    config = parse("servers: [{name: a, url: 'http://h/?k=hunter2', headers: {X-Key: hunter2}}]")
+    assert "hunter2" not in f"{config} {config!r} {config.servers!r}"

@@ -1,0 +1,63 @@
+"""docs/configuration.md and the sections it is made from."""
+
+from pathlib import Path
+
+from exporter.config_reference import reference
+from exporter.config_sections import Config
+from exporter.config_shape import dotted, section_at, sections
+from exporter.sources.sections import TlsSection
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_is_not_stale() -> None:
+    """docs/configuration.md is what the sections say today; `make docs` writes it anew."""
+    assert (ROOT / "docs" / "configuration.md").read_text() == reference()
+
+
+def test_every_key_is_described() -> None:
+    """Every key of every section has a meaning in words, and every section too."""
+    for path, section in sections(Config):
+        assert section.__doc__, path
+        assert all(known.description for known in section.model_fields.values()), path
+
+
+def test_keys_with_a_number_name_their_unit() -> None:
+    """A key that holds a number ends in its unit, or is a factor that has none."""
+    units = ("_seconds", "_ratio", "_factor", "pue", "_per_gpu_hour", "_per_kwh")
+    numbers = [
+        key
+        for _, section in sections(Config)
+        for key, known in section.model_fields.items()
+        if float in _parts(known.annotation)
+    ]
+    assert len(numbers) >= 12
+    assert [key for key in numbers if not key.endswith(units)] == []
+
+
+def _parts(annotation: object) -> tuple[object, ...]:
+    return getattr(annotation, "__args__", (annotation,))
+
+
+def test_rows_show_type_limits_and_default() -> None:
+    """A row has the key, its kind with limits, its default and its meaning."""
+    page = reference()
+    assert "| `interval_seconds` | number, at least 0.2, at most 300 | `5` | " in page
+    assert "| `gpus` | `all` or list of whole number or list of text | `all` | " in page
+    assert "| `name` | text | required | " in page
+    assert "| `tls` | mapping `servers[].tls` | absent | " in page
+    assert "| `headers` | mapping of text to text | absent | " in page
+    assert "| `insecure_skip_verify` | `true` or `false` | `false` | " in page
+
+
+def test_paths_lead_to_sections() -> None:
+    """A path leads to the section that stands there, and to none below an unknown or plain key."""
+    assert section_at(Config, ("servers", 0, "tls")) is TlsSection
+    assert section_at(Config, ("servers", 0, "headers")) is None
+    assert section_at(Config, ("unknown", "tls")) is None
+
+
+def test_a_path_is_shown_up_to_what_is_known() -> None:
+    """A shown path ends before the first key that no section has: it may be a secret in the wrong place."""
+    assert dotted(Config, ("servers", 1, "headers", "hunter2")) == "servers[1].headers"
+    assert dotted(Config, ("hunter2",)) == ""

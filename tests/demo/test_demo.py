@@ -1,0 +1,211 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from exporter.config import parse
+from exporter.demo import Demo
+from exporter.demo.config_text import demo_config_text
+from exporter.demo.fleet import BATCH, CHAT, DEFAULT_SERVERS, STRICT
+from exporter.engines import load_profiles
+from exporter.model.engine import EngineReading, Signal
+from exporter.model.histogram import Histogram
+from exporter.sources.engine_http import EngineSource
+from exporter.sources.gpus import GpuSource
+from exporter.sources.sections import ServerSection
+from tests.demo.builders import SECOND, HandClock, engine, load, spec
+
+
+@asynccontextmanager
+async def running(clock: HandClock, **changes: object) -> AsyncIterator[Demo]:
+    demo = Demo(clock=clock, wall_clock=lambda: 1.7e9, **changes)  # type: ignore[arg-type]
+    await demo.start()
+    try:
+        yield demo
+    finally:
+        await demo.aclose()
+
+
+async def test_the_default_demo_has_two_servers_on_a_gpu_each() -> None:
+    """Both servers answer on loopback, each names its model and one GPU of the driver, and no GPU is left over."""
+    async with running(HandClock()) as demo:
+        names = [(server.name, server.model) for server in demo.servers]
+        assert names == [("chat", "meta-llama/Llama-3.1-8B-Instruct"), ("batch", "openai/gpt-oss-20b")]
+        assert len({server.url for server in demo.servers}) == 2
+        demo.driver.open()
+        uuids = [demo.driver.uuid(demo.driver.handle(index)) for index in range(demo.driver.count())]
+        assert [uuid for server in demo.servers for uuid in server.gpu_uuids] == uuids
+
+
+async def test_the_demos_configuration_is_one_that_goodwatt_accepts() -> None:
+    """The generated YAML passes goodwatt's own validation and names the running servers, GPUs, goals and prices."""
+    async with running(HandClock()) as demo:
+        config = parse(demo.config_text())
+        sections = config.servers or ()
+        assert [(one.name, tuple(one.gpus)) for one in sections] == [(s.name, s.gpu_uuids) for s in demo.servers]
+        assert [str(one.url).rstrip("/") for one in sections] == [server.url for server in demo.servers]
+        assert config.interval_seconds == 1
+        assert [slo.name for slo in config.slo_nouns()] == ["comfortable", "strict"]
+        assert config.slo_nouns()[1].thresholds == STRICT.thresholds
+        tariff = config.tariff()
+        assert tariff is not None
+        assert tariff.price_per_gpu_hour == 1.69
+
+
+def test_a_demo_of_nothing_still_has_a_configuration() -> None:
+    """Without servers and objectives the YAML has empty lists and is accepted."""
+    config = parse(demo_config_text([], []))
+    assert (config.servers, config.slo_nouns()) == ((), ())
+
+
+async def test_goodwatts_own_sources_read_the_truth() -> None:
+    """Through the real HTTP source and the real GPU source: tokens equal the truth exactly, first tokens are
+    counted, and the joules of each GPU are its server's, to the millijoule."""
+    clock = HandClock()
+    async with running(clock) as demo:
+        gpus = GpuSource(demo.driver, clock)
+        try:
+            energy = {one.gpu.uuid: one.energy for one in (await gpus.read()).gpus}
+        finally:
+            await gpus.aclose()
+        for server in demo.servers:
+            read = await read_server(server.name, server.url, clock)
+            look = demo.engine(server.name).look
+            truth = look(lambda some: some.truth)
+            tokens = {key.signal: count for key, count in read.counters.items()}
+            assert tokens[Signal.GENERATED_TOKENS] == truth.generated_tokens > 10_000
+            assert tokens[Signal.PROMPT_TOKENS] == truth.prompt_tokens
+            ttft = histogram(read, Signal.TTFT)
+            assert ttft.count == truth.succeeded + truth.disconnected + look(lambda some: some.decoding)
+            counter = energy[server.gpu_uuids[0]]
+            assert counter is not None
+            assert counter.millijoules == look(lambda some: some.power.millijoules) > 0
+
+
+async def read_server(name: str, url: str, clock: HandClock) -> EngineReading:
+    source = EngineSource(ServerSection(name=name, url=url), load_profiles(), clock=clock, simulated=True)
+    try:
+        return await source.read()
+    finally:
+        await source.aclose()
+
+
+def histogram(read: EngineReading, signal: Signal) -> Histogram:
+    (found,) = [histogram for key, histogram in read.histograms.items() if key.signal is signal]
+    return found
+
+
+async def test_the_strict_objective_lies_inside_buckets_and_the_bounds_part() -> None:
+    """For the strict objective the share that histograms prove and the share that they allow lie far apart, with the
+    truth between them; that is what the demo wants to show."""
+    async with running(HandClock(), past_seconds=300.0) as demo:
+        (server, *_) = demo.servers
+        read = await read_server(server.name, server.url, HandClock())
+        shares = [at(histogram(read, threshold.signal), threshold.seconds) for threshold in STRICT.thresholds]
+        lower, upper = max(0.0, sum(low for low, _ in shares) - 1), min(high for _, high in shares)
+        good = demo.engine(server.name).look(lambda some: some.truth.watched["strict"][1])
+    assert lower + 0.1 < good.good / good.eligible < upper - 0.05
+
+
+def at(histogram: Histogram, seconds: float) -> tuple[float, float]:
+    """Share at or below the edges on either side of a threshold."""
+    below = [count for edge, count in zip(histogram.edges, histogram.counts, strict=True) if edge <= seconds]
+    above = [count for edge, count in zip(histogram.edges, histogram.counts, strict=True) if edge >= seconds]
+    return below[-1] / histogram.count, above[0] / histogram.count
+
+
+def test_chat_is_healthy_and_batch_has_a_visible_problem() -> None:
+    """Over ten minutes nearly every chat request meets the comfortable objective, and the batch server loses many of
+    them at each of its peaks and recovers in between."""
+    shares = {}
+    for server in DEFAULT_SERVERS:
+        demo_engine = Demo(servers=[server], past_seconds=0.0, clock=HandClock(0.0)).engine(server.name)
+        demo_engine.look(lambda some: some.advance(600 * SECOND))
+        good = demo_engine.look(lambda some: some.truth.watched["comfortable"][1])
+        shares[server.name] = good.good / good.eligible
+    assert shares["chat"] > 0.99
+    assert 0.3 < shares["batch"] < 0.9
+    batch = engine(BATCH)
+    queue = []
+    for second in range(900):
+        batch.advance(second * SECOND)
+        queue.append(batch.waiting)
+    days = [queue[start : start + 180] for start in range(0, 900, 180)]
+    assert all(max(day) > 10 for day in days)
+    assert all(min(day) == 0 for day in days)
+
+
+async def test_the_same_seed_shows_the_same_demo() -> None:
+    """Two demos with equal seeds agree in all counts; a server keeps its traffic when another one joins."""
+
+    def tokens(demo: Demo) -> int:
+        return demo.engine("chat").look(lambda some: some.truth.generated_tokens)
+
+    clock = HandClock()
+    both, alone, other = (
+        Demo(clock=clock),
+        Demo(servers=[CHAT], clock=clock),
+        Demo(servers=[CHAT], clock=clock, seed=2),
+    )
+    assert tokens(both) == tokens(alone) != tokens(other)
+
+
+async def test_a_server_on_several_gpus_names_them_all() -> None:
+    """GPUs are numbered through; those of one server draw the same."""
+    servers = [spec(load(), name="one", gpus=2), spec(load(), name="two")]
+    async with running(HandClock(), servers=servers) as demo:
+        assert [len(server.gpu_uuids) for server in demo.servers] == [2, 1]
+        demo.driver.open()
+        first, second = demo.driver.handle(0), demo.driver.handle(1)
+        assert demo.driver.energy_millijoules(first) == demo.driver.energy_millijoules(second)
+
+
+def test_two_servers_of_one_name_are_refused() -> None:
+    """Names tell servers apart, so they have to differ."""
+    with pytest.raises(ValueError, match="same name"):
+        Demo(servers=[CHAT, CHAT])
+
+
+async def test_a_demo_that_cannot_start_leaves_nothing_open() -> None:
+    """Closing is harmless before the start and when repeated."""
+    demo = Demo(clock=HandClock())
+    await demo.aclose()
+    await demo.start()
+    await demo.aclose()
+    await demo.aclose()
+    for server in demo.servers:
+        port = int(server.url.rsplit(":", 1)[1])
+        with pytest.raises(OSError, match="Connect call failed"):
+            await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_faults_are_reached_by_name() -> None:
+    """`faults` and `engine` know the servers and raise KeyError for any other name."""
+    async with running(HandClock()) as demo:
+        demo.faults("batch").restart()
+        assert demo.engine("batch").look(lambda some: some.tally.generated_tokens) == 0
+        assert demo.engine("chat").look(lambda some: some.tally.generated_tokens) > 0
+        with pytest.raises(KeyError):
+            demo.faults("other")
+
+
+def test_the_driver_may_be_read_while_pages_are_read() -> None:
+    """From several threads at once no count is lost: the engine ends where a single reader would have brought it."""
+    clock = HandClock()
+    shared, single = (Demo(servers=[CHAT], clock=clock, past_seconds=0.0).engine("chat") for _ in range(2))
+
+    def look_often() -> None:
+        for _ in range(300):
+            clock.forward(0.01)
+            shared.look(lambda some: some.power.mean_milliwatts())
+
+    threads = [threading.Thread(target=look_often) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert shared.look(lambda some: (some.truth.generated_tokens, some.power.picojoules)) == single.look(
+        lambda some: (some.truth.generated_tokens, some.power.picojoules)
+    )

@@ -1,0 +1,241 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.demo.arrivals import Ending
+from exporter.demo.engine import SimulatedEngine
+from exporter.demo.page import page
+from exporter.demo.physics import LLAMA_8B_ON_H100
+from exporter.demo.spec import Lengths, SimulatedServer
+from tests.demo.builders import SECOND, drained, engine, load, servers, spec
+
+SMALL_CACHE = replace(LLAMA_8B_ON_H100, kv_cache_tokens=8000)
+times = st.lists(st.integers(1, 3 * SECOND), min_size=1, max_size=12)
+
+
+def everything(some: SimulatedEngine) -> tuple[object, ...]:
+    return page(some, 0.0), some.truth, some.power.picojoules, some.power.mean_milliwatts(), some.kv_cache_ratio
+
+
+def arrived_is_accounted_for(some: SimulatedEngine) -> bool:
+    truth = some.truth
+    return truth.arrived == some.waiting + some.running + truth.succeeded + truth.disconnected + truth.lost
+
+
+@settings(deadline=None, max_examples=60)
+@given(servers, times)
+def test_how_time_is_cut_changes_nothing(server: SimulatedServer, steps: list[int]) -> None:
+    """One leap and any row of small steps to the same moment give the same page, truth, joules and power, exactly."""
+    leap, walk, at = engine(server), engine(server), 0
+    for step in steps:
+        at += step
+        walk.advance(at)
+    leap.advance(at)
+    assert everything(leap) == everything(walk)
+
+
+@settings(deadline=None, max_examples=60)
+@given(servers, times)
+def test_every_request_is_somewhere_and_limits_hold(server: SimulatedServer, steps: list[int]) -> None:
+    """At any moment arrived = waiting + running + succeeded + disconnected + lost, seats and cache are not overbooked,
+    and no counter has fallen."""
+    some, at, before = engine(server), 0, 0
+    for step in steps:
+        at += step
+        some.advance(at)
+        assert arrived_is_accounted_for(some)
+        assert 0 <= some.running <= server.max_num_seqs
+        assert 0.0 <= some.kv_cache_ratio <= 1.0
+        assert some.truth.generated_tokens >= before
+        before = some.truth.generated_tokens
+
+
+@settings(deadline=None, max_examples=40)
+@given(servers, times, st.floats(0.5, 4.0))
+def test_faults_change_no_request_and_lose_none(server: SimulatedServer, steps: list[int], factor: float) -> None:
+    """Restarts and slow steps at any moment keep the books: the same requests arrive, and each is accounted for."""
+    healthy, faulty, at = engine(server), engine(server), 0
+    for number, step in enumerate(steps):
+        at += step
+        healthy.advance(at)
+        faulty.advance(at)
+        if number % 2:
+            faulty.restart()
+        else:
+            faulty.slow_down(factor)
+        assert arrived_is_accounted_for(faulty)
+        assert faulty.truth.arrived == healthy.truth.arrived
+
+
+def test_the_same_seed_gives_the_same_history() -> None:
+    """Two engines from equal seeds agree in everything; another seed differs."""
+    first, again, other = (engine(spec(), seed) for seed in (1, 1, 2))
+    for some in (first, again, other):
+        some.advance(60 * SECOND)
+    assert everything(first) == everything(again)
+    assert page(first, 0.0) != page(other, 0.0)
+
+
+def test_a_drained_engine_has_generated_exactly_what_was_asked_for() -> None:
+    """When all requests have ended, tokens equal the requests' sums, the cache is empty, and only idle power flows."""
+    some = drained(400)
+    requests = [record.request for record in some.truth.records]
+    assert len(requests) == some.truth.arrived == 400
+    assert some.truth.generated_tokens == sum(request.output_tokens for request in requests)
+    assert some.truth.prompt_tokens == sum(request.prompt_tokens for request in requests)
+    assert some.truth.cached_prompt_tokens == sum(request.cached_tokens for request in requests)
+    assert (some.running, some.waiting, some.kv_cache_ratio) == (0, 0, 0.0)
+    assert some.power.mean_milliwatts() == LLAMA_8B_ON_H100.idle_milliwatts
+
+
+def test_a_lone_request_takes_exactly_its_steps() -> None:
+    """Alone in the engine, a request waits for nothing, gets its first token after one step, and one more a step."""
+    alone = engine(spec(load(0.01, disconnect_share=0.0, one_token_share=0.0, total_requests=1)))
+    alone.advance(1000 * SECOND)
+    (record,) = alone.truth.records
+    first = LLAMA_8B_ON_H100.step(1, record.request.prompt_tokens - record.request.cached_tokens)
+    assert record.queue_ns == 0
+    assert record.ttft_ns == first.duration_ns
+    assert record.tpot_ns == LLAMA_8B_ON_H100.step(1, 0).duration_ns
+    assert record.e2e_ns == record.ttft_ns + record.tpot_ns * (record.request.output_tokens - 1)
+    busy_pj = (
+        first.prefill_ns * first.prefill_milliwatts
+        + (first.decode_ns + record.e2e_ns - record.ttft_ns) * first.decode_milliwatts
+    )
+    idle_pj = (1000 * SECOND - record.e2e_ns) * LLAMA_8B_ON_H100.idle_milliwatts
+    assert alone.power.picojoules == busy_pj + idle_pj
+
+
+def test_littles_law_holds() -> None:
+    """The mean number of requests in a stable server equals arrivals per second times mean time in the server."""
+    some = engine(spec(load(8.0, disconnect_share=0.0)))
+    inside = 0
+    for tick in range(1, 12_001):
+        some.advance(tick * SECOND // 10)
+        inside += some.running + some.waiting
+    records = some.truth.records
+    seconds_inside = sum(record.e2e_ns for record in records) / len(records) / SECOND
+    assert inside / 12_000 == pytest.approx(some.truth.arrived / 1200 * seconds_inside, rel=0.02)
+
+
+def test_a_fuller_batch_gives_each_request_fewer_tokens_a_second() -> None:
+    """Mean time per output token grows with the load."""
+
+    def tpot(requests_per_second: float) -> float:
+        some = engine(spec(load(requests_per_second)))
+        some.advance(120 * SECOND)
+        return sum(record.tpot_ns for record in some.truth.records) / len(some.truth.records)
+
+    assert tpot(1.0) < tpot(6.0) < tpot(16.0)
+
+
+def test_overload_makes_requests_wait_and_not_run() -> None:
+    """Beyond its seats a server queues, in order of arrival, and time to first token grows with the queue."""
+    some = engine(spec(load(20.0), max_num_seqs=8))
+    some.advance(60 * SECOND)
+    assert some.running == 8
+    assert some.waiting > 100
+    admitted = [record.admitted_ns for record in sorted(some.truth.records, key=lambda r: r.request.number)]
+    assert admitted == sorted(admitted)
+    assert max(record.ttft_ns for record in some.truth.records) > 10 * SECOND
+
+
+def test_a_full_cache_makes_requests_wait() -> None:
+    """With seats free but no room in the KV cache, requests wait, and the cache is never overbooked."""
+    tight = drained(50, spec(load(50.0, total_requests=50), physics=SMALL_CACHE, max_num_seqs=256))
+    assert tight.truth.succeeded + tight.truth.disconnected == 50
+    some = engine(spec(load(50.0, total_requests=50), physics=SMALL_CACHE, max_num_seqs=256))
+    some.advance(2 * SECOND)
+    assert some.waiting > 0
+    assert some.running < 20
+
+
+def test_a_long_prompt_alone_may_exceed_the_token_budget() -> None:
+    """A prompt above max_batched_tokens is still served, as the only one of its step."""
+    some = drained(30, spec(load(50.0, prompt=Lengths(500, 0.1, 1000), total_requests=30), max_batched_tokens=100))
+    first_tokens = [record.first_token_ns for record in some.truth.records]
+    assert len(set(first_tokens)) == 30
+
+
+def test_a_slowed_engine_takes_longer_from_the_next_step_on() -> None:
+    """After slow_down(4) new requests take four times as long per output token; after slow_down(1) they do not."""
+    some = engine(spec(load(0.2, total_requests=90, disconnect_share=0.0, one_token_share=0.0)))
+    means = []
+    for factor in (1.0, 4.0, 1.0):
+        some.slow_down(factor)
+        ended = len(some.truth.records)
+        some.advance(some.now_ns + 100 * SECOND)
+        new = [
+            record
+            for record in list(some.truth.records)[ended:]
+            if record.request.arrival_ns > some.now_ns - 100 * SECOND
+        ]
+        means.append(sum(record.tpot_ns for record in new) / len(new))
+    assert means[1] / means[0] == pytest.approx(4.0, rel=0.05)
+    assert means[2] / means[0] == pytest.approx(1.0, rel=0.05)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan")])
+def test_a_step_cannot_take_no_time(factor: float) -> None:
+    """slow_down refuses a factor that is not above 0, and says what to give."""
+    with pytest.raises(ValueError, match="give a factor above 0"):
+        engine(spec()).slow_down(factor)
+
+
+def test_a_restart_zeroes_the_page_and_nothing_else() -> None:
+    """A restart begins the page's counters at zero; energy, the truth and later arrivals go on."""
+    some = engine(spec(load(8.0)))
+    some.advance(60 * SECOND)
+    tokens, joules, inside = some.truth.generated_tokens, some.power.picojoules, some.running + some.waiting
+    some.restart()
+    assert (some.tally.generated_tokens, some.running, some.waiting, some.kv_cache_ratio) == (0, 0, 0, 0.0)
+    assert (some.truth.generated_tokens, some.power.picojoules, some.truth.lost) == (tokens, joules, inside)
+    some.advance(120 * SECOND)
+    assert some.tally.generated_tokens > 0
+    assert some.truth.generated_tokens == tokens + some.tally.generated_tokens
+    assert some.power.picojoules > joules
+
+
+def test_a_disconnect_counts_tokens_and_first_token_only() -> None:
+    """As in vLLM, a client that goes away leaves its tokens and its TTFT on the page, and nothing else."""
+    some = drained(200, spec(load(8.0, disconnect_share=1.0, one_token_share=0.0, total_requests=200)))
+    gone = sum(record.request.ending is Ending.DISCONNECT for record in some.truth.records)
+    assert gone == some.truth.disconnected > 190
+    assert some.tally.generated_tokens == sum(record.request.output_tokens for record in some.truth.records)
+    assert some.tally.ttft.cumulative()[-1] == 200
+    for buckets in (some.tally.tpot, some.tally.e2e, some.tally.queue, some.tally.prefill, some.tally.decode):
+        assert buckets.cumulative()[-1] == 200 - gone
+    assert sum(some.tally.finished.values()) == 200 - gone
+
+
+def test_a_single_token_has_no_time_per_token() -> None:
+    """A request for one token is recorded with a TPOT of 0 s, as vLLM does."""
+    some = drained(50, spec(load(8.0, one_token_share=1.0, total_requests=50)))
+    assert {record.tpot_ns for record in some.truth.records} == {0}
+    assert some.tally.tpot.cumulative()[0] == 50
+
+
+def test_a_moment_in_the_past_changes_nothing() -> None:
+    """Advancing to a moment that has been leaves the engine as it is."""
+    some = engine(spec(load(8.0)))
+    some.advance(10 * SECOND)
+    before = everything(some)
+    some.advance(9 * SECOND)
+    assert everything(some) == before
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: spec(max_num_seqs=0), "at least 1"),
+        (lambda: spec(gpus=0), "at least 1"),
+        (lambda: spec(load(1.0, prompt=Lengths(1, 0.0, 500_000))), "never fits"),
+    ],
+)
+def test_an_impossible_server_is_refused(make: Callable[[], SimulatedServer], words: str) -> None:
+    """A server that could serve nothing raises ValueError and names itself."""
+    with pytest.raises(ValueError, match=f"server s: .*{words}"):
+        make()

@@ -1,0 +1,130 @@
+from collections.abc import Callable
+
+import pytest
+
+from exporter.demo.gpus import SimulatedDriver, SimulatedGpu
+from exporter.model.driver import DriverError, GpuDriver
+from exporter.model.gpu import EnergyScope
+from tests.demo.builders import HandClock, live, load, spec
+
+
+def opened(requests_per_second: float = 8.0, **changes: object) -> tuple[SimulatedDriver, HandClock, object]:
+    clock = HandClock()
+    engine = live(spec(load(requests_per_second), **changes), clock)
+    driver: GpuDriver = SimulatedDriver([SimulatedGpu(0, engine)])
+    driver.open()
+    assert isinstance(driver, SimulatedDriver)
+    return driver, clock, driver.handle(0)
+
+
+def test_the_driver_says_that_it_is_simulated() -> None:
+    """Flag, product, driver version, board and UUID all tell a simulation from hardware."""
+    driver, _, gpu = opened()
+    assert driver.simulated
+    assert driver.product(gpu) == "Simulated H100 80GB HBM3"
+    assert driver.uuid(gpu) == "GPU-51300000-0000-4000-8000-000000000000"
+    assert "simulated" in driver.driver_version()
+    assert "simulated" in driver.board_serial(gpu)
+    assert driver.energy_scope(gpu) is EnergyScope.GPU
+
+
+def test_seconds_of_power_add_up_to_the_energy_counter() -> None:
+    """The mean power read at each second, times a second, sums to the counter within the rounding of each read."""
+    driver, clock, gpu = opened()
+    before, sum_of_means = driver.energy_millijoules(gpu), 0
+    for _ in range(120):
+        clock.forward(1.0)
+        sum_of_means += driver.power_milliwatts(gpu)
+    assert driver.energy_millijoules(gpu) - before == pytest.approx(sum_of_means, abs=121)
+
+
+def test_the_counter_is_the_engines_exact_integral() -> None:
+    """Millijoules are the simulation's picojoules, rounded down."""
+    clock = HandClock()
+    engine = live(spec(load(8.0)), clock)
+    driver = SimulatedDriver([SimulatedGpu(0, engine)])
+    driver.open()
+    clock.forward(33.3)
+    exact = engine.look(lambda some: some.power.picojoules)
+    assert driver.energy_millijoules(driver.handle(0)) == exact // 10**9 > 0
+
+
+def test_an_idle_gpu_looks_idle() -> None:
+    """Without requests: idle power, no use, low clock, the idle reason alone, and the model still in memory."""
+    driver, clock, gpu = opened(0.0001)
+    clock.forward(60.0)
+    assert driver.power_milliwatts(gpu) == 118_000
+    assert driver.utilization_percent(gpu) == 0
+    assert driver.sm_clock_megahertz(gpu) == 345
+    assert driver.throttle_reasons_mask(gpu) == 0x1
+    assert driver.temperature_celsius(gpu) == 36
+    used, total = driver.memory_bytes(gpu)
+    assert 0.9 < used / total < 1
+
+
+def test_a_busy_gpu_looks_busy() -> None:
+    """Under load: much power below the limit, full use, high clock, no reason to throttle, and warmth."""
+    driver, clock, gpu = opened(8.0)
+    clock.forward(60.0)
+    assert 450_000 < driver.power_milliwatts(gpu) < driver.power_limit_milliwatts(gpu) == 700_000
+    assert driver.utilization_percent(gpu) > 95
+    assert driver.sm_clock_megahertz(gpu) == 1980
+    assert driver.throttle_reasons_mask(gpu) == 0
+    assert 50 < driver.temperature_celsius(gpu) < 70
+
+
+def test_an_overloaded_gpu_meets_its_power_cap() -> None:
+    """At a full batch of 256 the clocks are held back by the software power cap."""
+    driver, clock, gpu = opened(80.0)
+    clock.forward(60.0)
+    assert driver.throttle_reasons_mask(gpu) == 0x4
+    assert driver.sm_clock_megahertz(gpu) == 1755
+
+
+@pytest.mark.parametrize("index", [-1, 1])
+def test_an_index_without_a_gpu_is_an_invalid_argument(index: int) -> None:
+    """NVML code 2, as from the real driver."""
+    driver, _, _ = opened()
+    with pytest.raises(DriverError) as refused:
+        driver.handle(index)
+    assert refused.value.code == 2
+
+
+QUESTIONS: list[Callable[[SimulatedDriver, object], object]] = [
+    lambda driver, _: driver.driver_version(),
+    lambda driver, _: driver.count(),
+    lambda driver, _: driver.handle(0),
+    lambda driver, gpu: driver.uuid(gpu),
+    lambda driver, gpu: driver.product(gpu),
+    lambda driver, gpu: driver.board_serial(gpu),
+    lambda driver, gpu: driver.energy_scope(gpu),
+    lambda driver, gpu: driver.energy_millijoules(gpu),
+    lambda driver, gpu: driver.power_milliwatts(gpu),
+    lambda driver, gpu: driver.power_limit_milliwatts(gpu),
+    lambda driver, gpu: driver.utilization_percent(gpu),
+    lambda driver, gpu: driver.memory_bytes(gpu),
+    lambda driver, gpu: driver.temperature_celsius(gpu),
+    lambda driver, gpu: driver.sm_clock_megahertz(gpu),
+    lambda driver, gpu: driver.throttle_reasons_mask(gpu),
+]
+
+
+@pytest.mark.parametrize("ask", QUESTIONS)
+def test_a_closed_driver_answers_nothing(ask: Callable[[SimulatedDriver, object], object]) -> None:
+    """Before `open` and after `close` every question raises NVML code 1; after another `open` it is answered."""
+    driver, _, gpu = opened()
+    driver.close()
+    with pytest.raises(DriverError) as refused:
+        ask(driver, gpu)
+    assert refused.value.code == 1
+    driver.open()
+    ask(driver, gpu)
+
+
+@pytest.mark.parametrize("ask", QUESTIONS[3:])
+def test_a_foreign_handle_is_an_invalid_argument(ask: Callable[[SimulatedDriver, object], object]) -> None:
+    """A token that this driver never gave raises NVML code 2."""
+    driver, _, _ = opened()
+    with pytest.raises(DriverError) as refused:
+        ask(driver, object())
+    assert refused.value.code == 2

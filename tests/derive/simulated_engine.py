@@ -1,0 +1,139 @@
+"""An inference server whose every request is known: pages as a real engine would write them, and the truth beside them.
+
+All times are seconds on one clock. TTFT is observed at the first token, everything else at the end; a client that
+disconnects leaves its TTFT and nothing else; a restart kills what runs and starts every series again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from exporter.model.engine import EngineReading, EngineTraits, OneToken, Outcome, SeriesId, Signal
+from exporter.model.histogram import Histogram
+from exporter.model.slo import Slo
+
+MODEL = "llama"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. `outcome` None is a client that hung up; `first` None is an end before any token."""
+
+    arrival: float
+    first: float | None  # seconds from arrival to the first token
+    gaps: int  # further tokens
+    tpot: float  # seconds each of them takes
+    outcome: Outcome | None
+    preempted: bool = False  # sits in the queue again between its first token and its end
+
+    @property
+    def first_at(self) -> float | None:
+        return None if self.first is None else self.arrival + self.first
+
+    @property
+    def ends_at(self) -> float:
+        return self.arrival + self.e2e
+
+    @property
+    def e2e(self) -> float:
+        return 1.0 if self.first is None else self.first + self.gaps * self.tpot
+
+    def latency(self, signal: Signal) -> float | None:
+        """What the user felt; a one-token output has a TPOT of 0, as a histogram would record it."""
+        if self.first is None and signal is not Signal.E2E:
+            return None
+        return {Signal.TTFT: self.first, Signal.TPOT: self.tpot if self.gaps else 0.0, Signal.E2E: self.e2e}[signal]
+
+    def is_good(self, slo: Slo) -> bool:
+        """Succeeded, and within every threshold."""
+        felt = [(self.latency(t.signal), t.seconds) for t in slo.thresholds]
+        return self.outcome is Outcome.SUCCESS and all(v is not None and v <= limit for v, limit in felt)
+
+
+@dataclass(frozen=True)
+class Habits:
+    """Where real engines differ."""
+
+    edges: tuple[float, ...]
+    one_token: OneToken = OneToken.ZERO
+    lazy: bool = False  # a series is not on the page before its first observation
+    failures_timed: bool = True  # errors and cancels are in the e2e and TPOT histograms
+    gauge: str = "current"  # current | missing | stale
+    queue_gauges: bool = True  # the waiting gauge and the preemption counter exist
+    engine: str = "vllm"
+
+
+@dataclass(frozen=True)
+class SimulatedEngine:
+    """Requests, restarts and habits; a page can be asked for at any time."""
+
+    requests: tuple[Request, ...]
+    restarts: tuple[float, ...]
+    habits: Habits
+
+    def epoch(self, at: float) -> int:
+        """How many restarts there were, up to and at this time."""
+        return sum(restart <= at for restart in self.restarts)
+
+    def _alive(self, at: float) -> list[Request]:
+        """Requests of the run that this time belongs to, as far as they have arrived."""
+        return [r for r in self.requests if r.arrival <= at and self.epoch(r.arrival) == self.epoch(at)]
+
+    def ended(self, at: float) -> list[Request]:
+        """Requests that ended by now and were counted: a client that hung up is in no count."""
+        return [r for r in self._alive(at) if r.ends_at <= at and r.outcome is not None]
+
+    def seen_between(self, before: float, after: float) -> list[Request]:
+        """Ends that a page shows and the page before it does not."""
+        same_run = self.epoch(before) == self.epoch(after)
+        return [r for r in self.ended(after) if not same_run or r.ends_at > before]
+
+    def page(self, server: str, at: float) -> EngineReading:
+        """What /metrics says at this time."""
+        habits, alive, ended = self.habits, self._alive(at), self.ended(at)
+        timed = [r for r in ended if habits.failures_timed or r.outcome is Outcome.SUCCESS]
+        began = [r.first for r in alive if r.first is not None and r.first_at is not None and r.first_at <= at]
+        speeds = [
+            r.latency(Signal.TPOT)
+            for r in timed
+            if r.first is not None and (r.gaps or habits.one_token is OneToken.ZERO)
+        ]
+        observed = {Signal.TTFT: began, Signal.TPOT: speeds, Signal.E2E: [r.e2e for r in timed]}
+        histograms = {
+            SeriesId(signal, MODEL): _histogram(values, habits.edges)
+            for signal, values in observed.items()
+            if values or not habits.lazy
+        }
+        counters = {
+            SeriesId(Signal.REQUESTS, MODEL, "", outcome): float(sum(r.outcome is outcome for r in ended))
+            for outcome in Outcome
+        }
+        counters = {key: value for key, value in counters.items() if value or not habits.lazy}
+        generated = float(sum(r.gaps + 1 for r in ended if r.first is not None))
+        if generated or not habits.lazy:
+            counters[SeriesId(Signal.GENERATED_TOKENS, MODEL)] = generated
+        if habits.queue_gauges:
+            preempted = [r for r in alive if r.preempted and r.first_at is not None and r.first_at <= at]
+            counters[SeriesId(Signal.PREEMPTIONS, MODEL)] = float(len(preempted))
+        traits = EngineTraits(one_token_tpot=habits.one_token, **_staleness(habits))
+        return EngineReading(server, at, habits.engine, traits, counters, self._gauges(alive, at), histograms)
+
+    def _gauges(self, alive: Iterable[Request], at: float) -> dict[tuple[Signal, str], float]:
+        unfinished = [r for r in alive if r.ends_at > at]
+        queued = [r for r in unfinished if r.preempted and r.first_at is not None and r.first_at <= at]
+        gauges = {}
+        if self.habits.gauge == "current":
+            gauges[Signal.REQUESTS_RUNNING, MODEL] = float(len(unfinished) - len(queued))
+        elif self.habits.gauge == "stale":
+            gauges[Signal.REQUESTS_RUNNING, MODEL] = 0.0
+        if self.habits.queue_gauges:
+            gauges[Signal.REQUESTS_WAITING, MODEL] = float(len(queued))
+        return gauges
+
+
+def _staleness(habits: Habits) -> dict[str, bool]:
+    return {"running_is_current": False} if habits.gauge == "stale" else {}
+
+
+def _histogram(values: list[float], edges: tuple[float, ...]) -> Histogram:
+    counts = tuple(float(sum(value <= edge for value in values)) for edge in edges)
+    return Histogram(edges, counts, float(len(values)), float(sum(values)))

@@ -1,0 +1,180 @@
+"""Real programs, started on loopback and ended by pid: goodwatt itself and a real Prometheus."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prometheus_client.parser import text_string_to_metric_families
+
+T = TypeVar("T")
+Labels = tuple[tuple[str, str], ...]
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def get(url: str, headers: Mapping[str, str] | None = None, timeout: float = 5.0) -> tuple[int, str]:
+    """Status and text of one GET, whatever the status."""
+    request = urllib.request.Request(url, headers=dict(headers or {}))
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, refused.read().decode()
+
+
+def until(what: Callable[[], T | None], *, seconds: float, why: Callable[[], str] = lambda: "") -> T:
+    """The first answer that is not None or False; an AssertionError with `why()` when there is none in time."""
+    last: BaseException | None = None
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            answer = what()
+        except OSError as refused:
+            last, answer = refused, None
+        if answer is not None and answer is not False:
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"nothing within {seconds} s: {last or ''} {why()}")
+
+
+@dataclass
+class Page:
+    """One scrape, by sample name."""
+
+    samples: dict[str, dict[Labels, float]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> "Page":
+        page = cls()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                page.samples.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
+        return page
+
+    def all(self, name: str, **labels: str) -> dict[Labels, float]:
+        """Every sample of a name whose labels include these."""
+        wanted = labels.items()
+        return {key: value for key, value in self.samples.get(name, {}).items() if wanted <= dict(key).items()}
+
+    def sum(self, name: str, **labels: str) -> float | None:
+        """Their sum; None when there is none."""
+        found = self.all(name, **labels)
+        return sum(found.values()) if found else None
+
+
+@dataclass
+class Goodwatt:
+    """A running goodwatt."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log: Path
+
+    def page(self) -> Page:
+        return Page.parse(get(f"{self.url}/metrics")[1])
+
+    def logged(self) -> str:
+        return self.log.read_text()
+
+    def terminate(self) -> tuple[int, float]:
+        """Exit code and seconds that it took to leave after SIGTERM."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=10)
+        return code, time.monotonic() - began
+
+
+@contextlib.contextmanager
+def goodwatt(
+    tmp_path: Path, *arguments: str, config: str | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Goodwatt]:
+    """`goodwatt ARGUMENTS` on a free port, ready to be scraped; ended afterwards."""
+    port = free_port()
+    command = [sys.executable, "-m", "exporter", *arguments, "--web.listen-address", f"127.0.0.1:{port}"]
+    if config is not None:
+        (tmp_path / "goodwatt.yaml").write_text(config)
+        command += ["--config", str(tmp_path / "goodwatt.yaml")]
+    log = tmp_path / "goodwatt.log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            command, stderr=stderr, stdout=stderr, text=True, env={**os.environ, **(environment or {})}
+        )
+    running = Goodwatt(process, f"http://127.0.0.1:{port}", log)
+    try:
+        until(lambda: get(f"{running.url}/-/ready")[0] == 200, seconds=15, why=running.logged)
+        yield running
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@dataclass
+class Prometheus:
+    """A running Prometheus."""
+
+    url: str
+
+    def query(self, expression: str) -> list[Any]:
+        """The result vector of an instant query."""
+        text = get(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")[1]
+        answer = json.loads(text)
+        assert answer["status"] == "success", answer
+        return list(answer["data"]["result"])
+
+
+@contextlib.contextmanager
+def prometheus(tmp_path: Path, target: str) -> Iterator[Prometheus]:
+    """A real Prometheus that scrapes `target` (host:port) every second. Fails when the program is not installed."""
+    program = shutil.which("prometheus")
+    assert program, "Prometheus is missing: apt-get install --no-install-recommends prometheus"
+    port = free_port()
+    configuration = tmp_path / "prometheus.yml"
+    configuration.write_text(
+        "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
+        f"scrape_configs:\n- job_name: goodwatt\n  static_configs: [{{targets: ['{target}']}}]\n"
+    )
+    log = tmp_path / "prometheus.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [
+                program,
+                f"--config.file={configuration}",
+                f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=output,
+            stderr=output,
+        )
+    running = Prometheus(f"http://127.0.0.1:{port}")
+    try:
+        until(lambda: get(f"{running.url}/-/ready")[0] == 200, seconds=20, why=log.read_text)
+        yield running
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def in_thread(what: Callable[[], T]) -> T:
+    """Run something that blocks while the loop goes on serving."""
+    return await asyncio.to_thread(what)

@@ -1,0 +1,112 @@
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from exporter.engines import known_engines, load_profile, load_profiles
+from exporter.engines.profile import Profile
+from exporter.model.engine import EngineTraits, Moves, OneToken, Signal
+
+MINIMAL = """
+name: toy
+title: Toy
+ports: [9999]
+detect: {any_of: ["toy_*"]}
+labels: {model: [model]}
+traits: {tokens_move: step, one_token_tpot: zero}
+signals:
+  generated_tokens:
+    - sum: [{metric: toy_tokens_total}]
+"""
+
+
+def with_(**changes: Any) -> str:
+    return yaml.safe_dump(yaml.safe_load(MINIMAL) | changes)
+
+
+def test_shipped_profiles_load() -> None:
+    """Every profile shipped is valid, is named like its file, and known_engines lists it."""
+    assert tuple(load_profiles()) == known_engines() == ("llamacpp", "sglang", "vllm")
+
+
+def test_minimal_profile() -> None:
+    """An operator's profile needs a name, a way to recognise it, traits and one signal."""
+    profile = load_profile(MINIMAL)
+    assert profile.path == "/metrics"
+    assert profile.default_model == "default"
+    assert profile.wanted() == {"toy_tokens_total"}
+    assert profile.metrics_of(Signal.TTFT) == frozenset()
+    assert profile.engine_traits() == EngineTraits(Moves.STEP, OneToken.ZERO, prompt_includes_cached=True)
+
+
+def test_histogram_needs_three_names() -> None:
+    """A histogram is wanted by the names of its buckets, count and sum."""
+    profile = load_profile(with_(signals={"ttft": [{"sum": [{"metric": "toy_ttft_seconds"}]}]}))
+    assert profile.wanted() == {"toy_ttft_seconds_bucket", "toy_ttft_seconds_count", "toy_ttft_seconds_sum"}
+
+
+def test_less_and_version_are_wanted() -> None:
+    """A subtracted metric and the metric that tells the version are wanted too."""
+    term = {"metric": "toy_done_total", "less": "toy_aborted_total", "outcome": "success"}
+    profile = load_profile(with_(signals={"requests": [{"sum": [term]}]}, version_label=["toy_info", "version"]))
+    assert profile.wanted() == {"toy_done_total", "toy_aborted_total", "toy_info"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "Toy!"}, "pattern"),
+        ({"ports": [0]}, "greater than or equal to 1"),
+        ({"ports": ["8000"]}, "valid integer"),
+        ({"path": "metrics"}, "pattern"),
+        ({"detect": {}}, "any_of or all_of must name at least one metric"),
+        ({"detect": {"none_of": ["a"]}}, "any_of or all_of must name at least one metric"),
+        ({"detect": {"any_of": ["a*b"]}}, "pattern"),
+        ({"formula": "a + b"}, "Extra inputs are not permitted"),
+        ({"signals": {"watts": [{"sum": [{"metric": "a"}]}]}}, "Input should be 'prompt_tokens'"),
+        ({"signals": {"ttft": []}}, "at least 1 item"),
+        ({"signals": {"ttft": [{"sum": []}]}}, "at least 1 item"),
+        ({"signals": {"ttft": [{"sum": [{"metric": "a b"}]}]}}, "pattern"),
+        ({"signals": {"ttft": [{"sum": [{"metric": "a", "scale": 0.0}]}]}}, "greater than 0"),
+        ({"signals": {"ttft": [{"sum": [{"metric": "a", "scale": float("inf")}]}]}}, "finite"),
+        ({"signals": {"requests": [{"sum": [{"metric": "a"}]}]}}, "signals.requests: a needs an outcome"),
+        ({"signals": {"ttft": [{"sum": [{"metric": "a", "outcome": "error"}]}]}}, "outcome and less are for requests"),
+        ({"signals": {"ttft": [{"sum": [{"metric": "a", "less": "b"}]}]}}, "outcome and less are for requests"),
+        (
+            {
+                "signals": {
+                    "requests": [
+                        {
+                            "sum": [
+                                {
+                                    "metric": "a",
+                                    "less": "b",
+                                    "outcome": {"label": "r", "values": {}, "otherwise": "success"},
+                                }
+                            ]
+                        }
+                    ]
+                }
+            },
+            "less needs one outcome for all of a",
+        ),
+        ({"switched_off": [{"advice": "x"}]}, "give status or page, one of them"),
+        ({"switched_off": [{"advice": "x", "status": 404, "page": {"any_of": ["a"]}}]}, "give status or page"),
+        (
+            {"switched_off": [{"advice": "x", "page": {"any_of": ["a"]}, "body_contains": "y"}]},
+            "body_contains needs status",
+        ),
+        ({"default_edges": {"ttft": [0]}}, "greater than 0"),
+    ],
+)
+def test_refused(change: dict[str, Any], message: str) -> None:
+    """A profile outside the closed vocabulary is refused with a message that names the fault."""
+    with pytest.raises(ValidationError, match="toy|validation error") as caught:
+        load_profile(with_(**change))
+    assert message in str(caught.value)
+
+
+def test_profile_schema_describes_itself() -> None:
+    """The JSON schema of a profile can be generated, so that docs and editors can use it."""
+    assert set(Profile.model_json_schema()["required"]) >= {"name", "detect", "signals", "traits"}

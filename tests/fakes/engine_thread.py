@@ -1,0 +1,41 @@
+"""Simulated engines served from a thread of the test process, for tests that run goodwatt as a process of its own."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+from exporter.demo.demo import Demo
+from exporter.demo.fleet import CHAT
+
+
+class EngineThread:
+    """One simulated vLLM for each name, each on a loopback port of its own."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.demo = Demo([replace(CHAT, name=name) for name in names])
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> "EngineThread":
+        self._thread.start()
+        self._call(self.demo.start())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._call(self.demo.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def url(self, name: str) -> str:
+        return next(server.url for server in self.demo.servers if server.name == name)
+
+    def break_(self, name: str, status: int | None) -> None:
+        """Answer every request with this status; None heals."""
+        self.demo.faults(name).http_status = status
+
+    def _call(self, work: Coroutine[Any, Any, object]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)

@@ -1,0 +1,41 @@
+"""Runs the real GPU source over the real binding and prints one JSON line a read.
+
+Arguments: seconds between reads, deadline of one read. Ends when standard input closes.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+from dataclasses import asdict
+
+from exporter.model.source import SourceUnavailable
+from exporter.sources.gpus import gpu_source
+from exporter.sources.sections import GpusSection
+
+
+async def main(interval_seconds: float, deadline_seconds: float) -> None:
+    source = gpu_source(GpusSection())
+    assert source is not None
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    threading.Thread(target=lambda: (sys.stdin.read(), loop.call_soon_threadsafe(over.set)), daemon=True).start()
+    while not over.is_set():
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                line = asdict(await source.read())
+        except SourceUnavailable as why:
+            line = {"reason": why.reason, "detail": why.detail}
+        except TimeoutError:
+            line = {"reason": "timeout", "detail": ""}
+        print(json.dumps({**line, "needs_restart": source.needs_restart}), flush=True)
+        try:
+            async with asyncio.timeout(interval_seconds):
+                await over.wait()
+        except TimeoutError:
+            pass
+    await source.aclose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(float(sys.argv[1]), float(sys.argv[2])))

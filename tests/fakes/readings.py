@@ -1,0 +1,121 @@
+"""Readings written by hand: the shortest way to say what a GPU or a server showed at a tick."""
+
+from collections.abc import Mapping, Sequence
+
+from exporter.derive.state import State
+from exporter.derive.step import step
+from exporter.model.engine import EngineReading, EngineTraits, Outcome, SeriesId, Signal
+from exporter.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpusReading, GpuState
+from exporter.model.histogram import Histogram
+from exporter.model.rules import Rules
+from exporter.model.snapshot import Snapshot
+from exporter.model.source import Reason, SourceResult, Unavailable
+
+MODEL = "llama"
+
+
+def gpu(
+    index: int,
+    at: float,
+    millijoules: int | None,
+    *,
+    uuid: str | None = None,
+    limit: float | None = None,
+    method: EnergyMethod = EnergyMethod.MEASURED,
+    scope: EnergyScope = EnergyScope.GPU,
+    board: str | None = None,
+) -> GpuReading:
+    """One GPU with one figure on its meter; None is a GPU that cannot be read."""
+    return GpuReading(
+        Gpu(uuid or f"GPU-{index}", index, "Test GPU", "570.0", board),
+        at,
+        GpuState.LOST if millijoules is None else GpuState.OK,
+        None if millijoules is None else EnergyCounter(millijoules, method, scope),
+        power_limit_watts=limit,
+    )
+
+
+def gpus(*readings: GpuReading) -> SourceResult:
+    """What the GPU source brought back."""
+    return SourceResult("nvml", 0.001, GpusReading(readings))
+
+
+def no_gpus(reason: Reason = Reason.DRIVER_MISSING) -> SourceResult:
+    """The GPU source failed."""
+    return SourceResult("nvml", 0.001, Unavailable(reason, "driver not loaded"))
+
+
+def counter(signal: Signal, value: float, model: str = MODEL, series: str = "") -> tuple[SeriesId, float]:
+    """One counter line."""
+    return SeriesId(signal, model, series), value
+
+
+def finished(outcome: Outcome, value: float, model: str = MODEL, series: str = "") -> tuple[SeriesId, float]:
+    """One line of finished requests."""
+    return SeriesId(Signal.REQUESTS, model, series, outcome), value
+
+
+def histogram(values: Sequence[float], edges: Sequence[float]) -> Histogram:
+    """The histogram that an engine keeps of these observations."""
+    counts = tuple(float(sum(value <= edge for value in values)) for edge in edges)
+    return Histogram(tuple(edges), counts, float(len(values)), float(sum(values)))
+
+
+def page(
+    server: str,
+    at: float,
+    *counters: tuple[SeriesId, float],
+    gauges: Mapping[tuple[Signal, str], float] | None = None,
+    histograms: Mapping[SeriesId, Histogram] | None = None,
+    engine: str = "vllm",
+    traits: EngineTraits | None = None,
+    dropped_lines: int = 0,
+) -> EngineReading:
+    """One page of one server."""
+    return EngineReading(
+        server,
+        at,
+        engine,
+        traits or EngineTraits(),
+        dict(counters),
+        gauges or {},
+        histograms or {},
+        dropped_lines=dropped_lines,
+    )
+
+
+def served(reading: EngineReading) -> SourceResult:
+    """A server's page, as the frame brings it."""
+    return SourceResult(f"server/{reading.server}", 0.002, reading)
+
+
+def silent(server: str, reason: Reason = Reason.UNREACHABLE) -> SourceResult:
+    """A server that did not answer."""
+    return SourceResult(f"server/{server}", 0.002, Unavailable(reason, "connection refused"))
+
+
+def tokens_page(server: str, at: float, generated: float, *, model: str = MODEL, running: float = 0.0) -> SourceResult:
+    """A page that counts generated tokens and says how many requests run."""
+    return served(
+        page(
+            server,
+            at,
+            counter(Signal.GENERATED_TOKENS, generated, model),
+            gauges={(Signal.REQUESTS_RUNNING, model): running},
+        )
+    )
+
+
+class Fold:
+    """A run of ticks: keeps the state and every snapshot, so that a test reads like a story."""
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.rules = rules or Rules()
+        self.state = State()
+        self.snapshots: list[Snapshot] = []
+
+    def tick(self, now: float, *results: SourceResult) -> Snapshot:
+        """Fold one tick and return its picture."""
+        self.state, snapshot = step(self.state, results, self.rules, now, unix=1.7e9 + now)
+        self.snapshots.append(snapshot)
+        return snapshot

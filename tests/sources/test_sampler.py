@@ -1,0 +1,155 @@
+"""The beat: what one tick promises, whatever the sources do."""
+
+import asyncio
+import logging
+
+import pytest
+
+from exporter.model.gpu import GpusReading
+from exporter.model.rules import Rules
+from exporter.model.snapshot import Snapshot
+from exporter.model.source import Reason, Reading, SourceUnavailable
+from exporter.sources.sampler import Clocks, Sampler
+
+
+class Scripted:
+    """A source that plays a list of answers: a reading, an exception, or a number of seconds to hang."""
+
+    def __init__(self, name: str, *script: Reading | Exception | float, deadline_seconds: float = 1.0) -> None:
+        self.name = name
+        self.deadline_seconds = deadline_seconds
+        self.script = list(script)
+        self.reads = 0
+        self.closed = False
+
+    async def read(self) -> Reading:
+        self.reads += 1
+        answer = self.script[min(self.reads, len(self.script)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, float):
+            await asyncio.sleep(answer)
+            return GpusReading(())
+        return answer
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class HandClock:
+    """Monotonic time that moves only when somebody sleeps, or when a test says so."""
+
+    def __init__(self, ticks: int = 1000) -> None:
+        self.now = 1000.0
+        self.ticks = ticks
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        self.ticks -= 1
+        if self.ticks == 0:
+            raise asyncio.CancelledError
+
+    def clocks(self) -> Clocks:
+        return Clocks(self.monotonic, lambda: 1.7e9, self.sleep)
+
+
+def gone(detail: str = "server/a: no") -> SourceUnavailable:
+    return SourceUnavailable(Reason.UNREACHABLE, detail)
+
+
+async def test_a_source_that_hangs_does_not_keep_the_others_from_being_read() -> None:
+    """A hung source is given up at its deadline, with the reason timeout, and the rest of the tick is complete."""
+    seen: list[Snapshot] = []
+    hung = Scripted("server/hung", 60.0, deadline_seconds=0.05)
+    sampler = Sampler([hung, Scripted("nvml", GpusReading(()))], Rules(), seen.append)
+    snapshot = await sampler.tick()
+    states = {state.source: state for state in snapshot.sources}
+    assert states["nvml"].up
+    assert (states["server/hung"].up, states["server/hung"].reason) == (False, Reason.TIMEOUT)
+    assert 0.04 < states["server/hung"].duration_seconds < 1.0
+    assert seen == [snapshot]
+
+
+async def test_no_source_may_use_up_the_interval() -> None:
+    """A deadline longer than the interval is cut to fit into it, so that the grid holds."""
+    hung = Scripted("server/hung", 60.0, deadline_seconds=30.0)
+    snapshot = await Sampler([hung], Rules(interval_seconds=0.2), lambda _: None).tick()
+    assert snapshot.sources[0].duration_seconds < 0.2
+
+
+async def test_an_expected_failure_is_counted_by_reason_and_keeps_its_detail() -> None:
+    """Failures add up by reason; the detail of the latest one is what a person is shown."""
+    source = Scripted("server/a", gone("first"), gone("second"), GpusReading(()))
+    sampler = Sampler([source], Rules(), lambda _: None)
+    await sampler.tick()
+    state = (await sampler.tick()).sources[0]
+    assert (state.misses, state.detail, state.failures) == (2, "second", {Reason.UNREACHABLE: 2})
+    state = (await sampler.tick()).sources[0]
+    assert (state.up, state.misses, state.detail, state.failures) == (True, 0, "", {Reason.UNREACHABLE: 2})
+
+
+async def test_anything_unexpected_is_a_bug_and_leaves_the_tick() -> None:
+    """An exception that no source may raise is not swallowed."""
+    with pytest.raises(ZeroDivisionError):
+        await Sampler([Scripted("nvml", ZeroDivisionError())], Rules(), lambda _: None).tick()
+
+
+async def test_the_grid_does_not_drift_and_skips_what_was_missed() -> None:
+    """Ticks stay on multiples of the interval, even after one that overran by more than a whole interval."""
+    clock = HandClock(ticks=5)
+    times: list[float] = []
+
+    def publish(snapshot: Snapshot) -> None:
+        times.append(snapshot.at_seconds)
+        clock.now += 0.3 if len(times) != 2 else 12.0  # publishing took this long
+
+    with pytest.raises(asyncio.CancelledError):
+        await Sampler([], Rules(interval_seconds=5.0), publish, clock.clocks()).run()
+    assert times == pytest.approx([1000.0, 1005.0, 1020.0, 1025.0, 1030.0])
+
+
+async def test_a_source_added_later_is_read_from_the_next_tick_on() -> None:
+    """`add` takes effect at the next tick."""
+    sampler = Sampler([], Rules(), lambda _: None)
+    assert (await sampler.tick()).sources == ()
+    sampler.add(Scripted("nvml", GpusReading(())))
+    assert [state.source for state in (await sampler.tick()).sources] == ["nvml"]
+
+
+async def test_only_transitions_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """One line when a source goes down, one when its reason changes, one when it is back; nothing in between."""
+    other = SourceUnavailable(Reason.HTTP_ERROR, "server/a: 500")
+    source = Scripted("server/a", gone(), gone(), other, other, GpusReading(()), GpusReading(()))
+    sampler = Sampler([source], Rules(), lambda _: None)
+    with caplog.at_level(logging.INFO):
+        for _ in range(6):
+            await sampler.tick()
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("WARNING", "server/a: no (reason=unreachable)"),
+        ("WARNING", "server/a: 500 (reason=http_error)"),
+        ("INFO", "server/a: reading"),
+    ]
+
+
+async def test_the_length_of_a_tick_is_known_one_tick_later() -> None:
+    """A snapshot cannot hold the length of the tick that makes it, so it holds the one before."""
+    clock = HandClock()
+
+    def publish(_: Snapshot) -> None:
+        clock.now += 0.25
+
+    sampler = Sampler([], Rules(), publish, clock.clocks())
+    assert (await sampler.tick()).tick_seconds is None
+    assert (await sampler.tick()).tick_seconds == pytest.approx(0.25)
+
+
+async def test_closing_closes_every_source() -> None:
+    """`aclose` reaches all of them."""
+    sources = [Scripted("nvml", GpusReading(())), Scripted("server/a", gone())]
+    await Sampler(sources, Rules(), lambda _: None).aclose()
+    assert all(source.closed for source in sources)
