@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from exporter import __version__
 from exporter.config import Config, parse
-from exporter.config_advice import advice
-from exporter.config_public import config_hash, redacted
+from exporter.config.advice import advice
+from exporter.config.public import config_hash, redacted
 from exporter.demo.demo import Demo
 from exporter.engines import load_profiles
 from exporter.engines.matrix import coverage_matrix

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exporter import __version__, app, log
 from exporter.config import Config, load
-from exporter.config_errors import ConfigError
+from exporter.config.errors import ConfigError
 
 DEFAULT_PORT = 17077
 USAGE_ERROR = 2

@@ -102,7 +102,7 @@ class SimulatedEngine:
         self.tally = Tally(started_ns=self.now_ns)
         self._waiting.clear()
         self._decoding.clear()
-        self._step, self._boundary_ns = None, self.now_ns
+        self._step = None
         self._reserved_tokens = self._cached_tokens = 0
 
     def slow_down(self, factor: float) -> None:

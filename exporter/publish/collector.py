@@ -32,7 +32,7 @@ class SnapshotCollector(Collector):
 
 
 def registry(rows: Sequence[Metric], latest: Callable[[], Snapshot | None]) -> CollectorRegistry:
-    """A registry of its own, with the table's families and the process_* ones. Raises ValueError for a name twice."""
+    """A registry of its own, with the table's families and the process_* ones."""
     own = CollectorRegistry(auto_describe=True)
     own.register(SnapshotCollector(rows, latest))
     ProcessCollector(registry=own)

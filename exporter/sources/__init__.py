@@ -3,7 +3,8 @@
 A new source is one module with its section, and one arm of `open_source`.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -22,14 +23,15 @@ class World:
     profiles: Mapping[str, Profile]
     driver: GpuDriver | None = None
     simulated: bool = False
+    clock: Callable[[], float] = time.monotonic
 
 
 def open_source(section: GpusSection | ServerSection, world: World) -> Source | None:
     """The source that a section asks for; None where it asks for none. Nothing is read or connected yet."""
     match section:
         case GpusSection():
-            return gpu_source(section, world.driver)
+            return gpu_source(section, world.driver, world.clock)
         case ServerSection():
-            return EngineSource(section, world.profiles, simulated=world.simulated)
+            return EngineSource(section, world.profiles, clock=world.clock, simulated=world.simulated)
         case _:
             assert_never(section)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import parse
-from exporter.config_advice import advice, is_loopback, unreadable
+from exporter.config.advice import advice, is_loopback, unreadable
 from exporter.engines import load_profiles
 from exporter.engines.profile import Profile
 from exporter.model.engine import Signal
@@ -125,6 +125,15 @@ def test_thresholds_inside_a_bucket() -> None:
     )
     assert of(text, {"vllm": vllm}) == (
         "slo s: ttft 0.45 s lies inside the bucket (0.25, 0.5]; 0.5 s would be exact (default buckets of vllm)",
+    )
+
+
+def test_an_objective_that_an_engine_cannot_tell() -> None:
+    """Where a server's engine has no histogram for a threshold, that is said; not of the default objective."""
+    text = "servers: [{name: a, url: 'http://h', engine: llamacpp}]\n"
+    assert of(text) == ()
+    assert of(text + "slos: [{name: s, ttft_seconds: 1, e2e_seconds: 9}]") == (
+        "slo s: llamacpp offers no ttft and no e2e histogram, so it cannot be judged there",
     )
 
 

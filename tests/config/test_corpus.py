@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from exporter.config import ConfigError, load, parse
-from exporter.config_public import redacted
-from exporter.config_sections import Config
+from exporter.config.public import redacted
+from exporter.config.sections import Config
 from exporter.engines import known_engines
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -51,7 +51,7 @@ def test_a_good_file_loads_and_survives_being_shown(path: Path) -> None:
 
 def test_the_example_names_every_key() -> None:
     """deploy/goodwatt.yaml mentions every key of every section, so that it can be edited without the reference."""
-    from exporter.config_shape import sections
+    from exporter.config.shape import sections
 
     text = (ROOT / "deploy" / "goodwatt.yaml").read_text()
     keys = {key for _, section in sections(Config) for key in section.model_fields}

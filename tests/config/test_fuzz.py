@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from exporter.config import Config, ConfigError, load, parse
-from exporter.config_public import config_hash, redacted
-from exporter.config_shape import sections
-from exporter.config_urls import url_message
+from exporter.config.public import config_hash, redacted
+from exporter.config.shape import sections
+from exporter.config.urls import url_message
 
 CORPUS = Path(__file__).parent / "corpus"
 TEXTS = [path.read_bytes().decode("utf-8-sig") for path in sorted(CORPUS.glob("*/*.yaml"))]

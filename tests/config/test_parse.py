@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from exporter.config import ConfigError, load, parse
-from exporter.config_errors import Problem, printable
-from exporter.config_sections import Config
-from exporter.config_yaml import MAX_VALUES
+from exporter.config.document import MAX_VALUES
+from exporter.config.errors import Problem, printable
+from exporter.config.sections import Config
 from exporter.model.engine import Signal
 from exporter.model.rules import Rules
 from exporter.model.slo import Slo, Threshold

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from exporter.config_reference import reference
-from exporter.config_sections import Config
-from exporter.config_shape import dotted, section_at, sections
+from exporter.config.reference import reference
+from exporter.config.sections import Config
+from exporter.config.shape import dotted, section_at, sections
 from exporter.sources.sections import TlsSection
 
 ROOT = Path(__file__).parents[2]

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -35,6 +36,31 @@ def test_how_time_is_cut_changes_nothing(server: SimulatedServer, steps: list[in
         walk.advance(at)
     leap.advance(at)
     assert everything(leap) == everything(walk)
+
+
+@settings(deadline=None, max_examples=60)
+@given(servers, st.integers(0, 5 * SECOND), times, st.floats(1.5, 4.0))
+def test_how_time_is_cut_after_a_fault_changes_nothing(
+    server: SimulatedServer, before: int, steps: list[int], factor: float
+) -> None:
+    """Slowed at the same moment, an engine that leaps and one that walks agree: the step in flight keeps its length."""
+    leap, walk, at = engine(server), engine(server), before
+    for some in (leap, walk):
+        some.advance(before)
+        some.slow_down(factor)
+    for step in steps:
+        at += step // 10
+        walk.advance(at)
+    leap.advance(at)
+    assert everything(leap) == everything(walk)
+
+
+def test_steps_follow_each_other() -> None:
+    """No step begins before the one before it has ended, also when a request arrives during the last step of another."""
+    some = drained(500, spec(load(25.0, one_token_share=1.0, total_requests=500)))
+    steps = sorted({(record.admitted_ns, record.first_token_ns) for record in some.truth.records})
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(steps))
+    assert any(record.queue_ns > 0 for record in some.truth.records)
 
 
 @settings(deadline=None, max_examples=60)

@@ -56,7 +56,7 @@ requests = st.lists(
     max_size=10,
 ).map(tuple)
 
-habits = st.builds(Habits, edges=st.just(EDGES), one_token=st.sampled_from(OneToken), failures_timed=st.booleans(), gauge=st.just("current"), lazy=st.just(True), queue_gauges=st.just(True))
+habits = st.builds(Habits, edges=st.just(EDGES), one_token=st.sampled_from(OneToken), failures_timed=st.booleans(), gauge=st.just("current"), lazy=st.just(False), queue_gauges=st.just(False))
 
 slos = st.builds(
     lambda signals, seconds: Slo("slo", tuple(Threshold(s, t) for s, t in zip(signals, seconds, strict=False)), 0.9),

@@ -1,4 +1,4 @@
-"""The captured pages and what goodwatt reads in them. `python -m tests.engines.golden` writes the golden readings anew."""
+"""The captured pages and what goodwatt reads in them. `python -m tests.engines.golden` writes the readings anew."""
 
 import json
 from collections.abc import Mapping

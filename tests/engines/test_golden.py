@@ -3,12 +3,15 @@ from pathlib import Path
 
 import pytest
 
+from exporter.engines import load_profile
 from exporter.engines.detection import detect
 from exporter.engines.matrix import coverage_matrix
 from exporter.model.engine import EngineReading, Outcome, Signal
+from exporter.model.source import Reason
 from exporter.sources.exposition import metric_names
 from tests.engines.golden import HERE, PAGES, PROFILES, as_golden, engine_of, read
 
+DOCS = (HERE.parents[1] / "docs/engines.md").read_text()
 IDS = [str(page.relative_to(HERE)) for page in PAGES]
 
 
@@ -38,7 +41,7 @@ def test_no_profile_without_a_capture(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", sorted(PROFILES))
 def test_every_signal_of_a_profile_occurs_in_a_capture(engine: str) -> None:
-    """Each signal that a profile claims is read from at least one captured page, but for what PROVENANCE.md cannot show."""
+    """Each signal that a profile claims is read from at least one captured page, but for the exceptions named here."""
     unseen = {"sglang": {Signal.PREEMPTIONS}}  # no retraction happened while the page was made
     seen: set[Signal] = set()
     for page in (page for page in PAGES if engine_of(page) == engine):
@@ -123,5 +126,16 @@ def test_default_edges(engine: str, page: str) -> None:
 
 
 def test_docs_hold_the_matrix() -> None:
-    """docs/engines.md shows the coverage table that the profiles give; `python -m exporter.engines` prints it."""
-    assert coverage_matrix(PROFILES) in (HERE.parents[1] / "docs/engines.md").read_text()
+    """docs/engines.md shows the coverage table that the profiles give, as `goodwatt engines` prints it."""
+    assert coverage_matrix(PROFILES) in DOCS
+
+
+def test_docs_hold_a_valid_profile() -> None:
+    """The profile that docs/engines.md shows as an example is valid."""
+    assert load_profile(DOCS.partition("```yaml\n")[2].partition("```")[0]).name == "toy"
+
+
+def test_docs_name_every_reason() -> None:
+    """docs/engines.md explains every reason that reading a server can give."""
+    about_gpus = {"library_missing", "driver_missing", "driver_error", "permission", "no_gpus", "wedged"}
+    assert {reason for reason in Reason if f"`{reason}`" in DOCS} == set(Reason) - about_gpus

@@ -102,7 +102,7 @@ def test_less_and_version_are_wanted() -> None:
 )
 def test_refused(change: dict[str, Any], message: str) -> None:
     """A profile outside the closed vocabulary is refused with a message that names the fault."""
-    with pytest.raises(ValidationError, match="toy|validation error") as caught:
+    with pytest.raises(ValidationError, match="validation error") as caught:
         load_profile(with_(**change))
     assert message in str(caught.value)
 

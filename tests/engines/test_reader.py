@@ -62,7 +62,7 @@ def test_scale() -> None:
         "kv_cache_usage": [{"sum": [{"metric": "percent", "scale": 0.01}]}],
         "ttft": [{"sum": [{"metric": "ttft_ms", "scale": 0.001}]}],
     }
-    text = 'kilotokens 2\npercent 50\nttft_ms_bucket{le="250"} 1\nttft_ms_bucket{le="+Inf"} 2\nttft_ms_count 2\nttft_ms_sum 900\n'
+    text = 'kilotokens 2\npercent 50\nttft_ms_bucket{le="250"} 1\nttft_ms_bucket{le="+Inf"} 2\nttft_ms_sum 900\n'
     reading = toy(text, signals)
     assert list(reading.counters.values()) == [2000.0]
     assert list(reading.gauges.values()) == [0.5]
@@ -173,7 +173,7 @@ def test_disaggregated_sides() -> None:
 
 
 def test_ranks_are_compared_as_numbers() -> None:
-    """Rank 9 is lower than rank 10, each data-parallel replica has its own lowest, and process ids tell nothing apart."""
+    """Rank 9 is lower than rank 10, each replica has its own lowest rank, and process ids tell nothing apart."""
     line = 'sglang:num_queue_reqs{dp_rank="%s",model_name="m",pid="%s",tp_rank="%s"} %s\n'
     text = line % (0, 1, 10, 100) + line % (0, 2, 9, 1) + line % (1, 3, 12, 1000) + line % (1, 4, 11, 2)
     assert reading_of("sglang", text).gauges == {(Signal.REQUESTS_WAITING, "m"): 3.0}

@@ -71,7 +71,10 @@ class FakeServer:
             writer.close()
 
     async def _next(self, reader: asyncio.StreamReader) -> Reply | None:
-        head = await reader.readuntil(b"\r\n\r\n")
+        start = await reader.readexactly(1)
+        if start == b"\x16":  # a TLS handshake
+            return Reply(raw=b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        head = start + await reader.readuntil(b"\r\n\r\n")
         first, *rest = head.decode("latin-1").strip().split("\r\n")
         path = first.split(" ")[1]
         self.requests.append(Request(path, dict(line.split(": ", 1) for line in rest)))

@@ -5,12 +5,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
+from yarl import URL
 
 from exporter.engines import load_profile
 from exporter.model.engine import EngineReading, Signal
 from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources.engine_http import EngineSource, first_model
+from exporter.sources.http_faults import explain
 from exporter.sources.http_fetch import LARGEST_PAGE
 from exporter.sources.sections import ServerSection
 from tests.engines.golden import HERE, PROFILES, reading_of
@@ -21,6 +25,7 @@ from tests.fakes.http_server import FakeServer, Reply, gzipped, page, serving, u
 VLLM = (HERE / "vllm/0.32.0/after.prom").read_text()
 SGLANG = (HERE / "sglang/0.5.23/multiproc-generated.prom").read_text()
 LLAMA = (HERE / "llamacpp/b11434/after.prom").read_text()
+ANY_CONNECTION = ConnectionKey("x.invalid", 8000, False, True, None, None, None)
 MODELS = Reply(b'{"object":"list","data":[{"id":"gemma3-270m"}]}', content_type="application/json")
 
 
@@ -229,12 +234,19 @@ async def test_nobody_listens() -> None:
     )
 
 
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 70 + ".invalid"])
+@pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".invalid", "1.2.3"])
 async def test_no_such_host(host: str) -> None:
-    """A host name that leads nowhere says so."""
+    """A host name that no resolver is asked for, because it is none, says so."""
     reason, detail = await failure(f"http://{host}:8000", timeout_seconds=5)
     assert reason is Reason.UNREACHABLE
     assert detail.endswith("; check the url")
+
+
+def test_name_without_an_address() -> None:
+    """A host name that the resolver does not know says so."""
+    error = aiohttp.ClientConnectorDNSError(ANY_CONNECTION, OSError(-2, "Name or service not known"))
+    found = explain("server/a", URL("http://x.invalid:8000/metrics?key=k"), error)
+    assert found.detail == "server/a: http://x.invalid:8000/metrics: the host's name has no address; check the url"
 
 
 async def test_silent_server() -> None:

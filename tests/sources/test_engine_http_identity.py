@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.model.source import Reason
+from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources.sections import BasicAuthSection, TlsSection
 from tests.fakes.certificates import Certificates, encrypt_key, make_certificates
 from tests.fakes.http_server import Reply, page, serving
@@ -118,7 +118,7 @@ async def test_tls_unknown_authority(certificates: Certificates) -> None:
 
 
 async def test_tls_client_certificate(certificates: Certificates) -> None:
-    """A server that wants a client certificate gets it; without one the handshake's end is a TLS or connection failure."""
+    """A server that wants a client certificate gets it; without one the failure is one of TLS or of the connection."""
     mine = TlsSection(ca_file=certificates.ca, cert_file=certificates.client, key_file=certificates.client_key)
     async with serving(page(VLLM), certificates.server_context(ask_client=True)) as server:
         assert (await read(server, tls=mine)).engine == "vllm"
@@ -142,7 +142,7 @@ async def test_http_url_of_an_https_server(certificates: Certificates) -> None:
 
 
 async def test_certificate_file_that_cannot_be_used(certificates: Certificates, tmp_path: Path) -> None:
-    """A missing, wrong or encrypted PEM file is named, asks nobody for a password, and is read again when it is put right."""
+    """A missing, wrong or encrypted PEM file is named, asks for no password, and is read again when put right."""
     url = "https://127.0.0.1:1"
     absent, wrong, locked = tmp_path / "absent.pem", tmp_path / "wrong.pem", tmp_path / "locked.key"
     wrong.write_text("no certificate")
@@ -156,10 +156,12 @@ async def test_certificate_file_that_cannot_be_used(certificates: Certificates, 
         assert reason is Reason.TLS
         assert named in detail
         assert detail.endswith("; give readable PEM files")
-    async with serving(page(VLLM), certificates.server_context()) as server:
-        async with reading_from(server.url, tls=TlsSection(ca_file=wrong)) as source:
-            with pytest.raises(Exception, match="give readable PEM files"):
-                await source.read()
-            wrong.write_bytes(certificates.ca.read_bytes())
-            assert (await source.read()).engine == "vllm"
-            assert (await source.read()).engine == "vllm"
+    async with (
+        serving(page(VLLM), certificates.server_context()) as server,
+        reading_from(server.url, tls=TlsSection(ca_file=wrong)) as source,
+    ):
+        with pytest.raises(SourceUnavailable, match="give readable PEM files"):
+            await source.read()
+        wrong.write_bytes(certificates.ca.read_bytes())
+        assert (await source.read()).engine == "vllm"
+        assert (await source.read()).engine == "vllm"

@@ -37,7 +37,7 @@ def oracle(text: str) -> dict[str, dict[Labels, float]]:
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_agrees_with_prometheus_client(name: str) -> None:
-    """Wanted samples of every captured page are those that prometheus_client's own parser finds, and none is dropped."""
+    """Wanted samples of every captured page are those that prometheus_client's parser finds, and none is dropped."""
     text = TEXTS[name]
     wanted = PROFILES[engine_of(HERE / name)].wanted()
     page = Scanner(wanted).scan(text)
@@ -48,7 +48,7 @@ def test_agrees_with_prometheus_client(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_names_agree_with_prometheus_client(name: str) -> None:
-    """The metric names of every captured page are those of its samples, but for a suffix that prometheus_client adds."""
+    """The names found on every captured page are those of its samples, but for a suffix that prometheus_client adds."""
     ours, theirs = metric_names(TEXTS[name]), oracle(TEXTS[name])
     assert {one.removesuffix("_total") for one in ours} == {one.removesuffix("_total") for one in theirs}
 
@@ -182,7 +182,7 @@ def test_types_may_be_missing_or_wrong() -> None:
 
 
 def test_repeated_series() -> None:
-    """Of a series that occurs twice the first value stays, whatever the order of its labels, and the repeat is counted."""
+    """Of a series that occurs twice, in any order of labels, the first value stays and the repeat is counted."""
     page = scan('m{a="1",b="2"} 5\nm{b="2",a="1"} 6\nm{a="1"} 7\n')
     assert page == Page({"m": {(("a", "1"), ("b", "2")): 5.0, (("a", "1"),): 7.0}}, frozenset(), 1)
 
@@ -227,7 +227,7 @@ mutations = st.lists(
 @settings(max_examples=120, deadline=None)
 @given(name=st.sampled_from(sorted(TEXTS)), changes=mutations)
 def test_mutated_pages(name: str, changes: list[tuple[int, int, str]]) -> None:
-    """Whatever is cut out of or written into a real page, it is read without an exception and gives only finite figures."""
+    """Whatever is cut out of or written into a real page, reading it never raises and gives only finite figures."""
     text = TEXTS[name]
     for at, removed, inserted in changes:
         text = text[:at] + inserted + text[at + removed :]

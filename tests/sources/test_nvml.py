@@ -14,7 +14,6 @@ import pytest
 from tests.fakes.nvml_stub import build, stub_of
 
 ROOT = Path(__file__).parents[2]
-TOTAL_ENERGY = "nvmlDeviceGetTotalEnergyConsumption"
 
 
 @pytest.fixture(scope="module")
@@ -216,63 +215,44 @@ async def test_a_hung_driver_is_timed_out_then_wedged_then_read(library, tmp_pat
         await gpus.until(reason("wedged"))  # and the process still ends when it is asked to: see `reader`
 
 
-async def test_an_old_driver_lacks_functions(library, tmp_path):
-    """A library without the newer functions: the older ones are used, and a lacking counter is integrated instead."""
+async def test_an_old_driver_lacks_functions(tmp_path):
+    """A library without the newer functions: the older ones are used, what has none is absent, the rest is read."""
     folder = tmp_path / "old"
     folder.mkdir()
-    old = build(
-        folder,
-        missing=[
-            TOTAL_ENERGY,
-            "nvmlDeviceGetMemoryInfo_v2",
-            "nvmlDeviceGetCurrentClocksEventReasons",
-            "nvmlDeviceGetSerial",
-        ],
-    )
-    stub = stub_of(tmp_path)
+    reasons, memory = "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetMemoryInfo_v2"
+    old = build(folder, missing=[reasons, memory, "nvmlDeviceGetFieldValues", "nvmlDeviceGetUtilizationRates"])
+    stub = stub_of(tmp_path, 2)
     stub.gpus[0].mask = 0x8
+    stub.gpus[1].product = "NVIDIA GH200 480GB"
     stub.write()
     async with reader(stub, old) as gpus:
         await gpus.line()
         line = await gpus.line()
-    (gpu,) = line["gpus"]
-    assert gpu["energy"]["method"] == "integrated"
+    gpu, superchip = line["gpus"]
     assert gpu["memory_used_bytes"] == (60 << 30) + (512 << 20)  # the older call counts the driver's reserve as used
     assert gpu["throttled"]["hw_slowdown"] is True
-    assert "Function Not Found (NVML code 13)" in line["notes"][1]
+    assert (gpu["utilization_ratio"], gpu["power_watts"]) == (None, 400.0)
+    assert "Function Not Found (NVML code 13)" in line["notes"][0]
+    assert superchip["energy"]["scope"] == "module"
 
 
-@pytest.mark.parametrize(
-    ("switches", "scope"),
-    [
-        ({"product": "NVIDIA H100 80GB HBM3", "module": True, "gpu_share_percent": 50}, "gpu"),
-        ({"product": "NVIDIA GH200 480GB", "module": True, "gpu_share_percent": 60}, "module"),
-        ({"product": "NVIDIA GB200", "module": True, "gpu_share_percent": 100}, "module"),
-        ({"product": "NVIDIA GB200", "module": False, "gpu_share_percent": 100}, "gpu"),
-        ({"product": "NVIDIA GH200 480GB", "module": False, "gpu_share_percent": 60}, "module"),
-    ],
-)
-async def test_superchips_are_module_scope_unless_shown_otherwise(library, tmp_path, switches, scope):
+BOARDS = [
+    ({"product": "NVIDIA H100 80GB HBM3", "module": True, "gpu_share_percent": 50}, "gpu"),
+    ({"product": "NVIDIA GH200 480GB", "module": True, "gpu_share_percent": 60}, "module"),
+    ({"product": "NVIDIA GB200", "module": True, "gpu_share_percent": 100}, "module"),
+    ({"product": "NVIDIA GB200", "module": False, "gpu_share_percent": 100}, "gpu"),
+    ({"product": "NVIDIA GH200 480GB", "module": False, "gpu_share_percent": 60}, "module"),
+]
+
+
+async def test_superchips_are_module_scope_unless_shown_otherwise(library, tmp_path):
     """A superchip's joules are its module's, unless the driver's GPU-scope counter is the same figure and alone."""
-    stub = stub_of(tmp_path)
-    stub.gpus[0] = replace(stub.gpus[0], **switches)
+    stub = stub_of(tmp_path, len(BOARDS))
+    stub.gpus = [replace(gpu, **board) for gpu, (board, _) in zip(stub.gpus, BOARDS, strict=True)]
     stub.write()
     async with reader(stub, library) as gpus:
         line = await gpus.line()
-    assert line["gpus"][0]["energy"]["scope"] == scope
-
-
-async def test_a_superchip_without_field_values_is_module_scope(tmp_path):
-    """A superchip whose driver does not know scoped fields at all is taken for module scope."""
-    folder = tmp_path / "old"
-    folder.mkdir()
-    old = build(folder, missing=["nvmlDeviceGetFieldValues"])
-    stub = stub_of(tmp_path)
-    stub.gpus[0].product = "NVIDIA GH200 480GB"
-    stub.write()
-    async with reader(stub, old) as gpus:
-        line = await gpus.line()
-    assert line["gpus"][0]["energy"]["scope"] == "module"
+    assert [gpu["energy"]["scope"] for gpu in line["gpus"]] == [scope for _, scope in BOARDS]
 
 
 async def test_text_that_is_no_text(library, tmp_path):

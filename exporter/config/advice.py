@@ -7,10 +7,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from exporter.config_sections import Config, SloSection
+from exporter.config.sections import Config, SloSection
 from exporter.derive.slo_advice import edge_advice
 from exporter.engines import load_profiles
 from exporter.engines.profile import Profile
+from exporter.model.slo import Slo
 from exporter.sources.sections import ServerSection, TlsSection
 
 
@@ -18,7 +19,8 @@ def advice(config: Config, profiles: Mapping[str, Profile] | None = None) -> tup
     """One line each: what, where, what to do; never a secret. `profiles` (those shipped) tell the engines' buckets."""
     profiles = load_profiles() if profiles is None else profiles
     lines = [line for server in config.servers or () for line in _server(server, config.interval_seconds)]
-    lines += [line for slo in config.slos for line in _slo(slo, config, profiles)]
+    own = config.slos if "slos" in config.model_fields_set else ()  # nobody asked for the default one
+    lines += [line for slo in own for line in _slo(slo, config, profiles)]
     lines += [*_money(config), *_no_gpus(config)]
     return tuple(dict.fromkeys(lines))
 
@@ -89,10 +91,18 @@ def _slo(slo: SloSection, config: Config, profiles: Mapping[str, Profile]) -> It
         if not meant:
             yield f"{place} its servers match none of {', '.join(server.name for server in config.servers)}"
         for engine in sorted({server.engine for server in meant} & profiles.keys()):
-            lines = edge_advice(slo.noun(), profiles[engine].default_edges)
-            yield from (f"{line} (default buckets of {engine})" for line in lines)
+            yield from _slo_on_engine(slo.noun(), profiles[engine])
     if slo.e2e_seconds is not None and slo.ttft_seconds is not None and slo.e2e_seconds <= slo.ttft_seconds:
         yield f"{place} e2e_seconds is not above ttft_seconds, which therefore has no effect; raise e2e_seconds"
+
+
+def _slo_on_engine(slo: Slo, profile: Profile) -> Iterator[str]:
+    missing = [threshold.signal for threshold in slo.thresholds if threshold.signal not in profile.signals]
+    if missing:
+        lacking = f"{profile.name} offers no {' and no '.join(missing)} histogram"
+        yield f"slo {slo.name}: {lacking}, so it cannot be judged there"
+    for line in edge_advice(slo, profile.default_edges):
+        yield f"{line} (default buckets of {profile.name})"
 
 
 def _money(config: Config) -> Iterator[str]:

@@ -14,7 +14,7 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from exporter.config_syntax import syntax_message
+from exporter.config.syntax import syntax_message
 
 MAX_DEPTH = 24
 MAX_VALUES = 20_000

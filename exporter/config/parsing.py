@@ -6,12 +6,12 @@ from pathlib import Path as FilePath
 
 from pydantic import ValidationError
 
-from exporter.config_errors import ConfigError, Problem, printable
-from exporter.config_messages import shape_faults, value_at
-from exporter.config_rules import rule_faults
-from exporter.config_sections import Config
-from exporter.config_shape import dotted, section_at
-from exporter.config_yaml import Document, Fault, Path, Unreadable, read_yaml
+from exporter.config.document import Document, Fault, Path, Unreadable, read_yaml
+from exporter.config.errors import ConfigError, Problem, printable
+from exporter.config.messages import shape_faults, value_at
+from exporter.config.rules import rule_faults
+from exporter.config.sections import Config
+from exporter.config.shape import dotted, section_at
 from exporter.engines import known_engines
 
 __all__ = ["MAX_BYTES", "Config", "ConfigError", "load", "parse"]

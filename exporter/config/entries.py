@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
-from exporter.config_errors import printable
-from exporter.config_yaml import Document, Fault, Path, Plain
+from exporter.config.document import Document, Fault, Path, Plain
+from exporter.config.errors import printable
 
 Rule = Callable[[Document], Iterator[Fault]]
 

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from exporter.config_entries import Rule, entries, fault, name_rule, repeated, texts
-from exporter.config_errors import printable
-from exporter.config_messages import did_you_mean, value_at
-from exporter.config_urls import same_page, url_message
-from exporter.config_yaml import Document, Fault, Plain
+from exporter.config.document import Document, Fault, Plain
+from exporter.config.entries import Rule, entries, fault, name_rule, repeated, texts
+from exporter.config.errors import printable
+from exporter.config.messages import did_you_mean, value_at
+from exporter.config.urls import same_page, url_message
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from exporter.config_errors import printable
-from exporter.config_shape import section_at, sections
-from exporter.config_yaml import Document, Fault, Path, Plain
+from exporter.config.document import Document, Fault, Path, Plain
+from exporter.config.errors import printable
+from exporter.config.shape import section_at, sections
 from exporter.schema import Section
 
 _SHOWN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")

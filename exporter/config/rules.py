@@ -6,10 +6,10 @@ Each rule reads what it can and skips the rest, so that all problems are told at
 import re
 from collections.abc import Iterator, Mapping
 
-from exporter.config_entries import entries, fault, name_rule, number, section
-from exporter.config_sections import Config, CostSection, SloSection
-from exporter.config_servers import server_rules
-from exporter.config_yaml import Document, Fault, Path, Plain
+from exporter.config.document import Document, Fault, Path, Plain
+from exporter.config.entries import entries, fault, name_rule, number, section
+from exporter.config.sections import Config, CostSection, SloSection
+from exporter.config.servers import server_rules
 
 _ABSENT: Mapping[Path, str] = {
     ("servers",): "has no value; write [] to watch none, or remove the key to try the usual local ports",

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 import yaml
 from yaml.nodes import Node, ScalarNode
 
-from exporter.config_sections import Config
-from exporter.config_yaml import plain_tag
+from exporter.config.document import plain_tag
+from exporter.config.sections import Config
 
 HIDDEN = "<hidden>"
 

@@ -4,7 +4,7 @@ import types
 from collections.abc import Iterator
 from typing import Any, Union, get_args, get_origin
 
-from exporter.config_yaml import Path
+from exporter.config.document import Path
 from exporter.schema import Section
 
 

@@ -7,8 +7,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from exporter.config_sections import DEFAULT_SLOS, Config
-from exporter.config_shape import is_list, member, sections
+from exporter.config.sections import DEFAULT_SLOS, Config
+from exporter.config.shape import is_list, member, sections
 from exporter.schema import Section
 
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path of a file"}

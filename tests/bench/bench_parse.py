@@ -1,0 +1,75 @@
+"""CPU time of reading a page against prometheus_client's own parser, in one run: `python tests/bench/bench_parse.py`.
+
+Prints one JSON line a page; exits 1 if a page needs a third of prometheus_client's time or more.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
+
+from exporter.engines import load_profiles  # noqa: E402
+from exporter.engines.reader import read_page  # noqa: E402
+from exporter.sources.exposition import Scanner  # noqa: E402
+
+LIMIT = 1 / 3
+ROUNDS = 21
+PAGES = {
+    "vllm": ("0.33.0/generated.prom", "0.33.0/dp2-multiproc-generated.prom", "0.32.0/after.prom"),
+    "sglang": ("0.5.23/multiproc-generated.prom",),
+    "llamacpp": ("b11434/after.prom",),
+}
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """Median CPU time of one call."""
+    spent = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        work()
+        spent.append(time.process_time() - began)
+    return statistics.median(spent) * 1e3
+
+
+def measure(engine: str, page: str) -> dict[str, object]:
+    """Ours scans and reads for signals, cold (a new scanner, as at the first tick) and warm; theirs only parses."""
+    profile = load_profiles()[engine]
+    text = (ROOT / "tests/engines" / engine / page).read_text()
+    scanner = Scanner(profile.wanted())
+    previous = read_page(profile, scanner.scan(text), server="s", at_seconds=0.0)
+
+    def ours(scanner: Scanner) -> object:
+        return read_page(profile, scanner.scan(text), server="s", at_seconds=1.0, previous=previous)
+
+    theirs = milliseconds(lambda: list(text_string_to_metric_families(text)))
+    figures = {
+        "prometheus_client_ms": theirs,
+        "parse_ms": milliseconds(lambda: scanner.scan(text)),
+        "cold_parse_ms": milliseconds(lambda: Scanner(profile.wanted()).scan(text)),
+        "parse_and_read_ms": milliseconds(lambda: ours(scanner)),
+    }
+    ratios = {
+        "parse_ratio": figures["parse_ms"] / theirs,
+        "parse_and_read_ratio": figures["parse_and_read_ms"] / theirs,
+    }
+    rounded = {name: round(figure, 4) for name, figure in (figures | ratios).items()}
+    return {"bench": "parse", "page": f"{engine}/{page}", "bytes": len(text.encode()), **rounded}
+
+
+def main() -> int:
+    """Prints every page's figures."""
+    found = [measure(engine, page) for engine, pages in PAGES.items() for page in pages]
+    for line in found:
+        print(json.dumps(line))
+    return int(any(float(str(line["parse_and_read_ratio"])) >= LIMIT for line in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

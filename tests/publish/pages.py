@@ -1,0 +1,62 @@
+"""What the tests of publication look at: a small snapshot, and pages taken apart again."""
+
+from collections.abc import Callable, Sequence
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.model.snapshot import Snapshot
+from exporter.model.source import Reason, Unavailable
+from exporter.publish import writer
+from exporter.publish.collector import SnapshotCollector
+from exporter.publish.metrics import table
+from exporter.publish.row import About
+from tests.fakes.snapshots import after, gpus, page
+
+ABOUT = About("0.1.0", "3.11.7", "0123456789ab")
+ROWS = table(ABOUT)
+WRITERS = {"text": (writer.text, parse_text), "openmetrics": (writer.openmetrics, parse_openmetrics)}
+
+Series = tuple[str, frozenset[tuple[str, str]]]
+
+
+def small() -> Snapshot:
+    """Two GPUs, one server that works, one that never answered; a window behind it."""
+    refused = Unavailable(Reason.UNREACHABLE, "http://127.0.0.1:8001: connection refused; is the server running?")
+    ticks = [
+        {"nvml": gpus(2, tick), "server/vllm-0": page("vllm-0", tick, "tiny"), "server/vllm-1": refused}
+        for tick in range(14)
+    ]
+    return after(ticks)
+
+
+def rendered(snapshot: Snapshot, form: str = "text", rows: Sequence[object] = ROWS) -> str:
+    """The page without the process_* families, which differ from run to run."""
+    return WRITERS[form][0](SnapshotCollector(rows, lambda: snapshot).collect()).decode()  # type: ignore[arg-type]
+
+
+def parsed(page_text: str, form: str = "text") -> list[tuple[Series, float]]:
+    """Every series of a page with its value, in page order."""
+    parse: Callable = WRITERS[form][1]
+    return [
+        ((sample.name, frozenset(sample.labels.items())), sample.value)
+        for family in parse(page_text)
+        for sample in family.samples
+    ]
+
+
+def series(snapshot: Snapshot) -> dict[Series, float]:
+    """Every series of a snapshot with its value."""
+    return dict(parsed(rendered(snapshot)))
+
+
+def names(snapshot: Snapshot) -> set[str]:
+    """Names of the series of a snapshot, without the goodwatt_ prefix."""
+    return {name.removeprefix("goodwatt_") for name, _ in series(snapshot)}
+
+
+def value(snapshot: Snapshot, name: str, **labels: str) -> float | None:
+    """The only series of this name that has these labels; None when there is none."""
+    found = [v for (n, has), v in series(snapshot).items() if n == f"goodwatt_{name}" and labels.items() <= set(has)]
+    assert len(found) <= 1, f"{len(found)} series of {name} have {labels}"
+    return found[0] if found else None

@@ -1,0 +1,20 @@
+"""Write the golden pages and docs/metrics.md anew: `python -m tests.publish.regenerate`. Look at the difference."""
+
+from pathlib import Path
+
+from exporter.publish.reference import reference
+from tests.publish.pages import WRITERS, rendered, small
+
+GOLDEN = Path(__file__).parent / "golden"
+REFERENCE = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+
+def golden(form: str) -> Path:
+    """Where the golden page of a format lies."""
+    return GOLDEN / f"small.{form}.prom"
+
+
+if __name__ == "__main__":
+    for form in WRITERS:
+        golden(form).write_text(rendered(small(), form), "utf-8")
+    REFERENCE.write_text(reference(), "utf-8")

@@ -1,0 +1,190 @@
+"""Real inference servers and the goodwatt command as child processes on loopback ports that the OS chose."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.real.pages import Page, fetch
+
+CACHE = Path(os.environ.get("GOODWATT_CACHE") or Path.home() / ".cache" / "goodwatt")
+INSTALL = "run tests/real/install-engines.sh (make test-engines does); the first run takes about 15 minutes and 4.5 GB"
+
+LLAMA_MODEL = "gemma3-270m"
+VLLM = CACHE / "vllm" / "bin" / "vllm"
+VLLM_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+START_SECONDS = 240.0  # vLLM takes 25 s on an idle machine, llama-server 2 to 5 s
+STOP_SECONDS = 20.0
+POLITE = ("nice", "-n", "10")
+
+
+@dataclass
+class Child:
+    """A server process and its children, in a process group of their own. Its output is in `log`."""
+
+    url: str
+    log: Path
+    popen: subprocess.Popen[bytes]
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    async def ready(self, path: str, within_seconds: float = START_SECONDS) -> None:
+        """Wait until the path answers 200."""
+        end = time.monotonic() + within_seconds
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+            while not await _answers(session, self.url + path):
+                assert self.popen.poll() is None, f"ended with {self.popen.returncode} at start:\n{self.tail()}"
+                assert time.monotonic() < end, f"not ready after {within_seconds:g} s:\n{self.tail()}"
+                await asyncio.sleep(0.1)
+
+    def kill(self) -> None:
+        """kill -9 for the whole group, and what it can no longer tidy up itself."""
+        shared = _shared_memory(self.popen.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+        for segment in shared:
+            segment.unlink(missing_ok=True)
+
+    def stop(self, within_seconds: float = STOP_SECONDS) -> int:
+        """SIGTERM; answers the exit code. Whoever does not go is killed."""
+        self.popen.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.popen.wait(within_seconds)
+        self.kill()
+        return self.popen.returncode
+
+    def tail(self, lines: int = 30) -> str:
+        return "\n".join(self.output.splitlines()[-lines:])
+
+
+async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=2)) as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+def _shared_memory(group: int) -> set[Path]:
+    """The shared memory files of a process group: a killed vLLM leaves them behind."""
+    found: set[Path] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone meanwhile
+            if os.getpgid(int(process.name)) == group:
+                fields = (line.split() for line in (process / "maps").read_text().splitlines())
+                found |= {Path(f[5]) for f in fields if len(f) == 6 and f[5].startswith("/dev/shm/")}
+    return found
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def installed(path: Path) -> Path:
+    """The path. Fails the test when the engines are not installed completely."""
+    part = path.relative_to(CACHE).parts[0]
+    if not (CACHE / part / ".complete").exists() or not path.exists():
+        pytest.fail(f"{part} is not installed in {CACHE}: {INSTALL}", pytrace=False)
+    return path
+
+
+def spawn(command: list[str | Path], port: int, log: Path, environment: Mapping[str, str] | None = None) -> Child:
+    """Start a process group of its own; output is appended to the log."""
+    with log.open("ab") as output:
+        popen = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
+        )
+    return Child(f"http://127.0.0.1:{port}", log, popen)
+
+
+@asynccontextmanager
+async def _engine(child: Child) -> AsyncIterator[Child]:
+    try:
+        await child.ready("/health")
+        yield child
+    finally:
+        child.stop()
+
+
+@asynccontextmanager
+async def llama_server(folder: Path, *options: str, port: int = 0) -> AsyncIterator[Child]:
+    """A llama-server with real weights that is ready. `--metrics` is the caller's to give."""
+    port = port or free_port()
+    binary, weights = installed(CACHE / "llama" / "llama-server"), installed(CACHE / "llama" / f"{LLAMA_MODEL}.gguf")
+    command = [*POLITE, binary, "-m", weights, "--host", "127.0.0.1", "--port", str(port), "--alias", LLAMA_MODEL]
+    limits = ["-np", "4", "-c", "8192", "-t", "2"]
+    async with _engine(spawn([*command, *limits, *options], port, folder / "llama-server.log")) as child:
+        yield child
+
+
+def vllm_model(name: str) -> Path:
+    """Folder of a model with random weights: `fast` or `slow`."""
+    return installed(CACHE / "models" / name)
+
+
+@asynccontextmanager
+async def vllm(folder: Path, model: str, *options: str, port: int = 0) -> AsyncIterator[Child]:
+    """A vLLM on the CPU that is ready and serves the model under its own name."""
+    port = port or free_port()
+    command = [*POLITE, installed(VLLM), "serve", vllm_model(model), "--host", "127.0.0.1", "--port", str(port)]
+    shape = ["--served-model-name", model, "--dtype", "bfloat16", "--max-model-len", "2048", "--max-num-seqs", "16"]
+    quick = ["--enforce-eager"]  # compiling costs more time than it saves here
+    log = folder / f"vllm-{model}.log"
+    async with _engine(spawn([*command, *shape, *quick, *options], port, log, VLLM_ENVIRONMENT)) as child:
+        yield child
+
+
+@dataclass
+class Goodwatt(Child):
+    """The goodwatt command."""
+
+    async def page(self) -> Page:
+        """What it publishes now."""
+        return await fetch(f"{self.url}/metrics")
+
+
+@asynccontextmanager
+async def goodwatt(config: str, folder: Path, environment: Mapping[str, str] | None = None) -> AsyncIterator[Goodwatt]:
+    """The whole command on a configuration. It must end by itself, with 0, when told to."""
+    port, number = free_port(), len(list(folder.glob("goodwatt-*.yaml")))
+    file = folder / f"goodwatt-{number}.yaml"
+    file.write_text(config)
+    address = f"127.0.0.1:{port}"
+    command = [sys.executable, "-m", "exporter", "run", "--config", file, "--web.listen-address", address]
+    child = spawn(command, port, folder / f"goodwatt-{number}.log", environment)
+    watch = Goodwatt(child.url, child.log, child.popen)
+    try:
+        await watch.ready("/-/ready", within_seconds=30)
+        yield watch
+    except BaseException as error:
+        error.add_note(f"goodwatt said:\n{watch.tail()}")
+        watch.kill()
+        raise
+    assert watch.stop(within_seconds=5) == 0, f"SIGTERM did not end goodwatt well:\n{watch.tail()}"
