@@ -28,17 +28,33 @@ from exporter.sources.gpus import GpuSource
 from exporter.sources.sampler import Sampler, Source
 from exporter.sources.sections import GpusSection, ServerSection
 
-__all__ = ["CannotStart", "Web", "advice", "demo", "engines_reference", "metrics_reference", "once", "run", "web"]
+__all__ = [
+    "CannotStart",
+    "Web",
+    "WrongUse",
+    "advice",
+    "demo",
+    "engines_reference",
+    "metrics_reference",
+    "once",
+    "run",
+    "web",
+]
 
 log = logging.getLogger(__name__)
 
 DISCOVERY_SECONDS = 30.0
 DISCOVERY_PATIENCE_SECONDS = 0.5
+FORGET_FOREIGN_SECONDS = 600.0  # a port that was something else may be an inference server now
 LEAVE_SECONDS = 1.5
 
 
 class CannotStart(Exception):
     """The command cannot do its work here; the message is one line that says what to do."""
+
+
+class WrongUse(CannotStart):
+    """A flag's value cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +66,11 @@ class Web:
 
 
 def web(address: str, telemetry_path: str) -> Web:
-    """From the flags. Raises CannotStart when one of them is no address or path."""
+    """From the flags. Raises WrongUse when one of them is no address or path."""
     try:
         return Web(parse_address(address), checked_path(telemetry_path))
     except ValueError as wrong:
-        raise CannotStart(str(wrong)) from None
+        raise WrongUse(str(wrong)) from None
 
 
 def engines_reference() -> str:
@@ -164,6 +180,7 @@ class _Finder:
         self._world = world
         self._own_port = own_port
         self._known: set[str] = set()
+        self._foreign: set[str] = set()
         self._silent = False
 
     async def look(self) -> None:
@@ -171,6 +188,7 @@ class _Finder:
         found = await find_servers(
             self._world.profiles,
             exclude_ports={self._own_port},
+            not_again=self._foreign,
             timeout_seconds=DISCOVERY_PATIENCE_SECONDS,
         )
         for server in found:
@@ -182,8 +200,10 @@ class _Finder:
     async def keep_looking(self) -> None:
         """Rounds for ever."""
         while True:
-            await asyncio.sleep(DISCOVERY_SECONDS)
-            await self.look()
+            for _ in range(round(FORGET_FOREIGN_SECONDS / DISCOVERY_SECONDS)):
+                await asyncio.sleep(DISCOVERY_SECONDS)
+                await self.look()
+            self._foreign.clear()
 
     def _add(self, section: ServerSection) -> None:
         source = open_source(section, self._world)

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exporter import __version__, app, log
-from exporter.config import Config, load
-from exporter.config.errors import ConfigError
+from exporter.config import Config, ConfigError, load
 
 DEFAULT_PORT = 17077
 USAGE_ERROR = 2
@@ -26,6 +25,9 @@ def main(argv: Sequence[str]) -> int:
         return int(options.command(options))
     except ConfigError as wrong:
         print(wrong, file=sys.stderr)
+        return USAGE_ERROR
+    except app.WrongUse as wrong:
+        print(f"goodwatt: {wrong}", file=sys.stderr)
         return USAGE_ERROR
     except app.CannotStart as wrong:
         print(f"goodwatt: {wrong}", file=sys.stderr)

@@ -7,21 +7,24 @@ from exporter.derive.attribution import Activity, Share, shares, split
 from exporter.derive.cost import carbon_grams, component, cost
 from exporter.derive.energy import EnergyIncrease
 from exporter.model.gpu import Gpu
-from exporter.model.ledger import Ledger
+from exporter.model.ledger import Component, Ledger
 from exporter.model.rules import Rules
+from exporter.model.tariff import Facility, Tariff
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One GPU in one interval: how long it was there, what its meter grew by, and who claims it.
+    """One GPU in one interval: how long it was there, what its meter grew by, and who claims the one and the other.
 
-    `energy` is None where the GPU carries no meter of its own or could not be read.
+    `energy` is None where the GPU carries no meter of its own or could not be read. The meter may be that of a whole
+    board: then `meter_claims` are those on the board, while `claims` are always those on the GPU.
     """
 
     uuid: str
     seconds: float
     energy: EnergyIncrease | None
     claims: tuple[Share, ...]
+    meter_claims: tuple[Share, ...]
 
 
 def claims(
@@ -34,9 +37,10 @@ def claims(
     divided: list[Activity] = []
     for server, done in activities.items():
         selectors = rules.server_gpus.get(server)
-        if any(_runs_on(selectors, gpu) for gpu in gpus):
-            count = sum(_runs_on(selectors, gpu) for gpu in known_gpus)
-            divided += [Activity(a.account, a.generated / count, a.prompt / count, a.running / count) for a in done]
+        here = sum(_runs_on(selectors, gpu) for gpu in gpus)
+        if here:
+            part = here / sum(_runs_on(selectors, gpu) for gpu in known_gpus)
+            divided += [Activity(a.account, a.generated * part, a.prompt * part, a.running * part) for a in done]
     return shares(divided)
 
 
@@ -55,10 +59,10 @@ def _post_energy(ledger: Ledger, usage: Usage) -> Ledger:
     if usage.energy is None:
         return ledger
     measured, grown, uuid = usage.energy.millijoules, dict(ledger.energy_millijoules), usage.uuid
-    for share, part in zip(usage.claims, _parts(measured, usage.claims), strict=True):
+    for share, part in zip(usage.meter_claims, _parts(measured, usage.meter_claims), strict=True):
         key = share.account, share.state
         grown[key] = grown.get(key, 0) + part
-    unclaimed = 0 if usage.claims else measured
+    unclaimed = 0 if usage.meter_claims else measured
     return replace(
         ledger,
         energy_millijoules=grown,
@@ -77,34 +81,40 @@ def _plus(totals: Mapping[str, int], key: str, value: int) -> dict[str, int]:
 
 
 def _post_money(ledger: Ledger, usage: Usage, rules: Rules) -> Ledger:
-    joules = 0.0 if usage.energy is None else usage.energy.millijoules / 1000.0
-    whole = sum(share.weight for share in usage.claims)
-    ledger = _post_cost(ledger, usage, joules, whole, rules)
-    return _post_carbon(ledger, usage, joules, whole, rules)
-
-
-def _post_cost(ledger: Ledger, usage: Usage, joules: float, whole: float, rules: Rules) -> Ledger:
-    tariff = rules.tariff
-    if tariff is None or (tariff.price_per_gpu_hour is None and usage.energy is None):
+    ledger = ledger if rules.tariff is None else _post_cost(ledger, usage, rules.tariff, rules.facility)
+    if rules.carbon is None or usage.energy is None:
         return ledger
-    spent, kind = cost(tariff, rules.facility, usage.seconds, joules), component(tariff)
-    if not usage.claims:
+    return _post_carbon(ledger, usage.meter_claims, carbon_grams(rules.carbon, rules.facility, _joules(usage.energy)))
+
+
+def _post_cost(ledger: Ledger, usage: Usage, tariff: Tariff, facility: Facility) -> Ledger:
+    kind = component(tariff)
+    if kind is Component.RENTAL:
+        return _spend(ledger, usage.claims, kind, cost(tariff, facility, usage.seconds, 0.0))
+    if usage.energy is None:
+        return ledger
+    return _spend(ledger, usage.meter_claims, kind, cost(tariff, facility, usage.seconds, _joules(usage.energy)))
+
+
+def _joules(energy: EnergyIncrease) -> float:
+    return energy.millijoules / 1000.0
+
+
+def _spend(ledger: Ledger, claims_: tuple[Share, ...], kind: Component, spent: float) -> Ledger:
+    if not claims_:
         unattributed = {**ledger.unattributed_cost, kind: ledger.unattributed_cost.get(kind, 0.0) + spent}
         return replace(ledger, unattributed_cost=unattributed)
-    grown = dict(ledger.cost)
-    for share in usage.claims:
+    grown, whole = dict(ledger.cost), sum(share.weight for share in claims_)
+    for share in claims_:
         key = share.account, kind
         grown[key] = grown.get(key, 0.0) + spent * (share.weight / whole)
     return replace(ledger, cost=grown)
 
 
-def _post_carbon(ledger: Ledger, usage: Usage, joules: float, whole: float, rules: Rules) -> Ledger:
-    if rules.carbon is None or usage.energy is None:
-        return ledger
-    grams = carbon_grams(rules.carbon, rules.facility, joules)
-    if not usage.claims:
+def _post_carbon(ledger: Ledger, claims_: tuple[Share, ...], grams: float) -> Ledger:
+    if not claims_:
         return replace(ledger, unattributed_carbon_grams=(ledger.unattributed_carbon_grams or 0.0) + grams)
-    grown = dict(ledger.carbon_grams)
-    for share in usage.claims:
+    grown, whole = dict(ledger.carbon_grams), sum(share.weight for share in claims_)
+    for share in claims_:
         grown[share.account] = grown.get(share.account, 0.0) + grams * (share.weight / whole)
     return replace(ledger, carbon_grams=grown)

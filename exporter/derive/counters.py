@@ -1,9 +1,12 @@
 """Reset-aware growth of cumulative series."""
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from exporter.model.engine import EngineReading, SeriesId
 from exporter.model.histogram import Histogram
+
+_ROUNDING = 1e-9
 
 
 def increase(previous: float, current: float) -> float:
@@ -12,21 +15,26 @@ def increase(previous: float, current: float) -> float:
 
 
 def histogram_increase(previous: Histogram, current: Histogram) -> Histogram:
-    """Growth of a cumulative histogram. A bucket that fell, or other edges, mean a restart: all of `current` is new."""
-    if previous.edges != current.edges or not _covers(previous, current):
+    """Growth of a cumulative histogram, or all of `current` where only a restart explains it.
+
+    That is where the edges changed, a bucket or the sum fell, or a bucket grew by more than the wider one beside it.
+    """
+    if previous.edges != current.edges:
         return current
-    return Histogram(
-        current.edges,
-        tuple(now - before for before, now in zip(previous.counts, current.counts, strict=True)),
-        current.count - previous.count,
-        None if current.sum is None or previous.sum is None else current.sum - previous.sum,
-    )
+    counts = tuple(now - before for before, now in zip(previous.counts, current.counts, strict=True))
+    count = current.count - previous.count
+    if _fell(previous.sum, current.sum) or any(low > high for low, high in pairwise((0.0, *counts, count))):
+        return current
+    return Histogram(current.edges, counts, count, _sum_increase(previous.sum, current.sum))
 
 
-def _covers(previous: Histogram, current: Histogram) -> bool:
-    return current.count >= previous.count and all(
-        now >= before for before, now in zip(previous.counts, current.counts, strict=True)
-    )
+def _sum_increase(previous: float | None, current: float | None) -> float | None:
+    return None if previous is None or current is None else max(0.0, current - previous)
+
+
+def _fell(previous: float | None, current: float | None) -> bool:
+    """Whether a sum fell by more than adding up the same observations in another order can explain."""
+    return previous is not None and current is not None and current < previous * (1.0 - _ROUNDING)
 
 
 def counter_increases(previous: EngineReading | None, current: EngineReading) -> Iterator[tuple[SeriesId, float]]:
@@ -35,21 +43,21 @@ def counter_increases(previous: EngineReading | None, current: EngineReading) ->
     On the first page of a server everything is a baseline and grows by 0. Later, a series that was not on the page
     before started at zero since then, so all of it is new. Another engine behind the address is a first page.
     """
+    baseline = is_baseline(previous, current)
+    known: Mapping[SeriesId, float] = {} if previous is None else previous.counters
     for series, value in current.counters.items():
-        before = _before(previous, current, None if previous is None else previous.counters.get(series))
-        yield series, 0.0 if before is None else increase(before, value)
+        yield series, 0.0 if baseline else increase(known.get(series, 0.0), value)
 
 
-def _before(previous: EngineReading | None, current: EngineReading, value: float | None) -> float | None:
-    if previous is None or previous.engine != current.engine:
-        return None
-    return 0.0 if value is None else value
+def is_baseline(previous: EngineReading | None, current: EngineReading) -> bool:
+    """Whether nothing of a page may be counted: it is the first of its server, or of another engine there."""
+    return previous is None or previous.engine != current.engine
 
 
 def histogram_increases(previous: EngineReading | None, current: EngineReading) -> Iterator[tuple[SeriesId, Histogram]]:
     """Growth of every histogram of a page, a series at a time, by the rules of `counter_increases`."""
+    baseline = is_baseline(previous, current)
     known: Mapping[SeriesId, Histogram] = {} if previous is None else previous.histograms
-    baseline = previous is None or previous.engine != current.engine
     for series, histogram in current.histograms.items():
         before = histogram if baseline else known.get(series)
         yield series, histogram if before is None else histogram_increase(before, histogram)

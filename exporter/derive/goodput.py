@@ -7,6 +7,7 @@ most seen - finished + in_flight belong to requests that did not finish in it. B
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from exporter.model.engine import Signal
@@ -20,7 +21,10 @@ def applies(slo: Slo, server: str, model: str) -> bool:
 
 
 def since(start: SloEvidence, now: SloEvidence) -> SloEvidence:
-    """The evidence of a window: what came after `start`, with the requests in flight when it opened."""
+    """The evidence of a window: what came after `start`, with the requests in flight when it opened.
+
+    An engine that took the address over inside the window brought its own requests in flight: they count as well.
+    """
     return SloEvidence(
         tuple(
             Marginal(b.surely - a.surely, b.possibly - a.possibly, b.seen - a.seen)
@@ -29,7 +33,7 @@ def since(start: SloEvidence, now: SloEvidence) -> SloEvidence:
         now.succeeded - start.succeeded,
         now.failed - start.failed,
         now.cancelled - start.cancelled,
-        start.in_flight,
+        start.in_flight + now.adopted - start.adopted,
     )
 
 
@@ -78,13 +82,13 @@ def add(one: SloTotals, other: SloTotals) -> SloTotals:
 
 def grow(start: SloEvidence, marginals: Sequence[Marginal], counts: tuple[float, float, float]) -> SloEvidence:
     """Add one interval's observations, and its succeeded, failed and cancelled requests, to cumulative evidence."""
-    return SloEvidence(
-        tuple(
+    return replace(
+        start,
+        marginals=tuple(
             Marginal(a.surely + b.surely, a.possibly + b.possibly, a.seen + b.seen)
             for a, b in zip(start.marginals, marginals, strict=True)
         ),
-        start.succeeded + counts[0],
-        start.failed + counts[1],
-        start.cancelled + counts[2],
-        start.in_flight,
+        succeeded=start.succeeded + counts[0],
+        failed=start.failed + counts[1],
+        cancelled=start.cancelled + counts[2],
     )

@@ -6,8 +6,7 @@ from typing import TypeVar
 from exporter.derive import goodput
 from exporter.derive.state import Mark
 from exporter.model.engine import Signal
-from exporter.model.ledger import Account, CountKey, EnergyState, Ledger, Marginal, SloEvidence, SloKey, SloTotals
-from exporter.model.rules import Rules
+from exporter.model.ledger import Account, CountKey, EnergyState, Ledger, SloKey
 from exporter.model.slo import Slo
 from exporter.model.snapshot import Live, SloLive, TokenRates
 
@@ -20,9 +19,9 @@ def trim(marks: tuple[Mark, ...], now: float, window_seconds: float) -> tuple[Ma
     return marks[max(0, older - 1) :]
 
 
-def start_mark(marks: tuple[Mark, ...], first_seen: float) -> Mark | None:
-    """The oldest mark at which an account was already known."""
-    return next((mark for mark in marks if mark.at_seconds >= first_seen), None)
+def start_mark(marks: tuple[Mark, ...], first_seen: float, now: float) -> Mark | None:
+    """The oldest mark before `now` at which an account was already known."""
+    return next((mark for mark in marks if first_seen <= mark.at_seconds < now), None)
 
 
 def live(ledger: Ledger, start: Mark, now: float, account: Account, with_energy: bool) -> Live:
@@ -53,26 +52,8 @@ def _rate(now: Mapping[K, float], then: Mapping[K, float], keys: Iterable[K], se
 
 
 def slo_live(slo: Slo, key: SloKey, ledger: Ledger, start: Mark, now: float) -> SloLive:
-    """One SLO over the window that began at `start`, some time before `now`."""
-    evidence = ledger.evidence[key]
-    window = goodput.since(start.ledger.evidence.get(key) or blank(evidence), evidence)
+    """One SLO over the window that began at `start`, some time before `now`, with the account known."""
+    window = goodput.since(start.ledger.evidence[key], ledger.evidence[key])
     total = goodput.totals(slo, window)
     gap = goodput.first_token_gap(slo, window)
     return SloLive(now - start.at_seconds, total.eligible, total.good_lower, total.good_upper, gap)
-
-
-def blank(evidence: SloEvidence) -> SloEvidence:
-    """Where new evidence began: nothing counted, and at most the present requests in flight."""
-    return SloEvidence(tuple(Marginal() for _ in evidence.marginals), in_flight=evidence.in_flight)
-
-
-def close_window(ledger: Ledger, opened: Mapping[SloKey, SloEvidence], rules: Rules) -> dict[SloKey, SloTotals]:
-    """The SLO totals with the window that ends now added."""
-    slos = {slo.name: slo for slo in rules.slos}
-    return {
-        key: goodput.add(
-            ledger.slos.get(key, SloTotals()),
-            goodput.totals(slos[key.slo], goodput.since(opened[key], evidence)),
-        )
-        for key, evidence in ledger.evidence.items()
-    }

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.derive.attribution import Activity
+from exporter.derive.energy import Meter
 from exporter.model.engine import EngineReading
-from exporter.model.gpu import GpuReading, GpusReading
+from exporter.model.gpu import GpusReading
 from exporter.model.ledger import Account, Ledger, SloEvidence, SloKey
 from exporter.model.snapshot import SourceState
 
@@ -27,7 +28,7 @@ class State:
     sources: Mapping[str, SourceState] = field(default_factory=dict)
     engines: Mapping[str, EngineReading] = field(default_factory=dict)  # the last page of each server
     gpus: GpusReading | None = None  # the last read of the GPU source
-    meters: Mapping[str, GpuReading] = field(default_factory=dict)  # the last reading with energy, by UUID
+    meters: Mapping[str, Meter] = field(default_factory=dict)  # by UUID
     activities: Mapping[str, tuple[Activity, ...]] = field(default_factory=dict)  # by server, at its last page
     ledger: Ledger = field(default_factory=Ledger)
     marks: tuple[Mark, ...] = ()

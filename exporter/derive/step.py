@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from exporter.derive import bill, tokens
+from exporter.derive import bill, evidence, goodput, tokens
 from exporter.derive.attribution import Activity
-from exporter.derive.energy import energy_increase, meters
+from exporter.derive.energy import advance, carriers, energy_increase
 from exporter.derive.freshness import fold, is_fresh, server_source
-from exporter.derive.live import blank, close_window, live, slo_live, start_mark, trim
+from exporter.derive.live import live, slo_live, start_mark, trim
 from exporter.derive.state import Mark, State
 from exporter.model.engine import EngineReading
-from exporter.model.gpu import Gpu, GpuReading, GpusReading
+from exporter.model.gpu import GpusReading
 from exporter.model.ledger import Account, SloKey, SloTotals
 from exporter.model.rules import Rules
 from exporter.model.snapshot import Live, SloLive, Snapshot
@@ -47,12 +47,12 @@ def step(
 
 def _take_page(state: State, reading: EngineReading, rules: Rules, now: float) -> State:
     grown = tokens.growth(state.engines.get(reading.server), reading)
-    new = {account: now for account in tokens.accounts(grown) if account not in state.since}
+    new = {account: now for account in grown.accounts if account not in state.since}
     return replace(
         state,
         engines={**state.engines, reading.server: reading},
         activities={**state.activities, reading.server: tokens.activities(grown, reading)},
-        ledger=tokens.post(state.ledger, reading, grown, rules.slos),
+        ledger=evidence.post(tokens.post(state.ledger, reading, grown), reading, grown, rules.slos),
         since={**state.since, **new},
     )
 
@@ -64,11 +64,10 @@ def _take_gpus(state: State, results: Sequence[SourceResult], rules: Rules, now:
         return state
     seconds = 0.0 if state.at_seconds is None else now - state.at_seconds
     usages = _usages(state, read, known, rules, seconds)
-    with_energy = {} if read is None else {g.gpu.uuid: g for g in read.gpus if g.energy is not None}
     return replace(
         state,
         gpus=known,
-        meters={**state.meters, **with_energy},
+        meters=state.meters if read is None else advance(state.meters, read.gpus),
         ledger=bill.post(state.ledger, usages, rules),
     )
 
@@ -79,20 +78,14 @@ def _usages(
     """Every known GPU in this interval. One that cannot be read is still there, and still paid for."""
     active = _active(state, rules)
     all_gpus = tuple(g.gpu for g in known.gpus)
-    covers = meters(known.gpus)
-    return tuple(
-        bill.Usage(
-            g.gpu.uuid,
-            seconds,
-            None if read is None or g.gpu.uuid not in covers else energy_increase(state.meters.get(g.gpu.uuid), g),
-            bill.claims(_covered(covers, g), active, rules, all_gpus),
-        )
-        for g in known.gpus
-    )
-
-
-def _covered(covers: Mapping[str, tuple[GpuReading, ...]], reading: GpuReading) -> tuple[Gpu, ...]:
-    return tuple(g.gpu for g in covers.get(reading.gpu.uuid, (reading,)))
+    covers = carriers(known.gpus, state.meters)
+    usages = []
+    for g in known.gpus:
+        covered = tuple(other.gpu for other in covers.get(g.gpu.uuid, ()))
+        grown = energy_increase(state.meters.get(g.gpu.uuid), g) if read is not None and covered else None
+        own, metered = (bill.claims(gpus, active, rules, all_gpus) for gpus in ((g.gpu,), covered))
+        usages.append(bill.Usage(g.gpu.uuid, seconds, grown, own, metered))
+    return tuple(usages)
 
 
 def _active(state: State, rules: Rules) -> dict[str, tuple[Activity, ...]]:
@@ -105,16 +98,26 @@ def _active(state: State, rules: Rules) -> dict[str, tuple[Activity, ...]]:
 
 
 def _turn_window(state: State, rules: Rules, now: float) -> State:
-    """Close the SLO window when it is full. Evidence that is new in a window starts in it from nothing."""
-    evidence = state.ledger.evidence
+    """Close the SLO window when it is full. Evidence that is new in a window starts in it from nothing.
+
+    Totals of an SLO exist from the moment that every signal it needs was seen; they move when a window closes.
+    """
+    slos = {slo.name: slo for slo in rules.slos}
+    seen = state.ledger.evidence
     opened = now if state.window_opened_seconds is None else state.window_opened_seconds
-    begun = {key: state.window_evidence.get(key) or blank(found) for key, found in evidence.items()}
-    if now - opened < rules.window_seconds:
-        slos = {key: state.ledger.slos.get(key, SloTotals()) for key in evidence}
-        ledger = replace(state.ledger, slos=slos)
-        return replace(state, ledger=ledger, window_opened_seconds=opened, window_evidence=begun)
-    ledger = replace(state.ledger, slos=close_window(state.ledger, begun, rules))
-    return replace(state, ledger=ledger, window_opened_seconds=now, window_evidence=evidence)
+    begun = {key: state.window_evidence.get(key) or evidence.blank(slos[key.slo]) for key in seen}
+    closes = now - opened >= rules.window_seconds
+    totals = dict(state.ledger.slos)
+    for key in seen:
+        if evidence.is_complete(state.ledger, slos[key.slo], key.account):
+            window = goodput.totals(slos[key.slo], goodput.since(begun[key], seen[key])) if closes else SloTotals()
+            totals[key] = goodput.add(totals.get(key, SloTotals()), window)
+    return replace(
+        state,
+        ledger=replace(state.ledger, slos=totals),
+        window_opened_seconds=now if closes else opened,
+        window_evidence=seen if closes else begun,
+    )
 
 
 def _picture(state: State, rules: Rules, now: float, unix: float, tick_seconds: float | None) -> Snapshot:
@@ -141,7 +144,7 @@ def _picture(state: State, rules: Rules, now: float, unix: float, tick_seconds: 
 def _live(state: State, servers: Mapping[str, EngineReading], now: float, with_energy: bool) -> dict[Account, Live]:
     figures = {}
     for account, first_seen in state.since.items():
-        start = start_mark(state.marks, first_seen)
+        start = start_mark(state.marks, first_seen, now)
         if account.server in servers and start is not None:
             figures[account] = live(state.ledger, start, now, account, with_energy)
     return figures
@@ -150,8 +153,8 @@ def _live(state: State, servers: Mapping[str, EngineReading], now: float, with_e
 def _slo_live(state: State, rules: Rules, servers: Mapping[str, EngineReading], now: float) -> dict[SloKey, SloLive]:
     slos = {slo.name: slo for slo in rules.slos}
     figures = {}
-    for key in state.ledger.evidence:
-        start = start_mark(state.marks, state.since[key.account])
+    for key in state.ledger.slos:
+        start = start_mark(state.marks, state.since[key.account], now)
         if key.account.server in servers and start is not None:
             figures[key] = slo_live(slos[key.slo], key, state.ledger, start, now)
     return figures

@@ -56,13 +56,18 @@ class Marginal:
 
 @dataclass(frozen=True, slots=True)
 class SloEvidence:
-    """What histograms say of one SLO, cumulative. `in_flight`: requests now past their first token and not finished."""
+    """What histograms say of one SLO, cumulative, but for `in_flight`.
+
+    `in_flight` is at most how many requests are now past their first token and not finished; `adopted` adds up those
+    that were so on the first page of an engine, before anything of it was counted.
+    """
 
     marginals: tuple[Marginal, ...]  # in the order of Slo.thresholds
     succeeded: float = 0.0
     failed: float = 0.0
     cancelled: float = 0.0
     in_flight: float = 0.0
+    adopted: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

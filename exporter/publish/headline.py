@@ -27,7 +27,7 @@ def _efficiency(snapshot: Snapshot, live: Live) -> Figure:
     value = efficiency.tokens_per_watt(live.tokens.generated, live.watts)
     each = efficiency.joules_per_token(live.tokens.generated, live.watts)
     if value is None or each is None:
-        return Figure(label, None, "", _no_energy(snapshot, live) or _no_tokens(live))
+        return Figure(label, None, "", _no_gpu(snapshot) or _no_tokens(live) or "no energy was counted for it")
     return Figure(label, short(value), "tokens/s per W", f"{short(each)} J per token, at {short(live.watts or 0)} W")
 
 
@@ -38,7 +38,7 @@ def _cost(snapshot: Snapshot, live: Live) -> Figure:
     hourly = efficiency.cost_per_hour(live.cost_per_second)
     value = efficiency.cost_per_million_tokens(live.cost_per_second, live.tokens.generated)
     if hourly is None:
-        return Figure(label, None, "", _no_energy(snapshot, live) or "nothing has been spent yet")
+        return Figure(label, None, "", _no_gpu(snapshot) or "nothing has been spent on it yet")
     spent = f"{short(hourly)} {tariff.currency} per hour"
     if value is None:
         return Figure(label, None, "", f"{_no_tokens(live)}; {spent}")
@@ -67,11 +67,11 @@ def _slo_name(key: SloKey) -> str:
     return f"objective {key.slo}"
 
 
-def _no_energy(snapshot: Snapshot, live: Live) -> str | None:
-    if snapshot.gpus is None:
-        return "no GPU can be read, see the sources below"
-    return None if live.watts else "no energy was counted for it"
+def _no_gpu(snapshot: Snapshot) -> str | None:
+    return None if snapshot.gpus else "no GPU can be read, see the sources below"
 
 
-def _no_tokens(live: Live) -> str:
-    return f"no token was generated in the last {short(live.seconds)} s"
+def _no_tokens(live: Live) -> str | None:
+    if live.tokens.generated is None:
+        return "the engine does not count generated tokens"
+    return None if live.tokens.generated else f"no token was generated in the last {short(live.seconds)} s"

@@ -1,6 +1,7 @@
 """The web server: it shows the latest snapshot, and never waits for a source."""
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,8 @@ STALE_INTERVALS = 3
 SHUTDOWN_SECONDS = 0.5
 SWEEP_SECONDS = 5.0
 BACKLOG = 128
+
+_PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -168,13 +171,8 @@ class Publisher:
 
 def checked_path(path: str) -> str:
     """A telemetry path that can be served. Raises ValueError, one line that says what to write instead."""
-    if (
-        not path.startswith("/")
-        or any(char in path for char in "?#{}%")
-        or not path.isascii()
-        or not path.isprintable()
-    ):
-        raise ValueError(f"telemetry path {path[:80]!r} must begin with '/' and hold no '?', '#', '%' or braces")
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"telemetry path {path[:80]!r} must begin with '/' and hold only letters, digits and '/-._~'")
     if path in (HEALTHY, READY, CONFIG):
         raise ValueError(f"telemetry path {path!r} is taken by goodwatt itself; choose another, for instance /metrics")
     return path

@@ -15,6 +15,7 @@ from exporter.model.snapshot import Live, Snapshot, SourceState
 from exporter.publish.headline import Figure, headline
 from exporter.publish.numbers import ago, percent, short
 from exporter.publish.row import About
+from exporter.publish.values_live import lives
 from exporter.publish.values_self import age_seconds, is_simulated
 
 STYLE = files("exporter.publish").joinpath("landing.css").read_text("utf-8")
@@ -38,7 +39,7 @@ def page(snapshot: Snapshot | None, about: About, links: Iterable[Link]) -> str:
         return _document("goodwatt", 1, f"{_header(about, about.simulated)}<p>No readings yet.</p>{_nav(links)}")
     body = (
         _header(about, is_simulated(snapshot, about), snapshot)
-        + "".join(_account(snapshot, account, snapshot.live.get(account)) for account in _accounts(snapshot))
+        + "".join(_account(snapshot, account, live) for account, live in lives(snapshot))
         + _no_servers(snapshot)
         + _table("GPUs", _GPU_HEADINGS, map(_gpu, snapshot.gpus.gpus if snapshot.gpus else ()))
         + _table("Objectives", _SLO_HEADINGS, _slos(snapshot))
@@ -65,7 +66,7 @@ def _document(title: str, refresh_seconds: int | None, body: str) -> str:
 
 
 def _header(about: About, simulated: bool, snapshot: Snapshot | None = None) -> str:
-    badge = '<span class="simulated">simulated: no hardware stands behind these figures</span>' if simulated else ""
+    badge = '<span class="simulated">simulated: not measured on real hardware</span>' if simulated else ""
     when = ""
     if snapshot is not None:
         clock = datetime.fromtimestamp(snapshot.unix_seconds, UTC)
@@ -73,12 +74,8 @@ def _header(about: About, simulated: bool, snapshot: Snapshot | None = None) -> 
     return f'<header><h1>goodwatt</h1><span class="soft">{escape(about.version)}</span>{badge}{when}</header>'
 
 
-def _accounts(snapshot: Snapshot) -> Iterator[Account]:
-    return (account for account in snapshot.live if account.server in snapshot.servers)
-
-
-def _account(snapshot: Snapshot, account: Account, live: Live | None) -> str:
-    figures = "".join(map(_figure, headline(snapshot, account, live or Live(0.0))))
+def _account(snapshot: Snapshot, account: Account, live: Live) -> str:
+    figures = "".join(map(_figure, headline(snapshot, account, live)))
     name = f"{escape(account.model or account.server)} <small>on {escape(account.server)}</small>"
     return f'<section class="card"><h3>{name}</h3><dl class="figures">{figures}</dl></section>'
 
@@ -92,7 +89,7 @@ def _figure(figure: Figure) -> str:
 
 
 def _no_servers(snapshot: Snapshot) -> str:
-    if any(True for _ in _accounts(snapshot)):
+    if any(True for _ in lives(snapshot)):
         return ""
     why = "No model has been served for two ticks yet." if snapshot.servers else "No inference server can be read."
     return f'<section class="card"><p>{why}</p></section>'
@@ -159,7 +156,7 @@ def _source(snapshot: Snapshot, state: SourceState) -> tuple[str, ...]:
 def _factors(snapshot: Snapshot) -> str:
     facility = snapshot.rules.facility
     return (
-        '<p class="soft">Joules are those of the GPUs. Prices by the kilowatt-hour and carbon count them '
+        '<p class="soft foot">Joules are those of the GPUs. Prices by the kilowatt-hour and carbon count them '
         f"times host factor {short(facility.host_factor)} and PUE {short(facility.pue)}.</p>"
     )
 

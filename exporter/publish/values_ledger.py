@@ -1,4 +1,8 @@
-"""Samples of energy, cost, carbon and SLO totals. What rests on joules needs fresh GPUs beside a fresh server."""
+"""Samples of energy, cost, carbon and SLO totals.
+
+What an account was given of joules and money rests on the GPUs and the clock, not on the server's page. So it stays
+while the server is down: only then do the parts still add up to the whole on every page.
+"""
 
 from collections.abc import Iterator
 
@@ -14,7 +18,7 @@ def energy(snapshot: Snapshot) -> Iterator[Sample]:
     """server, model, state. An account that has joules in one state has a measured 0 in the other."""
     known = snapshot.ledger.energy_millijoules
     for account in dict.fromkeys(account for account, _ in known):
-        if snapshot.gpus is not None and account.server in snapshot.servers:
+        if snapshot.gpus is not None:
             for state in EnergyState:
                 yield (*account, state.value), known.get((account, state), 0) / 1000
 
@@ -23,14 +27,14 @@ def cost(snapshot: Snapshot) -> Iterator[Sample]:
     """server, model, component, currency."""
     tariff = snapshot.rules.tariff
     for (account, component), spent in snapshot.ledger.cost.items():
-        if tariff is not None and account.server in snapshot.servers:
+        if tariff is not None:
             yield (*account, component.value, tariff.currency), spent
 
 
 def unattributed_cost(snapshot: Snapshot) -> Iterator[Sample]:
     """component, currency. Once money has been counted at all, what nobody claimed is a measured number."""
     tariff, ledger = snapshot.rules.tariff, snapshot.ledger
-    if tariff is None or snapshot.gpus is None:
+    if tariff is None:
         return
     counted = {*ledger.unattributed_cost, *(component for _, component in ledger.cost)}
     for component in Component:
@@ -41,7 +45,7 @@ def unattributed_cost(snapshot: Snapshot) -> Iterator[Sample]:
 def carbon(snapshot: Snapshot) -> Iterator[Sample]:
     """server, model."""
     for account, grams in snapshot.ledger.carbon_grams.items():
-        if snapshot.gpus is not None and account.server in snapshot.servers:
+        if snapshot.gpus is not None:
             yield account, grams
 
 

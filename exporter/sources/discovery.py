@@ -1,11 +1,13 @@
 """Inference servers on this machine, found by asking the ports where they usually listen."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, MutableSet
 from dataclasses import dataclass
 
+from yarl import URL
+
 from exporter.engines.profile import Profile
-from exporter.model.source import SourceUnavailable
+from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources.engine_http import EngineSource
 from exporter.sources.sections import ServerSection
 
@@ -27,31 +29,48 @@ async def find_servers(
     ports: Iterable[int] = USUAL_PORTS,
     *,
     exclude_ports: Collection[int] = (),
+    not_again: MutableSet[str] | None = None,
     timeout_seconds: float = 1.0,
 ) -> tuple[Found, ...]:
     """Who answers on 127.0.0.1, in the order of the ports. Only a page that a profile recognises counts.
 
-    Ends within `timeout_seconds` and raises nothing for a port that is silent, closed or something else.
+    Ends within `timeout_seconds` and raises nothing for a port that is silent, closed or something else. Addresses in
+    `not_again` are not asked; those that answered something that is no metrics page are added to it: some, as
+    TensorRT-LLM's /metrics, hand out a queue that another reader wants.
     """
     asked = [port for port in dict.fromkeys(ports) if port not in exclude_ports]
+    foreign = set() if not_again is None else not_again
     paths = tuple(dict.fromkeys(profile.path for profile in profiles.values()))
-    found = await asyncio.gather(*(_ask(profiles, port, paths, timeout_seconds) for port in asked))
+    found = await asyncio.gather(
+        *(_ask(profiles, _urls(port, paths, foreign), timeout_seconds, foreign) for port in asked)
+    )
     return tuple(server for server in found if server is not None)
 
 
-async def _ask(profiles: Mapping[str, Profile], port: int, paths: tuple[str, ...], seconds: float) -> Found | None:
-    answers = await asyncio.gather(*(_recognise(profiles, f"http://127.0.0.1:{port}{path}", seconds) for path in paths))
+def _urls(port: int, paths: Iterable[str], foreign: Collection[str]) -> list[str]:
+    urls = (f"http://127.0.0.1:{port}{path}" for path in paths)
+    return [url for url in urls if url not in foreign]
+
+
+async def _ask(
+    profiles: Mapping[str, Profile], urls: Iterable[str], seconds: float, foreign: MutableSet[str]
+) -> Found | None:
+    answers = await asyncio.gather(*(_recognise(profiles, url, seconds, foreign) for url in urls))
     return next(
-        (Found(f"{engine}-{port}", url, engine) for engine, url in answers if engine is not None),
+        (Found(f"{engine}-{URL(url).port}", url, engine) for engine, url in answers if engine is not None),
         None,
     )
 
 
-async def _recognise(profiles: Mapping[str, Profile], url: str, seconds: float) -> tuple[str | None, str]:
+async def _recognise(
+    profiles: Mapping[str, Profile], url: str, seconds: float, foreign: MutableSet[str]
+) -> tuple[str | None, str]:
     source = EngineSource(ServerSection(name="discovery", url=url, timeout_seconds=seconds), profiles)
     try:
         return (await source.read()).engine, url
-    except SourceUnavailable:
+    except SourceUnavailable as why:
+        if why.reason is Reason.NOT_METRICS:
+            foreign.add(url)
         return None, url
     finally:
         await source.aclose()

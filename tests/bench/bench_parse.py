@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families  # noqa: E40
 from exporter.engines import load_profiles  # noqa: E402
 from exporter.engines.reader import read_page  # noqa: E402
 from exporter.sources.exposition import Scanner  # noqa: E402
+from tests.bench.rows import Row  # noqa: E402
 
 LIMIT = 1 / 3
 ROUNDS = 21
@@ -61,6 +62,21 @@ def measure(engine: str, page: str) -> dict[str, object]:
     }
     rounded = {name: round(figure, 4) for name, figure in (figures | ratios).items()}
     return {"bench": "parse", "page": f"{engine}/{page}", "bytes": len(text.encode()), **rounded}
+
+
+def rows(quick: bool) -> list[Row]:
+    """The page of 58 KB when `quick`, else every page. Targets hold for reading included, warm."""
+    pages = [("vllm", PAGES["vllm"][0])] if quick else [(engine, page) for engine in PAGES for page in PAGES[engine]]
+    return [row for engine, page in pages for row in _as_rows(measure(engine, page))]
+
+
+def _as_rows(found: dict[str, object]) -> list[Row]:
+    page = f"{found['page']}, {found['bytes']} bytes"
+    return [
+        Row(f"{page}: to prometheus_client's parser", float(str(found["parse_and_read_ratio"])), "ratio", LIMIT),
+        Row(f"{page}: parse and read", float(str(found["parse_and_read_ms"])), "ms"),
+        Row(f"{page}: prometheus_client", float(str(found["prometheus_client_ms"])), "ms"),
+    ]
 
 
 def main() -> int:

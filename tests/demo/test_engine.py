@@ -38,25 +38,27 @@ def test_how_time_is_cut_changes_nothing(server: SimulatedServer, steps: list[in
     assert everything(leap) == everything(walk)
 
 
-@settings(deadline=None, max_examples=60)
-@given(servers, st.integers(0, 5 * SECOND), times, st.floats(1.5, 4.0))
-def test_how_time_is_cut_after_a_fault_changes_nothing(
-    server: SimulatedServer, before: int, steps: list[int], factor: float
-) -> None:
-    """Slowed at the same moment, an engine that leaps and one that walks agree: the step in flight keeps its length."""
-    leap, walk, at = engine(server), engine(server), before
-    for some in (leap, walk):
-        some.advance(before)
-        some.slow_down(factor)
-    for step in steps:
-        at += step // 10
-        walk.advance(at)
-    leap.advance(at)
-    assert everything(leap) == everything(walk)
+@pytest.mark.parametrize("parts", [1, 1000])
+def test_the_step_in_flight_keeps_its_length_when_a_fault_begins(parts: int) -> None:
+    """Slowed fourfold in the middle of a step, a lone request ends when its remaining steps say, to the nanosecond,
+    whether the engine leaps or walks."""
+    alone = engine(spec(load(0.01, disconnect_share=0.0, one_token_share=0.0, total_requests=1)))
+    healthy = engine(alone.spec)
+    healthy.advance(1000 * SECOND)
+    (record,) = healthy.truth.records
+    step_ns = record.tpot_ns
+    alone.advance(record.first_token_ns + 5 * step_ns + step_ns // 2)
+    alone.slow_down(4.0)
+    slowed_ns = alone.now_ns
+    for part in range(1, parts + 1):
+        alone.advance(slowed_ns + 1000 * SECOND * part // parts)
+    (slowed,) = alone.truth.records
+    healthy_steps, slow_steps = 6, record.request.output_tokens - 1 - 6
+    assert slowed.ended_ns == record.first_token_ns + (healthy_steps + 4 * slow_steps) * step_ns
 
 
 def test_steps_follow_each_other() -> None:
-    """No step begins before the one before it has ended, also when a request arrives during the last step of another."""
+    """No step begins before the last one has ended, also when a request arrives during the last step of another."""
     some = drained(500, spec(load(25.0, one_token_share=1.0, total_requests=500)))
     steps = sorted({(record.admitted_ns, record.first_token_ns) for record in some.truth.records})
     assert all(earlier[1] <= later[0] for earlier, later in pairwise(steps))

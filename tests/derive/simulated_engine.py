@@ -118,15 +118,17 @@ class SimulatedEngine:
         return EngineReading(server, at, habits.engine, traits, counters, self._gauges(alive, at), histograms)
 
     def _gauges(self, alive: Iterable[Request], at: float) -> dict[tuple[Signal, str], float]:
+        """Running is told as low as it can be: a request still in its prefill counts as waiting."""
         unfinished = [r for r in alive if r.ends_at > at]
-        queued = [r for r in unfinished if r.preempted and r.first_at is not None and r.first_at <= at]
+        begun = [r for r in unfinished if r.first_at is not None and r.first_at <= at]
+        running = [r for r in begun if not r.preempted]
         gauges = {}
         if self.habits.gauge == "current":
-            gauges[Signal.REQUESTS_RUNNING, MODEL] = float(len(unfinished) - len(queued))
+            gauges[Signal.REQUESTS_RUNNING, MODEL] = float(len(running))
         elif self.habits.gauge == "stale":
             gauges[Signal.REQUESTS_RUNNING, MODEL] = 0.0
         if self.habits.queue_gauges:
-            gauges[Signal.REQUESTS_WAITING, MODEL] = float(len(queued))
+            gauges[Signal.REQUESTS_WAITING, MODEL] = float(len(unfinished) - len(running))
         return gauges
 
 

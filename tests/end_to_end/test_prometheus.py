@@ -28,6 +28,18 @@ def test_prometheus_answers_the_headline_question(demo: Goodwatt, tmp_path: Path
     assert answer == pytest.approx(live, rel=0.5)
 
 
+def test_the_readme_s_queries_answer(demo: Goodwatt, tmp_path: Path) -> None:
+    """Every PromQL expression that the README shows returns at least one number from the demo."""
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    block = readme.split("```promql\n")[1].split("```")[0]
+    expressions = [line for line in block.splitlines() if line and not line.startswith("#")]
+    assert len(expressions) == 3
+    with prometheus(tmp_path, demo.url.removeprefix("http://")) as server:
+        for expression in expressions:
+            short = expression.replace("[5m]", "[1m]")
+            assert until(lambda query=short: server.query(query) or None, seconds=20), expression
+
+
 def _value(result: list[dict[str, list[str]]]) -> float | None:
     return float(result[0]["value"][1]) if result and result[0]["value"][1] != "NaN" else None
 

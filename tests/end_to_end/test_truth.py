@@ -62,7 +62,7 @@ def accounts(bench: Bench) -> list[Account]:
 
 
 async def test_tokens_joules_and_money_are_the_truth_s_across_a_restart(bench: Bench) -> None:
-    """Tokens and requests equal the truth exactly, joules to a millijoule a GPU, rent to rounding, whatever restarts."""
+    """Tokens and requests equal the truth exactly, joules to a millijoule, rent to rounding, over restarts."""
     await bench.tick()
     began = {a: (_tokens(bench, a), _joules(bench, a), _finished(bench, a)) for a in accounts(bench)}
     snapshot = None

@@ -33,9 +33,10 @@ def test_conditions(condition: Names, holds: bool) -> None:
     assert matches(condition, frozenset({"a", "b_one"})) is holds
 
 
-def test_statistics_switched_off() -> None:
+@pytest.mark.parametrize("page", ["vllm-disable-log-stats-fresh", "vllm-disable-log-stats"])
+def test_statistics_switched_off(page: str) -> None:
     """A vLLM page without vllm metrics says which flag to drop, and says `if` while the engine is only guessed."""
-    names = metric_names((HERE / "other/vllm-disable-log-stats.prom").read_text())
+    names = metric_names((HERE / f"other/{page}.prom").read_text())
     named, guessed = detect(ONLY_VLLM, names), detect(PROFILES, names)
     assert named.reason is guessed.reason is Reason.METRICS_OFF
     assert named.because.endswith("; start it without --disable-log-stats")

@@ -35,6 +35,11 @@ def first_gpu(**changes: object) -> Change:
     return change
 
 
+def without_meter(s: Snapshot) -> Snapshot:
+    meters = {k: v for k, v in s.ledger.gpu_energy_millijoules.items() if k != uuid(0)}
+    return replace(s, ledger=replace(s.ledger, gpu_energy_millijoules=meters))
+
+
 def live(**changes: object) -> Change:
     return lambda s: replace(s, live={ACCOUNT: replace(s.live[ACCOUNT], **changes)})
 
@@ -85,6 +90,7 @@ MISSING: dict[str, tuple[Change, set[str]]] = {
     "temperature": (first_gpu(temperature_celsius=None), {"gpu_temperature_celsius"}),
     "clock": (first_gpu(sm_clock_hertz=None), {"gpu_sm_clock_hertz"}),
     "throttling": (first_gpu(throttled=None), {"gpu_throttled"}),
+    "meter": (without_meter, {"gpu_energy_joules_total"}),
     "prompt tokens": (without_counts(Signal.PROMPT_TOKENS), {"prompt_tokens_total"}),
     "cached tokens": (without_counts(Signal.CACHED_PROMPT_TOKENS), {"cached_prompt_tokens_total"}),
     "generated tokens": (without_counts(Signal.GENERATED_TOKENS), {"generated_tokens_total"}),
@@ -99,7 +105,7 @@ MISSING: dict[str, tuple[Change, set[str]]] = {
     "e2e": (without_histogram(Signal.E2E), histogram("request_duration_seconds")),
     "queue time": (without_histogram(Signal.QUEUE_TIME), histogram("queue_time_seconds")),
     "generated rate": (
-        live(tokens=TokenRates(None, 1.0, 1.0)),
+        live(tokens=TokenRates(None, 10_240.0, 2048.0)),
         {
             *("tokens_per_second", "tokens_per_watt", "busy_tokens_per_watt"),
             *("joules_per_token", "cost_per_million_tokens"),
@@ -115,8 +121,7 @@ MISSING: dict[str, tuple[Change, set[str]]] = {
         {"cost_per_hour", "cost_per_million_tokens", "cost_per_good_request"},
     ),
     "first tokens": (slo_live(first_tokens_minus_finished=None), {"slo_count_gap_requests"}),
-    "eligible requests": (slo_live(eligible=0.0, good_lower=0.0, good_upper=0.0), {"goodput_ratio"}),
-    "surely good requests": (slo_live(good_lower=0.0), {"cost_per_good_request"}),
+    "eligible requests": (slo_live(eligible=0.0), {"goodput_ratio"}),
     "price": (
         rules(tariff=None),
         {
@@ -136,17 +141,14 @@ def test_missing_is_absent_and_nothing_else_changes(change: Change, affected: se
     """What is unknown has no series, never a 0, and every series of another name stays as it was."""
     before, after_ = series(small()), series(change(small()))
     lost = {name.removeprefix("goodwatt_") for name, _ in before.keys() - after_.keys()}
-    allowed = affected | {"tokens_per_second", "goodput_requests_per_second", "good_requests_per_joule"}
-    assert lost and lost <= affected
-    assert not after_.keys() - before.keys()
-    changed = {n.removeprefix("goodwatt_") for (n, _), v in before.items() if after_.get((n, _), v) != v}
-    assert changed <= allowed
+    assert lost == affected
+    assert all(before.get(key) == number for key, number in after_.items())
 
 
 def test_every_optional_gpu_field_is_tried() -> None:
-    """The table of what may be missing knows every optional field of a GPU's reading; energy has its own test."""
-    optional = [f.name for f in fields(GpuReading) if f.default is None and f.name != "energy"]
-    assert len(optional) == sum("gpu_" in next(iter(affected)) for _, affected in MISSING.values())
+    """The table of what may be missing knows every optional field of a GPU's reading, and its meter."""
+    optional = [f.name for f in fields(GpuReading) if f.default is None]
+    assert len(optional) == sum(all(name.startswith("gpu_") for name in affected) for _, affected in MISSING.values())
 
 
 def test_every_row_has_samples_in_the_full_picture() -> None:
@@ -287,6 +289,15 @@ def test_bounds() -> None:
     assert value(s, "cost_per_good_request", bound="upper") == pytest.approx(2 * 1.69 / 3600 / 10)
 
 
+def test_no_surely_good_request() -> None:
+    """With no request surely good there is no upper bound on the cost of one, and 0 is the rate's lower bound."""
+    s = slo_live(good_lower=0.0)(small())
+    assert value(s, "cost_per_good_request", bound="upper") is None
+    assert value(s, "cost_per_good_request", bound="lower") is not None
+    assert value(s, "good_requests_per_joule", bound="lower") == 0
+    assert value(s, "goodput_ratio", bound="lower") == 0
+
+
 def test_slo_totals() -> None:
     """Totals of an objective move once a window, and name the method."""
     s = small()
@@ -312,23 +323,35 @@ def lost(*down: str) -> Snapshot:
     return after([*good, *bad])
 
 
+WHAT_IT_WAS_GIVEN = {"energy_joules_total", "cost_total", "carbon_grams_total"}
+
+
 def test_a_lost_server_takes_its_series_with_it() -> None:
-    """Of a server that missed three ticks only its state is left; GPUs and what is unattributed stay."""
+    """Of a server that missed three ticks only its state is left, and what it was given of joules, money and carbon:
+    without those the parts would no longer add up to what the GPUs measured."""
     shown = names(lost("server/vllm-0"))
-    server_rows = {row.name for row in ROWS if "server" in row.labels} - {"server_up"}
+    server_rows = {row.name for row in ROWS if "server" in row.labels} - {"server_up"} - WHAT_IT_WAS_GIVEN
     assert (
         not {name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") for name in shown} & server_rows
     )
     assert {"server_up", "gpu_power_watts", "gpu_unattributed_energy_joules_total", "unattributed_cost_total"} <= shown
+    assert shown >= WHAT_IT_WAS_GIVEN
 
 
 def test_lost_gpus_take_what_rests_on_joules_with_them() -> None:
     """Without fresh GPUs no series rests on joules: no GPU's, no account's energy and carbon, no ratio. Money stays."""
     shown = names(lost("nvml"))
     gone = {row.name for row in ROWS if "gpu" in row.labels or "joule" in row.name or "watt" in row.name}
-    gone |= {"carbon_grams_total", "unattributed_carbon_grams_total", "unattributed_cost_total"}
+    gone |= {"carbon_grams_total", "unattributed_carbon_grams_total"}
     assert not shown & gone
-    assert {"cost_total", "cost_per_hour", "tokens_per_second", "goodput_ratio", "generated_tokens_total"} <= shown
+    assert {
+        "cost_total",
+        "unattributed_cost_total",
+        "cost_per_hour",
+        "tokens_per_second",
+        "goodput_ratio",
+        "generated_tokens_total",
+    } <= shown
 
 
 def test_a_dead_source_says_why() -> None:

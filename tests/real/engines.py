@@ -7,8 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,16 +169,25 @@ class Goodwatt(Child):
         """What it publishes now."""
         return await fetch(f"{self.url}/metrics")
 
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """Inside, it neither ticks nor answers: whatever happens here happens between two reads."""
+        self.popen.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.popen.send_signal(signal.SIGCONT)
+
 
 @asynccontextmanager
 async def goodwatt(config: str, folder: Path, environment: Mapping[str, str] | None = None) -> AsyncIterator[Goodwatt]:
     """The whole command on a configuration. It must end by itself, with 0, when told to."""
-    port, number = free_port(), len(list(folder.glob("goodwatt-*.yaml")))
-    file = folder / f"goodwatt-{number}.yaml"
+    port = free_port()
+    file, log = folder / f"goodwatt-{port}.yaml", folder / f"goodwatt-{port}.log"
     file.write_text(config)
     address = f"127.0.0.1:{port}"
     command = [sys.executable, "-m", "exporter", "run", "--config", file, "--web.listen-address", address]
-    child = spawn(command, port, folder / f"goodwatt-{number}.log", environment)
+    child = spawn(command, port, log, environment)
     watch = Goodwatt(child.url, child.log, child.popen)
     try:
         await watch.ready("/-/ready", within_seconds=30)

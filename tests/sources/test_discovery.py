@@ -34,6 +34,16 @@ async def test_excluded_ports() -> None:
         assert not vllm.requests
 
 
+async def test_what_is_no_metrics_page_is_asked_once() -> None:
+    """An address that answers JSON may be a queue that empties when read: it is not asked again. Others are."""
+    seen: set[str] = set()
+    async with serving(Reply(b"[]", content_type="application/json")) as drained, serving(Reply(status=404)) as other:
+        for _ in range(3):
+            assert await find_servers(PROFILES, (drained.port, other.port), not_again=seen) == ()
+        assert seen == {f"{drained.url}/metrics"}
+        assert (len(drained.requests), len(other.requests)) == (1, 3)
+
+
 def test_usual_ports_hold_every_profile() -> None:
     """Every port that a profile calls usual is looked at."""
     assert {port for profile in PROFILES.values() for port in profile.ports} <= set(USUAL_PORTS)

@@ -8,7 +8,7 @@ import pytest
 from exporter.model.gpu import GpusReading
 from exporter.model.rules import Rules
 from exporter.model.snapshot import Snapshot
-from exporter.model.source import Reason, Reading, SourceUnavailable
+from exporter.model.source import Reading, Reason, SourceUnavailable
 from exporter.sources.sampler import Clocks, Sampler
 
 

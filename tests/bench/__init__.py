@@ -1,0 +1,1 @@
+"""What goodwatt costs, as figures: `python -m tests.bench [name ...] [--quick]`."""

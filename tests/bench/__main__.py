@@ -1,0 +1,52 @@
+"""Run the benches: a table for the reader, build/bench.json for programs. A missed target is told, not an error."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from tests.bench.rows import CannotRun, Row, as_lines, as_table, keep
+
+RESULTS = Path(__file__).parents[2] / "build" / "bench.json"
+NAMES = ("whole", "gpu", "tick", "parse", "render", "memory", "energy")
+
+Bench = Callable[[bool], list[Row]]
+
+
+def bench(name: str) -> Bench:
+    """`rows(quick)` of the module bench_NAME."""
+    return import_module(f"tests.bench.bench_{name}").rows
+
+
+def main() -> int:
+    """0 when every bench could be run, whatever it found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of: {', '.join(NAMES)}; default: all")
+    parser.add_argument("--quick", action="store_true", help="shorter and fewer runs: noisier figures")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(NAMES)
+    if unknown:
+        parser.error(f"no bench is called {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
+    return _run(options.names or NAMES, options.quick)
+
+
+def _run(names: list[str], quick: bool) -> int:
+    lines, failed = "", False
+    for name in names:
+        began = time.monotonic()
+        try:
+            rows = bench(name)(quick)
+        except CannotRun as why:
+            print(f"{name}: cannot run: {why}", file=sys.stderr)
+            failed = True
+            continue
+        print(f"{as_table(name, rows)}\n  ({time.monotonic() - began:.0f} s)", flush=True)
+        lines += as_lines(name, rows)
+    keep(RESULTS, lines)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Whether memory grows: thousands of ticks by hand clock, from page text to rendered pages, in a process of its own."""
+
+import asyncio
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+
+from exporter.engines import load_profiles
+from exporter.engines.reader import read_page
+from exporter.model.engine import EngineReading
+from exporter.publish.formats import Format, Variant
+from exporter.publish.http import About, Publisher
+from exporter.sources.exposition import Scanner
+from exporter.sources.gpus import GpuSource
+from exporter.sources.sampler import Clocks, Sampler
+from tests.bench.observed import ROOT, memory_bytes
+from tests.bench.page_server import PAGE, Captured
+from tests.bench.rows import Row
+from tests.fakes import snapshots
+from tests.fakes.fake_driver import Clock, FakeDriver, FakeGpu
+
+GPUS = 8
+SETTLE_TICKS = 200
+GROWTH_MEBIBYTES = 1.0
+VARIANTS = (Variant(Format.TEXT), Variant(Format.OPENMETRICS, gzip=True))
+
+
+class PageReader:
+    """Understands a growing vLLM page at every tick, as the engine source does once it has the text."""
+
+    name = "server/vllm-0"
+    deadline_seconds = 2.0
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._page = Captured(PAGE.read_text())
+        self._profile = load_profiles()["vllm"]
+        self._scanner = Scanner(self._profile.wanted())
+        self._previous: EngineReading | None = None
+
+    async def read(self) -> EngineReading:
+        page = self._scanner.scan(self._page.next())
+        self._previous = read_page(
+            self._profile, page, server="vllm-0", at_seconds=self._clock(), previous=self._previous
+        )
+        return self._previous
+
+    async def aclose(self) -> None:
+        return None
+
+
+def rows(quick: bool) -> list[Row]:
+    """Resident memory after the first ticks, and what the others added."""
+    ticks = 500 if quick else 2000
+    command = [sys.executable, "-m", "tests.bench.bench_memory", str(ticks)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    before, after = json.loads(done.stdout)
+    return [
+        Row(f"resident after {SETTLE_TICKS} ticks", before / 2**20, "MiB"),
+        Row(f"growth over {ticks} more ticks", (after - before) / 2**20, "MiB", GROWTH_MEBIBYTES),
+    ]
+
+
+async def grow(ticks: int) -> tuple[int, int]:
+    """Resident bytes before and after so many ticks."""
+    clock = Clock()
+    cards = [FakeGpu(snapshots.uuid(index), serial="") for index in range(GPUS)]
+    publisher = Publisher(About(), clock=clock)
+    sources = [GpuSource(FakeDriver(*cards), clock), PageReader(clock)]
+    sampler = Sampler(sources, snapshots.RULES, publisher.publish, Clocks(clock, time.time))
+
+    async def pass_time(count: int) -> int:
+        for _ in range(count):
+            clock.advance(snapshots.INTERVAL)
+            for card in cards:
+                card.millijoules += 2_000_000
+            await sampler.tick()
+            for variant in VARIANTS:
+                assert publisher._pages.page(variant)
+        gc.collect()
+        return memory_bytes(os.getpid())
+
+    try:
+        return await pass_time(SETTLE_TICKS), await pass_time(ticks)
+    finally:
+        await sampler.aclose()
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(grow(int(sys.argv[1])))))

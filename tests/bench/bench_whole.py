@@ -1,0 +1,161 @@
+"""The whole program beside 8 stub GPUs and one vLLM server, at the default interval, scraped as Prometheus does."""
+
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.observed import (
+    CpuShare,
+    PageServer,
+    Scraper,
+    driver,
+    event_loop_cpu_seconds,
+    memory_bytes,
+    page_server,
+    program,
+)
+from tests.bench.rows import Row, median, percentile
+from tests.end_to_end.programs import Goodwatt, Page, free_port, get, goodwatt, until
+from tests.fakes.nvml_stub import Stub, stub_of
+
+GPUS = 8
+CONFIG = """
+servers: [{{name: vllm-0, url: "{url}"}}]
+cost: {{currency: USD, price_per_gpu_hour: 1.69}}
+"""
+CPU_PERCENT = 0.5
+RSS_MEBIBYTES = 64.0
+START_SECONDS = 2.0
+P99_MILLISECONDS = 5.0
+SCRAPES = 300
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how often."""
+
+    settle_seconds: float
+    watch_seconds: float
+    starts: int
+    rounds: int
+    grid_seconds: float  # between two scrapes whose time is taken: 300 of them cover several ticks
+
+
+FULL = Plan(settle_seconds=20, watch_seconds=60, starts=5, rounds=3, grid_seconds=0.05)
+QUICK = Plan(settle_seconds=6, watch_seconds=20, starts=3, rounds=1, grid_seconds=0.04)
+
+
+def rows(quick: bool) -> list[Row]:
+    """Start, CPU, memory and latency; then latency and CPU while the driver and the server both hang."""
+    plan = QUICK if quick else FULL
+    with tempfile.TemporaryDirectory() as folder, page_server() as server:
+        path = Path(folder)
+        stub, library = stub_of(path, GPUS), driver(path)
+        environment, config = stub.environ(library), CONFIG.format(url=server.url)
+        found = _starts(path, config, environment, plan)
+        with goodwatt(path, "run", config=config, environment=environment) as running:
+            found += _healthy(running, server, plan)
+            _break_everything(running, server, stub)
+            found += _hanging(running, server, plan)
+    return found
+
+
+def _starts(path: Path, config: str, environment: dict[str, str], plan: Plan) -> list[Row]:
+    took = [_start_seconds(path, config, environment) for _ in range(plan.starts)]
+    return [Row(f"start to first served page, median of {plan.starts}", median(took), "s", START_SECONDS)]
+
+
+def _start_seconds(path: Path, config: str, environment: dict[str, str]) -> float:
+    (path / "start.yaml").write_text(config)
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "exporter", "run", "--config", str(path / "start.yaml")]
+    began = time.monotonic()
+    with program([*command, "--web.listen-address", address], environment):
+        while not _served(f"http://{address}/metrics"):
+            assert time.monotonic() - began < 20, "goodwatt does not start"
+            time.sleep(0.01)
+        return time.monotonic() - began
+
+
+def _served(url: str) -> bool:
+    try:
+        return get(url)[0] == 200
+    except OSError:
+        return False
+
+
+def _healthy(running: Goodwatt, server: PageServer, plan: Plan) -> list[Row]:
+    time.sleep(plan.settle_seconds)
+    with _scrapers(running, server) as (ours, plain):
+        page = Page.parse(ours.page())
+        assert page.sum("goodwatt_gpu_power_watts") == GPUS * 400, running.logged()
+        assert page.sum("goodwatt_server_up") == 1, running.logged()
+        percent = _watched(ours, CpuShare(running.process.pid), plan.watch_seconds)
+        rss = memory_bytes(running.process.pid) / 2**20
+        latency = _latency(ours, plain, plan, "")
+        size = len(ours.sent)
+    return [
+        Row(f"CPU over {plan.watch_seconds:g} s, scraped every 15 s", percent, "% of core", CPU_PERCENT),
+        Row("resident memory", rss, "MiB", RSS_MEBIBYTES),
+        *latency,
+        Row("/metrics page, gzip", size / 1000, "KB"),
+    ]
+
+
+def _hanging(running: Goodwatt, server: PageServer, plan: Plan) -> list[Row]:
+    """The stub driver polls while it hangs, which a driver does not: its thread is left out of the CPU time."""
+    with _scrapers(running, server) as (ours, plain):
+        percent = _watched(ours, CpuShare(running.process.pid, event_loop_cpu_seconds), plan.watch_seconds / 2)
+        latency = _latency(ours, plain, plan, ", all hanging")
+    return [Row("CPU outside the driver, all hanging", percent, "% of core", CPU_PERCENT), *latency]
+
+
+def _watched(scraper: Scraper, share: CpuShare, seconds: float) -> float:
+    """Percent of a core, while a scrape comes every 15 s."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(15.0, left))
+        scraper.scrape()
+    return share.percent()
+
+
+def _latency(ours: Scraper, plain: Scraper, plan: Plan, when: str) -> list[Row]:
+    """Ours, and a bare page of another program in the same seconds: what this machine makes of any answer."""
+    rounds = [_both(ours, plain, plan.grid_seconds) for _ in range(plan.rounds)]
+    p50, p99 = (1000 * median(percentile(took, share) for took, _ in rounds) for share in (0.5, 0.99))
+    bare_p99 = 1000 * median(percentile(took, 0.99) for _, took in rounds)
+    worst = 1000 * max(max(took) for took, _ in rounds)
+    return [
+        Row(f"/metrics p50 of {SCRAPES}{when}", p50, "ms"),
+        Row(f"/metrics p99 of {SCRAPES}{when}", p99, "ms", P99_MILLISECONDS),
+        Row(f"/metrics worst of {plan.rounds * SCRAPES}{when}", worst, "ms"),
+        Row(f"p99 of a bare aiohttp page beside it{when}", bare_p99, "ms"),
+    ]
+
+
+def _both(ours: Scraper, plain: Scraper, grid_seconds: float) -> tuple[list[float], list[float]]:
+    began = time.monotonic()
+    took: tuple[list[float], list[float]] = [], []
+    for number in range(SCRAPES):
+        time.sleep(max(began + number * grid_seconds - time.monotonic(), 0.0))
+        took[0].append(ours.scrape())
+        took[1].append(plain.scrape())
+    return took
+
+
+def _break_everything(running: Goodwatt, server: PageServer, stub: Stub) -> None:
+    stub.hangs[("*", "*")] = 3600.0
+    stub.write()
+    server.hang()
+    with contextlib.closing(Scraper(running.url)) as ours:
+        until(lambda: Page.parse(ours.page()).sum("goodwatt_source_up") == 0, seconds=20, why=running.logged)
+
+
+@contextlib.contextmanager
+def _scrapers(running: Goodwatt, server: PageServer) -> Iterator[tuple[Scraper, Scraper]]:
+    with contextlib.closing(Scraper(running.url)) as ours, contextlib.closing(Scraper(server.url, "/plain")) as plain:
+        yield ours, plain

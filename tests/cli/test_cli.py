@@ -1,0 +1,90 @@
+"""The command line: what each command prints and with which code it ends."""
+
+from pathlib import Path
+
+import pytest
+
+from exporter.cli import main
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_check_accepts_the_shipped_example(capsys: pytest.CaptureFixture[str]) -> None:
+    """`goodwatt check` ends with 0 and `ok` on deploy/goodwatt.yaml."""
+    assert main(["check", "--config", str(ROOT / "deploy" / "goodwatt.yaml")]) == 0
+    assert capsys.readouterr().out.endswith("goodwatt.yaml: ok\n")
+
+
+def test_check_without_a_file_checks_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    """No configuration at all is a valid one."""
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out == "the default configuration: ok\n"
+
+
+def test_check_tells_every_mistake_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All errors come at once, on stderr, as file:line: path: message."""
+    file = tmp_path / "bad.yaml"
+    file.write_text("intervall_seconds: 5\nwindow_seconds: -1\n")
+    assert main(["check", "--config", str(file)]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"{file}:1: ") and "did you mean 'interval_seconds'" in first
+    assert second.startswith(f"{file}:2: window_seconds: ")
+
+
+def test_check_gives_advice_on_thresholds_inside_a_bucket(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A legal threshold that makes bounds wide is advised against, and the file is still ok."""
+    file = tmp_path / "slo.yaml"
+    file.write_text(
+        "servers: [{name: a, url: 'http://127.0.0.1:8000', engine: vllm}]\n"
+        "slos: [{name: interactive, ttft_seconds: 0.45}]\n"
+    )
+    assert main(["check", "--config", str(file)]) == 0
+    assert "0.45 s lies inside the bucket (0.25, 0.5]" in capsys.readouterr().out
+
+
+def test_a_missing_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A configuration that cannot be read ends with 2 and one line."""
+    assert main(["run", "--config", "/nowhere.yaml"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "goodwatt: cannot read /nowhere.yaml: No such file or directory; check --config"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "word"),
+    [
+        ("--web.listen-address", "nonsense", "lacks a port"),
+        ("--web.listen-address", "localhost:99999", "no port"),
+        ("--web.telemetry-path", "metrics", "must begin with '/'"),
+        ("--web.telemetry-path", "/-/ready", "taken by goodwatt"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(flag: str, value: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Addresses and paths that cannot be are refused before anything starts, with what to write instead."""
+    assert main(["run", flag, value]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("goodwatt: ") and word in lines[0]
+
+
+def test_metrics_prints_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    """`goodwatt metrics` prints what docs/metrics.md holds."""
+    assert main(["metrics"]) == 0
+    assert capsys.readouterr().out == (ROOT / "docs" / "metrics.md").read_text()
+
+
+def test_engines_prints_the_coverage_matrix(capsys: pytest.CaptureFixture[str]) -> None:
+    """`goodwatt engines` names every engine and every signal."""
+    assert main(["engines"]) == 0
+    out = capsys.readouterr().out
+    assert "vLLM" in out and "`ttft`" in out
+    assert out in (ROOT / "docs" / "engines.md").read_text()
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--log.level", "loud"]])
+def test_wrong_use_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """argparse's own refusals end with 2."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: goodwatt" in capsys.readouterr().err

@@ -1,0 +1,192 @@
+"""Growth of cumulative series across restarts, replicas and late starts."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.derive.counters import histogram_increase, increase
+from exporter.derive.tokens import growth
+from exporter.model.engine import Outcome, SeriesId, Signal
+from exporter.model.histogram import Histogram
+from exporter.model.ledger import Account, CountKey
+from tests.derive.laws import law
+from tests.fakes.readings import MODEL, Fold, counter, finished, histogram, page, served, silent
+
+ACCOUNT = Account("a", MODEL)
+GENERATED = CountKey(ACCOUNT, Signal.GENERATED_TOKENS)
+TTFT = SeriesId(Signal.TTFT, MODEL)
+EDGES = (1.0, 2.0)
+
+
+def counted(*pages, key=GENERATED):
+    """What the ledger holds of one counter after these pages, 5 s apart."""
+    fold = Fold()
+    for n, one in enumerate(pages):
+        fold.tick(5.0 * n, served(page("a", 5.0 * n, *one)) if one is not None else silent("a"))
+    return fold.state.ledger.counts.get(key)
+
+
+def generated(value, series=""):
+    return counter(Signal.GENERATED_TOKENS, value, series=series)
+
+
+def test_growth_is_the_difference():
+    """A counter that grew by 40 has increased by 40."""
+    assert increase(60.0, 100.0) == 40.0
+
+
+def test_a_fall_is_a_restart_from_zero():
+    """After a fall everything on the counter is new, also when it is 0."""
+    assert increase(60.0, 25.0) == 25.0
+    assert increase(60.0, 0.0) == 0.0
+
+
+def test_standing_still_is_no_restart():
+    """An unchanged counter grew by 0."""
+    assert increase(60.0, 60.0) == 0.0
+
+
+def test_the_first_page_is_a_baseline():
+    """What a server counted before it was first seen is not counted, and its counters exist as 0."""
+    assert counted([generated(1_000_000.0)]) == 0.0
+
+
+def test_a_series_that_appears_later_counts_from_zero():
+    """An engine that writes a series only after its first token loses none of those tokens."""
+    assert counted([counter(Signal.PROMPT_TOKENS, 5.0)], [generated(120.0)]) == 120.0
+
+
+def test_a_series_that_was_gone_counts_from_zero():
+    """A restarted engine that has not written its series yet starts it from zero, however high it comes back."""
+    assert counted([generated(10.0)], [generated(50.0)], [], [generated(70.0)]) == 40.0 + 70.0
+
+
+def test_another_engine_behind_the_address_is_a_baseline():
+    """What another engine counted elsewhere is not counted, and what was counted before stays."""
+    fold = Fold()
+    for n, (engine, value) in enumerate([("vllm", 10.0), ("vllm", 30.0), ("sglang", 9000.0), ("sglang", 9007.0)]):
+        fold.tick(5.0 * n, served(page("a", 5.0 * n, generated(value), engine=engine)))
+    assert fold.state.ledger.counts[GENERATED] == 27.0
+
+
+def test_a_server_that_misses_ticks_loses_nothing():
+    """Counters span ticks without an answer, also more of them than drop the server."""
+    assert counted([generated(10.0)], *[None] * 7, [generated(99.0)]) == 89.0
+
+
+def test_replicas_are_reset_one_at_a_time():
+    """One replica restarts while another grows: their sum never fell, and still the restart is seen.
+
+    400 + 100 -> 450 + 80: summed first this looks like +30; truly one grew by 50 and the other counted 80 anew.
+    """
+    before = [generated(400.0, "engine=0"), generated(100.0, "engine=1")]
+    after = [generated(450.0, "engine=0"), generated(80.0, "engine=1")]
+    assert counted(before, after) == 130.0
+
+
+def test_outcomes_are_counted_apart():
+    """Finished requests keep their outcome, each with its own growth."""
+    pages = [
+        [finished(Outcome.SUCCESS, 5.0), finished(Outcome.ERROR, 1.0)],
+        [finished(Outcome.SUCCESS, 9.0), finished(Outcome.ERROR, 2.0)],
+    ]
+    assert counted(*pages, key=CountKey(ACCOUNT, Signal.REQUESTS, Outcome.SUCCESS)) == 4.0
+    assert counted(*pages, key=CountKey(ACCOUNT, Signal.REQUESTS, Outcome.ERROR)) == 1.0
+    assert counted(*pages, key=CountKey(ACCOUNT, Signal.REQUESTS, Outcome.CANCELLED)) is None
+
+
+def test_a_signal_that_no_page_has_is_absent():
+    """What an engine does not count is not 0 in the ledger; it is not there."""
+    assert counted([generated(1.0)], [generated(2.0)], key=CountKey(ACCOUNT, Signal.PROMPT_TOKENS)) is None
+
+
+@law(200)
+@given(st.lists(st.lists(st.integers(0, 10_000), max_size=6), min_size=1, max_size=4))
+def test_token_totals_are_exact_across_restarts(runs):
+    """Over runs of an engine, each scraped right after it starts, the total is what was generated while being watched."""
+    pages = [[generated(float(sum(run[:n])))] for run in runs for n in range(len(run) + 1)]
+    assert counted(*pages) == sum(sum(run) for run in runs)
+
+
+@law(100)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["engine=0", "engine=1", "engine=2"]), st.integers(0, 300), min_size=1),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_replicas_that_come_and_go_equal_an_independent_count(pages):
+    """Any pages of any replicas: the ledger equals the growth of each series, found without the fold."""
+    expected = 0
+    for before, after in pairwise(pages):
+        for series, value in after.items():
+            old = before.get(series, 0)
+            expected += value - old if value >= old else value
+    assert counted(*[[generated(float(v), s) for s, v in one.items()] for one in pages]) == expected
+
+
+def test_growth_of_a_histogram_is_bucket_by_bucket():
+    """Observations between two pages are the difference of every bucket, of the count and of the sum."""
+    grown = histogram_increase(histogram([0.5, 1.5], EDGES), histogram([0.5, 1.5, 1.5, 9.0], EDGES))
+    assert grown == Histogram(EDGES, (0.0, 1.0), 2.0, 10.5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (([0.5] * 3, EDGES), ([0.5], EDGES)),  # the count fell
+        (([0.5, 0.5], EDGES), ([0.5, 5.0, 5.0], EDGES)),  # a bucket fell though the count grew
+        (([1.5] * 3, EDGES), ([0.5] * 3, EDGES)),  # a bucket grew, and the wider one beside it did not
+        (([1.5] * 3, EDGES), ([0.5, 0.5, 9.0, 9.0], EDGES)),  # the middle bucket fell
+        (([1.9] * 3, EDGES), ([1.1] * 3, EDGES)),  # only the sum fell
+        (([0.5], EDGES), ([0.5, 0.5], (1.0, 4.0))),  # other edges
+    ],
+)
+def test_a_restarted_histogram_is_all_new(before, after):
+    """Wherever only a restart explains what the buckets say, all of the new histogram is growth."""
+    assert histogram_increase(histogram(*before), histogram(*after)) == histogram(*after)
+
+
+def test_a_sum_that_wavers_by_rounding_is_no_restart():
+    """Engines of many processes add their sums up in any order: the last digit may fall, and nothing is counted twice."""
+    before, after = Histogram(EDGES, (1.0, 1.0), 1.0, 0.3), Histogram(EDGES, (1.0, 1.0), 1.0, 0.3 - 1e-16)
+    assert before.sum > after.sum
+    assert histogram_increase(before, after) == Histogram(EDGES, (0.0, 0.0), 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, 4.0), (4.0, None), (None, None)])
+def test_an_unknown_sum_stays_unknown(before, after):
+    """Where either page lacks the sum, so does the growth, and the buckets still count."""
+    grown = histogram_increase(Histogram(EDGES, (1.0, 1.0), 1.0, before), Histogram(EDGES, (2.0, 3.0), 3.0, after))
+    assert grown == Histogram(EDGES, (1.0, 2.0), 2.0, None)
+
+
+def test_histograms_of_replicas_are_reset_one_at_a_time_and_added():
+    """A replica's restart is seen in its own buckets before the replicas are summed."""
+    one, two = SeriesId(Signal.TTFT, MODEL, "engine=0"), SeriesId(Signal.TTFT, MODEL, "engine=1")
+    before = page("a", 0.0, histograms={one: histogram([0.5] * 5, EDGES), two: histogram([1.5] * 5, EDGES)})
+    after = page("a", 5.0, histograms={one: histogram([0.5] * 9, EDGES), two: histogram([1.5] * 2, EDGES)})
+    assert growth(before, after).histograms[ACCOUNT, Signal.TTFT] == Histogram(EDGES, (4.0, 6.0), 6.0, 5.0)
+
+
+def test_a_histogram_that_appears_later_counts_from_zero():
+    """Like a counter, a histogram that was not on the page before is all new; on the first page it is a baseline."""
+    fold = Fold()
+    seen = histogram([0.5, 0.5], EDGES)
+    fold.tick(0.0, served(page("a", 0.0, generated(1.0))))
+    fold.tick(5.0, served(page("a", 5.0, generated(1.0), histograms={TTFT: seen})))
+    assert fold.state.ledger.histograms[ACCOUNT, Signal.TTFT] == seen
+    fold = Fold()
+    fold.tick(0.0, served(page("a", 0.0, generated(1.0), histograms={TTFT: seen})))
+    assert fold.state.ledger.histograms[ACCOUNT, Signal.TTFT].count == 0.0
+
+
+def test_dropped_lines_add_up():
+    """Malformed lines are counted per server over its pages."""
+    fold = Fold()
+    for n in range(3):
+        fold.tick(5.0 * n, served(page("a", 5.0 * n, generated(1.0), dropped_lines=2)))
+    assert fold.state.ledger.dropped_lines == {"a": 6}

@@ -1,0 +1,77 @@
+"""Arithmetic on cumulative histograms, exact or not at all."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.derive.histograms import add, at_edges, marginal
+from exporter.model.histogram import Histogram
+from exporter.model.ledger import Marginal
+from tests.derive.laws import law
+from tests.fakes.readings import histogram
+
+EDGES = (0.5, 1.0, 2.0)
+latencies = st.lists(st.integers(0, 40).map(lambda n: n / 8), max_size=30)
+edges = st.sets(st.integers(1, 40).map(lambda n: n / 8), max_size=8).map(lambda found: tuple(sorted(found)))
+shared = latencies.map(lambda values: histogram(values, EDGES))
+
+
+@law(100)
+@given(shared, shared, shared)
+def test_adding_is_commutative_and_associative(a, b, c):
+    """The order in which replicas are summed does not matter."""
+    assert add(a, b) == add(b, a)
+    assert add(add(a, b), c) == add(a, add(b, c))
+
+
+@law(200)
+@given(latencies, edges, latencies, edges)
+def test_adding_is_exact_at_the_shared_edges(ones, one_edges, others, other_edges):
+    """Whatever the edges, the sum is the histogram of both populations at the edges that both have."""
+    total = add(histogram(ones, one_edges), histogram(others, other_edges))
+    assert total == histogram([*ones, *others], [edge for edge in one_edges if edge in other_edges])
+    assert all(low <= high for low, high in pairwise((*total.counts, total.count)))
+
+
+@law(300)
+@given(latencies, edges, st.integers(0, 48).map(lambda n: n / 8))
+def test_a_marginal_brackets_the_truth(values, some_edges, threshold):
+    """surely <= how many were within the threshold <= possibly, for any data, edges and threshold."""
+    truth = sum(value <= threshold for value in values)
+    found = marginal(histogram(values, some_edges), threshold)
+    assert found.surely <= truth <= found.possibly <= found.seen == len(values)
+    if threshold in some_edges:
+        assert found.surely == truth == found.possibly
+
+
+def test_a_threshold_inside_a_bucket_is_told_from_its_two_edges():
+    """0.7 s lies in (0.5, 1.0]: what is below 0.5 is sure, what is below 1.0 is possible."""
+    assert marginal(histogram([0.4, 0.6, 0.8, 3.0], EDGES), 0.7) == Marginal(1.0, 3.0, 4.0)
+
+
+def test_beyond_the_last_edge_anything_is_possible():
+    """A threshold above every edge surely holds what the last edge holds, and possibly everything."""
+    assert marginal(histogram([0.4, 3.0, 9.0], EDGES), 5.0) == Marginal(1.0, 3.0, 3.0)
+
+
+def test_below_the_first_edge_nothing_is_sure():
+    """A threshold under every edge is surely met by nothing, possibly by the first bucket."""
+    assert marginal(histogram([0.4, 3.0], EDGES), 0.1) == Marginal(0.0, 1.0, 2.0)
+
+
+def test_a_histogram_without_edges_knows_its_count_only():
+    """With no shared edge left everything is possible and nothing is sure."""
+    assert marginal(histogram([0.4, 3.0], ()), 1.0) == Marginal(0.0, 2.0, 2.0)
+
+
+def test_an_unknown_sum_makes_the_total_unknown():
+    """A sum that one side lacks is not guessed."""
+    one, other = Histogram(EDGES, (0.0, 0.0, 1.0), 1.0, 1.5), Histogram(EDGES, (0.0, 0.0, 1.0), 1.0)
+    assert add(one, other).sum is None
+    assert add(other, one).sum is None
+
+
+def test_fewer_edges_lose_no_observation():
+    """Seen at fewer edges a histogram keeps its count and its sum."""
+    assert at_edges(histogram([0.4, 3.0], EDGES), (1.0,)) == Histogram((1.0,), (1.0,), 2.0, 3.4)

@@ -1,0 +1,191 @@
+"""Live figures, freshness, and what a snapshot shows."""
+
+import pytest
+
+from exporter.derive.freshness import fold as fold_source
+from exporter.derive.freshness import is_fresh, server_source
+from exporter.derive.live import trim
+from exporter.derive.state import Mark
+from exporter.model.engine import Outcome, Signal
+from exporter.model.ledger import Account, CountKey, Ledger
+from exporter.model.rules import Rules
+from exporter.model.snapshot import Live, SourceState, TokenRates
+from exporter.model.source import Reason
+from exporter.model.tariff import Tariff
+from tests.fakes.readings import MODEL, Fold, counter, finished, gpu, gpus, no_gpus, page, served, silent, tokens_page
+
+A, B = Account("a", MODEL), Account("b", MODEL)
+
+
+def watts(now, power):
+    """One GPU that has drawn `power` since 0."""
+    return gpus(gpu(0, now, round(1000 * now * power)))
+
+
+def test_the_first_tick_has_no_live_figures():
+    """One reading is no interval."""
+    assert Fold().tick(0.0, watts(0.0, 100.0), tokens_page("a", 0.0, 9.0)).live == {}
+
+
+def test_a_repeated_moment_has_no_live_figures():
+    """Two ticks at one moment are no interval either, and fail nothing."""
+    fold = Fold()
+    fold.tick(5.0, tokens_page("a", 5.0, 0.0))
+    assert fold.tick(5.0, tokens_page("a", 5.0, 9.0)).live == {}
+    assert fold.tick(6.0, tokens_page("a", 6.0, 9.0)).live[A].seconds == 1.0
+
+
+def test_rates_are_over_the_latest_window():
+    """After many ticks the window is window_seconds long: 20 tokens/s and 300 W now, whatever was before."""
+    fold = Fold(Rules(window_seconds=20.0, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
+    tokens = millijoules = 0
+    for n in range(12):
+        now, fast = 5.0 * n, n >= 8
+        tokens += (100 if fast else 5) if n else 0
+        millijoules += (1_500_000 if fast else 10_000) if n else 0
+        snapshot = fold.tick(now, gpus(gpu(0, now, millijoules)), tokens_page("a", now, float(tokens)))
+    assert snapshot.live == {A: Live(20.0, TokenRates(20.0), 300.0, 300.0, 1.0)}
+
+
+def test_a_young_window_is_as_long_as_it_is():
+    """Before the window is full, figures are over what there is, and `seconds` says so."""
+    fold = Fold()
+    fold.tick(100.0, tokens_page("a", 100.0, 0.0))
+    assert fold.tick(105.0, tokens_page("a", 105.0, 50.0)).live[A] == Live(5.0, TokenRates(10.0))
+
+
+def test_a_server_that_came_later_is_measured_from_its_own_start():
+    """Its rates are not diluted by the time before it was seen."""
+    fold = Fold()
+    for n in range(5):
+        now = 5.0 * n
+        late = [tokens_page("b", now, 100.0 * n)] if n >= 3 else []
+        snapshot = fold.tick(now, tokens_page("a", now, 10.0 * n), *late)
+    assert (snapshot.live[A].seconds, snapshot.live[A].tokens.generated) == (20.0, 2.0)
+    assert (snapshot.live[B].seconds, snapshot.live[B].tokens.generated) == (5.0, 20.0)
+
+
+def test_no_tokens_is_a_rate_of_zero_and_no_counter_is_none():
+    """A measured standstill is 0; what the engine does not count is unknown."""
+    fold = Fold()
+    for n in range(3):
+        snapshot = fold.tick(
+            5.0 * n,
+            served(page("a", 5.0 * n, counter(Signal.GENERATED_TOKENS, 7.0), counter(Signal.PROMPT_TOKENS, 5.0 * n))),
+        )
+    assert snapshot.live[A].tokens == TokenRates(generated=0.0, prompt=1.0, cached_prompt=None)
+
+
+def test_unknown_energy_and_price_are_none():
+    """Without GPUs there are no watts, without a tariff no cost."""
+    fold = Fold()
+    for n in range(2):
+        snapshot = fold.tick(5.0 * n, no_gpus(), tokens_page("a", 5.0 * n, 9.0 * n))
+    assert snapshot.live[A] == Live(5.0, TokenRates(1.8))
+
+
+def test_an_idle_account_has_idle_watts_only():
+    """Idle joules are in the headline and not in the busy figure, which is 0 once there was any work, else unknown."""
+    fold = Fold()
+    for n, tokens in enumerate([0.0, 0.0]):
+        snapshot = fold.tick(5.0 * n, watts(5.0 * n, 100.0), tokens_page("a", 5.0 * n, tokens))
+    assert (snapshot.live[A].watts, snapshot.live[A].busy_watts) == (100.0, None)
+
+
+def test_watts_go_when_the_driver_has_been_away_for_three_ticks():
+    """Stale energy is not shown as a draw of 0."""
+    fold = Fold()
+    fold.tick(0.0, watts(0.0, 100.0), tokens_page("a", 0.0, 0.0))
+    fold.tick(5.0, watts(5.0, 100.0), tokens_page("a", 5.0, 9.0))
+    shown = [fold.tick(5.0 * n, no_gpus(), tokens_page("a", 5.0 * n, 9.0)).live[A].watts for n in (2, 3, 4)]
+    assert shown == [pytest.approx(50.0), pytest.approx(100.0 / 3), None]
+
+
+def test_marks_are_kept_as_far_back_as_the_window_needs():
+    """All but the last mark at or before the window's start are dropped."""
+    marks = tuple(Mark(float(t), Ledger()) for t in (0, 5, 10, 15))
+    assert [m.at_seconds for m in trim(marks, 20.0, 10.0)] == [10.0, 15.0]
+    assert [m.at_seconds for m in trim(marks, 19.0, 10.0)] == [5.0, 10.0, 15.0]
+    assert [m.at_seconds for m in trim(marks, 9.0, 10.0)] == [0.0, 5.0, 10.0, 15.0]
+    assert trim((), 9.0, 10.0) == ()
+
+
+def test_the_state_does_not_grow_with_time():
+    """However long it runs, only one window of marks is kept."""
+    fold = Fold(Rules(window_seconds=20.0))
+    for n in range(50):
+        fold.tick(5.0 * n, tokens_page("a", 5.0 * n, float(n)))
+    assert len(fold.state.marks) == 5
+
+
+def test_three_missed_ticks_drop_a_server_and_it_comes_back_whole():
+    """For two missed ticks a server's last page is shown; at the third it is gone; on return nothing counted is lost."""
+    fold = Fold()
+    fold.tick(0.0, tokens_page("a", 0.0, 100.0))
+    fold.tick(5.0, tokens_page("a", 5.0, 150.0))
+    shown = [fold.tick(5.0 * n, silent("a")) for n in (2, 3, 4)]
+    assert [set(s.servers) for s in shown] == [{"a"}, {"a"}, set()]
+    assert [set(s.live) for s in shown] == [{A}, {A}, set()]
+    back = fold.tick(25.0, tokens_page("a", 25.0, 180.0))
+    assert (set(back.servers), set(back.live)) == ({"a"}, {A})
+    assert back.ledger.counts[CountKey(A, Signal.GENERATED_TOKENS)] == 80.0
+
+
+def test_three_missed_ticks_drop_the_gpus_and_they_come_back_whole():
+    """GPU series are dropped, never frozen, and energy goes on from the last reading when they return."""
+    fold = Fold()
+    fold.tick(0.0, watts(0.0, 100.0))
+    shown = [fold.tick(5.0 * n, no_gpus()).gpus is None for n in (1, 2, 3)]
+    assert shown == [False, False, True]
+    back = fold.tick(20.0, watts(20.0, 100.0))
+    assert back.gpus is not None
+    assert back.ledger.gpu_energy_millijoules == {"GPU-0": 2_000_000}
+
+
+def test_a_server_that_was_never_read_is_not_shown():
+    """Its source is, with the reason."""
+    snapshot = Fold().tick(0.0, silent("a", Reason.AUTH_REFUSED))
+    assert (snapshot.servers, snapshot.gpus) == ({}, None)
+    assert snapshot.sources == (
+        SourceState(
+            "server/a", False, 1, 0.002, None, Reason.AUTH_REFUSED, "connection refused", {Reason.AUTH_REFUSED: 1}
+        ),
+    )
+
+
+def test_a_source_is_up_again_at_its_first_good_read_and_keeps_its_failures():
+    """Misses start over; failures by reason never do."""
+    state = None
+    for now, result in enumerate(
+        [silent("a"), silent("a", Reason.TIMEOUT), tokens_page("a", 2.0, 0.0), silent("a", Reason.TIMEOUT)]
+    ):
+        state = fold_source(state, result, float(now))
+    assert (state.up, state.misses, state.reason, state.last_success_seconds) == (False, 1, Reason.TIMEOUT, 2.0)
+    assert state.failures == {Reason.UNREACHABLE: 1, Reason.TIMEOUT: 2}
+    good = fold_source(state, tokens_page("a", 4.0, 0.0), 4.0)
+    assert (good.up, good.misses, good.reason, good.detail, good.last_success_seconds) == (True, 0, None, "", 4.0)
+    assert good.failures == state.failures
+
+
+def test_freshness_needs_one_success_and_few_misses():
+    """Fresh is read at least once, with fewer misses in a row than the limit."""
+    states = {
+        "server/a": SourceState("server/a", False, 2, 0.1, 5.0),
+        "server/b": SourceState("server/b", False, 3, 0.1, 5.0),
+        "server/c": SourceState("server/c", False, 1, 0.1),
+    }
+    assert [is_fresh(states, server_source(name), 3) for name in "abcd"] == [True, False, False, False]
+
+
+def test_the_picture_says_when_it_was_taken():
+    """Times, ticks and the last tick's duration are the caller's."""
+    fold = Fold()
+    fold.tick(7.0)
+    snapshot = fold.tick(12.0, served(page("a", 12.0, finished(Outcome.SUCCESS, 1.0))))
+    assert (snapshot.at_seconds, snapshot.unix_seconds, snapshot.ticks, snapshot.tick_seconds) == (
+        12.0,
+        1.7e9 + 12.0,
+        2,
+        None,
+    )
+    assert snapshot.rules is fold.rules

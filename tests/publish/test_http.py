@@ -1,0 +1,305 @@
+"""What a scraper, a probe and a browser get over HTTP."""
+
+import asyncio
+import gzip
+import socket
+import time
+from dataclasses import replace
+
+import pytest
+
+from exporter.publish.connections import FIRST_REQUEST_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
+from exporter.publish.formats import Format, Variant
+from exporter.publish.http import SWEEP_SECONDS, Address, Publisher, checked_path, stale
+from tests.fakes.snapshots import snapshot
+from tests.publish.pages import small
+from tests.publish.serving import ABOUT, Clock, connecting, serving
+
+ASK = b"GET /config HTTP/1.1\r\nHost: x\r\n\r\n"
+NOT_YET = "no readings yet; the first tick is under way\n"
+
+
+async def test_metrics_by_accept() -> None:
+    """The telemetry path gives text, or OpenMetrics for who accepts it, with the content type of each."""
+    async with serving() as (publisher, client, _):
+        publisher.latest = small()
+        async with client.get("/metrics") as answer:
+            assert answer.status == 200
+            assert answer.headers["Content-Type"] == Format.TEXT.value
+            assert answer.headers["Vary"] == "Accept, Accept-Encoding"
+            assert answer.headers["Server"] == "goodwatt"
+            assert "goodwatt_generated_tokens_total" in await answer.text()
+        async with client.get("/metrics", headers={"Accept": "application/openmetrics-text"}) as answer:
+            assert answer.headers["Content-Type"] == Format.OPENMETRICS.value
+            assert (await answer.text()).endswith("# EOF\n")
+
+
+async def test_gzip() -> None:
+    """Who accepts gzip gets it, and the same bytes inside."""
+    async with serving() as (publisher, client, _):
+        publisher.latest = small()
+        plain = await (await client.get("/metrics")).read()
+        async with client.get("/metrics", headers={"Accept-Encoding": "gzip"}) as answer:
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert int(answer.headers["Content-Length"]) < len(plain) / 4
+            assert await answer.read() == plain
+        zipped = publisher._pages.page(Variant(Format.TEXT, gzip=True))
+        assert zipped is not None
+        assert gzip.decompress(zipped) == plain
+
+
+async def test_a_new_snapshot_shows_at_once() -> None:
+    """After the next snapshot a scrape and the front page give its figures."""
+    async with serving() as (publisher, client, _):
+        publisher.latest = small()
+        for path in ("/metrics", "/"):
+            assert "vllm-0" in await (await client.get(path)).text()
+        publisher.publish(snapshot(1, ["another"], ticks=2))
+        for path in ("/metrics", "/"):
+            text = await (await client.get(path)).text()
+            assert "another" in text
+            assert "vllm-0" not in text
+
+
+async def test_before_the_first_snapshot() -> None:
+    """Before the first tick ended there are no metrics and no readiness, but health and a page that says so."""
+    async with serving() as (publisher, client, _):
+        assert publisher.latest is None
+        for path, status, text in (("/metrics", 503, NOT_YET), ("/-/ready", 503, NOT_YET), ("/-/healthy", 200, "ok\n")):
+            async with client.get(path) as answer:
+                assert (answer.status, await answer.text()) == (status, text)
+        async with client.get("/") as answer:
+            assert answer.status == 200
+            assert "No readings yet" in await answer.text()
+
+
+async def test_ready_and_healthy() -> None:
+    """After a snapshot goodwatt is ready and healthy."""
+    async with serving() as (publisher, client, _):
+        publisher.latest = small()
+        for path in ("/-/ready", "/-/healthy"):
+            async with client.get(path) as answer:
+                assert (answer.status, await answer.text()) == (200, "ok\n")
+
+
+async def test_unhealthy_when_ticks_stop() -> None:
+    """When the newest snapshot is too old, health fails with one line; the metrics stay."""
+    async with serving() as (publisher, client, clock):
+        publisher.latest = small()
+        clock.now += 31
+        async with client.get("/-/healthy") as answer:
+            assert answer.status == 503
+            assert await answer.text() == "no tick has ended for 31 s; restart goodwatt and report its log\n"
+        assert (await client.get("/metrics")).status == 200
+
+
+async def test_unhealthy_when_told_so() -> None:
+    """Health fails with the line that the program gives."""
+    async with serving(unhealthy=lambda: "nvml: driver says UNKNOWN; restart goodwatt") as (publisher, client, _):
+        publisher.latest = small()
+        async with client.get("/-/healthy") as answer:
+            assert (answer.status, await answer.text()) == (503, "nvml: driver says UNKNOWN; restart goodwatt\n")
+
+
+def test_stale() -> None:
+    """A snapshot is stale after 30 s, or after three intervals where they are longer; before one, the start counts."""
+    s = small()
+    slow = replace(s, rules=replace(s.rules, interval_seconds=60.0))
+    assert stale(s, s.at_seconds + 30, 0) is None
+    assert stale(s, s.at_seconds + 30.1, 0) is not None
+    assert stale(slow, s.at_seconds + 180, 0) is None
+    assert stale(slow, s.at_seconds + 180.1, 0) is not None
+    assert stale(None, 30, 0) is None
+    assert stale(None, 31, 0) is not None
+
+
+async def test_config_is_shown_as_given() -> None:
+    """The configuration is plain text, exactly as given."""
+    async with serving(config_text="servers: []\n# <b>\n") as (_, client, _clock), client.get("/config") as answer:
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert await answer.text() == "servers: []\n# <b>\n"
+
+
+async def test_not_found_has_links() -> None:
+    """An unknown path gives 404 with links to what there is, and does not repeat what was asked for."""
+    async with serving() as (_, client, _clock), client.get("/wp-login.php") as answer:
+        text = await answer.text()
+        assert answer.status == 404
+        assert all(f'href="{path}"' in text for path in ("/", "/metrics", "/config", "/-/healthy", "/-/ready"))
+        assert "wp-login" not in text
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/", "/config", "/-/healthy", "/-/ready"])
+async def test_head(path: str) -> None:
+    """HEAD gives what GET gives, without the body."""
+    async with serving() as (publisher, client, _):
+        publisher.latest = small()
+        wanted = await client.get(path)
+        async with client.head(path) as answer:
+            assert answer.status == 200
+            assert await answer.read() == b""
+            for name in ("Content-Length", "Content-Type"):
+                assert answer.headers[name] == wanted.headers[name]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+async def test_other_methods_are_refused(method: str) -> None:
+    """Only GET and HEAD are possible, and the answer says so."""
+    async with serving() as (publisher, client, _):
+        publisher.latest = small()
+        async with client.request(method, "/metrics", data=b"x" * 1000) as answer:
+            assert answer.status == 405
+            assert answer.headers["Allow"] == "GET, HEAD"
+            assert await answer.text() == f"{method} is not possible here; use GET or HEAD\n"
+
+
+async def test_telemetry_path() -> None:
+    """Metrics can be on another path, even on the root, where the front page then is not."""
+    async with serving(telemetry_path="/m/etrics") as (publisher, client, _):
+        publisher.latest = small()
+        assert "# HELP" in await (await client.get("/m/etrics")).text()
+        assert (await client.get("/metrics")).status == 404
+        assert 'href="/m/etrics"' in await (await client.get("/")).text()
+    async with serving(telemetry_path="/") as (publisher, client, _):
+        publisher.latest = small()
+        assert "# HELP" in await (await client.get("/")).text()
+
+
+@pytest.mark.parametrize("path", ["", "metrics", "/a?b", "/a#b", "/{name}", "/a%20b", "/\u00e4", "/a\nb", "/a b"])
+def test_paths_that_cannot_be(path: str) -> None:
+    """A telemetry path that is no plain absolute path is refused in one line."""
+    with pytest.raises(
+        ValueError, match=r"^telemetry path '.*' must begin with '/' and hold only letters, digits and '/-\._~'$"
+    ):
+        checked_path(path)
+
+
+@pytest.mark.parametrize("path", ["/config", "/-/healthy", "/-/ready"])
+def test_paths_that_are_taken(path: str) -> None:
+    """A telemetry path that goodwatt needs itself is refused."""
+    with pytest.raises(ValueError, match="is taken by goodwatt itself"):
+        Publisher(ABOUT, telemetry_path=path)
+
+
+async def test_a_busy_port_is_one_line() -> None:
+    """A port that is taken raises an OSError whose text says what to do, and leaves nothing running."""
+    async with serving() as (_, client, _clock):
+        port = client._base_url.port  # type: ignore[union-attr]
+        second = Publisher(ABOUT)
+        with pytest.raises(OSError, match="cannot listen") as refused:
+            await second.start("127.0.0.1", port)
+        assert refused.value.strerror == (
+            f"cannot listen on 127.0.0.1:{port}: address already in use; stop the program that uses it, or choose "
+            "another port with --web.listen-address"
+        )
+        assert second._runner is None
+
+
+async def test_every_interface() -> None:
+    """With an empty host one port serves IPv4, and IPv6 where there is any; `::` likewise."""
+    for host in ("", "::") if socket.has_dualstack_ipv6() else ("",):
+        publisher = Publisher(ABOUT, clock=Clock())
+        address = await publisher.start(host, 0)
+        for family in ("127.0.0.1", "::1") if socket.has_dualstack_ipv6() else ("127.0.0.1",):
+            _, writer = await asyncio.open_connection(family, address.port)
+            writer.close()
+            await writer.wait_closed()
+        await publisher.aclose()
+        assert address == Address(host, address.port)
+
+
+async def test_close_twice() -> None:
+    """Closing is harmless when repeated, and before the start."""
+    publisher = Publisher(ABOUT, clock=Clock())
+    await publisher.aclose()
+    await publisher.start("127.0.0.1", 0)
+    await publisher.aclose()
+    await publisher.aclose()
+
+
+async def test_slow_clients_do_not_delay_others() -> None:
+    """Clients that send half a request, or never read their answers, do not delay anyone, nor the end."""
+    publisher = Publisher(ABOUT, clock=Clock())
+    port = (await publisher.start("127.0.0.1", 0)).port
+    publisher.latest = snapshot(64, [f"server-{index}" for index in range(20)], ticks=3)
+    async with connecting(port) as connect:
+        for _ in range(20):
+            await connect(b"GET /metrics HT")
+        for _ in range(5):
+            await connect(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 30)
+        began = time.perf_counter()
+        reader, _ = await connect(b"GET /-/ready HTTP/1.0\r\n\r\n")
+        assert b"200 OK" in await reader.read()
+        assert time.perf_counter() - began < 2
+        began = time.perf_counter()
+        await publisher.aclose()
+        assert time.perf_counter() - began < 2
+
+
+async def test_silent_connections_are_cut() -> None:
+    """A connection without a whole request is cut in time; one that was asked on may stay silent for much longer."""
+    clock = Clock()
+    publisher = Publisher(ABOUT, config_text="ok", clock=clock)
+    port = (await publisher.start("127.0.0.1", 0)).port
+    async with connecting(port) as connect:
+        half, _ = await connect(b"GET /metrics HT")
+        whole, writer = await connect(ASK)
+        assert b"200 OK" in await whole.readuntil(b"\n\r\n")
+        await whole.readuntil(b"\n")
+        publisher._swept()
+        clock.now += FIRST_REQUEST_SECONDS + 1
+        publisher._swept()
+        assert await half.read() == b""
+        writer.write(ASK)
+        assert b"200 OK" in await whole.readuntil(b"\n\r\n")
+        await whole.readuntil(b"\n")
+        clock.now += IDLE_SECONDS
+        publisher._swept()
+        writer.write(ASK)
+        assert b"200 OK" in await whole.readuntil(b"\n\r\n")
+        await whole.readuntil(b"\n")
+        clock.now += IDLE_SECONDS + 1
+        publisher._swept()
+        assert await whole.read() == b""
+    await publisher.aclose()
+
+
+async def test_sweeping_goes_on() -> None:
+    """While it listens, a publisher sweeps its connections again and again."""
+    publisher = Publisher(ABOUT, clock=Clock())
+    await publisher.start("127.0.0.1", 0)
+    first = publisher._sweep
+    publisher._swept()
+    assert publisher._sweep is not None
+    assert first is not None
+    assert publisher._sweep is not first
+    assert publisher._sweep.when() > asyncio.get_running_loop().time() + SWEEP_SECONDS / 2
+    first.cancel()
+    await publisher.aclose()
+
+
+async def test_too_many_connections() -> None:
+    """A connection over the limit is closed at once; those within it are served."""
+    publisher = Publisher(ABOUT, config_text="ok", clock=Clock())
+    port = (await publisher.start("127.0.0.1", 0)).port
+    async with connecting(port) as connect:
+        first, writer = await connect(b"")
+        for _ in range(MAX_CONNECTIONS - 2):
+            await connect(b"")
+        last, _ = await connect(ASK)
+        assert b"200 OK" in await last.readuntil(b"\n\r\n")  # accepted in order: all the others are there too
+        over, _ = await connect(b"")
+        assert await over.read() == b""
+        writer.write(ASK)
+        assert b"200 OK" in await first.readuntil(b"\n\r\n")
+    await publisher.aclose()
+
+
+async def test_long_headers_are_refused() -> None:
+    """A request with an enormous header is refused, and goodwatt goes on."""
+    async with serving() as (publisher, client, _):
+        publisher.latest = small()
+        async with client.get("/metrics", headers={"X-Long": "x" * 100_000}) as answer:
+            assert answer.status == 400
+        assert (await client.get("/metrics")).status == 200

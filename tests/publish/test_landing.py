@@ -1,0 +1,242 @@
+"""The front page: what it says, what it says instead, and that no name can break it."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model.engine import Signal
+from exporter.model.gpu import GpuState
+from exporter.model.ledger import Account
+from exporter.model.rules import Rules
+from exporter.model.slo import Slo, Threshold
+from exporter.model.snapshot import Live, Snapshot, TokenRates
+from exporter.model.source import Reason, Unavailable
+from exporter.model.tariff import Tariff
+from exporter.publish.headline import headline
+from exporter.publish.http import About
+from exporter.publish.landing import CONTENT_SECURITY_POLICY, STYLE, Link, not_found, page
+from tests.fakes import snapshots as fake
+from tests.publish.pages import small
+from tests.publish.serving import ABOUT, serving
+
+LINKS = (Link("/metrics", "metrics"),)
+HOSTILE = "<script>alert(1)</script>\"'&amp;</title><img src=x onerror=alert(1)>"
+ACCOUNT = Account("vllm-0", "tiny")
+
+
+class Reader(HTMLParser):
+    """The tags and the text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self._open, f"never closed: {self._open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag != "meta":
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] != "style":
+            self.text += data + "\n"
+
+
+def read(s: Snapshot | None, about: About = ABOUT) -> Reader:
+    return Reader(page(s, about, LINKS))
+
+
+def notes(s: Snapshot) -> list[str]:
+    """Why each of the three figures is missing; empty where it is not."""
+    return [figure.note if figure.value is None else "" for figure in headline(s, ACCOUNT, s.live[ACCOUNT])]
+
+
+def with_live(s: Snapshot, **changes: object) -> Snapshot:
+    return replace(s, live={ACCOUNT: replace(s.live[ACCOUNT], **changes)})
+
+
+def test_three_figures() -> None:
+    """The page leads with tokens per watt, cost per million tokens and goodput, as the metrics have them."""
+    s = small()
+    efficiency, cost, goodput = headline(s, ACCOUNT, s.live[ACCOUNT])
+    assert (efficiency.value, efficiency.note) == ("4.2", "0.238 J per token, at 1,230 W")
+    assert (cost.value, cost.unit, cost.note) == ("0.182", "USD", "3.38 USD per hour")
+    assert (goodput.value, goodput.unit) == ("19.6 to 19.8", "requests/s")
+    assert goodput.note == "98 to 99 % of requests are within objective default"
+    text = read(s).text
+    for figure in (efficiency, cost, goodput):
+        assert figure.label in text
+        assert str(figure.value) in text
+
+
+def test_missing_figures_say_why() -> None:
+    """A figure that is missing says which of tokens, energy, price and requests it lacks."""
+    s = small()
+    no_tokens = "no token was generated in the last 60 s"
+    assert notes(with_live(s, tokens=TokenRates(0.0, 0.0))) == [no_tokens, f"{no_tokens}; 3.38 USD per hour", ""]
+    assert notes(with_live(s, watts=None)) == ["no energy was counted for it", "", ""]
+    assert notes(replace(with_live(s, watts=None), gpus=None))[0] == "no GPU can be read, see the sources below"
+    assert notes(replace(s, rules=Rules()))[1] == "no price is set; add cost: to the configuration"
+    assert notes(with_live(s, cost_per_second=None))[1] == "nothing has been spent on it yet"
+    assert notes(replace(with_live(s, cost_per_second=None), gpus=None))[1].startswith("no GPU can be read")
+    assert notes(with_live(s, tokens=TokenRates()))[0] == "the engine does not count generated tokens"
+    assert notes(replace(s, slo_live={}))[2] == "no objective fits this server's latency histograms"
+    (key,) = s.slo_live
+    quiet = replace(s, slo_live={key: replace(s.slo_live[key], eligible=0.0, good_lower=0.0, good_upper=0.0)})
+    assert notes(quiet)[2] == "no request ended in the last 60 s"
+    assert no_tokens in read(with_live(s, tokens=TokenRates(0.0, 0.0))).text
+
+
+def test_gpus_objectives_and_sources() -> None:
+    """The page lists GPUs, objectives with bounds, and sources with the reason of those that are down."""
+    text = read(small()).text
+    for word in ("NVIDIA H100 80GB HBM3", "614 of 700 W", "97 %", "74 of 80 GiB", "64 °C", "measured"):
+        assert word in text
+    assert "98 to 99 % of 1,200" in text
+    assert "unreachable: http://127.0.0.1:8001: connection refused; is the server running?" in text
+    assert "never" in text
+
+
+def test_a_gpu_of_which_little_is_known() -> None:
+    """A GPU without readings has dashes, and its state in words."""
+    s = small()
+    assert s.gpus is not None
+    bare = type(s.gpus.gpus[0])(s.gpus.gpus[0].gpu, 0.0, GpuState.LOST)
+    text = read(replace(s, gpus=replace(s.gpus, gpus=(bare,)))).text
+    assert text.count("\N{EN DASH}") == 5
+    assert "lost" in text
+
+
+def test_power_without_a_limit() -> None:
+    """Power is shown without a limit where there is none."""
+    s = small()
+    assert s.gpus is not None
+    free = replace(s.gpus.gpus[0], power_limit_watts=None)
+    assert "614 W" in read(replace(s, gpus=replace(s.gpus, gpus=(free,)))).text
+
+
+def test_without_servers_and_gpus() -> None:
+    """A page without any server or GPU says so and still shows the sources."""
+    down = Unavailable(Reason.DRIVER_MISSING, "nvml: driver not loaded; install the NVIDIA driver")
+    nothing = fake.after([{"nvml": down}] * 2)
+    reader = read(nothing)
+    assert "No inference server can be read." in reader.text
+    assert "driver_missing: nvml: driver not loaded" in reader.text
+    assert "Product" not in reader.text
+    first = fake.after([{"server/vllm-0": fake.page("vllm-0", 0)}])
+    assert "No model has been served for two ticks yet." in read(first).text
+
+
+def test_an_objective_that_is_new() -> None:
+    """An objective without a window behind it has a dash."""
+    first = fake.after([{"server/vllm-0": fake.page("vllm-0", 0, "tiny")}])
+    assert "default" in read(first).text
+    lost = replace(small(), servers={})
+    assert "98 to 99 %" not in read(lost).text
+
+
+def test_simulated_is_said_plainly() -> None:
+    """A page with anything simulated behind it says so, and no other page does; the first one knows it already."""
+    s = small()
+    simulated = replace(s, servers={"vllm-0": replace(s.servers["vllm-0"], simulated=True)})
+    assert "simulated" not in read(s).text
+    assert "simulated" in read(simulated).text
+    assert "simulated" in read(s, About(simulated=True)).text
+    assert "simulated" in read(None, About(simulated=True)).text
+    assert "simulated" not in read(None).text
+
+
+def test_it_refreshes_at_the_interval() -> None:
+    """The page comes again at the interval, and after a second at the soonest."""
+    s = small()
+
+    def refresh(each: Snapshot | None) -> list[str | None]:
+        return [a["content"] for tag, a in read(each).tags if tag == "meta" and a.get("http-equiv") == "refresh"]
+
+    assert refresh(s) == ["5"]
+    assert refresh(replace(s, rules=replace(s.rules, interval_seconds=0.2))) == ["1"]
+    assert refresh(None) == ["1"]
+
+
+def test_nothing_from_outside() -> None:
+    """The page has no script, no image, no outside address; its policy allows its own style and nothing else."""
+    reader = read(small())
+    assert {tag for tag, _ in reader.tags}.isdisjoint({"script", "img", "link", "iframe", "form"})
+    assert all(a["href"].startswith("/") for tag, a in reader.tags if tag == "a" and a["href"])
+    assert "url(" not in STYLE
+    assert "@import" not in STYLE
+    assert re.fullmatch(
+        r"default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]+=*'; base-uri 'none'; form-action 'none'; "
+        r"frame-ancestors 'none'",
+        CONTENT_SECURITY_POLICY,
+    )
+
+
+async def test_policy_is_sent() -> None:
+    """HTML comes with the policy, and is not kept or guessed at."""
+    async with serving() as (publisher, client, _):
+        publisher.latest = small()
+        for path in ("/", "/nowhere"):
+            async with client.get(path) as answer:
+                assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+                assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                assert answer.headers["Cache-Control"] == "no-store"
+
+
+def hostile(name: str) -> Snapshot:
+    """Every text that comes from outside is `name`."""
+    rules = Rules(slos=(Slo(name, (Threshold(Signal.TTFT, 1.0),), 0.95),), tariff=Tariff(name, price_per_gpu_hour=1.69))
+    down = Unavailable(Reason.UNREACHABLE, name)
+    s = fake.after(
+        [
+            {"nvml": fake.gpus(1, tick), f"server/{name}": fake.page(name, tick, name), f"server/x{name}": down}
+            for tick in range(3)
+        ],
+        rules,
+    )
+    assert s.gpus is not None
+    gpu = s.gpus.gpus[0]
+    return replace(s, gpus=replace(s.gpus, gpus=(replace(gpu, gpu=replace(gpu.gpu, product=name)),)))
+
+
+def test_hostile_names_are_only_text() -> None:
+    """A hostile name shows as text, everywhere that it appears, and adds no tag."""
+    plain, evil = read(hostile("plain")), read(hostile(HOSTILE))
+    assert [tag for tag, _ in evil.tags] == [tag for tag, _ in plain.tags]
+    assert evil.text.count(HOSTILE) == plain.text.count("plain") >= 8
+
+
+@given(name=st.text(min_size=1))
+def test_no_name_adds_a_tag(name: str) -> None:
+    """Whatever anything is called, the page has the same tags."""
+    assert [tag for tag, _ in read(hostile(name)).tags] == [tag for tag, _ in read(hostile("plain")).tags]
+
+
+def test_not_found_page() -> None:
+    """The 404 page links to the front page and to all the rest."""
+    reader = Reader(not_found(LINKS))
+    assert [a["href"] for tag, a in reader.tags if tag == "a"] == ["/", "/metrics"]
+
+
+def test_a_model_without_a_name_shows_its_server() -> None:
+    """Where the engine gives no model name, the server's stands for it."""
+    s = fake.snapshot(1, ["llama-0"], model="")
+    assert "llama-0\n" in read(s).text
+
+
+@pytest.mark.parametrize("live", [Live(60.0), Live(60.0, TokenRates(1.0), 0.0, 0.0, 0.0)])
+def test_the_emptiest_account(live: Live) -> None:
+    """An account of which nothing is known, or that used nothing, still has its card."""
+    assert "tiny" in read(replace(small(), live={ACCOUNT: live})).text

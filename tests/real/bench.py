@@ -1,0 +1,92 @@
+"""`vllm bench serve --goodput`: the client-side judge of goodput, with the latencies of every request."""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.real.engines import POLITE, VLLM, VLLM_ENVIRONMENT, Child, installed, vllm_model
+
+OUTPUT_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """Three latencies of one request, or three thresholds for them, in seconds."""
+
+    ttft: float
+    tpot: float
+    e2e: float
+
+    def within(self, limit: "Latencies") -> bool:
+        return self.ttft <= limit.ttft and self.tpot <= limit.tpot and self.e2e <= limit.e2e
+
+    def plus(self, other: "Latencies") -> "Latencies":
+        return Latencies(self.ttft + other.ttft, self.tpot + other.tpot, self.e2e + other.e2e)
+
+    def __str__(self) -> str:
+        return f"ttft {self.ttft * 1e3:.1f} ms, tpot {self.tpot * 1e3:.2f} ms, e2e {self.e2e * 1e3:.1f} ms"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One run. `good` is the bench's own figure for the thresholds that it was given."""
+
+    good: int
+    requests: tuple[Latencies, ...]
+    seconds: float  # the process from start to end
+
+    def good_within(self, limit: Latencies) -> int:
+        """How many requests met all three thresholds."""
+        return sum(request.within(limit) for request in self.requests)
+
+    def marginals(self, limit: Latencies) -> list[int]:
+        """How many requests met each threshold."""
+        return [sum(of(r) <= of(limit) for r in self.requests) for of in EACH]
+
+    def quantile(self, share: float) -> Latencies:
+        """The latencies that this share of the requests did not exceed, one by one."""
+        rank = round(share * (len(self.requests) - 1))
+        return Latencies(*(sorted(of(r) for r in self.requests)[rank] for of in EACH))
+
+
+EACH: Sequence[Callable[[Latencies], float]] = (lambda r: r.ttft, lambda r: r.tpot, lambda r: r.e2e)
+
+
+async def judge(
+    engine: Child, model: str, folder: Path, *, prompts: int, per_second: float, slo: Latencies, seed: int
+) -> Judged:
+    """Send Poisson arrivals of random prompts, and let the bench say how many requests met the SLO."""
+    clock = asyncio.get_running_loop().time
+    result, begun = folder / f"bench-{seed}.json", clock()
+    goodput = [f"ttft:{slo.ttft * 1e3:.3f}", f"tpot:{slo.tpot * 1e3:.3f}", f"e2el:{slo.e2e * 1e3:.3f}"]
+    process = await asyncio.create_subprocess_exec(
+        *POLITE,
+        *[installed(VLLM), "bench", "serve", "--backend", "openai-chat", "--endpoint", "/v1/chat/completions"],
+        *["--base-url", engine.url, "--model", model, "--tokenizer", vllm_model(model)],
+        *["--dataset-name", "random", "--random-input-len", "64", "--random-output-len", str(OUTPUT_TOKENS)],
+        *["--num-prompts", str(prompts), "--request-rate", str(per_second), "--seed", str(seed), "--ignore-eos"],
+        *["--num-warmups", "0", "--ready-check-timeout-sec", "0", "--goodput", *goodput],
+        *["--save-result", "--save-detailed", "--result-dir", result.parent, "--result-filename", result.name],
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **VLLM_ENVIRONMENT},
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0, f"vllm bench serve failed:\n{output.decode(errors='replace')[-3000:]}"
+    return _read(result, clock() - begun)
+
+
+def _read(result: Path, seconds: float) -> Judged:
+    found = json.loads(result.read_text())
+    assert found["failed"] == 0, found["errors"]
+    columns = zip(found["ttfts"], found["latencies"], found["output_lens"], strict=True)
+    requests = tuple(Latencies(ttft, (e2e - ttft) / (n - 1), e2e) for ttft, e2e, n in columns)
+    return Judged(round(found["request_goodput"] * found["duration"]), requests, seconds)

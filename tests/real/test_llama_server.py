@@ -1,0 +1,133 @@
+"""goodwatt beside a real llama-server with real weights."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import nvml_stub
+from tests.real import engines, watching
+from tests.real.engines import LLAMA_MODEL, Child, free_port, goodwatt, llama_server
+from tests.real.pages import Page, fetch, until
+from tests.real.traffic import load
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+STUB_WATTS = 400.0
+
+
+async def own_tokens(engine: Child) -> tuple[float | None, ...]:
+    """Prompt (cached included), cached prompt and generated tokens by the engine's own page."""
+    page = await fetch(f"{engine.url}/metrics")
+    computed, cached = page.total("llamacpp:prompt_tokens_total"), page.total("llamacpp:prompt_tokens_cached_total")
+    return (computed or 0) + (cached or 0), cached, page.total("llamacpp:tokens_predicted_total")
+
+
+async def test_tokens_are_the_engines_own_across_a_crash(tmp_path: Path) -> None:
+    """Every token that llama-server and its clients counted is counted once, though the server is killed meanwhile.
+
+    While it is away goodwatt says so, drops its series after three ticks, and no counter ever goes backwards.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    async with (
+        goodwatt(watching.config("llama", url, interval=1.0), tmp_path) as watch,
+        watching.counters(watch) as looked,
+    ):
+        await until(watch, lambda p: watching.failures(p, "llama", "unreachable") > 0, "said to be unreachable")
+        async with llama_server(tmp_path, "--metrics", port=port) as engine:
+            page = await until(watch, lambda p: watching.counted(p, "llama") == (0, 0, 0), "the first page is zero")
+            assert page.series("goodwatt_server_info", server="llama", engine="llamacpp")
+            assert page.total(watching.GENERATED, model=LLAMA_MODEL) == 0
+            before = await load(url, LLAMA_MODEL, requests=12)
+            await until(watch, lambda p: watching.counted(p, "llama") == watching.tokens(before), f"{before}")
+            assert await own_tokens(engine) == watching.tokens(before)
+            engine.kill()
+            page = await until(watch, lambda p: watching.is_down(p, "llama"), "down")
+            assert watching.counted(page, "llama") == watching.tokens(before), "dropped at the first missed tick"
+            await until(watch, lambda p: not p.series(watching.GENERATED), "dropped after three ticks")
+        async with llama_server(tmp_path, "--metrics", port=port) as engine:
+            await until(watch, lambda p: watching.is_up(p, "llama"), "up again")
+            await until(watch, lambda p: watching.counted(p, "llama") == watching.tokens(before), "back as it was")
+            after = await load(url, LLAMA_MODEL, requests=12)
+            both = before + after
+            page = await until(watch, lambda p: watching.counted(p, "llama") == watching.tokens(both), f"{both}")
+            assert await own_tokens(engine) == watching.tokens(after)
+        assert page.total(watching.REQUESTS, server="llama") is None, "llama-server does not count requests"
+        assert both.cached > 0, "no prompt was cached: the test shows nothing of cached tokens"
+    assert not looked.falls
+    assert looked.looks > 20
+
+
+async def test_a_restart_between_two_reads_loses_nothing(tmp_path: Path) -> None:
+    """Where goodwatt never saw the server gone, it tells the restart by the counters, and counts what came after it."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    async with AsyncExitStack() as servers, goodwatt(watching.config("llama", url), tmp_path) as watch:
+        engine = await servers.enter_async_context(llama_server(tmp_path, "--metrics", port=port))
+        await until(watch, lambda p: watching.counted(p, "llama") == (0, 0, 0), "the first page is zero")
+        before = await load(url, LLAMA_MODEL, requests=12)
+        await until(watch, lambda p: watching.counted(p, "llama") == watching.tokens(before), f"{before}")
+        missed = watching.failures(await watch.page(), "llama", "unreachable")
+        with watch.asleep():
+            engine.kill()
+            engine = await servers.enter_async_context(llama_server(tmp_path, "--metrics", port=port))
+            few = await load(url, LLAMA_MODEL, requests=3)
+        both = before + few
+        page = await until(watch, lambda p: watching.counted(p, "llama") == watching.tokens(both), f"{both}")
+        assert await own_tokens(engine) == watching.tokens(few)
+        assert watching.failures(page, "llama", "unreachable") == missed, "the restart was seen"
+
+
+async def test_metrics_switched_off_is_said(tmp_path: Path) -> None:
+    """A llama-server without --metrics is down for the reason metrics_off, and the log names the flag."""
+    async with llama_server(tmp_path) as engine, goodwatt(watching.config("llama", engine.url), tmp_path) as watch:
+        page = await until(watch, lambda p: watching.failures(p, "llama", "metrics_off") > 1, "metrics_off, twice")
+        assert watching.is_down(page, "llama")
+        assert not page.series(watching.GENERATED)
+        said = [line for line in watch.output.splitlines() if "server/llama" in line]
+        assert len(said) == 1, f"one line for one transition: {said}"
+        assert "--metrics" in said[0]
+
+
+def _joules(page: Page) -> tuple[float, float, float]:
+    """Of the GPU, given to the server, and unattributed."""
+    names = "gpu_energy_joules_total", "energy_joules_total", "gpu_unattributed_energy_joules_total"
+    gpu, server, rest = (page.total(f"goodwatt_{name}") or 0.0 for name in names)
+    return gpu, server, rest
+
+
+async def test_tokens_per_watt_of_a_real_engine(tmp_path: Path) -> None:
+    """Tokens per watt are the client's tokens over the GPU's joules, and every joule is given to someone or to nobody.
+
+    The tokens and their timing are real; the GPU is a stub driver of constant power, read through the real binding.
+    """
+    stub = nvml_stub.stub_of(tmp_path)
+    stub.gpus[0].low_mw = round(STUB_WATTS * 1000)
+    stub.write()
+    environment = stub.environ(nvml_stub.build(tmp_path), {})
+    money = "gpus: {kind: nvml}\ncost: {currency: USD, price_per_kwh: 0.10}\n"
+    async with llama_server(tmp_path, "--metrics") as engine:
+        text = watching.config("llama", engine.url, more=money)
+        async with goodwatt(text, tmp_path, environment) as watch:
+            await until(watch, lambda p: _joules(p)[0] > 0 and watching.is_up(p, "llama"), "energy counted")
+            clock = asyncio.get_running_loop().time
+            begun, start = clock(), _joules(await watch.page())[0]
+            used = await load(engine.url, LLAMA_MODEL, requests=12)
+            page = await until(watch, lambda p: watching.counted(p, "llama") == watching.tokens(used), f"{used}")
+            await asyncio.sleep(1.0)
+            page, seconds = await watch.page(), clock() - begun
+    gpu, server, rest = _joules(page)
+    assert server + rest == pytest.approx(gpu, abs=1e-6)
+    assert gpu - start == pytest.approx(STUB_WATTS * seconds, abs=STUB_WATTS * 2 * 0.5), "two ticks at most"
+    assert page.total("goodwatt_tokens_per_watt", kind="generated") == pytest.approx(used.generated / server, rel=1e-3)
+    assert page.total("goodwatt_cost_total", component="electricity") == pytest.approx(server / 3.6e6 * 0.10, rel=1e-6)
+
+
+async def test_missing_engines_fail_with_the_command_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the engines the suite fails, in one line that says how to install them."""
+    monkeypatch.setattr(engines, "CACHE", tmp_path)
+    with pytest.raises(pytest.fail.Exception, match=r"llama is not installed in .*: run tests/real/install-"):
+        async with llama_server(tmp_path):
+            pass

@@ -1,0 +1,100 @@
+"""goodwatt beside a real vLLM on the CPU, with a model of random weights: its tokens, its requests, its silence."""
+
+import re
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.real import watching
+from tests.real.engines import Child, Goodwatt, free_port, goodwatt, vllm
+from tests.real.pages import Page, fetch, until
+from tests.real.traffic import Usage, hang_up, load
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+
+MODEL = "fast"
+
+
+async def own(engine: Child) -> tuple[float | None, ...]:
+    """Prompt, cached prompt and generated tokens, and finished requests, by the engine's own page."""
+    page = await fetch(f"{engine.url}/metrics")
+    names = "prompt_tokens", "prompt_tokens_cached", "generation_tokens", "request_success"
+    return tuple(page.total(f"vllm:{name}_total", model_name=MODEL) for name in names)
+
+
+def counted(page: Page) -> tuple[float | None, ...]:
+    """The same four by goodwatt."""
+    return (*watching.counted(page, "vllm"), page.total(watching.REQUESTS, server="vllm", outcome="success"))
+
+
+def by_client(used: Usage, page: Page) -> tuple[float | None, ...]:
+    """The same four by the client, which vLLM does not tell about cached tokens unless it is asked to."""
+    return used.prompt, watching.counted(page, "vllm")[1], used.generated, used.requests
+
+
+async def test_counts_are_the_engines_own_across_a_restart(tmp_path: Path) -> None:
+    """Tokens and requests equal vLLM's own and its clients', though it is killed and comes back between two reads."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    async with (
+        AsyncExitStack() as servers,
+        goodwatt(watching.config("vllm", url), tmp_path) as watch,
+        watching.counters(watch) as looked,
+    ):
+        engine = await servers.enter_async_context(vllm(tmp_path, MODEL, port=port))
+        page = await until(watch, lambda p: counted(p) == (0, 0, 0, 0), "the first page is zero")
+        assert page.series("goodwatt_server_info", server="vllm", engine="vllm")
+        before = await load(url, MODEL, requests=60, concurrency=8)
+        page = await until(watch, lambda p: counted(p) == by_client(before, p), f"{before}")
+        at_crash = await own(engine)
+        assert counted(page) == at_crash
+        with watch.asleep():
+            engine.kill()
+            engine = await servers.enter_async_context(vllm(tmp_path, MODEL, port=port))
+            both = before + await load(url, MODEL, requests=20, concurrency=8)
+        page = await until(watch, lambda p: counted(p) == by_client(both, p), f"{both}")
+        assert counted(page) == tuple(map(_sum, at_crash, await own(engine)))
+        await _tokens_of_a_client_that_left(watch, engine, at_crash)
+    assert not looked.falls
+    assert looked.looks > 10
+
+
+async def _tokens_of_a_client_that_left(watch: Goodwatt, engine: Child, at_crash: tuple[float | None, ...]) -> None:
+    """They are counted as the engine counts them, and the request is not among the finished ones."""
+    finished = (await own(engine))[3]
+    await hang_up(engine.url, MODEL)
+    await until(
+        _Own(engine), lambda p: p.total("vllm:num_requests_running") == 0, "the engine noticed that the client left"
+    )
+    after = await own(engine)
+    assert after[3] == finished
+    await until(watch, lambda p: counted(p) == tuple(map(_sum, at_crash, after)), f"{after} after {at_crash}")
+
+
+class _Own:
+    """The engine's own page, to be waited for."""
+
+    def __init__(self, engine: Child) -> None:
+        self._engine = engine
+
+    async def page(self) -> Page:
+        return await fetch(f"{self._engine.url}/metrics")
+
+
+def _sum(one: float | None, other: float | None) -> float:
+    assert one is not None
+    assert other is not None
+    return one + other
+
+
+async def test_statistics_switched_off_are_said(tmp_path: Path) -> None:
+    """A vLLM with --disable-log-stats is down for the reason metrics_off, and the log names the flag."""
+    async with (
+        vllm(tmp_path, MODEL, "--disable-log-stats") as engine,
+        goodwatt(watching.config("vllm", engine.url), tmp_path) as watch,
+    ):
+        page = await until(watch, lambda p: watching.failures(p, "vllm", "metrics_off") > 1, "metrics_off, twice")
+        assert watching.is_down(page, "vllm")
+        assert not page.series(watching.GENERATED)
+        assert re.search(r"server/vllm.*--disable-log-stats", watch.output), watch.tail()
