@@ -124,25 +124,24 @@ async def _serve(config: Config, web_: Web, world: World) -> int:
     async with AsyncExitStack() as running:
         running.push_async_callback(sampler.aclose)
         running.push_async_callback(publisher.aclose)
-        await _listen(publisher, web_.address)
+        url = await _listen(publisher, web_.address)
         finder = _Finder(sampler, world, web_.address.port) if config.servers is None else None
-        await _until_told(sampler, finder)
+        await _until_told(sampler, finder, f"open {url}{' (simulated)' if world.simulated else ''}")
     return 0
 
 
-async def _listen(publisher: Publisher, address: Address) -> None:
+async def _listen(publisher: Publisher, address: Address) -> str:
     try:
-        bound = await publisher.start(*address)
+        return (await publisher.start(*address)).url
     except OSError as error:
         raise CannotStart(error.strerror) from None
-    log.info("serving on %s", bound.url)
 
 
 def _about(config: Config, world: World) -> About:
     return About(__version__, platform.python_version(), config_hash(config), world.simulated)
 
 
-async def _until_told(sampler: Sampler, finder: "_Finder | None") -> None:
+async def _until_told(sampler: Sampler, finder: "_Finder | None", welcome: str) -> None:
     """Tick until a signal. What goes wrong in a way that nobody expected ends the group, and so the process."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -152,7 +151,7 @@ async def _until_told(sampler: Sampler, finder: "_Finder | None") -> None:
         if finder is not None:
             await finder.look()  # half a second at most, so that the first tick already reads what is there
             tasks.append(group.create_task(finder.keep_looking()))
-        tasks.append(group.create_task(sampler.run()))
+        tasks.append(group.create_task(sampler.run(lambda: log.info("%s", welcome))))
         await told.wait()
         _leave_soon()
         for task in tasks:

@@ -67,13 +67,15 @@ class Sampler:
         """Read one more source from the next tick on."""
         self._sources.append(source)
 
-    async def run(self) -> None:
+    async def run(self, after_first: Callable[[], None] = lambda: None) -> None:
         """Tick for ever. A tick that overruns skips the grid points that it missed; the grid itself never drifts."""
         began, interval = self._clocks.monotonic(), self._rules.interval_seconds
+        await self.tick()
+        after_first()
         while True:
-            await self.tick()
             late = (self._clocks.monotonic() - began) % interval
             await self._clocks.sleep(interval - late)
+            await self.tick()
 
     async def tick(self) -> Snapshot:
         """Read, fold and publish once."""

@@ -28,59 +28,78 @@ class Tick:
     results: tuple[SourceResult, ...]
 
 
-def readings(now):
-    """One GPU as a driver may show it."""
-    return st.builds(
-        gpu,
-        st.integers(0, 3),
-        st.just(now),
-        st.one_of(st.none(), MILLIJOULES, MILLIJOULES),
-        limit=st.sampled_from([None, 0.0, 300.0, 700.0]),
-        method=st.sampled_from([EnergyMethod.MEASURED, EnergyMethod.MEASURED, EnergyMethod.INTEGRATED]),
-        scope=st.sampled_from([EnergyScope.GPU, EnergyScope.GPU, EnergyScope.MODULE]),
-        board=st.sampled_from([None, "board-0", "board-1"]),
-    )
+def later(make, *args, **kwargs):
+    """Draw everything now and the moment later: a function from the time to what `make` builds."""
+    return st.builds(lambda *a, **k: lambda now: make(now, *a, **k), *args, **kwargs)
 
 
-def gpu_results(now):
-    """The GPU source at a tick."""
-    some = st.lists(readings(now), max_size=4, unique_by=lambda r: r.gpu.uuid).map(lambda rs: gpus(*rs))
-    return st.one_of(some, some, some, st.just(no_gpus()))
+def reading(now, index, millijoules, how):
+    return gpu(index, now, millijoules, **how)
 
 
-@st.composite
-def histograms(draw):
+gpu_readings = later(
+    reading,
+    st.integers(0, 3),
+    st.one_of(st.none(), MILLIJOULES, MILLIJOULES),
+    st.fixed_dictionaries(
+        {
+            "limit": st.sampled_from([None, 0.0, 300.0, 700.0]),
+            "method": st.sampled_from([EnergyMethod.MEASURED, EnergyMethod.MEASURED, EnergyMethod.INTEGRATED]),
+            "scope": st.sampled_from([EnergyScope.GPU, EnergyScope.GPU, EnergyScope.MODULE]),
+            "board": st.sampled_from([None, "board-0", "board-1"]),
+        }
+    ),
+)
+some_gpus = later(
+    lambda now, drawn: gpus(*{r.gpu.uuid: r for r in (make(now) for make in drawn)}.values()),
+    st.lists(gpu_readings, max_size=4),
+)
+gpu_results = st.one_of(some_gpus, some_gpus, some_gpus, st.just(lambda now: no_gpus()), st.none())
+
+
+def cumulative(edges, steps, total):
     """Any cumulative histogram."""
-    edges = draw(st.sampled_from([(0.5, 1.0), (0.5, 1.0, 2.0), (1.0, 4.0), ()]))
-    steps = draw(st.lists(st.integers(0, 20), min_size=len(edges) + 1, max_size=len(edges) + 1))
-    totals = [float(sum(steps[: i + 1])) for i in range(len(steps))]
-    return Histogram(edges, tuple(totals[:-1]), totals[-1], draw(st.one_of(st.none(), st.floats(0, 1e6))))
+    counts = [float(sum(steps[: i + 1])) for i in range(len(edges) + 1)]
+    return Histogram(edges, tuple(counts[:-1]), counts[-1], total)
 
 
-def server_results(server, now):
-    """One server at a tick: any page at all, or none."""
-    counts = st.integers(0, 5000).map(float)
-    split = st.sampled_from(["", "rank=1"])
-    counters = st.dictionaries(st.builds(SeriesId, st.sampled_from(COUNTED), st.sampled_from(MODELS), split), counts)
-    ended = st.dictionaries(
-        st.builds(SeriesId, st.just(Signal.REQUESTS), st.sampled_from(MODELS), split, st.sampled_from(Outcome)), counts
-    )
-    timed = st.sampled_from([Signal.TTFT, Signal.E2E, Signal.ITL])
-    pages = st.builds(
-        lambda c, r, h, g, engine, dropped: served(
-            page(server, now, *c.items(), *r.items(), histograms=h, gauges=g, engine=engine, dropped_lines=dropped)
-        ),
-        counters,
-        ended,
-        st.dictionaries(st.builds(SeriesId, timed, st.sampled_from(MODELS), split), histograms(), max_size=4),
-        st.dictionaries(
-            st.tuples(st.sampled_from([Signal.REQUESTS_RUNNING, Signal.REQUESTS_WAITING]), st.sampled_from(MODELS)),
-            st.integers(0, 9).map(float),
-        ),
-        st.sampled_from(["vllm", "vllm", "vllm", "sglang"]),
-        st.integers(0, 2),
-    )
-    return st.one_of(pages, pages, pages, st.just(silent(server)))
+histograms = st.builds(
+    cumulative,
+    st.sampled_from([(0.5, 1.0), (0.5, 1.0), (0.5, 1.0, 2.0), (1.0, 4.0), ()]),
+    st.lists(st.integers(0, 20), min_size=4, max_size=4),
+    st.one_of(st.none(), st.floats(0, 1e6)),
+)
+counts = st.integers(0, 5000).map(float)
+models, splits = st.sampled_from(MODELS), st.sampled_from(["", "rank=1"])
+any_page = later(
+    lambda at, counters, ended, timed, gauges, engine, dropped: served(
+        page(
+            at[0],
+            at[1],
+            *counters.items(),
+            *ended.items(),
+            gauges=gauges,
+            histograms=timed,
+            engine=engine,
+            dropped_lines=dropped,
+        )
+    ),
+    st.dictionaries(st.builds(SeriesId, st.sampled_from(COUNTED), models, splits), counts, max_size=5),
+    st.dictionaries(
+        st.builds(SeriesId, st.just(Signal.REQUESTS), models, splits, st.sampled_from(Outcome)), counts, max_size=3
+    ),
+    st.dictionaries(
+        st.builds(SeriesId, st.sampled_from([Signal.TTFT, Signal.E2E, Signal.ITL]), models, splits),
+        histograms,
+        max_size=4,
+    ),
+    st.dictionaries(
+        st.tuples(st.sampled_from([Signal.REQUESTS_RUNNING, Signal.REQUESTS_WAITING]), models),
+        st.integers(0, 9).map(float),
+    ),
+    st.sampled_from(["vllm", "vllm", "vllm", "sglang"]),
+    st.integers(0, 2),
+)
 
 
 rules = st.builds(
@@ -97,18 +116,28 @@ rules = st.builds(
 )
 
 
-@st.composite
-def worlds(draw, ticks=6):
-    """Rules, and the results of some ticks in a row."""
+server_results = st.one_of(any_page, any_page, any_page, st.just(None))
+rows = st.tuples(
+    st.sampled_from([0.0, 0.1, 5.0, 5.0, 5.25, 20.0]),
+    gpu_results,
+    st.lists(server_results, max_size=3),
+)
+
+
+def told(rules_, drawn):
     now, story = 100.0, []
-    for _ in range(draw(st.integers(1, ticks))):
-        results = []
-        if draw(st.integers(0, 5)):
-            results.append(draw(gpu_results(now)))
-        results += [draw(server_results(name, now)) for name in draw(st.sampled_from([(), ("a",), ("a", "b"), SERVERS]))]
+    for seconds, machine, servers in drawn:
+        results = [] if machine is None else [machine(now)]
+        for name, make in zip(SERVERS, servers, strict=False):
+            results.append(silent(name) if make is None else make((name, now)))
         story.append(Tick(now, tuple(results)))
-        now += draw(st.sampled_from([0.0, 0.1, 5.0, 5.0, 5.25, 20.0]))
-    return draw(rules), tuple(story)
+        now += seconds
+    return rules_, tuple(story)
+
+
+def worlds(ticks=6):
+    """Rules, and the results of some ticks in a row."""
+    return st.builds(told, rules, st.lists(rows, min_size=1, max_size=ticks))
 
 
 def lived(world):
