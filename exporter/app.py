@@ -30,6 +30,7 @@ from exporter.sources.sections import GpusSection, ServerSection
 
 __all__ = [
     "CannotStart",
+    "Finder",
     "Web",
     "WrongUse",
     "advice",
@@ -101,7 +102,7 @@ async def once(config: Config) -> str:
     sampler = Sampler(_sources(config, world), config.rules(), lambda _: None)
     try:
         if config.servers is None:
-            await _Finder(sampler, world, own_port=0).look()
+            await Finder(sampler, world, config, own_port=0).look()
         return render(await sampler.tick(), table(_about(config, world))).decode()
     finally:
         await sampler.aclose()
@@ -125,7 +126,7 @@ async def _serve(config: Config, web_: Web, world: World) -> int:
         running.push_async_callback(sampler.aclose)
         running.push_async_callback(publisher.aclose)
         url = await _listen(publisher, web_.address)
-        finder = _Finder(sampler, world, web_.address.port) if config.servers is None else None
+        finder = Finder(sampler, world, config, web_.address.port) if config.servers is None else None
         await _until_told(sampler, finder, f"open {url}{' (simulated)' if world.simulated else ''}")
     return 0
 
@@ -141,7 +142,7 @@ def _about(config: Config, world: World) -> About:
     return About(__version__, platform.python_version(), config_hash(config), world.simulated)
 
 
-async def _until_told(sampler: Sampler, finder: "_Finder | None", welcome: str) -> None:
+async def _until_told(sampler: Sampler, finder: "Finder | None", welcome: str) -> None:
     """Tick until a signal. What goes wrong in a way that nobody expected ends the group, and so the process."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -171,14 +172,18 @@ def _unhealthy(sources: Sequence[Source]) -> str | None:
     return None
 
 
-class _Finder:
+class Finder:
     """Looks for servers on the usual local ports, at once and then every half minute, and adds the new ones."""
 
-    def __init__(self, sampler: Sampler, world: World, own_port: int) -> None:
+    def __init__(
+        self, sampler: Sampler, world: World, config: Config, own_port: int, ports: Sequence[int] = USUAL_PORTS
+    ) -> None:
         self._sampler = sampler
         self._world = world
+        self._config = config
         self._own_port = own_port
-        self._known: set[str] = set()
+        self._ports = tuple(ports)
+        self._found: set[int] = set()  # whatever answers there later is the same server
         self._foreign: set[str] = set()
         self._silent = False
 
@@ -186,14 +191,14 @@ class _Finder:
         """One round."""
         found = await find_servers(
             self._world.profiles,
-            exclude_ports={self._own_port},
+            self._ports,
+            exclude_ports={self._own_port, *self._found},
             not_again=self._foreign,
             timeout_seconds=DISCOVERY_PATIENCE_SECONDS,
         )
         for server in found:
-            if server.name not in self._known:
-                self._known.add(server.name)
-                self._add(ServerSection(name=server.name, url=server.url))
+            self._found.add(server.port)
+            self._add(ServerSection(name=server.name, url=server.url))
         self._tell()
 
     async def keep_looking(self) -> None:
@@ -205,15 +210,15 @@ class _Finder:
             self._foreign.clear()
 
     def _add(self, section: ServerSection) -> None:
-        source = open_source(section, self._world)
+        source = open_source(self._config.paced(section), self._world)
         assert source is not None
         log.info("%s: found at %s", source.name, section.url)
         self._sampler.add(source)
 
     def _tell(self) -> None:
-        if not self._known and not self._silent:
-            ports = ", ".join(str(port) for port in USUAL_PORTS)
+        if not self._found and not self._silent:
+            ports = ", ".join(str(port) for port in self._ports)
             log.warning(
                 "no inference server answers on the local ports %s; looking again, or name it in servers:", ports
             )
-        self._silent = not self._known
+        self._silent = not self._found

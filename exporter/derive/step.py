@@ -42,7 +42,8 @@ def step(
     marks = trim(state.marks, now, rules.window_seconds)
     state = replace(state, marks=marks, at_seconds=now, ticks=state.ticks + 1)
     snapshot = _picture(state, rules, now, unix, tick_seconds)
-    return replace(state, marks=(*marks, Mark(now, state.ledger))), snapshot
+    earlier = tuple(mark for mark in marks if mark.at_seconds < now)
+    return replace(state, marks=(*earlier, Mark(now, state.ledger))), snapshot
 
 
 def _take_page(state: State, reading: EngineReading, rules: Rules, now: float) -> State:

@@ -45,7 +45,7 @@ class ServerSection(Section):
         "all", description="GPUs that the server runs on: `all`, or a list of indexes, or a list of UUIDs."
     )
     timeout_seconds: float = Field(
-        2.0, gt=0, le=60, description="Deadline of one read; a longer one than `interval_seconds` is cut to it."
+        2.0, gt=0, le=60, description="Deadline of one read; at most three quarters of `interval_seconds` are used."
     )
     headers: dict[str, str] = Field(
         default_factory=dict, repr=False, description="HTTP headers to send. Values are never shown."

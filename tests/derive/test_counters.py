@@ -105,7 +105,7 @@ def test_a_signal_that_no_page_has_is_absent():
 @law(200)
 @given(st.lists(st.lists(st.integers(0, 10_000), max_size=6), min_size=1, max_size=4))
 def test_token_totals_are_exact_across_restarts(runs):
-    """Over runs of an engine, each scraped right after it starts, the total is what was generated while being watched."""
+    """Over runs of an engine, each first scraped as it starts, the total is what was generated while being watched."""
     pages = [[generated(float(sum(run[:n])))] for run in runs for n in range(len(run) + 1)]
     assert counted(*pages) == sum(sum(run) for run in runs)
 
@@ -151,7 +151,7 @@ def test_a_restarted_histogram_is_all_new(before, after):
 
 
 def test_a_sum_that_wavers_by_rounding_is_no_restart():
-    """Engines of many processes add their sums up in any order: the last digit may fall, and nothing is counted twice."""
+    """Engines of many processes add their sums in any order: the last digit may fall, and nothing is counted twice."""
     before, after = Histogram(EDGES, (1.0, 1.0), 1.0, 0.3), Histogram(EDGES, (1.0, 1.0), 1.0, 0.3 - 1e-16)
     assert before.sum > after.sum
     assert histogram_increase(before, after) == Histogram(EDGES, (0.0, 0.0), 0.0, 0.0)

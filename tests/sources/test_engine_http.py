@@ -213,6 +213,38 @@ async def test_a_broken_page_in_between() -> None:
     assert values == [100.0, 100.0, 100.0, 120.0]
 
 
+@pytest.mark.parametrize(
+    "metric", ["generation_tokens_total", "num_requests_running", "time_to_first_token_seconds_count"]
+)
+async def test_a_page_of_too_many_models(metric: str) -> None:
+    """256 models are read; a page of more would cost every other server its tick, and is refused as too large."""
+    edge = 'le="+Inf",' if metric.endswith("_count") else ""
+    metric = metric.replace("_count", "_bucket")
+    lines = [f'vllm:{metric}{{{edge}model_name="m{number}"}} 1\n' for number in range(257)]
+    async with serving(page("".join(lines[1:]))) as server:
+        await read(server)
+        server.routes["/metrics"] = page("".join(lines))
+        reason, detail = await failure(server.url)
+    told = f"server/a: {server.url}/metrics names 257 models, more than 256; is it one server's page?"
+    assert (reason, detail) == (Reason.TOO_LARGE, told)
+
+
+async def test_damage_is_told_when_it_begins(caplog: pytest.LogCaptureFixture) -> None:
+    """Values that cannot be believed are one line that says where and which, again only after a page without any."""
+    line = 'vllm:generation_tokens_total{engine="0",model_name="tiny"} %s\n'
+    told = []
+    async with serving(page(line % 1)) as server, reading_from(server.url) as source:
+        for text in (line % 1, line % "NaN", line % -5, line % "1e300", line % 2, line % 3 + line % 3):
+            caplog.clear()
+            server.routes["/metrics"] = page(text)
+            await source.read()
+            told.append([record.getMessage() for record in caplog.records])
+    what = "are malformed, repeated, negative, NaN or huge, and left out"
+    end = "; their series stay as they were; see what writes this page"
+    place = f"server/a: 1 lines of {server.url}/metrics {what}"
+    assert told == [[], [f"{place}, of vllm:generation_tokens_total{end}"], [], [], [], [f"{place}{end}"]]
+
+
 async def test_unknown_outcome_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """A way to finish that the profile does not know is logged when it first appears."""
     text = 'vllm:request_success_total{engine="0",finished_reason="quota",model_name="m"} 1\n'
