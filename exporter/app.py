@@ -218,7 +218,5 @@ class Finder:
     def _tell(self) -> None:
         if not self._found and not self._silent:
             ports = ", ".join(str(port) for port in self._ports)
-            log.warning(
-                "no inference server answers on the local ports %s; looking again, or name it in servers:", ports
-            )
+            log.warning("no inference server answers on the local ports %s; start one, or name it in servers:", ports)
         self._silent = not self._found

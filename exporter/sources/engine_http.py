@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 DEFAULT_PATH = "/metrics"
 _NAME_ATTEMPTS = 3
 _LONGEST_MODEL_NAME = 256
+_READ_BESIDE_CHARACTERS = 1024 * 1024  # twelve times the largest page known
 _MOST_MODELS = 256  # each is an account of its own in the ledger and on our page
 _GRACE_SECONDS = 0.5  # so that our own deadline, which knows the address, speaks before the frame's
 
@@ -56,6 +57,7 @@ class EngineSource:
         self._model: str | None = self._url.query.get("model")  # how a router is asked for one model's metrics
         self._name_attempts = 0
         self._told: set[str] = set()
+        self._reading: asyncio.Future[tuple[Profile, Page]] | None = None
         self._damaged = False
 
     async def read(self) -> EngineReading:
@@ -67,7 +69,7 @@ class EngineSource:
         except TimeoutError:
             raise late(self.name, self._url, self._section.timeout_seconds) from None
         self._refuse_bad_status(answer)
-        profile, page = self._understand(answer)
+        profile, page = await self._understood(answer)
         reading = read_page(
             profile,
             page,
@@ -106,6 +108,17 @@ class EngineSource:
             logged_in = section.bearer_token_file is not None or section.basic_auth is not None
             raise refused_login(self.name, self._url, answer.status, logged_in)
         raise bad_status(self.name, self._url, answer.status, found.because if found else "")
+
+    async def _understood(self, answer: Answer) -> tuple[Profile, Page]:
+        """A page far beyond what engines serve is read beside the loop, so that no other source misses its deadline."""
+        if self._reading is not None and not self._reading.done():
+            detail = f"{shown(self._url)}: its last page is still being read; is it the metrics page?"
+            raise unavailable(self.name, Reason.TOO_LARGE, detail)
+        if len(answer.body) < _READ_BESIDE_CHARACTERS:
+            return self._understand(answer)
+        self._reading = asyncio.ensure_future(asyncio.to_thread(self._understand, answer))
+        self._reading.add_done_callback(_heard)
+        return await asyncio.shield(self._reading)
 
     def _understand(self, answer: Answer) -> tuple[Profile, Page]:
         page = self._scanner.scan(answer.body)
@@ -163,6 +176,12 @@ class EngineSource:
                 f", of {', '.join(sorted(page.damaged)[:3])}" if page.damaged else "",
             )
         self._damaged = dropped > 0
+
+
+def _heard(reading: asyncio.Future[tuple[Profile, Page]]) -> None:
+    """Take note of what went wrong, since nobody may be waiting for it any more."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def first_model(body: str) -> str | None:

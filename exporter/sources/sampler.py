@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,12 +85,13 @@ class Sampler:
         """Read, fold and publish once."""
         began = self._clocks.monotonic()
         results = await asyncio.gather(*(self._read(source) for source in self._sources))
-        before = self._state.sources
+        before, glitches = self._state.sources, self._state.ledger.gpu_glitches
         self._state, snapshot = step(
             self._state, results, self._rules, began, unix=self._clocks.unix(), tick_seconds=self._tick_seconds
         )
         for state in snapshot.sources:
             _log_transition(before.get(state.source), state)
+        _log_glitches(glitches, snapshot)
         self._tell_misplaced(snapshot)
         self._publish(snapshot)
         self._tick_seconds = self._clocks.monotonic() - began
@@ -133,6 +134,12 @@ def _log_transition(before: SourceState | None, now: SourceState) -> None:
         log.info("%s: reading", now.source)
     elif not now.up and (before is None or before.reason is not now.reason):
         log.warning("%s (reason=%s)", now.detail, now.reason)
+
+
+def _log_glitches(before: Mapping[str, int], now: Snapshot) -> None:
+    for uuid, count in now.ledger.gpu_glitches.items():
+        if count > before.get(uuid, 0):
+            log.warning("nvml: %s: its energy counter jumped beyond what its power limit allows; left out", uuid)
 
 
 def misplaced(rules: Rules, read: GpusReading) -> Iterator[tuple[str, str]]:

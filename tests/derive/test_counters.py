@@ -1,5 +1,6 @@
 """Growth of cumulative series across restarts, replicas and late starts."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -190,3 +191,15 @@ def test_dropped_lines_add_up():
     for n in range(3):
         fold.tick(5.0 * n, served(page("a", 5.0 * n, generated(1.0), dropped_lines=2)))
     assert fold.state.ledger.dropped_lines == {"a": 6}
+
+
+def test_what_could_not_be_believed_on_the_page_before_is_a_baseline_when_it_can():
+    """A counter that showed NaN on the first page may have stood anywhere: its first good value is not an increase.
+    What it counts from there on is; and so with a histogram."""
+    first = replace(
+        page("a", 0.0, counter(Signal.PROMPT_TOKENS, 5.0)), unread=frozenset({GENERATED.signal, TTFT.signal})
+    )
+    good = page("a", 5.0, generated(150.0), histograms={TTFT: histogram([0.5] * 9, EDGES)})
+    grown = growth(first, good)
+    assert (grown.counts[GENERATED], grown.histograms[ACCOUNT, Signal.TTFT].count) == (0.0, 0.0)
+    assert growth(good, page("a", 10.0, generated(170.0))).counts[GENERATED] == 20.0

@@ -4,7 +4,7 @@ import pytest
 
 from exporter.derive.freshness import fold as fold_source
 from exporter.derive.freshness import is_fresh, server_source
-from exporter.derive.live import trim
+from exporter.derive.live import MOST_MARKS, marked, trim
 from exporter.derive.state import Mark
 from exporter.model.engine import Outcome, Signal
 from exporter.model.ledger import Account, CountKey, Ledger
@@ -109,6 +109,16 @@ def test_marks_are_kept_as_far_back_as_the_window_needs():
     assert [m.at_seconds for m in trim(marks, 19.0, 10.0)] == [5.0, 10.0, 15.0]
     assert [m.at_seconds for m in trim(marks, 9.0, 10.0)] == [0.0, 5.0, 10.0, 15.0]
     assert trim((), 9.0, 10.0) == ()
+
+
+def test_a_long_window_of_short_ticks_keeps_a_few_hundred_marks():
+    """Ticks that are much closer than the window is long share marks, so that an hour at 0.2 s costs no more memory."""
+    marks: tuple[Mark, ...] = ()
+    for n in range(20_000):
+        now = n * 0.2
+        marks = marked(trim(marks, now, 3600.0), Mark(now, Ledger()), 3600.0)
+    assert 200 < len(marks) <= MOST_MARKS + 2
+    assert marks[0].at_seconds <= 20_000 * 0.2 - 3600.0 < marks[1].at_seconds
 
 
 def test_the_state_does_not_grow_with_time():

@@ -13,7 +13,7 @@ from yarl import URL
 from exporter.engines import load_profile
 from exporter.model.engine import EngineReading, Signal
 from exporter.model.source import Reason, SourceUnavailable
-from exporter.sources.engine_http import EngineSource, first_model
+from exporter.sources.engine_http import EngineSource, _heard, first_model
 from exporter.sources.http_faults import explain
 from exporter.sources.http_fetch import LARGEST_PAGE
 from exporter.sources.sections import ServerSection
@@ -227,6 +227,49 @@ async def test_a_page_of_too_many_models(metric: str) -> None:
         reason, detail = await failure(server.url)
     told = f"server/a: {server.url}/metrics names 257 models, more than 256; is it one server's page?"
     assert (reason, detail) == (Reason.TOO_LARGE, told)
+
+
+async def test_a_huge_page_does_not_stop_the_loop() -> None:
+    """While a page of megabytes is read, other work of the process goes on; and the page is read."""
+    filler = "".join(f'other_metric{{n="{n}"}} {n}\n' for n in range(300_000))
+    gaps = [0.0]
+
+    async def other_work() -> None:
+        before = time.monotonic()
+        while True:
+            await asyncio.sleep(0.005)
+            gaps.append(time.monotonic() - before)
+            before = time.monotonic()
+
+    async with serving(page(filler + VLLM)) as server, reading_from(server.url, timeout_seconds=30.0) as source:
+        work = asyncio.create_task(other_work())
+        assert (await source.read()).engine == "vllm"
+        work.cancel()
+    assert max(gaps) < 0.5
+
+
+async def test_a_page_that_is_still_being_read_is_not_read_twice() -> None:
+    """A page that outlasts its deadline is said, and no second one is begun beside it; later the server is read again."""
+    async with serving(page(VLLM)) as server, reading_from(server.url) as source:
+        source._reading = asyncio.get_running_loop().create_future()
+        with pytest.raises(SourceUnavailable) as why:
+            await source.read()
+        assert why.value.reason is Reason.TOO_LARGE
+        source._reading.set_exception(ValueError)
+        _heard(source._reading)
+        assert (await source.read()).engine == "vllm"
+
+
+async def test_giving_up_on_a_huge_page_leaves_nothing_behind() -> None:
+    """A read that is cancelled while its page is scanned ends quietly, and the page after it is read."""
+    filler = "".join(f'other_metric{{n="{n}"}} {n}\n' for n in range(100_000))
+    async with serving(page(filler + VLLM)) as server, reading_from(server.url, timeout_seconds=30.0) as source:
+        first = asyncio.create_task(source.read())
+        while source._reading is None:
+            await asyncio.sleep(0.001)
+        first.cancel()
+        await source._reading
+        assert (await source.read()).engine == "vllm"
 
 
 async def test_damage_is_told_when_it_begins(caplog: pytest.LogCaptureFixture) -> None:
