@@ -249,7 +249,7 @@ async def test_a_huge_page_does_not_stop_the_loop() -> None:
 
 
 async def test_a_page_that_is_still_being_read_is_not_read_twice() -> None:
-    """A page that outlasts its deadline is said, and no second one is begun beside it; later the server is read again."""
+    """A page that outlasts its deadline is said, and none is begun beside it; later the server is read again."""
     async with serving(page(VLLM)) as server, reading_from(server.url) as source:
         source._reading = asyncio.get_running_loop().create_future()
         with pytest.raises(SourceUnavailable) as why:
