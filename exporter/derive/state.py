@@ -32,6 +32,6 @@ class State:
     activities: Mapping[str, tuple[Activity, ...]] = field(default_factory=dict)  # by server, at its last page
     ledger: Ledger = field(default_factory=Ledger)
     marks: tuple[Mark, ...] = ()
-    since: Mapping[Account, float] = field(default_factory=dict)  # when an account was first seen
+    since: Mapping[Account, float] = field(default_factory=dict)  # when an account was first seen, or last came back
     window_opened_seconds: float | None = None  # of the SLO window now being filled
     window_evidence: Mapping[SloKey, SloEvidence] = field(default_factory=dict)  # as it stood at that moment

@@ -32,11 +32,13 @@ def step(
 
     Sources that are absent from `results` are forgotten; what was counted of them stays in the ledger.
     """
-    sources = {r.source: fold(state.sources.get(r.source), r, now) for r in results}
+    before = state.sources
+    sources = {r.source: fold(before.get(r.source), r, now) for r in results}
     state = replace(state, sources=sources)
     for result in results:
         if isinstance(result.outcome, EngineReading):
-            state = _take_page(state, result.outcome, rules, now)
+            back = not is_fresh(before, result.source, rules.missed_ticks_until_dropped)
+            state = _take_page(state, result.outcome, rules, now, back)
     state = _take_gpus(state, results, rules, now)
     state = _turn_window(state, rules, now)
     marks = trim(state.marks, now, rules.window_seconds)
@@ -45,9 +47,12 @@ def step(
     return replace(state, marks=marked(marks, Mark(now, state.ledger), rules.window_seconds)), snapshot
 
 
-def _take_page(state: State, reading: EngineReading, rules: Rules, now: float) -> State:
+def _take_page(state: State, reading: EngineReading, rules: Rules, now: float, back: bool) -> State:
+    """One page. Of a server that is `back` after its series were dropped, live figures begin anew: the tokens of the
+    hole are counted now, its joules went to nobody, and a ratio over both would be wrong.
+    """
     grown = tokens.growth(state.engines.get(reading.server), reading)
-    new = {account: now for account in grown.accounts if account not in state.since}
+    new = {account: now for account in grown.accounts if back or account not in state.since}
     return replace(
         state,
         engines={**state.engines, reading.server: reading},

@@ -138,7 +138,7 @@ def test_three_missed_ticks_drop_a_server_and_it_comes_back_whole():
     assert [set(s.servers) for s in shown] == [{"a"}, {"a"}, set()]
     assert [set(s.live) for s in shown] == [{A}, {A}, set()]
     back = fold.tick(25.0, tokens_page("a", 25.0, 180.0))
-    assert (set(back.servers), set(back.live)) == ({"a"}, {A})
+    assert (set(back.servers), set(back.live)) == ({"a"}, set())  # live figures begin anew: the hole is in none
     assert back.ledger.counts[CountKey(A, Signal.GENERATED_TOKENS)] == 80.0
 
 
@@ -200,3 +200,18 @@ def test_the_picture_says_when_it_was_taken():
         None,
     )
     assert snapshot.rules is fold.rules
+
+
+def test_after_a_hole_live_figures_begin_anew():
+    """A server that was away for three ticks comes back with the tokens of the hole, whose joules went to nobody. They
+    are counted, and are in no live figure: rates are those since it came back."""
+    fold = Fold()
+    for n in range(3):
+        fold.tick(5.0 * n, watts(5.0 * n, 100.0), tokens_page("a", 5.0 * n, 50.0 * n))
+    for n in range(3, 7):
+        fold.tick(5.0 * n, watts(5.0 * n, 100.0), silent("a"))
+    back = fold.tick(35.0, watts(35.0, 100.0), tokens_page("a", 35.0, 350.0))
+    assert A not in back.live
+    assert back.ledger.counts[CountKey(A, Signal.GENERATED_TOKENS)] == 350.0
+    after = fold.tick(40.0, watts(40.0, 100.0), tokens_page("a", 40.0, 400.0)).live[A]
+    assert (after.seconds, after.tokens.generated, after.watts) == (5.0, 10.0, pytest.approx(100.0))
