@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
@@ -27,6 +28,16 @@ DEFAULT_PATH = "/metrics"
 _NAME_ATTEMPTS = 3
 _LONGEST_MODEL_NAME = 256
 _GRACE_SECONDS = 0.5  # so that our own deadline, which knows the address, speaks before the frame's
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One page: the profile that reads it, its text, the wanted samples, and what they mean."""
+
+    profile: Profile
+    body: str
+    page: Page
+    reading: EngineReading
 
 
 class EngineSource:
@@ -58,6 +69,10 @@ class EngineSource:
 
     async def read(self) -> EngineReading:
         """The server's page, understood. Raises SourceUnavailable with a line that says what to do."""
+        return (await self.look()).reading
+
+    async def look(self) -> Look:
+        """The same with the page itself, for explaining it."""
         deadline = asyncio.get_running_loop().time() + self._section.timeout_seconds
         try:
             async with asyncio.timeout_at(deadline):
@@ -77,7 +92,7 @@ class EngineSource:
         )
         self._previous = reading
         self._tell_unknown_outcomes(profile, page)
-        return reading
+        return Look(profile, answer.body, page, reading)
 
     async def aclose(self) -> None:
         """Closes the connection."""
