@@ -1,4 +1,4 @@
-"""The command line. `main(argv)` answers an exit code: 0 done, 1 failed while running, 2 wrong use or configuration.
+"""The command line. `main(argv)` answers an exit code: 0 done, 1 failed while running, 2 wrong use.
 
 A command imports its part of the application when it runs: the short ones answer in half the time.
 """
@@ -15,6 +15,7 @@ from exporter.config import Config, ConfigError, load
 
 DEFAULT_PORT = 17077
 USAGE_ERROR = 2
+INTERRUPTED = 130  # what a shell makes of SIGINT
 
 
 def entry() -> None:
@@ -39,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output left, as `head` does
         sys.stderr.close()
         return 0
+    except KeyboardInterrupt:  # while nothing is served yet, or during `once`
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from exporter.app.roster import Candidate
+from exporter.config import Config
 from exporter.engines.profile import Profile
 from exporter.sources.discovery import USUAL_PORTS, find_servers
 from exporter.sources.sections import ServerSection
@@ -16,11 +17,11 @@ FORGET_FOREIGN_SECONDS = 600.0  # a port that was something else may be an infer
 
 
 class LocalPorts:
-    """What was found stays: a server that is down is still the operator's."""
+    """What was found stays: while it is down it is still the operator's, and what answers on its port later is it."""
 
     def __init__(self, own_port: int = 0, ports: Sequence[int] = USUAL_PORTS) -> None:
         self._ports = [port for port in ports if port != own_port]
-        self._found: dict[str, ServerSection] = {}
+        self._found: dict[int, ServerSection] = {}
         self._foreign: set[str] = set()
         self._looked_seconds: float | None = None
         self._forgot_seconds = 0.0
@@ -37,19 +38,19 @@ class LocalPorts:
         found = await find_servers(
             profiles,
             self._ports,
+            exclude_ports=self._found.keys(),
             not_again=self._foreign,
             timeout_seconds=PATIENCE_SECONDS,
         )
-        new = [server for server in found if server.name not in self._found]
-        for server in new:
+        for server in found:
             log.info("server/%s: found at %s", server.name, server.url)
-            self._found[server.name] = ServerSection(name=server.name, url=server.url)
+            self._found[server.port] = ServerSection(name=server.name, url=server.url)
         self._tell()
-        return bool(new)
+        return bool(found)
 
-    def candidates(self) -> list[Candidate]:
-        """Everybody found so far."""
-        return [Candidate(section, "the local ports") for section in self._found.values()]
+    def candidates(self, config: Config) -> list[Candidate]:
+        """Everybody found so far, read at the configuration's pace."""
+        return [Candidate(config.paced(section), "the local ports") for section in self._found.values()]
 
     def forget(self) -> None:
         """Begin anew: the next look is a first one."""
@@ -60,7 +61,5 @@ class LocalPorts:
     def _tell(self) -> None:
         if not self._found and not self._silent:
             ports = ", ".join(str(port) for port in self._ports)
-            log.warning(
-                "no inference server answers on the local ports %s; looking again, or name it in servers:", ports
-            )
+            log.warning("no inference server answers on the local ports %s; start one, or name it in servers:", ports)
         self._silent = not self._found

@@ -151,7 +151,7 @@ class TargetFiles:
             for pattern in section.files:
                 for path in self._listing.matched.get(pattern, ()):
                     for target in self._listing.files[path].targets:
-                        yield Candidate(config.cut(target.section(section)), str(path))
+                        yield Candidate(config.paced(target.section(section)), str(path))
 
     async def aclose(self) -> None:
         """End the thread that reads."""

@@ -102,7 +102,7 @@ class Watch:
         yield from map(Candidate, self._config.watched_servers() or ())
         yield from self._files.candidates(self._config)
         if self._config.looks_on_local_ports:
-            yield from self._local.candidates()
+            yield from self._local.candidates(self._config)
 
     def _server(self, section: ServerSection) -> _Server:
         known = self._world.profiles

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from exporter.config.sections import Config, SloSection
+from exporter.config.sections import READ_SHARE, Config, SloSection
 from exporter.derive.slo_advice import edge_advice
 from exporter.engines import load_profiles
 from exporter.engines.profile import Profile
@@ -28,9 +28,10 @@ def advice(config: Config, profiles: Mapping[str, Profile] | None = None) -> tup
 def _server(server: ServerSection, interval_seconds: float) -> Iterator[str]:
     place = f"server {server.name}:"
     url = urlsplit(server.url)
-    if server.timeout_seconds > interval_seconds and "timeout_seconds" in server.model_fields_set:
-        cut = f"{interval_seconds:g} s is used, the interval"
-        yield f"{place} timeout_seconds {server.timeout_seconds:g} is longer than interval_seconds; {cut}"
+    longest = interval_seconds * READ_SHARE
+    if server.timeout_seconds > longest and "timeout_seconds" in server.model_fields_set:
+        cut = f"{longest:g} s is used, three quarters of interval_seconds"
+        yield f"{place} timeout_seconds {server.timeout_seconds:g} is too long; {cut}"
     if server.tls.insecure_skip_verify:
         yield f"{place} tls.insecure_skip_verify accepts any certificate; set tls.ca_file instead"
     if server.tls != TlsSection() and url.scheme == "http":

@@ -64,7 +64,9 @@ class Demo:
         )
 
     async def start(self) -> None:
-        """Listen on loopback ports chosen by the system."""
+        """Listen on loopback ports chosen by the system. The past is computed now, and not at the first read."""
+        for engine in self._engines:
+            engine.look(lambda _: None)
         for http in self._http:
             self._running.push_async_callback(http.aclose)
             await http.start()

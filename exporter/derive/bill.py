@@ -7,7 +7,7 @@ from exporter.derive.attribution import Activity, Share, shares, split
 from exporter.derive.cost import carbon_grams, component, cost
 from exporter.derive.energy import EnergyIncrease
 from exporter.model.gpu import Gpu
-from exporter.model.ledger import Component, Ledger
+from exporter.model.ledger import Component, EnergyState, Ledger
 from exporter.model.rules import Rules
 from exporter.model.tariff import Facility, Tariff
 
@@ -60,8 +60,8 @@ def _post_energy(ledger: Ledger, usage: Usage) -> Ledger:
         return ledger
     measured, grown, uuid = usage.energy.millijoules, dict(ledger.energy_millijoules), usage.uuid
     for share, part in zip(usage.meter_claims, _parts(measured, usage.meter_claims), strict=True):
-        key = share.account, share.state
-        grown[key] = grown.get(key, 0) + part
+        for state in EnergyState:  # both exist from the start: the first busy joules are an increase from 0
+            grown[share.account, state] = grown.get((share.account, state), 0) + part * (state is share.state)
     unclaimed = 0 if usage.meter_claims else measured
     return replace(
         ledger,

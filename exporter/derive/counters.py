@@ -1,6 +1,6 @@
 """Reset-aware growth of cumulative series."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from itertools import pairwise
 
 from exporter.model.engine import EngineReading, SeriesId
@@ -41,12 +41,13 @@ def counter_increases(previous: EngineReading | None, current: EngineReading) ->
     """Growth of every counter of a page, a series at a time.
 
     On the first page of a server everything is a baseline and grows by 0. Later, a series that was not on the page
-    before started at zero since then, so all of it is new. Another engine behind the address is a first page.
+    before started at zero since then, so all of it is new; unless its signal could not be believed there, for then it
+    may have been on that page with any value. Another engine behind the address is a first page.
     """
-    baseline = is_baseline(previous, current)
     known: Mapping[SeriesId, float] = {} if previous is None else previous.counters
     for series, value in current.counters.items():
-        yield series, 0.0 if baseline else increase(known.get(series, 0.0), value)
+        first = _is_first(series, known, previous, current)
+        yield series, 0.0 if first else increase(known.get(series, 0.0), value)
 
 
 def is_baseline(previous: EngineReading | None, current: EngineReading) -> bool:
@@ -56,8 +57,15 @@ def is_baseline(previous: EngineReading | None, current: EngineReading) -> bool:
 
 def histogram_increases(previous: EngineReading | None, current: EngineReading) -> Iterator[tuple[SeriesId, Histogram]]:
     """Growth of every histogram of a page, a series at a time, by the rules of `counter_increases`."""
-    baseline = is_baseline(previous, current)
     known: Mapping[SeriesId, Histogram] = {} if previous is None else previous.histograms
     for series, histogram in current.histograms.items():
-        before = histogram if baseline else known.get(series)
+        before = histogram if _is_first(series, known, previous, current) else known.get(series)
         yield series, histogram if before is None else histogram_increase(before, histogram)
+
+
+def _is_first(
+    series: SeriesId, known: Container[SeriesId], previous: EngineReading | None, current: EngineReading
+) -> bool:
+    if previous is None or is_baseline(previous, current):
+        return True
+    return series not in known and series.signal in previous.unread

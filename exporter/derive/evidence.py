@@ -31,7 +31,7 @@ def blank(slo: Slo) -> SloEvidence:
 
 def is_complete(ledger: Ledger, slo: Slo, account: Account) -> bool:
     """Whether every signal that the SLO needs was on a page of the account at least once."""
-    ends = Signal.REQUESTS in {key.signal for key in ledger.counts if key.account == account}
+    ends = any(CountKey(account, Signal.REQUESTS, outcome) in ledger.counts for outcome in (None, *Outcome))
     return (ends or (account, Signal.E2E) in ledger.histograms) and all(
         (account, threshold.signal) in ledger.histograms for threshold in slo.thresholds
     )

@@ -6,17 +6,27 @@ from typing import TypeVar
 from exporter.derive import goodput
 from exporter.derive.state import Mark
 from exporter.model.engine import Signal
-from exporter.model.ledger import Account, CountKey, EnergyState, Ledger, SloKey
+from exporter.model.ledger import Account, Component, CountKey, EnergyState, Ledger, SloKey
 from exporter.model.slo import Slo
 from exporter.model.snapshot import Live, SloLive, TokenRates
 
 K = TypeVar("K")
+
+MOST_MARKS = 240
 
 
 def trim(marks: tuple[Mark, ...], now: float, window_seconds: float) -> tuple[Mark, ...]:
     """Drop marks that a window ending now no longer needs: all but the last one at or before its start."""
     older = sum(mark.at_seconds <= now - window_seconds for mark in marks)
     return marks[max(0, older - 1) :]
+
+
+def marked(marks: tuple[Mark, ...], mark: Mark, window_seconds: float) -> tuple[Mark, ...]:
+    """The marks with one more, unless the last one is as good: a window of any length has a few hundred at most."""
+    earlier = tuple(one for one in marks if one.at_seconds < mark.at_seconds)
+    if earlier and mark.at_seconds - earlier[-1].at_seconds < window_seconds / MOST_MARKS:
+        return earlier
+    return (*earlier, mark)
 
 
 def start_mark(marks: tuple[Mark, ...], first_seen: float, now: float) -> Mark | None:
@@ -35,7 +45,7 @@ def live(ledger: Ledger, start: Mark, now: float, account: Account, with_energy:
         TokenRates(*(_rate(ledger.counts, then.counts, [CountKey(account, s)], seconds) for s in _TOKENS)),
         _watts(energy) if with_energy else None,
         _watts(busy) if with_energy else None,
-        _rate(ledger.cost, then.cost, [key for key in ledger.cost if key[0] == account], seconds),
+        _rate(ledger.cost, then.cost, [(account, component) for component in Component], seconds),
     )
 
 

@@ -49,7 +49,8 @@ def _currency(tariff: Tariff | None) -> str | None:
 
 
 def _anew(state: State, ledger: Ledger) -> State:
-    return replace(state, ledger=ledger, marks=tuple(Mark(mark.at_seconds, ledger) for mark in state.marks[-1:]))
+    marks = () if state.at_seconds is None else (Mark(state.at_seconds, ledger),)
+    return replace(state, ledger=ledger, marks=marks)
 
 
 def _promised(state: State, before: Collection[Slo], after: Collection[Slo]) -> State:

@@ -7,7 +7,7 @@ from exporter.derive import bill, evidence, goodput, tokens
 from exporter.derive.attribution import Activity
 from exporter.derive.energy import advance, carriers, energy_increase
 from exporter.derive.freshness import fold, is_fresh, server_source
-from exporter.derive.live import live, slo_live, start_mark, trim
+from exporter.derive.live import live, marked, slo_live, start_mark, trim
 from exporter.derive.state import Mark, State
 from exporter.model.engine import EngineReading
 from exporter.model.gpu import GpusReading
@@ -42,7 +42,7 @@ def step(
     marks = trim(state.marks, now, rules.window_seconds)
     state = replace(state, marks=marks, at_seconds=now, ticks=state.ticks + 1)
     snapshot = _picture(state, rules, now, unix, tick_seconds)
-    return replace(state, marks=(*marks, Mark(now, state.ledger))), snapshot
+    return replace(state, marks=marked(marks, Mark(now, state.ledger), rules.window_seconds)), snapshot
 
 
 def _take_page(state: State, reading: EngineReading, rules: Rules, now: float) -> State:

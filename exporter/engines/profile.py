@@ -107,6 +107,9 @@ class Traits(Section):
 
     tokens_move: Annotated[Moves, Field(strict=False)]
     one_token_tpot: Annotated[OneToken, Field(strict=False)]
+    running_is_current: bool = Field(
+        default=True, description="Whether requests_running is as new as the histograms on the same page."
+    )
 
 
 class Profile(Section):
@@ -140,7 +143,10 @@ class Profile(Section):
 
     def engine_traits(self, *, prompt_includes_cached: bool = True) -> EngineTraits:
         """The traits as a reading carries them."""
-        return EngineTraits(self.traits.tokens_move, self.traits.one_token_tpot, prompt_includes_cached)
+        known = self.traits
+        return EngineTraits(
+            known.tokens_move, known.one_token_tpot, prompt_includes_cached, running_is_current=known.running_is_current
+        )
 
     def wanted(self) -> frozenset[str]:
         """Every sample name that reading a page of this engine needs."""

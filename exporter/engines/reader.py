@@ -49,9 +49,10 @@ def read_page(
     if previous is not None and previous.engine != profile.name:
         previous = None
     sheet = _Sheet(profile, page, default_model or profile.default_model, previous, refused=set(page.damaged))
-    excludes_cached = False
+    excludes_cached, chosen = False, {}
     for signal, alternatives in profile.signals.items():
         alternative = _first_present(page, signal, alternatives)
+        chosen[signal] = alternatives if alternative is None else (alternative,)
         if alternative is not None:
             _read_signal(sheet, signal, alternative)
             excludes_cached |= alternative.excludes_cached
@@ -66,7 +67,13 @@ def read_page(
         engine_version=_version(profile, page),
         dropped_lines=page.dropped_lines + sheet.dropped,
         simulated=simulated,
+        unread=frozenset(signal for signal, read in chosen.items() if _is_refused(signal, read, sheet.refused)),
     )
+
+
+def _is_refused(signal: Signal, alternatives: Iterable[Alternative], refused: set[str]) -> bool:
+    terms = (term for alternative in alternatives for term in alternative.sum)
+    return any(not refused.isdisjoint((term.metric, *sample_names(signal, term.metric))) for term in terms)
 
 
 def unknown_outcomes(profile: Profile, page: Page) -> tuple[str, ...]:

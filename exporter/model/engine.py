@@ -93,4 +93,5 @@ class EngineReading:
     histograms: Mapping[SeriesId, Histogram]
     engine_version: str | None = None
     dropped_lines: int = 0  # malformed lines of this page
+    unread: frozenset[Signal] = frozenset()  # on the page, but at least one of its metrics cannot be believed
     simulated: bool = False

@@ -32,7 +32,7 @@ def parse_address(text: str) -> Address:
     if "//" in text or "/" in text:
         raise ValueError(_wrong(text, "holds a '/'; write host:port without http:// and without a path"))
     host, colon, port = text.rpartition(":")
-    if not colon:
+    if not colon or text.endswith("]"):
         raise ValueError(_wrong(text, "lacks a port; write host:port, or :port for every interface"))
     return Address(_host(text, host), _port(text, port))
 

@@ -1,13 +1,15 @@
 """The web server: it shows the latest snapshot, and never waits for a source."""
 
 import asyncio
+import logging
 import re
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from exporter.model.snapshot import Snapshot
 from exporter.publish import landing
@@ -18,6 +20,8 @@ from exporter.publish.metrics import table
 from exporter.publish.row import About
 
 __all__ = ["About", "Address", "Publisher", "Reload", "Reloaded", "parse_address"]
+
+log = logging.getLogger(__name__)
 
 HEALTHY = "/-/healthy"
 READY = "/-/ready"
@@ -41,6 +45,14 @@ class Reloaded(NamedTuple):
 
 Reload = Callable[[], Awaitable[Reloaded]]
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs, without the requests that are no HTTP: every port scan sends some."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if not isinstance(kwargs.get("exc_info"), HttpProcessingError):
+            super().log(level, msg, *args, **kwargs)
 
 
 class Publisher:
@@ -109,7 +121,9 @@ class Publisher:
 
         Raises OSError whose `strerror` is one line that says what to do.
         """
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        runner = web.AppRunner(
+            self._application(), access_log=None, logger=_Log(log), shutdown_timeout=SHUTDOWN_SECONDS
+        )
         await runner.setup()
         assert runner.server is not None
         self._runner, self._connections = runner, Connections(runner.server)

@@ -42,6 +42,7 @@ def page(snapshot: Snapshot | None, about: About, links: Iterable[Link]) -> str:
         + "".join(_account(snapshot, account, live) for account, live in lives(snapshot))
         + _no_servers(snapshot)
         + _table("GPUs", _GPU_HEADINGS, map(_gpu, snapshot.gpus.gpus if snapshot.gpus else ()))
+        + _table("Missing on GPUs", ("What",), _missing(snapshot))
         + _table("Objectives", _SLO_HEADINGS, _slos(snapshot))
         + _table("Sources", _SOURCE_HEADINGS, (_source(snapshot, state) for state in snapshot.sources))
         + _factors(snapshot)
@@ -114,6 +115,11 @@ def _gpu(reading: GpuReading) -> tuple[str, ...]:
         _td(_UNKNOWN if reading.energy is None else reading.energy.method.value),
         _td(reading.state.value, "up" if reading.state is GpuState.OK else "down"),
     )
+
+
+def _missing(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
+    for note in snapshot.gpus.notes if snapshot.gpus else ():
+        yield (_td(note, "wrap"),)
 
 
 _SLO_HEADINGS = ("Objective", "Server", "Model", "Wanted", "Good over the window", "Good since start")

@@ -48,13 +48,15 @@ def info(snapshot: Snapshot) -> Iterator[Sample]:
     """gpu, uuid, product, driver, energy_method, energy_scope."""
     for reading in readings(snapshot):
         gpu = reading.gpu
-        yield (*labels(reading), gpu.product, gpu.driver, *_energy(reading)), 1
+        yield (*labels(reading), gpu.product, gpu.driver, *_energy(reading, snapshot.ledger)), 1
 
 
-def _energy(reading: GpuReading) -> tuple[str, str]:
+def _energy(reading: GpuReading, ledger: Ledger) -> tuple[str, str]:
+    """A GPU that had a meter and shows none is out of reach for now, as a lost one is."""
     if reading.energy is not None:
         return reading.energy.method.value, reading.energy.scope.value
-    word = "unavailable" if reading.state is GpuState.LOST else "unsupported"
+    had = reading.gpu.uuid in ledger.gpu_energy_millijoules
+    word = "unavailable" if had or reading.state is GpuState.LOST else "unsupported"
     return word, word
 
 

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, MutableSet
 from dataclasses import dataclass
 
-from yarl import URL
-
 from exporter.engines.profile import Profile
 from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources.engine_http import EngineSource
@@ -22,6 +20,7 @@ class Found:
     name: str
     url: str
     engine: str
+    port: int
 
 
 async def find_servers(
@@ -42,7 +41,7 @@ async def find_servers(
     foreign = set() if not_again is None else not_again
     paths = tuple(dict.fromkeys(profile.path for profile in profiles.values()))
     found = await asyncio.gather(
-        *(_ask(profiles, _urls(port, paths, foreign), timeout_seconds, foreign) for port in asked)
+        *(_ask(profiles, port, _urls(port, paths, foreign), timeout_seconds, foreign) for port in asked)
     )
     return tuple(server for server in found if server is not None)
 
@@ -53,11 +52,11 @@ def _urls(port: int, paths: Iterable[str], foreign: Collection[str]) -> list[str
 
 
 async def _ask(
-    profiles: Mapping[str, Profile], urls: Iterable[str], seconds: float, foreign: MutableSet[str]
+    profiles: Mapping[str, Profile], port: int, urls: Iterable[str], seconds: float, foreign: MutableSet[str]
 ) -> Found | None:
     answers = await asyncio.gather(*(_recognise(profiles, url, seconds, foreign) for url in urls))
     return next(
-        (Found(f"{engine}-{URL(url).port}", url, engine) for engine, url in answers if engine is not None),
+        (Found(f"{engine}-{port}", url, engine, port) for engine, url in answers if engine is not None),
         None,
     )
 

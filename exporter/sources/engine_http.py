@@ -17,7 +17,7 @@ from exporter.engines.reader import read_page, unknown_outcomes
 from exporter.model.engine import EngineReading
 from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources.exposition import Scanner, metric_names
-from exporter.sources.http_faults import bad_status, late, not_metrics, refused_login, unavailable
+from exporter.sources.http_faults import bad_status, late, not_metrics, refused_login, shown, unavailable
 from exporter.sources.http_fetch import Answer, Target, fetch, new_session
 from exporter.sources.http_identity import Identity
 from exporter.sources.sections import ServerSection
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 DEFAULT_PATH = "/metrics"
 _NAME_ATTEMPTS = 3
 _LONGEST_MODEL_NAME = 256
+_READ_BESIDE_CHARACTERS = 1024 * 1024  # twelve times the largest page known
+_MOST_MODELS = 256  # each is an account of its own in the ledger and on our page
 _GRACE_SECONDS = 0.5  # so that our own deadline, which knows the address, speaks before the frame's
 
 
@@ -66,6 +68,8 @@ class EngineSource:
         self._model: str | None = self._url.query.get("model")  # how a router is asked for one model's metrics
         self._name_attempts = 0
         self._told: set[str] = set()
+        self._reading: asyncio.Future[tuple[Profile, Page]] | None = None
+        self._damaged = False
 
     async def read(self) -> EngineReading:
         """The server's page, understood. Raises SourceUnavailable with a line that says what to do."""
@@ -80,7 +84,7 @@ class EngineSource:
         except TimeoutError:
             raise late(self.name, self._url, self._section.timeout_seconds) from None
         self._refuse_bad_status(answer)
-        profile, page = self._understand(answer)
+        profile, page = await self._understood(answer)
         reading = read_page(
             profile,
             page,
@@ -90,8 +94,10 @@ class EngineSource:
             previous=self._previous,
             simulated=self._simulated,
         )
+        self._refuse_too_many_models(reading)
         self._previous = reading
         self._tell_unknown_outcomes(profile, page)
+        self._tell_damage(page, reading.dropped_lines)
         return Look(profile, answer.body, page, reading)
 
     async def aclose(self) -> None:
@@ -118,6 +124,17 @@ class EngineSource:
             raise refused_login(self.name, self._url, answer.status, logged_in)
         raise bad_status(self.name, self._url, answer.status, found.because if found else "")
 
+    async def _understood(self, answer: Answer) -> tuple[Profile, Page]:
+        """A page far beyond what engines serve is read beside the loop, so that no other source misses its deadline."""
+        if self._reading is not None and not self._reading.done():
+            detail = f"{shown(self._url)}: its last page is still being read; is it the metrics page?"
+            raise unavailable(self.name, Reason.TOO_LARGE, detail)
+        if len(answer.body) < _READ_BESIDE_CHARACTERS:
+            return self._understand(answer)
+        self._reading = asyncio.ensure_future(asyncio.to_thread(self._understand, answer))
+        self._reading.add_done_callback(_heard)
+        return await asyncio.shield(self._reading)
+
     def _understand(self, answer: Answer) -> tuple[Profile, Page]:
         page = self._scanner.scan(answer.body)
         if self._profile is not None and page.samples:
@@ -131,6 +148,15 @@ class EngineSource:
         self._profile = self._candidates[found.engine]
         self._scanner = Scanner(self._profile.wanted())
         return self._profile, self._scanner.scan(answer.body)
+
+    def _refuse_too_many_models(self, reading: EngineReading) -> None:
+        models = {series.model for page in (reading.counters, reading.histograms) for series in page}
+        models |= {model for _, model in reading.gauges}
+        if len(models) > _MOST_MODELS:
+            detail = (
+                f"{shown(self._url)} names {len(models)} models, more than {_MOST_MODELS}; is it one server's page?"
+            )
+            raise unavailable(self.name, Reason.TOO_LARGE, detail)
 
     async def _model_name(self, profile: Profile, deadline: float) -> str | None:
         """Asked of the server where its pages do not say it; after a few failures the profile's default stays."""
@@ -153,6 +179,24 @@ class EngineSource:
                 log.warning(
                     "%s: requests end as %.40r, which profile %s does not know", self.name, outcome, profile.name
                 )
+
+    def _tell_damage(self, page: Page, dropped: int) -> None:
+        if dropped and not self._damaged:
+            log.warning(
+                "%s: %d lines of %s are malformed, repeated, negative, NaN or huge, and left out%s; their series stay "
+                "as they were; see what writes this page",
+                self.name,
+                dropped,
+                shown(self._url),
+                f", of {', '.join(sorted(page.damaged)[:3])}" if page.damaged else "",
+            )
+        self._damaged = dropped > 0
+
+
+def _heard(reading: asyncio.Future[tuple[Profile, Page]]) -> None:
+    """Take note of what went wrong, since nobody may be waiting for it any more."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def first_model(body: str) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,13 +12,15 @@ from exporter.derive.freshness import server_source
 from exporter.derive.promises import ruled
 from exporter.derive.state import State
 from exporter.derive.step import GPU_SOURCE, step
+from exporter.model.gpu import GpusReading
 from exporter.model.rules import Rules
 from exporter.model.snapshot import Snapshot, SourceState
 from exporter.model.source import Reading, Reason, SourceResult, SourceUnavailable, Unavailable
 
 log = logging.getLogger(__name__)
 
-# A source may use this much of an interval: what is slower would hold up the others' next tick.
+# A source may use this much of an interval: what is slower would hold up the others' next tick. Servers are given a
+# little less by their own section, so that the line about a slow one comes from its source, which knows the address.
 _DEADLINE_SHARE = 0.8
 _SERVER = server_source("")
 
@@ -79,6 +81,7 @@ class Sampler:
         self._change: _Change | None = None
         self._woken = asyncio.Event()
         self._settled = asyncio.Event()
+        self._misplaced: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -148,12 +151,14 @@ class Sampler:
         began = self._clocks.monotonic()
         await self._take_effect()
         results = await asyncio.gather(*(self._read(source) for source in self._sources))
-        before = self._state.sources
+        before, glitches = self._state.sources, self._state.ledger.gpu_glitches
         self._state, snapshot = step(
             self._state, results, self._rules, began, unix=self._clocks.unix(), tick_seconds=self._tick_seconds
         )
         for state in snapshot.sources:
             _log_transition(before.get(state.source), state)
+        _log_glitches(glitches, snapshot)
+        self._tell_misplaced(snapshot)
         self._publish(snapshot)
         self._tick_seconds = self._clocks.monotonic() - began
         if self._change is None:
@@ -189,6 +194,18 @@ class Sampler:
             )
         return SourceResult(source.name, self._clocks.monotonic() - began, outcome)
 
+    def _tell_misplaced(self, snapshot: Snapshot) -> None:
+        if snapshot.gpus is not None:
+            told, self._misplaced = self._misplaced, frozenset(misplaced(self._rules, snapshot.gpus))
+            there = ", ".join(str(reading.gpu.index) for reading in snapshot.gpus.gpus)
+            for server, missing in sorted(self._misplaced - told):
+                log.warning(
+                    "%s: gpus names %s, which is not there; GPUs here: %s (UUIDs: goodwatt_gpu_info); correct its gpus",
+                    server_source(server),
+                    missing,
+                    there,
+                )
+
     async def aclose(self) -> None:
         """Close every source."""
         await asyncio.gather(*(source.aclose() for source in self._sources))
@@ -199,3 +216,18 @@ def _log_transition(before: SourceState | None, now: SourceState) -> None:
         log.info("%s: reading", now.source)
     elif not now.up and (before is None or before.reason is not now.reason):
         log.warning("%s (reason=%s)", now.detail, now.reason)
+
+
+def _log_glitches(before: Mapping[str, int], now: Snapshot) -> None:
+    for uuid, count in now.ledger.gpu_glitches.items():
+        if count > before.get(uuid, 0):
+            log.warning("nvml: %s: its energy counter jumped beyond what its power limit allows; left out", uuid)
+
+
+def misplaced(rules: Rules, read: GpusReading) -> Iterator[tuple[str, str]]:
+    """Servers that are said to run on GPUs which are not there, with the missing ones: their joules go to nobody."""
+    known = {selector for reading in read.gpus for selector in (reading.gpu.index, reading.gpu.uuid)}
+    for server, selectors in rules.server_gpus.items():
+        missing = ", ".join(str(selector) for selector in selectors if selector not in known)
+        if missing:
+            yield server, missing

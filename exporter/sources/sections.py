@@ -35,7 +35,7 @@ class TlsSection(Section):
 
 Timeout = Annotated[
     float,
-    Field(gt=0, le=60, description="Deadline of one read; a longer one than `interval_seconds` is cut to it."),
+    Field(gt=0, le=60, description="Deadline of one read; at most three quarters of `interval_seconds` are used."),
 ]
 Headers = Annotated[dict[str, str], Field(description="HTTP headers to send. Values are never shown.")]
 TokenFile = Annotated[

@@ -119,7 +119,7 @@ async def test_candidates_are_reached_as_their_section_says(tmp_path: Path) -> N
     assert await files.look(config)
     assert not await files.look(config)
     (candidate,) = files.candidates(config)
-    assert (candidate.section.timeout_seconds, candidate.origin) == (5.0, f"{tmp_path}/s.yaml")
+    assert (candidate.section.timeout_seconds, candidate.origin) == (3.75, f"{tmp_path}/s.yaml")
     assert not await files.look(Config()) and list(files.candidates(config)) == []
     await files.aclose()
 

@@ -176,7 +176,26 @@ async def test_what_was_found_on_a_port_stays() -> None:
         assert not await local.look(profiles, 1010.0)
         fake.routes.clear()
         assert not await local.look(profiles, 1030.0)
-        assert [candidate.section.name for candidate in local.candidates()] == [f"vllm-{fake.port}"]
+        assert [candidate.section.name for candidate in local.candidates(Config())] == [f"vllm-{fake.port}"]
         assert not await local.look(profiles, 1700.0)  # what answered as something else is asked again
         local.forget()
-        assert local.candidates() == []
+        assert local.candidates(Config()) == []
+
+
+async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
+    """Where an engine gives its port to another one, the server that was found there goes on; none is read twice."""
+    async with serving(page(toy(1))) as server:
+        config = parse(NO_GPUS)
+        sampler = Sampler((), config.rules(), lambda _: None)
+        local = LocalPorts(ports=(server.port, unused_port()))
+        watch = Watch(sampler, config, World(config.engine_profiles()), local)
+        await watch.look()
+        name = f"vllm-{server.port}"
+        assert [state.source for state in (await sampler.tick()).sources] == [f"server/{name}"]
+        server.routes["/metrics"] = page("llamacpp:tokens_predicted_total 5\n")
+        assert not await local.look(config.engine_profiles(), 1e9)
+        await watch.look()
+        snapshot = await sampler.tick()
+        await watch.aclose()
+        await sampler.aclose()
+    assert [(name, page.engine) for name, page in snapshot.servers.items()] == [(name, "llamacpp")]

@@ -1,6 +1,7 @@
 """Run the benches: a table for the reader, build/bench.json for programs. A missed target is told, not an error."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ def main() -> int:
     unknown = set(options.names) - set(NAMES)
     if unknown:
         parser.error(f"no bench is called {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the programs under watch end with this one
     return _run(options.names or NAMES, options.quick)
 
 

@@ -27,7 +27,7 @@ RATIO = 1.0  # ours to theirs
 
 def rows(quick: bool) -> list[Row]:
     """CPU of both, without scrapes, scraped every 15 s and scraped every second; and their memory."""
-    seconds, rounds = (10.0, 1) if quick else (30.0, 3)
+    seconds, rounds = (10.0, 1) if quick else (15.0, 3)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
         path = Path(folder)
         environment = stub_of(path, GPUS).environ(driver(path))

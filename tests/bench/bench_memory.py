@@ -23,7 +23,7 @@ from tests.fakes import snapshots
 from tests.fakes.fake_driver import Clock, FakeDriver, FakeGpu
 
 GPUS = 8
-SETTLE_TICKS = 200
+SETTLE_TICKS = 1000  # caches and numbers have their size by then
 GROWTH_MEBIBYTES = 1.0
 VARIANTS = (Variant(Format.TEXT), Variant(Format.OPENMETRICS, gzip=True))
 

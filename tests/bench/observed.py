@@ -34,6 +34,11 @@ def event_loop_cpu_seconds(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
+def waited_seconds(task: int | str) -> float:
+    """How long a process's main thread ("thread-self": the caller) has been ready to run and had no core (Linux)."""
+    return int(Path(f"/proc/{task}/schedstat").read_text().split()[1]) / 1e9
+
+
 def memory_bytes(pid: int, field: str = "VmRSS") -> int:
     """A line of the process's memory status; VmHWM is the highest VmRSS ever."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -39,7 +39,7 @@ def test_nothing_is_said_of_what_is_fine(text: str) -> None:
 def test_a_timeout_above_the_interval() -> None:
     """A timeout that was given and is cut is said, with what is used."""
     assert of("interval_seconds: 1\nslos: []\nservers: [{name: a, url: 'http://h', timeout_seconds: 3}]") == (
-        "server a: timeout_seconds 3 is longer than interval_seconds; 1 s is used, the interval",
+        "server a: timeout_seconds 3 is too long; 0.75 s is used, three quarters of interval_seconds",
     )
 
 

@@ -29,7 +29,8 @@ def test_a_split_conserves_and_is_fair(total, weights):
     whole = sum(map(Fraction, weights))
     assert sum(parts) == total
     assert all(part >= 0 for part in parts)
-    assert all(abs(part - total * Fraction(w) / whole) <= Fraction("1.01") for part, w in zip(parts, weights, strict=True))
+    fair = [total * Fraction(weight) / whole for weight in weights]
+    assert all(abs(part - exact) <= Fraction("1.01") for part, exact in zip(parts, fair, strict=True))
 
 
 def test_a_weight_of_nothing_gets_nothing():
@@ -147,7 +148,7 @@ def test_a_server_keeps_its_share_for_two_missed_ticks_and_no_longer():
 
 
 def test_catching_up_does_not_take_anothers_joules():
-    """Two equal servers; one misses two ticks, kept its share meanwhile, and its long page weighs as much as the other's."""
+    """Of two equal servers one misses two ticks: it keeps its share, and its long page weighs no more than others."""
     fold = Fold()
     for n in range(6):
         now, tokens = 5.0 * n, 100.0 * n
@@ -184,7 +185,12 @@ def test_models_of_one_server_share_by_their_tokens():
     for n in range(2):
         lines = (counter(Signal.GENERATED_TOKENS, 300.0 * n), counter(Signal.GENERATED_TOKENS, 100.0 * n, "qwen"))
         fold.tick(5.0 * n, machine(5.0 * n, 400 * n), served(page("a", 5.0 * n, *lines)))
-    assert fold.state.ledger.energy_millijoules == {(A, BUSY): 300_000, (Account("a", "qwen"), BUSY): 100_000}
+    assert fold.state.ledger.energy_millijoules == {
+        (A, BUSY): 300_000,
+        (A, IDLE): 0,
+        (Account("a", "qwen"), BUSY): 100_000,
+        (Account("a", "qwen"), IDLE): 0,
+    }
 
 
 def test_an_engine_that_has_counted_nothing_yet_is_charged_by_what_runs():
@@ -194,7 +200,7 @@ def test_an_engine_that_has_counted_nothing_yet_is_charged_by_what_runs():
         fold.tick(
             5.0 * n,
             machine(5.0 * n, 400 * n),
-            served(page("a", 5.0 * n, gauges={(Signal.REQUESTS_RUNNING, MODEL): 1.0, (Signal.KV_CACHE_USAGE, "x"): 0.5})),
+            served(page("a", 5.0 * n, gauges={(Signal.REQUESTS_RUNNING, MODEL): 1.0, (Signal.KV_CACHE_USAGE, "x"): 0})),
         )
     assert joules(fold) == {("a", BUSY): 400.0}
 

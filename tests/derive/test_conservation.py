@@ -96,7 +96,7 @@ def numbers(thing, at=()):
 @law(200)
 @given(worlds(ticks=8))
 def test_no_number_of_the_ledger_ever_falls(world):
-    """Whatever the pages and meters say, every number of the ledger only grows, and none is negative, NaN or infinite."""
+    """Whatever pages and meters say, every number of the ledger only grows, and none is negative, NaN or infinite."""
     before = {}
     for _, _, snapshot, _ in lived(world):
         now = dict(numbers(snapshot.ledger))
@@ -142,7 +142,7 @@ def test_a_step_is_pure(world):
 @law(150)
 @given(st.lists(st.lists(st.one_of(st.none(), st.integers(0, 2000)), min_size=3, max_size=3), min_size=1, max_size=10))
 def test_measured_is_the_sum_of_accepted_increases(rows):
-    """Per GPU, what is measured equals the sum over its own readings of growth, a fall counting whole, to the millijoule."""
+    """Per GPU, what is measured is the growth between its own readings, a fall counting whole, to the millijoule."""
     fold = Fold()
     for n, row in enumerate(rows):
         fold.tick(5.0 * n, gpus(*(gpu(i, 5.0 * n, mj) for i, mj in enumerate(row))), tokens_page("a", 5.0 * n, 7.0 * n))

@@ -1,5 +1,6 @@
 """Growth of cumulative series across restarts, replicas and late starts."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -105,7 +106,7 @@ def test_a_signal_that_no_page_has_is_absent():
 @law(200)
 @given(st.lists(st.lists(st.integers(0, 10_000), max_size=6), min_size=1, max_size=4))
 def test_token_totals_are_exact_across_restarts(runs):
-    """Over runs of an engine, each scraped right after it starts, the total is what was generated while being watched."""
+    """Over runs of an engine, each first scraped as it starts, the total is what was generated while being watched."""
     pages = [[generated(float(sum(run[:n])))] for run in runs for n in range(len(run) + 1)]
     assert counted(*pages) == sum(sum(run) for run in runs)
 
@@ -151,7 +152,7 @@ def test_a_restarted_histogram_is_all_new(before, after):
 
 
 def test_a_sum_that_wavers_by_rounding_is_no_restart():
-    """Engines of many processes add their sums up in any order: the last digit may fall, and nothing is counted twice."""
+    """Engines of many processes add their sums in any order: the last digit may fall, and nothing is counted twice."""
     before, after = Histogram(EDGES, (1.0, 1.0), 1.0, 0.3), Histogram(EDGES, (1.0, 1.0), 1.0, 0.3 - 1e-16)
     assert before.sum > after.sum
     assert histogram_increase(before, after) == Histogram(EDGES, (0.0, 0.0), 0.0, 0.0)
@@ -190,3 +191,15 @@ def test_dropped_lines_add_up():
     for n in range(3):
         fold.tick(5.0 * n, served(page("a", 5.0 * n, generated(1.0), dropped_lines=2)))
     assert fold.state.ledger.dropped_lines == {"a": 6}
+
+
+def test_what_could_not_be_believed_on_the_page_before_is_a_baseline_when_it_can():
+    """A counter that showed NaN on the first page may have stood anywhere: its first good value is not an increase.
+    What it counts from there on is; and so with a histogram."""
+    first = replace(
+        page("a", 0.0, counter(Signal.PROMPT_TOKENS, 5.0)), unread=frozenset({GENERATED.signal, TTFT.signal})
+    )
+    good = page("a", 5.0, generated(150.0), histograms={TTFT: histogram([0.5] * 9, EDGES)})
+    grown = growth(first, good)
+    assert (grown.counts[GENERATED], grown.histograms[ACCOUNT, Signal.TTFT].count) == (0.0, 0.0)
+    assert growth(good, page("a", 10.0, generated(170.0))).counts[GENERATED] == 20.0

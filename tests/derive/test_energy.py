@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from exporter.derive.energy import EnergyIncrease, Meter, advance, advanced, carriers, energy_increase
 from exporter.model.gpu import EnergyMethod, EnergyScope
+from exporter.model.rules import Rules
+from exporter.model.tariff import Tariff
 from tests.derive.laws import law
 from tests.fakes.readings import Fold, gpu, gpus, tokens_page
 
@@ -186,9 +188,9 @@ def test_a_gpu_that_comes_back_does_not_count_what_its_board_mate_carried():
 
 
 def test_a_boards_joules_go_to_every_server_on_the_board_and_rent_to_its_own():
-    """Three servers on a two-GPU board: joules follow tokens over the whole board."""
-    fold = Fold()
-    fold.rules = type(fold.rules)(server_gpus={"both": (0, 1), "first": (0,), "second": (1,)})
+    """Three servers on a two-GPU board: joules follow tokens over the whole board, each GPU's rent its own servers."""
+    on = {"both": (0, 1), "first": (0,), "second": (1,)}
+    fold = Fold(Rules(server_gpus=on, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
     for n in range(2):
         now, tokens = 5.0 * n, 100.0 * n
         fold.tick(
@@ -198,8 +200,11 @@ def test_a_boards_joules_go_to_every_server_on_the_board_and_rent_to_its_own():
             tokens_page("second", now, 2 * tokens),
             gpus(gpu(0, now, 4000 * n, **MODULE), gpu(1, now, 4000 * n, **MODULE)),
         )
-    by_server = {key[0].server: mj for key, mj in fold.state.ledger.energy_millijoules.items() if mj}
+    ledger = fold.state.ledger
+    by_server = {key[0].server: mj for key, mj in ledger.energy_millijoules.items() if mj}
     assert by_server == {"both": 1000, "first": 1000, "second": 2000}
+    rent = {account.server: paid for (account, _), paid in ledger.cost.items()}
+    assert rent == pytest.approx({"both": 5 / 3 + 1, "first": 10 / 3, "second": 4.0})
 
 
 def test_the_lowest_index_with_a_known_meter_carries_the_board():

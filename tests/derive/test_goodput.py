@@ -88,7 +88,7 @@ def test_first_tokens_of_before_widen_the_upper_bound():
 
 
 def test_first_tokens_that_did_not_end_narrow_the_lower_bound():
-    """Of 8 fast first tokens, 3 may belong to requests that are still running: only 5 - 2 ends are surely among them."""
+    """Of 8 first tokens, 3 belong to requests that did not end: the fast ones may be among them."""
     ttft = Slo("ttft", (TTFT,), 0.9)
     assert totals(ttft, window(exactly(8.0, 8.0), succeeded=5.0)) == SloTotals(5.0, 5.0, 5.0)
     assert totals(ttft, window(exactly(6.0, 8.0), succeeded=5.0)).good_lower == 3.0
@@ -117,7 +117,7 @@ def test_a_slo_without_thresholds_counts_successes():
 
 
 def test_a_window_is_a_difference_with_the_flight_of_its_opening():
-    """Evidence of a window is what came after its start; in flight is what was so at its start, and what was adopted."""
+    """A window holds what came after its start; in flight is what was so at its start, and what was adopted."""
     start = SloEvidence((Marginal(1.0, 2.0, 3.0),), 4.0, 5.0, 6.0, 7.0, 8.0)
     now = SloEvidence((Marginal(11.0, 22.0, 33.0),), 44.0, 55.0, 66.0, 77.0, 90.0)
     assert since(start, now) == SloEvidence((Marginal(10.0, 20.0, 30.0),), 40.0, 50.0, 60.0, 7.0 + 82.0)
@@ -147,7 +147,7 @@ def test_patterns_choose_servers_and_models(servers, models, expected):
 
 
 def test_totals_exist_as_zero_and_move_when_a_window_closes():
-    """From the first complete page on there is a 0; it moves by whole windows only, and the live figure moves before."""
+    """From the first complete page on there is a 0; it moves by whole windows only; the live figure moves before."""
     fold = Fold(Rules(window_seconds=10.0, slos=(BOTH,)))
     key, seen = SloKey(ACCOUNT, "both"), []
     for n in range(5):
@@ -222,7 +222,7 @@ def test_first_tokens_on_a_page_without_ends_are_not_forgotten():
 
 
 def test_flight_on_another_engines_first_page_belongs_to_no_ttft_seen():
-    """An engine takes the address over with one slow request in flight; its end is not proven good by another's TTFT."""
+    """An engine takes the address over with a slow request in flight; its end is not proven good by another's TTFT."""
     fold = Fold(Rules(window_seconds=10.0, slos=(Slo("ttft", (TTFT,), 0.9),)))
     first = SeriesId(Signal.TTFT, MODEL)
 

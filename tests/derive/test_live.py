@@ -4,7 +4,7 @@ import pytest
 
 from exporter.derive.freshness import fold as fold_source
 from exporter.derive.freshness import is_fresh, server_source
-from exporter.derive.live import trim
+from exporter.derive.live import MOST_MARKS, marked, trim
 from exporter.derive.state import Mark
 from exporter.model.engine import Outcome, Signal
 from exporter.model.ledger import Account, CountKey, Ledger
@@ -85,11 +85,12 @@ def test_unknown_energy_and_price_are_none():
 
 
 def test_an_idle_account_has_idle_watts_only():
-    """Idle joules are in the headline and not in the busy figure, which is 0 once there was any work, else unknown."""
+    """Idle joules are in the headline and not in the busy figure, which is 0 before any work."""
     fold = Fold()
-    for n, tokens in enumerate([0.0, 0.0]):
+    for n, tokens in enumerate([0.0, 0.0, 50.0]):
         snapshot = fold.tick(5.0 * n, watts(5.0 * n, 100.0), tokens_page("a", 5.0 * n, tokens))
-    assert (snapshot.live[A].watts, snapshot.live[A].busy_watts) == (100.0, None)
+    assert [(s.live[A].watts, s.live[A].busy_watts) for s in fold.snapshots[1:]] == [(100.0, 0.0), (100.0, 50.0)]
+    assert snapshot.live[A].tokens.generated == 5.0
 
 
 def test_watts_go_when_the_driver_has_been_away_for_three_ticks():
@@ -110,6 +111,16 @@ def test_marks_are_kept_as_far_back_as_the_window_needs():
     assert trim((), 9.0, 10.0) == ()
 
 
+def test_a_long_window_of_short_ticks_keeps_a_few_hundred_marks():
+    """Ticks that are much closer than the window is long share marks, so that an hour at 0.2 s costs no more memory."""
+    marks: tuple[Mark, ...] = ()
+    for n in range(20_000):
+        now = n * 0.2
+        marks = marked(trim(marks, now, 3600.0), Mark(now, Ledger()), 3600.0)
+    assert 200 < len(marks) <= MOST_MARKS + 2
+    assert marks[0].at_seconds <= 20_000 * 0.2 - 3600.0 < marks[1].at_seconds
+
+
 def test_the_state_does_not_grow_with_time():
     """However long it runs, only one window of marks is kept."""
     fold = Fold(Rules(window_seconds=20.0))
@@ -119,7 +130,7 @@ def test_the_state_does_not_grow_with_time():
 
 
 def test_three_missed_ticks_drop_a_server_and_it_comes_back_whole():
-    """For two missed ticks a server's last page is shown; at the third it is gone; on return nothing counted is lost."""
+    """For two missed ticks a server's last page is shown, at the third it is gone; on return nothing is lost."""
     fold = Fold()
     fold.tick(0.0, tokens_page("a", 0.0, 100.0))
     fold.tick(5.0, tokens_page("a", 5.0, 150.0))

@@ -124,7 +124,10 @@ def goodwatt(
         until(lambda: get(f"{running.url}/-/ready")[0] == 200, seconds=15, why=running.logged)
         yield running
     finally:
-        if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 

@@ -1,8 +1,11 @@
 """How the process ends."""
 
+import signal
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +53,20 @@ def test_nothing_that_hangs_keeps_the_process() -> None:
         began = time.monotonic()
         assert process.wait(timeout=10) == 0
     assert time.monotonic() - began < 2.0
+
+
+def test_an_interrupt_of_once_is_no_traceback(tmp_path: Path) -> None:
+    """Control-C while `once` waits for a server ends it with 130, and without a word about Python."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        (tmp_path / "c.yaml").write_text(
+            f"gpus: {{kind: none}}\nservers: [{{name: a, url: 'http://127.0.0.1:{port}', timeout_seconds: 60}}]\n"
+            "interval_seconds: 30\n"
+        )
+        command = [sys.executable, "-m", "exporter", "once", "--config", str(tmp_path / "c.yaml")]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        asked, _ = silent.accept()
+        with asked:
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=10)[0] == ""
+    assert process.returncode == 130

@@ -134,6 +134,7 @@ def test_resets_and_glitches_never_take_joules_back(running: Goodwatt, stub: Stu
     stub.glitch(0)
     stub.write()
     until(lambda: running.page().sum("goodwatt_gpu_energy_glitches_total", gpu="0") == 1, seconds=5)
+    assert running.logged().count("jumped beyond what its power limit allows") == 1
     assert grows(running, "goodwatt_gpu_energy_joules_total", gpu="0")
     page = running.page()
     after = page.sum("goodwatt_gpu_energy_joules_total", gpu="0")

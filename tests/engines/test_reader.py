@@ -261,6 +261,14 @@ def test_a_broken_counter_keeps_its_value() -> None:
         assert later.dropped_lines == 1
 
 
+def test_what_is_there_and_cannot_be_believed_is_named() -> None:
+    """A signal with a damaged metric is unread; one that the page lacks, or that is whole, is not."""
+    text = VLLM % ("generation_tokens_total", "NaN") + VLLM % ("prompt_tokens_total", 5)
+    assert reading_of("vllm", text).unread == {Signal.GENERATED_TOKENS}
+    assert ttft(buckets(5, 2, 9))[0].unread == {Signal.TTFT}
+    assert reading_of("vllm", VLLM % ("prompt_tokens_total", 5)).unread == frozenset()
+
+
 def test_another_engine_holds_nothing() -> None:
     """Values of the engine that ran before at the same address are not kept."""
     good = reading_of("vllm", VLLM % ("generation_tokens_total", 10))

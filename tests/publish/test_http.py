@@ -345,3 +345,20 @@ async def test_no_page_mixes_two_configurations() -> None:
         publisher.tell(About("1", "3", "ccc", reload_ok=False))
         page, config = await shown()
         assert "goodwatt_config_last_reload_successful 0.0" in page and config == "new\n"
+
+
+async def test_what_is_no_http_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes of a port scan are answered with 400 and leave no line; a bug behind a page still does."""
+
+    def bug() -> str | None:
+        raise ZeroDivisionError
+
+    async with serving(unhealthy=bug) as (_, client, _):
+        assert client._base_url is not None and client._base_url.port is not None
+        async with connecting(client._base_url.port) as connect:
+            for request in (b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"A: " + b"b" * 70_000 + b"\r\n\r\n"):
+                reader, _ = await connect(request)
+                assert (await reader.readline()).split()[1] == b"400"
+        assert not caplog.records
+        assert (await client.get("/-/healthy")).status == 500
+    assert [(r.name, r.levelname) for r in caplog.records] == [("exporter.publish.http", "ERROR")]

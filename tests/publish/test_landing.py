@@ -138,6 +138,15 @@ def test_without_servers_and_gpus() -> None:
     assert "No model has been served for two ticks yet." in read(first).text
 
 
+def test_what_is_missing_on_a_gpu_is_said() -> None:
+    """What a driver refuses is on the page in the words of the source, escaped; without a refusal there is no list."""
+    s = small()
+    assert s.gpus is not None
+    refused = replace(s, gpus=replace(s.gpus, notes=(f"gpu 1: energy: permission denied: {HOSTILE}",)))
+    assert f"gpu 1: energy: permission denied: {HOSTILE}" in read(refused).text
+    assert "Missing on GPUs" not in read(s).text
+
+
 def test_an_objective_that_is_new() -> None:
     """An objective without a window behind it has a dash."""
     first = fake.after([{"server/vllm-0": fake.page("vllm-0", 0, "tiny")}])

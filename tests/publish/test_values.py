@@ -176,10 +176,17 @@ def test_gpu_values() -> None:
 
 @pytest.mark.parametrize(("state", "word"), [(GpuState.OK, "unsupported"), (GpuState.LOST, "unavailable")])
 def test_gpu_without_energy(state: GpuState, word: str) -> None:
-    """A GPU without energy says whether it never has any or only not now, and keeps what was counted."""
-    s = first_gpu(energy=None, state=state)(small())
+    """A GPU without energy says whether it never has any or only not now."""
+    s = first_gpu(energy=None, state=state)(without_meter(small()))
     assert value(s, "gpu_info", uuid=uuid(0), energy_method=word, energy_scope=word) == 1
     assert value(s, "gpu_state", uuid=uuid(0), state=state.value) == 1
+
+
+@pytest.mark.parametrize("state", list(GpuState))
+def test_gpu_whose_energy_cannot_be_read_now(state: GpuState) -> None:
+    """A GPU that once had energy is never called unsupported, and keeps what was counted."""
+    s = first_gpu(energy=None, state=state)(small())
+    assert value(s, "gpu_info", uuid=uuid(0), energy_method="unavailable", energy_scope="unavailable") == 1
     assert value(s, "gpu_energy_joules_total", uuid=uuid(0)) == 13 * 5 * 614
 
 

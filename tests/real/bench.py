@@ -26,6 +26,9 @@ class Latencies:
     def plus(self, other: "Latencies") -> "Latencies":
         return Latencies(self.ttft + other.ttft, self.tpot + other.tpot, self.e2e + other.e2e)
 
+    def minus(self, other: "Latencies") -> "Latencies":
+        return Latencies(self.ttft - other.ttft, self.tpot - other.tpot, self.e2e - other.e2e)
+
     def __str__(self) -> str:
         return f"ttft {self.ttft * 1e3:.1f} ms, tpot {self.tpot * 1e3:.2f} ms, e2e {self.e2e * 1e3:.1f} ms"
 

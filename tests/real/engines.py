@@ -57,20 +57,23 @@ class Child:
 
     def kill(self) -> None:
         """kill -9 for the whole group, and what it can no longer tidy up itself."""
+        self._end(_shared_memory(self.popen.pid))
+
+    def stop(self, within_seconds: float = STOP_SECONDS) -> int:
+        """SIGTERM; answers the exit code. Whoever does not go is killed."""
         shared = _shared_memory(self.popen.pid)
+        self.popen.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.popen.wait(within_seconds)
+        self._end(shared)
+        return self.popen.returncode
+
+    def _end(self, shared: set[Path]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait()
         for segment in shared:
             segment.unlink(missing_ok=True)
-
-    def stop(self, within_seconds: float = STOP_SECONDS) -> int:
-        """SIGTERM; answers the exit code. Whoever does not go is killed."""
-        self.popen.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self.popen.wait(within_seconds)
-        self.kill()
-        return self.popen.returncode
 
     def tail(self, lines: int = 30) -> str:
         return "\n".join(self.output.splitlines()[-lines:])

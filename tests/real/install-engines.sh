@@ -11,10 +11,11 @@ cache=${1:-${GOODWATT_CACHE:-$HOME/.cache/goodwatt}}
 log=$cache/install.log
 part=setup
 
-fail() { echo "install-engines: $*" >&2; exit 1; }
+exec 3>&2    # what goes wrong inside an installation is said here, not in its log
+fail() { echo "install-engines: $*" >&3; exit 1; }
 
 main() {
-    mkdir -p "$cache/wheels"
+    mkdir -p "$cache/wheels" 2> /dev/null || fail "cannot write to $cache: set GOODWATT_CACHE to a folder of yours"
     exec 9> "$cache/lock"
     flock 9        # two runs at once would build the same folder
     models_key=$(sha256sum "$here/mkmodel.py" | cut -c1-16)
@@ -39,12 +40,10 @@ install_once() {
 
 explain() {
     local why
-    if grep -q "torch==.*+cpu" "$log" && grep -q "No matching distribution" "$log"; then
-        why="pip finds no CPU build of torch $TORCH: set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels"
-    else
-        why=$(tail -n 1 "$log")
+    why=$(grep -m 1 ERROR "$log" || tail -n 1 "$log")
+    if grep -q "ERROR.*torch==" "$log"; then
+        why="$why; where pip finds no CPU build of torch, set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels"
     fi
-    exec 1>&2
     fail "cannot install $part: $why (log: $log)"
 }
 

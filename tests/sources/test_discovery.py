@@ -11,8 +11,8 @@ async def test_finds_known_engines() -> None:
     async with serving(page(VLLM)) as vllm, serving({"/metrics": page(LLAMA), "/v1/models": MODELS}) as llama:
         found = await find_servers(PROFILES, (llama.port, vllm.port, llama.port))
     assert found == (
-        Found(f"llamacpp-{llama.port}", f"{llama.url}/metrics", "llamacpp"),
-        Found(f"vllm-{vllm.port}", f"{vllm.url}/metrics", "vllm"),
+        Found(f"llamacpp-{llama.port}", f"{llama.url}/metrics", "llamacpp", llama.port),
+        Found(f"vllm-{vllm.port}", f"{vllm.url}/metrics", "vllm", vllm.port),
     )
 
 

@@ -13,7 +13,7 @@ from yarl import URL
 from exporter.engines import load_profile
 from exporter.model.engine import EngineReading, Signal
 from exporter.model.source import Reason, SourceUnavailable
-from exporter.sources.engine_http import EngineSource, first_model
+from exporter.sources.engine_http import EngineSource, _heard, first_model
 from exporter.sources.http_faults import explain
 from exporter.sources.http_fetch import LARGEST_PAGE
 from exporter.sources.sections import ServerSection
@@ -211,6 +211,81 @@ async def test_a_broken_page_in_between() -> None:
             reading = await source.read()
             values.append(next(v for k, v in reading.counters.items() if k.signal is Signal.GENERATED_TOKENS))
     assert values == [100.0, 100.0, 100.0, 120.0]
+
+
+@pytest.mark.parametrize(
+    "metric", ["generation_tokens_total", "num_requests_running", "time_to_first_token_seconds_count"]
+)
+async def test_a_page_of_too_many_models(metric: str) -> None:
+    """256 models are read; a page of more would cost every other server its tick, and is refused as too large."""
+    edge = 'le="+Inf",' if metric.endswith("_count") else ""
+    metric = metric.replace("_count", "_bucket")
+    lines = [f'vllm:{metric}{{{edge}model_name="m{number}"}} 1\n' for number in range(257)]
+    async with serving(page("".join(lines[1:]))) as server:
+        await read(server)
+        server.routes["/metrics"] = page("".join(lines))
+        reason, detail = await failure(server.url)
+    told = f"server/a: {server.url}/metrics names 257 models, more than 256; is it one server's page?"
+    assert (reason, detail) == (Reason.TOO_LARGE, told)
+
+
+async def test_a_huge_page_does_not_stop_the_loop() -> None:
+    """While a page of megabytes is read, other work of the process goes on; and the page is read."""
+    filler = "".join(f'other_metric{{n="{n}"}} {n}\n' for n in range(300_000))
+    gaps = [0.0]
+
+    async def other_work() -> None:
+        before = time.monotonic()
+        while True:
+            await asyncio.sleep(0.005)
+            gaps.append(time.monotonic() - before)
+            before = time.monotonic()
+
+    async with serving(page(filler + VLLM)) as server, reading_from(server.url, timeout_seconds=30.0) as source:
+        work = asyncio.create_task(other_work())
+        assert (await source.read()).engine == "vllm"
+        work.cancel()
+    assert max(gaps) < 0.5
+
+
+async def test_a_page_that_is_still_being_read_is_not_read_twice() -> None:
+    """A page that outlasts its deadline is said, and none is begun beside it; later the server is read again."""
+    async with serving(page(VLLM)) as server, reading_from(server.url) as source:
+        source._reading = asyncio.get_running_loop().create_future()
+        with pytest.raises(SourceUnavailable) as why:
+            await source.read()
+        assert why.value.reason is Reason.TOO_LARGE
+        source._reading.set_exception(ValueError)
+        _heard(source._reading)
+        assert (await source.read()).engine == "vllm"
+
+
+async def test_giving_up_on_a_huge_page_leaves_nothing_behind() -> None:
+    """A read that is cancelled while its page is scanned ends quietly, and the page after it is read."""
+    filler = "".join(f'other_metric{{n="{n}"}} {n}\n' for n in range(100_000))
+    async with serving(page(filler + VLLM)) as server, reading_from(server.url, timeout_seconds=30.0) as source:
+        first = asyncio.create_task(source.read())
+        while source._reading is None:
+            await asyncio.sleep(0.001)
+        first.cancel()
+        await source._reading
+        assert (await source.read()).engine == "vllm"
+
+
+async def test_damage_is_told_when_it_begins(caplog: pytest.LogCaptureFixture) -> None:
+    """Values that cannot be believed are one line that says where and which, again only after a page without any."""
+    line = 'vllm:generation_tokens_total{engine="0",model_name="tiny"} %s\n'
+    told = []
+    async with serving(page(line % 1)) as server, reading_from(server.url) as source:
+        for text in (line % 1, line % "NaN", line % -5, line % "1e300", line % 2, line % 3 + line % 3):
+            caplog.clear()
+            server.routes["/metrics"] = page(text)
+            await source.read()
+            told.append([record.getMessage() for record in caplog.records])
+    what = "are malformed, repeated, negative, NaN or huge, and left out"
+    end = "; their series stay as they were; see what writes this page"
+    place = f"server/a: 1 lines of {server.url}/metrics {what}"
+    assert told == [[], [f"{place}, of vllm:generation_tokens_total{end}"], [], [], [], [f"{place}{end}"]]
 
 
 async def test_unknown_outcome_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ from exporter.model.snapshot import Snapshot
 from exporter.model.source import Reading, Reason, SourceUnavailable
 from exporter.sources.sampler import Clocks, Sampler
 from tests.fakes.readings import counter, page
+from tests.fakes.snapshots import gpus, uuid
 
 
 class Scripted:
@@ -229,3 +230,20 @@ async def test_closing_closes_every_source() -> None:
     sources = [Scripted("nvml", GpusReading(())), Scripted("server/a", gone())]
     await Sampler(sources, Rules(), lambda _: None).aclose()
     assert all(source.closed for source in sources)
+
+
+async def test_a_server_on_a_gpu_that_is_not_there_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One line names the server, the GPU that is missing and those that are there; again only after it was right."""
+    rules = Rules(server_gpus={"a": (0, 7), "b": (uuid(1),), "c": ("GPU-gone",)})
+    both, none = gpus(2, 0), gone("nvml: no")
+    sampler = Sampler([Scripted("nvml", gpus(8, 0), both, none, both, gpus(8, 0), both)], rules, lambda _: None)
+    told = []
+    for _ in range(6):
+        with caplog.at_level(logging.WARNING):
+            caplog.clear()
+            await sampler.tick()
+        told.append([r.getMessage() for r in caplog.records if "gpus names" in r.getMessage()])
+    end = "is not there; GPUs here: 0, 1 (UUIDs: goodwatt_gpu_info); correct its gpus"
+    seven = f"server/a: gpus names 7, which {end}"
+    at_first = f"server/c: gpus names GPU-gone, which {end}".replace("0, 1", "0, 1, 2, 3, 4, 5, 6, 7")
+    assert told == [[at_first], [seven], [], [], [], [seven]]
