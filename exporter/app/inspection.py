@@ -7,7 +7,7 @@ from exporter.engines.explain import explain
 from exporter.engines.matrix import coverage_matrix
 from exporter.model.source import SourceUnavailable
 from exporter.sources.engine_http import EngineSource
-from exporter.sources.exposition import metric_names
+from exporter.sources.exposition import labelled_names, metric_names
 from exporter.sources.sections import ServerSection
 
 NAME = "inspected"
@@ -36,7 +36,8 @@ async def inspect(config: Config, url: str, engine: str = "auto") -> str:
         raise CannotStart(f"{why.detail.removeprefix(f'{source.name}: ')} (reason={why.reason})") from None
     finally:
         await source.aclose()
-    return explain(look.profile, metric_names(look.body), look.page, look.reading)
+    names = metric_names(look.body) | labelled_names(look.body)
+    return explain(look.profile, names, look.page, look.reading)
 
 
 def _section(config: Config, url: str, engine: str) -> ServerSection:

@@ -21,7 +21,7 @@ class Served:
 
 
 def explain(profile: Profile, names: Iterable[str], page: Page, reading: EngineReading) -> str:
-    """The whole answer, ending in a newline. `names` are all metric names of the page."""
+    """The whole answer, ending in a newline. `names` are all metric names of the page, and `name{label}`."""
     served = [_served(signal, profile, page, reading) for signal in Signal]
     there = [one for one in served if one is not None]
     lacking = [signal for signal, one in zip(Signal, served, strict=True) if one is None]
@@ -49,7 +49,7 @@ def because(condition: Names, names: frozenset[str]) -> str:
 
 def _meeting(pattern: str, names: frozenset[str]) -> list[str]:
     if pattern.endswith("*"):
-        return sorted(name for name in names if name.startswith(pattern[:-1]))
+        return sorted(name for name in names if name.startswith(pattern[:-1]) and "{" not in name)
     return [pattern] if pattern in names else []
 
 
