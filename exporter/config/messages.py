@@ -29,11 +29,13 @@ _WANTED = {
     "model_type": "a mapping of `key: value` lines",
 }
 _KEY = "[key]"  # how pydantic marks the key of a mapping
+_NAMES_OF_METRICS = "must be a metric's name, or the beginning of one and a *"
 _FORMS = {
     r"^[a-z][a-z0-9_]*$": "must begin with a small letter and hold only small letters, digits and '_'",
     r"^/[^?#\s]*$": "must begin with '/' and hold no '?', '#' or space",
     r"^[a-zA-Z_:][a-zA-Z0-9_:]*$": "must be a metric's name: letters, digits, '_' and ':', no digit first",
-    r"^[a-zA-Z_:][a-zA-Z0-9_:]*\*?$": "must be a metric's name, or the beginning of one and a *",
+    r"^[a-zA-Z_:][a-zA-Z0-9_:]*\*?$": _NAMES_OF_METRICS,
+    r"^[a-zA-Z_:][a-zA-Z0-9_:]*(\*|\{[a-zA-Z_][a-zA-Z0-9_]*\})?$": _NAMES_OF_METRICS,
     r"^[a-zA-Z_][a-zA-Z0-9_]*$": "must be a label's name: letters, digits and '_', no digit first",
 }
 _LIMITS = {
