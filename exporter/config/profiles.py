@@ -13,10 +13,7 @@ def profile_rule(shipped: tuple[str, ...]) -> Rule:
     def check(document: Document) -> Iterator[Fault]:
         yield from repeated(document, texts(document, "profiles", "name"), "name")
         for path, profile in entries(document, "profiles"):
-            name = profile.get("name")
-            message = (
-                _message(name, profile.get("replaces_shipped") is True, shipped) if isinstance(name, str) else None
-            )
+            message = _message(profile.get("name"), profile.get("replaces_shipped") is True, shipped)
             if message:
                 yield fault(document, (*path, "name"), message)
 
