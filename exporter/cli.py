@@ -1,4 +1,7 @@
-"""The command line. `main(argv)` answers an exit code: 0 done, 1 failed while running, 2 wrong use."""
+"""The command line. `main(argv)` answers an exit code: 0 done, 1 failed while running, 2 wrong use.
+
+A command imports its part of the application when it runs: the short ones answer in half the time.
+"""
 
 import argparse
 import asyncio
@@ -6,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from exporter import __version__, app, log
+from exporter import __version__, log
+from exporter.app.endings import CannotStart, WrongUse
 from exporter.config import Config, ConfigError, load
 
 DEFAULT_PORT = 17077
@@ -27,10 +31,10 @@ def main(argv: Sequence[str]) -> int:
     except ConfigError as wrong:
         print(wrong, file=sys.stderr)
         return USAGE_ERROR
-    except app.WrongUse as wrong:
+    except WrongUse as wrong:
         print(f"goodwatt: {wrong}", file=sys.stderr)
         return USAGE_ERROR
-    except app.CannotStart as wrong:
+    except CannotStart as wrong:
         print(f"goodwatt: {wrong}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output left, as `head` does
@@ -51,12 +55,19 @@ def _parser() -> argparse.ArgumentParser:
     _configured(commands.add_parser("check", help="validate a configuration"), _check)
     _configured(commands.add_parser("once", help="read everything once, print the metrics"), _once)
     _plain(commands.add_parser("metrics", help="print the reference of every metric"), _metrics)
-    _plain(commands.add_parser("engines", help="print which engine offers which signal"), _engines)
+    _inspecting(commands.add_parser("engines", help="print which engine offers which signal, or look at one server"))
     return parser
 
 
 def _plain(parser: argparse.ArgumentParser, command: object) -> None:
     parser.set_defaults(command=command)
+
+
+def _inspecting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with engine profiles of your own")
+    parser.add_argument("--url", metavar="URL", help="read this server's metrics page once and explain it")
+    parser.add_argument("--engine", metavar="NAME", default="auto", help="profile to read it with; default: auto")
+    parser.set_defaults(command=_engines)
 
 
 def _configured(parser: argparse.ArgumentParser, command: object) -> None:
@@ -78,48 +89,69 @@ def _serving(parser: argparse.ArgumentParser, command: object) -> None:
     parser.add_argument(
         "--web.telemetry-path", dest="path", metavar="PATH", default="/metrics", help="default: /metrics"
     )
+    parser.add_argument(
+        "--web.enable-lifecycle",
+        dest="lifecycle",
+        action="store_true",
+        help="let POST and PUT of /-/reload read the configuration again, as SIGHUP does",
+    )
 
 
 def _config(options: argparse.Namespace) -> Config:
     return Config() if options.config is None else load(options.config)
 
 
-def _web(options: argparse.Namespace) -> app.Web:
-    return app.web(options.address, options.path)
-
-
 def _run(options: argparse.Namespace) -> int:
-    config, web = _config(options), _web(options)
+    from exporter.app import flags, serving
+
+    web = flags.web(options.address, options.path, lifecycle=options.lifecycle)
+    config = _config(options)
     log.configure(options.level, options.format)
-    return asyncio.run(app.run(config, web))
+    return asyncio.run(serving.run(config, web, options.config))
 
 
 def _demo(options: argparse.Namespace) -> int:
-    config, web = _config(options) if options.config else None, _web(options)
+    from exporter.app import flags, serving
+
+    web = flags.web(options.address, options.path, lifecycle=options.lifecycle)
+    config = _config(options) if options.config else None
     log.configure(options.level, options.format)
-    return asyncio.run(app.demo(config, web))
+    return asyncio.run(serving.demo(config, web))
 
 
 def _check(options: argparse.Namespace) -> int:
+    from exporter.app.target_files import discovery_faults
+    from exporter.config.advice import advice
+
     config = _config(options)
-    for line in app.advice(config):
+    for line in (*advice(config), *discovery_faults(config)):
         print(f"advice: {line}")
     print(f"{options.config or 'the default configuration'}: ok")
     return 0
 
 
 def _once(options: argparse.Namespace) -> int:
+    from exporter.app import serving
+
     config = _config(options)
     log.configure(options.level, options.format)
-    sys.stdout.write(asyncio.run(app.once(config)))
+    sys.stdout.write(asyncio.run(serving.once(config)))
     return 0
 
 
 def _metrics(_: argparse.Namespace) -> int:
-    sys.stdout.write(app.metrics_reference())
+    from exporter.publish.reference import reference
+
+    sys.stdout.write(reference())
     return 0
 
 
-def _engines(_: argparse.Namespace) -> int:
-    sys.stdout.write(app.engines_reference())
+def _engines(options: argparse.Namespace) -> int:
+    from exporter.app import inspection
+
+    config = _config(options)
+    if options.url is None:
+        sys.stdout.write(inspection.engines_reference(config))
+    else:
+        sys.stdout.write(asyncio.run(inspection.inspect(config, options.url, options.engine)))
     return 0

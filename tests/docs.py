@@ -3,11 +3,22 @@
 from pathlib import Path
 
 from exporter.config.reference import reference as configuration
+from exporter.engines import load_profiles
+from exporter.engines.matrix import coverage_matrix
 from exporter.publish.reference import reference as metrics
 
 DOCS = Path(__file__).parent.parent / "docs"
 
-PAGES = {"metrics.md": metrics, "configuration.md": configuration}
+BEGIN, END = "<!-- made by `make docs` -->\n\n", "\n<!-- end -->"
+
+
+def engines() -> str:
+    """docs/engines.md with its tables made anew and every other word as it stands."""
+    before, _, rest = (DOCS / "engines.md").read_text().partition(BEGIN)
+    return before + BEGIN + coverage_matrix(load_profiles()) + END + rest.partition(END)[2]
+
+
+PAGES = {"metrics.md": metrics, "configuration.md": configuration, "engines.md": engines}
 
 
 def main() -> None:

@@ -9,16 +9,17 @@ from urllib.parse import urlsplit
 
 from exporter.config.sections import READ_SHARE, Config, SloSection
 from exporter.derive.slo_advice import edge_advice
-from exporter.engines import load_profiles
 from exporter.engines.profile import Profile
 from exporter.model.slo import Slo
-from exporter.sources.sections import ServerSection, TlsSection
+from exporter.sources.sections import DiscoverySection, ServerSection, TlsSection
 
 
 def advice(config: Config, profiles: Mapping[str, Profile] | None = None) -> tuple[str, ...]:
-    """One line each: what, where, what to do; never a secret. `profiles` (those shipped) tell the engines' buckets."""
-    profiles = load_profiles() if profiles is None else profiles
+    """One line each: what, where, what to do; never a secret. `profiles` (by default all known) tell the buckets."""
+    profiles = config.engine_profiles() if profiles is None else profiles
     lines = [line for server in config.servers or () for line in _server(server, config.interval_seconds)]
+    for at, section in enumerate(config.server_discovery):
+        lines += _reached(f"server_discovery[{at}]:", section, config.interval_seconds)
     own = config.slos if "slos" in config.model_fields_set else ()  # nobody asked for the default one
     lines += [line for slo in own for line in _slo(slo, config, profiles)]
     lines += [*_money(config), *_no_gpus(config)]
@@ -28,17 +29,21 @@ def advice(config: Config, profiles: Mapping[str, Profile] | None = None) -> tup
 def _server(server: ServerSection, interval_seconds: float) -> Iterator[str]:
     place = f"server {server.name}:"
     url = urlsplit(server.url)
-    longest = interval_seconds * READ_SHARE
-    if server.timeout_seconds > longest and "timeout_seconds" in server.model_fields_set:
-        cut = f"{longest:g} s is used, three quarters of interval_seconds"
-        yield f"{place} timeout_seconds {server.timeout_seconds:g} is too long; {cut}"
-    if server.tls.insecure_skip_verify:
-        yield f"{place} tls.insecure_skip_verify accepts any certificate; set tls.ca_file instead"
+    yield from _reached(place, server, interval_seconds)
     if server.tls != TlsSection() and url.scheme == "http":
         yield f"{place} tls has no effect on an http:// url; write https:// or remove tls"
     if _has_credentials(server) and url.scheme == "http" and not is_loopback(url.hostname or ""):
         yield f"{place} its credentials cross the network unencrypted; use https://"
-    for key, path in _files(server):
+
+
+def _reached(place: str, section: ServerSection | DiscoverySection, interval_seconds: float) -> Iterator[str]:
+    longest = interval_seconds * READ_SHARE
+    if section.timeout_seconds > longest and "timeout_seconds" in section.model_fields_set:
+        cut = f"{longest:g} s is used, three quarters of interval_seconds"
+        yield f"{place} timeout_seconds {section.timeout_seconds:g} is too long; {cut}"
+    if section.tls.insecure_skip_verify:
+        yield f"{place} tls.insecure_skip_verify accepts any certificate; set tls.ca_file instead"
+    for key, path in _files(section):
         problem = unreadable(path)
         if problem:
             yield f"{place} {key} {path} {problem}; until it can be read, the server counts as unavailable"
@@ -57,7 +62,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _files(server: ServerSection) -> Iterator[tuple[str, Path]]:
+def _files(server: ServerSection | DiscoverySection) -> Iterator[tuple[str, Path]]:
     tls = server.tls
     named = {
         "bearer_token_file": server.bearer_token_file,

@@ -28,6 +28,16 @@ _WANTED = {
     "dict_type": "a mapping of `key: value` lines",
     "model_type": "a mapping of `key: value` lines",
 }
+_KEY = "[key]"  # how pydantic marks the key of a mapping
+_NAMES_OF_METRICS = "must be a metric's name, or the beginning of one and a *"
+_FORMS = {
+    r"^[a-z][a-z0-9_]*$": "must begin with a small letter and hold only small letters, digits and '_'",
+    r"^/[^?#\s]*$": "must begin with '/' and hold no '?', '#' or space",
+    r"^[a-zA-Z_:][a-zA-Z0-9_:]*$": "must be a metric's name: letters, digits, '_' and ':', no digit first",
+    r"^[a-zA-Z_:][a-zA-Z0-9_:]*\*?$": _NAMES_OF_METRICS,
+    r"^[a-zA-Z_:][a-zA-Z0-9_:]*(\*|\{[a-zA-Z_][a-zA-Z0-9_]*\})?$": _NAMES_OF_METRICS,
+    r"^[a-zA-Z_][a-zA-Z0-9_]*$": "must be a label's name: letters, digits and '_', no digit first",
+}
 _LIMITS = {
     "greater_than": ("gt", "above"),
     "greater_than_equal": ("ge", "at least"),
@@ -39,12 +49,20 @@ _LIMITS = {
 def shape_faults(error: ValidationError, document: Document, root: type[Section]) -> Iterator[Fault]:
     """One fault for each place that pydantic refused; a union's several complaints about one place become one."""
     seen: set[Path] = set()
-    for item in error.errors(include_url=False, include_input=False):
-        kind, path = item["type"], _path(item["loc"], document, item["type"])
-        echo = kind == "too_short" and value_at(document.value, path)  # the items were refused, one by one
-        if path not in seen and not echo:
+    errors = error.errors(include_url=False, include_input=False)
+    items = [(_path(item["loc"], document, item["type"]), item) for item in errors]
+    for path, item in items:
+        kind = _KEY if item["loc"][-1:] == (_KEY,) else item["type"]
+        if path not in seen and not _is_echo(kind, path, document, items):
             seen.add(path)
             yield Fault(path, document.line(path), _message(kind, item.get("ctx", {}), path, document, root))
+
+
+def _is_echo(kind: str, path: Path, document: Document, items: Iterable[tuple[Path, object]]) -> bool:
+    """Whether other faults say it better: those of a list's items, or those inside a mapping that might be a word."""
+    if kind == "too_short":
+        return bool(value_at(document.value, path))
+    return kind == "enum" and any(len(other) > len(path) and other[: len(path)] == path for other, _ in items)
 
 
 def _path(loc: Iterable[str | int], document: Document, kind: str) -> Path:
@@ -56,11 +74,19 @@ def _path(loc: Iterable[str | int], document: Document, kind: str) -> Path:
 
 
 def _message(kind: str, context: Mapping[str, Any], path: Path, document: Document, root: type[Section]) -> str:
+    """Faults of keys first: their value says nothing."""
     if kind == "missing":
-        return f"the key '{path[-1]}' is missing; add it"
+        return f"the key '{path[-1]}' is missing; add it" if isinstance(path[-1], str) else "needs one more item"
     if kind == "extra_forbidden":
         return _unknown_key(str(path[-1]), path[:-1], root)
-    value = value_at(document.value, path)
+    if kind == _KEY:
+        return _unknown_word(str(path[-1]), context)
+    if kind == "too_short":
+        return "must hold at least one item" + ("; remove the key to get its default" if _optional(path, root) else "")
+    return _value_message(kind, context, value_at(document.value, path))
+
+
+def _value_message(kind: str, context: Mapping[str, Any], value: Plain) -> str:
     if kind in _WANTED:
         return _wrong_kind(_WANTED[kind], value)
     if kind in _LIMITS:
@@ -85,6 +111,19 @@ def _unknown_key(key: str, parent: Path, root: type[Section]) -> str:
     if home:
         return f"unknown key '{key}' here; it belongs under '{home}'"
     return f"unknown key '{key}'" + (did_you_mean(key, known) or "; known here: " + ", ".join(known))
+
+
+def _unknown_word(key: str, context: Mapping[str, Any]) -> str:
+    if not _SHOWN_KEY.fullmatch(key) or "expected" not in context:
+        return "an unknown key stands here; remove it"
+    known = _choices(context)
+    return f"unknown key '{key}'" + (did_you_mean(key, known) or "; known here: " + ", ".join(known))
+
+
+def _optional(path: Path, root: type[Section]) -> bool:
+    section = section_at(root, path[:-1])
+    known = section.model_fields.get(str(path[-1])) if section is not None else None
+    return known is not None and not known.is_required()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -155,11 +194,19 @@ _REPAIRS: Mapping[str, Callable[[Plain], str | None]] = {
 
 
 def _not_a_choice(context: Mapping[str, Any], value: Plain) -> str:
-    choices = re.findall(r"'([^']*)'", str(context["expected"]))
+    choices = _choices(context)
     known = f"must be one of {', '.join(choices)}"
     if not isinstance(value, str):
         return f"{known}; found {found(value)}"
     return f"{known}; found '{printable(value, 40)}'" + did_you_mean(value, choices)
+
+
+def _choices(context: Mapping[str, Any]) -> list[str]:
+    return re.findall(r"'([^']*)'", str(context["expected"]))
+
+
+def _wrong_form(context: Mapping[str, Any], _value: Plain) -> str:
+    return _FORMS.get(context["pattern"], f"must have the form {context['pattern']}")
 
 
 def _invalid(_context: Mapping[str, Any], _value: Plain) -> str:
@@ -169,7 +216,8 @@ def _invalid(_context: Mapping[str, Any], _value: Plain) -> str:
 _OTHERS: Mapping[str, Callable[[Mapping[str, Any], Plain], str]] = {
     "literal_error": _not_a_choice,
     "enum": _not_a_choice,
-    "too_short": lambda _context, _value: "must hold at least one item; remove the key to get its default",
+    "string_pattern_mismatch": _wrong_form,
+    "value_error": lambda context, _value: str(context["error"]),  # of a profile's own rules; they show no value
     "string_too_short": lambda _context, _value: "must not be empty",
     "string_too_long": lambda context, _value: f"must be at most {context['max_length']} characters long",
 }

@@ -93,9 +93,7 @@ def _explains(document: Document, told: Fault, fault: Fault) -> bool:
 def _inside_unknown(fault: Fault) -> bool:
     for at, key in enumerate(fault.path):
         section = section_at(Config, fault.path[:at])
-        if section is None:
-            return False
-        if isinstance(key, str) and key not in section.model_fields:
+        if section is not None and isinstance(key, str) and key not in section.model_fields:
             return True
     return False
 

@@ -35,7 +35,8 @@ def _public(config: Config) -> dict[str, Any]:
     shown = config.model_dump(mode="json", exclude_none=True)
     for server in shown.get("servers", ()):
         server["url"] = public_url(server["url"])
-        server["headers"] = dict.fromkeys(server["headers"], HIDDEN)
+    for reached in (*shown.get("servers", ()), *shown["server_discovery"]):
+        reached["headers"] = dict.fromkeys(reached["headers"], HIDDEN)
     return shown
 
 

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 
 from exporter.config.sections import DEFAULT_SLOS, Config
 from exporter.config.shape import is_list, member, sections
+from exporter.engines.profile import Profile
 from exporter.schema import Section
 
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path of a file"}
@@ -53,7 +54,10 @@ def _row(name: str, known: FieldInfo, path: str) -> str:
 
 
 def _kind(name: str, known: FieldInfo, path: str) -> str:
-    if member(known.annotation) is not None:
+    section = member(known.annotation)
+    if section is not None and issubclass(section, Profile):
+        return "list of engine profiles"
+    if section is not None:
         inner = f"{path}.{name}" if path else name
         return f"list of `{inner}[]`" if is_list(known.annotation) else f"mapping `{inner}`"
     return ", ".join([_words(known.annotation), *_limits(known)])

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from exporter.config.document import Document, Fault, Path, Plain
-from exporter.config.entries import entries, fault, name_rule, number, section
+from exporter.config.entries import entries, fault, name_rule, number, section, texts
+from exporter.config.profiles import profile_rule
 from exporter.config.sections import Config, CostSection, SloSection
 from exporter.config.servers import server_rules
 
@@ -22,7 +23,10 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 def rule_faults(document: Document, engines: tuple[str, ...]) -> Iterator[Fault]:
     """Every rule's faults; `engines` are the names of the known profiles."""
-    for rule in (_values, _window, _gpus_kind, *server_rules(engines), name_rule("slos"), _slos, _cost):
+    own = (name for _, name in texts(document, "profiles", "name") if name != "auto")
+    known = tuple(dict.fromkeys((*engines, *own)))
+    servers = (_values, _window, _gpus_kind, *server_rules(known))
+    for rule in (*servers, profile_rule(engines), name_rule("slos"), _slos, _cost):
         yield from rule(document)
 
 

@@ -1,16 +1,21 @@
 """The operator's file as strict, frozen sections, and what they mean to the pure core."""
 
+from collections.abc import Iterable, Mapping
+
 from pydantic import Field
 
+from exporter.engines import load_profiles
+from exporter.engines.profile import Profile
 from exporter.model.engine import Signal
 from exporter.model.rules import Rules
 from exporter.model.slo import Slo, Threshold
 from exporter.model.tariff import Carbon, Facility, Tariff
 from exporter.schema import Section
-from exporter.sources.sections import GpusSection, ServerSection
+from exporter.sources.sections import DiscoverySection, GpusSection, ServerSection
 
 # Less than the frame gives a source, so that the line about a late server comes from whoever knows its address.
 READ_SHARE = 0.75
+MAX_SERVERS = 64  # that one process reads
 
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 
@@ -73,6 +78,12 @@ class CarbonSection(Section):
     grams_per_kwh: float = Field(ge=0, le=5000, description="Grams of CO2 equivalent per kWh at the facility's meter.")
 
 
+class OwnProfile(Profile):
+    """An engine profile of the operator's own: the shape of those shipped, and whether it stands for one of them."""
+
+    replaces_shipped: bool = Field(False, description="`true` where it takes the place of the profile of its name.")
+
+
 DEFAULT_SLOS = (SloSection(name="default", ttft_seconds=1.0, tpot_seconds=0.1),)
 
 
@@ -88,6 +99,14 @@ class Config(Section):
         None,
         description="The inference servers to read. Absent: the usual local ports are tried; `[]`: none.",
     )
+    server_discovery: tuple[DiscoverySection, ...] = Field(
+        (), description="Files that list more servers to read and may change at any time. With it no port is tried."
+    )
+    profiles: tuple[OwnProfile, ...] = Field(
+        (),
+        description="Engine profiles of your own (docs/engines.md), tried before those shipped. To replace a shipped "
+        "one, take its name and set `replaces_shipped: true`.",
+    )
     slos: tuple[SloSection, ...] = Field(
         DEFAULT_SLOS,
         description="Service level objectives. Absent: one named `default` (TTFT 1 s, TPOT 0.1 s); `[]`: none.",
@@ -98,14 +117,24 @@ class Config(Section):
     )
     carbon: CarbonSection | None = Field(None, description="What the energy emits. Absent: no carbon is published.")
 
+    @property
+    def looks_on_local_ports(self) -> bool:
+        """Whether nothing says which servers to read."""
+        return self.servers is None and not self.server_discovery
+
     def watched_servers(self) -> tuple[ServerSection, ...] | None:
-        """The servers, each `paced`; None: look on local ports."""
+        """The servers, each `paced`; None: the file names none, not even an empty list."""
         return None if self.servers is None else tuple(map(self.paced, self.servers))
 
     def paced(self, server: ServerSection) -> ServerSection:
         """`server` with its timeout cut to three quarters of the interval, so that no tick overruns."""
         longest = self.interval_seconds * READ_SHARE
         return server.model_copy(update={"timeout_seconds": min(server.timeout_seconds, longest)})
+
+    def engine_profiles(self) -> Mapping[str, Profile]:
+        """The operator's profiles in the order of the file, then those shipped that they do not replace."""
+        own: dict[str, Profile] = {profile.name: profile for profile in self.profiles}
+        return own | {name: shipped for name, shipped in load_profiles().items() if name not in own}
 
     def slo_nouns(self) -> tuple[Slo, ...]:
         """Every objective, in the order of the file."""
@@ -124,12 +153,16 @@ class Config(Section):
         """None: nothing is known of carbon, and none is published."""
         return None if self.carbon is None else Carbon(self.carbon.grams_per_kwh)
 
-    def rules(self) -> Rules:
-        """All that the fold needs of this file. A server that runs on all GPUs is absent from `server_gpus`."""
+    def rules(self, servers: Iterable[ServerSection] | None = None) -> Rules:
+        """All that the fold needs, with these servers or else those of this file.
+
+        A server that runs on all GPUs is absent from `server_gpus`.
+        """
+        known = (self.servers or ()) if servers is None else servers
         return Rules(
             interval_seconds=self.interval_seconds,
             window_seconds=self.window_seconds,
-            server_gpus={server.name: server.gpus for server in self.servers or () if server.gpus != "all"},
+            server_gpus={server.name: server.gpus for server in known if server.gpus != "all"},
             slos=self.slo_nouns(),
             tariff=self.tariff(),
             facility=self.facility_noun(),

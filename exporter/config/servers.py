@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
-from exporter.config.document import Document, Fault, Plain
+from exporter.config.document import Document, Fault, Path, Plain
 from exporter.config.entries import Rule, entries, fault, name_rule, repeated, texts
 from exporter.config.errors import printable
 from exporter.config.messages import did_you_mean, value_at
+from exporter.config.sections import MAX_SERVERS
 from exporter.config.urls import same_page, url_message
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_LISTS = ("servers", "server_discovery")  # both say how servers are reached
+_FILES = re.compile(r"[^*]*(\*[^/]*)?\.(json|yml|yaml)", re.IGNORECASE)
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -18,6 +22,34 @@ def _items(document: Document) -> Iterator[Fault]:
     for at, item in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(item, str):
             yield fault(document, ("servers", at), "must have a name and a url; write {name: ..., url: ...}")
+
+
+def _count(document: Document) -> Iterator[Fault]:
+    listed = document.value.get("servers")
+    if isinstance(listed, list) and len(listed) > MAX_SERVERS:
+        message = f"lists {len(listed)} servers; one goodwatt reads at most {MAX_SERVERS}: run another for the rest"
+        yield fault(document, ("servers",), message)
+
+
+def _files(document: Document) -> Iterator[Fault]:
+    for path, section in entries(document, "server_discovery"):
+        listed = section.get("files")
+        for at, pattern in enumerate(listed if isinstance(listed, list) else ()):
+            message = files_message(pattern) if isinstance(pattern, str) else None
+            if message:
+                yield fault(document, (*path, "files", at), message)
+
+
+def files_message(pattern: str) -> str | None:
+    """What is wrong with a path or pattern of files that list servers; None for a good one."""
+    if not pattern.isprintable():
+        return "holds a control character; remove it"
+    folder, _, name = pattern.rpartition("/")
+    if "*" in folder:
+        return "may hold a * only after its last '/'"
+    if not _FILES.fullmatch(name):
+        return "must end in .json, .yml or .yaml"
+    return None
 
 
 def _urls(document: Document) -> Iterator[Fault]:
@@ -81,8 +113,12 @@ def _gpus(document: Document) -> Iterator[Fault]:
             yield fault(document, (*path, "gpus"), message)
 
 
+def _reached(document: Document) -> Iterator[tuple[Path, dict[str, Plain]]]:
+    return chain.from_iterable(entries(document, name) for name in _LISTS)
+
+
 def _credentials(document: Document) -> Iterator[Fault]:
-    for path, server in entries(document, "servers"):
+    for path, server in _reached(document):
         headers = server.get("headers")
         names = headers if isinstance(headers, dict) else {}
         given = [key for key in ("bearer_token_file", "basic_auth") if server.get(key) is not None]
@@ -92,7 +128,7 @@ def _credentials(document: Document) -> Iterator[Fault]:
 
 
 def _headers(document: Document) -> Iterator[Fault]:
-    for path, server in entries(document, "servers"):
+    for path, server in _reached(document):
         headers = server.get("headers")
         for name, value in headers.items() if isinstance(headers, dict) else ():
             message = _header_message(name, value)
@@ -111,7 +147,7 @@ def _header_message(name: str, value: Plain) -> str | None:
 
 
 def _plain_texts(document: Document) -> Iterator[Fault]:
-    for path, server in entries(document, "servers"):
+    for path, server in _reached(document):
         tls, login = (server.get(key) for key in ("tls", "basic_auth"))
         named = [(*path, key) for key in server if key.endswith("_file")]
         named += [
@@ -135,7 +171,7 @@ def _text_message(text: Plain, is_username: bool) -> str | None:
 
 
 def _tls(document: Document) -> Iterator[Fault]:
-    for path, server in entries(document, "servers"):
+    for path, server in _reached(document):
         tls = server.get("tls")
         files = tls if isinstance(tls, dict) else {}
         for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
@@ -147,6 +183,8 @@ def server_rules(engines: tuple[str, ...]) -> tuple[Rule, ...]:
     """All of them; `engines` are the names of the known profiles."""
     return (
         _items,
+        _count,
+        _files,
         name_rule("servers"),
         _urls,
         engine_rule(engines),

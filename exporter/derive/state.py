@@ -35,3 +35,4 @@ class State:
     since: Mapping[Account, float] = field(default_factory=dict)  # when an account was first seen, or last came back
     window_opened_seconds: float | None = None  # of the SLO window now being filled
     window_evidence: Mapping[SloKey, SloEvidence] = field(default_factory=dict)  # as it stood at that moment
+    departed: tuple[str, ...] = ()  # servers no longer watched whose accounts are open, longest gone first

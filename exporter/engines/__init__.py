@@ -8,6 +8,8 @@ import yaml
 
 from exporter.engines.profile import Profile
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C where the package has it: ten times as fast
+
 
 def known_engines() -> tuple[str, ...]:
     """Names of the profiles shipped, sorted. Cheap: no file is opened."""
@@ -22,7 +24,7 @@ def load_profiles() -> Mapping[str, Profile]:
 
 def load_profile(text: str) -> Profile:
     """One profile from YAML. Raises pydantic.ValidationError or yaml.YAMLError."""
-    return Profile.model_validate(yaml.safe_load(text))
+    return Profile.model_validate(yaml.load(text, _LOADER))  # noqa: S506 - both are safe loaders
 
 
 def _profile_files() -> list[Traversable]:

@@ -1,9 +1,12 @@
 """An inference engine as one YAML file describes it: how to recognise it and where it keeps each canonical signal.
 
-The vocabulary is closed. A profile names metrics, labels and factors; it holds no expressions.
+The vocabulary is closed. A profile names metrics, labels and factors; it holds no expressions. Types on the page are
+not read: what a metric counts as is decided by the signal it stands under. So a cumulative gauge, or a histogram's
+`_sum` or `_count`, is a counter under `generated_tokens`, and what an engine resets at every scrape is named nowhere.
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, model_validator
@@ -14,7 +17,7 @@ from exporter.schema import Section
 Item = TypeVar("Item")
 Many = Annotated[tuple[Item, ...], Field(strict=False)]  # a YAML list
 MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
-NamePattern = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*\*?$")]
+NamePattern = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*(\*|\{[a-zA-Z_][a-zA-Z0-9_]*\})?$")]
 LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 OutcomeWord = Annotated[Outcome, Field(strict=False)]
 Path = Annotated[str, Field(pattern=r"^/[^?#\s]*$")]
@@ -22,7 +25,10 @@ Edges = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False)
 
 
 class Names(Section):
-    """A condition on the metric names of a page. A pattern is a name, or a prefix followed by `*`."""
+    """A condition on the metric names of a page.
+
+    A pattern is a name, a name and a label that one of its lines carries (`name{label}`), or a prefix followed by `*`.
+    """
 
     any_of: Many[NamePattern] = Field(default=(), description="At least one pattern matches, unless empty.")
     all_of: Many[NamePattern] = Field(default=(), description="Every pattern matches.")
@@ -81,12 +87,23 @@ class Term(Section):
     optional: bool = Field(default=False, description="The alternative applies without this metric too.")
 
 
+class Per(StrEnum):
+    """What one observation of a latency per token stands for."""
+
+    REQUEST = "request"  # its mean over a request's tokens after the first
+    TOKEN = "token"  # noqa: S105 - the gap before one token
+    STEP = "step"  # one engine step of one request, whatever number of tokens it brought
+
+
 class Alternative(Section):
     """Terms that together are one signal. It applies when the page has every metric that is not optional."""
 
     sum: Annotated[tuple[Term, ...], Field(strict=False, min_length=1)]
     excludes_cached: bool = Field(
         default=False, description="For prompt_tokens: cached tokens are missing and nothing tells how many."
+    )
+    per: Annotated[Per, Field(strict=False)] | None = Field(
+        default=None, description="For itl: what one observation is, token or step. For tpot it is always request."
     )
 
 
@@ -105,10 +122,18 @@ class LabelNames(Section):
 class Traits(Section):
     """What no page says."""
 
-    tokens_move: Annotated[Moves, Field(strict=False)]
-    one_token_tpot: Annotated[OneToken, Field(strict=False)]
+    tokens_move: Annotated[Moves, Field(strict=False)] = Field(description="When generated tokens are counted.")
+    prompt_tokens_move: Annotated[Moves, Field(strict=False)] | None = Field(
+        default=None, description="When prompt tokens are counted, if not when generated ones are."
+    )
+    one_token_tpot: Annotated[OneToken, Field(strict=False)] | None = Field(
+        default=None, description="What tpot does with a one-token output. Needed where the engine has tpot."
+    )
     running_is_current: bool = Field(
-        default=True, description="Whether requests_running is as new as the histograms on the same page."
+        default=True, description="False where the gauge of running requests may be older than the page."
+    )
+    counts_aborted: bool | None = Field(
+        default=None, description="Whether a request whose client hangs up is in a count of finished requests."
     )
 
 
@@ -121,6 +146,10 @@ class Profile(Section):
     path: Path = "/metrics"
     detect: Names
     refuse: Many[Refusal] = ()
+    named_only: str | None = Field(
+        default=None,
+        description="For proxies and routers: why the page is read only if the server's `engine` names this profile.",
+    )
     switched_off: Many[SwitchedOff] = ()
     version_label: tuple[MetricName, LabelName] | None = Field(default=None, strict=False)
     labels: LabelNames = LabelNames()
@@ -137,15 +166,19 @@ class Profile(Section):
     @model_validator(mode="after")
     def _words_fit_signals(self) -> Self:
         for signal, alternatives in self.signals.items():
-            for term in (term for alternative in alternatives for term in alternative.sum):
-                _check_term(signal, term)
+            for alternative in alternatives:
+                _check_alternative(signal, alternative)
+        if Signal.TPOT in self.signals and self.traits.one_token_tpot is None:
+            raise ValueError("signals.tpot needs traits.one_token_tpot")
         return self
 
     def engine_traits(self, *, prompt_includes_cached: bool = True) -> EngineTraits:
         """The traits as a reading carries them."""
-        known = self.traits
         return EngineTraits(
-            known.tokens_move, known.one_token_tpot, prompt_includes_cached, running_is_current=known.running_is_current
+            tokens_move=self.traits.tokens_move,
+            one_token_tpot=self.traits.one_token_tpot or OneToken.SKIPPED,
+            prompt_includes_cached=prompt_includes_cached,
+            running_is_current=self.traits.running_is_current,
         )
 
     def wanted(self) -> frozenset[str]:
@@ -163,6 +196,18 @@ class Profile(Section):
 def sample_names(signal: Signal, metric: str) -> tuple[str, ...]:
     """The names of a metric's lines on a page: one, or a histogram's buckets, count and sum."""
     return (f"{metric}_bucket", f"{metric}_count", f"{metric}_sum") if signal in HISTOGRAMS else (metric,)
+
+
+def _check_alternative(signal: Signal, alternative: Alternative) -> None:
+    """Only what is observed once a request may serve goodput."""
+    if alternative.per is Per.REQUEST and signal is not Signal.TPOT:
+        raise ValueError(f"signals.{signal}: what is observed once a request is tpot")
+    if alternative.per not in (None, Per.REQUEST) and signal is not Signal.ITL:
+        raise ValueError(f"signals.{signal}: what is observed more than once a request is itl")
+    if signal is Signal.ITL and alternative.per is None:
+        raise ValueError("signals.itl needs per: token or step")
+    for term in alternative.sum:
+        _check_term(signal, term)
 
 
 def _check_term(signal: Signal, term: Term) -> None:

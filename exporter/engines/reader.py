@@ -184,8 +184,13 @@ def _buckets(sheet: _Sheet, metric: str, term: Term) -> Mapping[tuple[str, str],
         if edge is None:
             found[row.model, row.series] = None
         elif buckets is not None:
-            buckets.setdefault(edge * term.scale, row.value)
+            buckets.setdefault(_scaled(edge, term.scale), row.value)
     return found
+
+
+def _scaled(edge: float, scale: float) -> float:
+    """Rounded, so that an edge of 300 ms is 0.3 s to the last digit, as an operator writes the threshold."""
+    return edge if scale == 1.0 else float(f"{edge * scale:.12g}")
 
 
 def _name(metric: str, series: str) -> str:

@@ -50,6 +50,7 @@ class Moves(StrEnum):
     """When the engine's token counters grow. FINISH makes short live windows lumpy."""
 
     STEP = "step"
+    FIRST_TOKEN = "first_token"  # noqa: S105 - prompts only
     FINISH = "finish"
 
 

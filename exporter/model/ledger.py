@@ -81,7 +81,10 @@ class SloTotals:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Totals since start. Energy is in whole millijoules and conserves: all GPUs = all accounts + all unattributed."""
+    """Totals since start. Energy is in whole millijoules and conserves: all GPUs = accounts + closed + unattributed.
+
+    Closed accounts are those of servers that were removed long ago: of what they were given only sums are kept.
+    """
 
     counts: Mapping[CountKey, float] = field(default_factory=dict)
     histograms: Mapping[tuple[Account, Signal], Histogram] = field(default_factory=dict)
@@ -96,3 +99,6 @@ class Ledger:
     evidence: Mapping[SloKey, SloEvidence] = field(default_factory=dict)
     slos: Mapping[SloKey, SloTotals] = field(default_factory=dict)
     dropped_lines: Mapping[str, int] = field(default_factory=dict)
+    closed_energy_millijoules: int | None = None
+    closed_cost: Mapping[Component, float] = field(default_factory=dict)
+    closed_carbon_grams: float | None = None

@@ -76,6 +76,10 @@ class Pages:
         """The snapshot that the pages show."""
         return self._latest
 
+    def describe(self, rows: Sequence[Metric]) -> None:
+        """Show these rows from the next page that is made on: after `turn`, or of a variant not made yet."""
+        self._registry = collector.registry(rows, lambda: self._latest)
+
     def turn(self, snapshot: Snapshot) -> None:
         """Show another snapshot. Pages that were asked for lately are made now, so that no scraper waits for them."""
         self._latest = snapshot

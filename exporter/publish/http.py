@@ -6,7 +6,7 @@ import re
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -19,13 +19,14 @@ from exporter.publish.formats import Pages, choose
 from exporter.publish.metrics import table
 from exporter.publish.row import About
 
-__all__ = ["About", "Address", "Publisher", "parse_address"]
+__all__ = ["About", "Address", "Publisher", "Reload", "Reloaded", "parse_address"]
 
 log = logging.getLogger(__name__)
 
 HEALTHY = "/-/healthy"
 READY = "/-/ready"
 CONFIG = "/config"
+RELOAD = "/-/reload"
 STALE_SECONDS = 30.0
 STALE_INTERVALS = 3
 SHUTDOWN_SECONDS = 0.5
@@ -34,6 +35,15 @@ BACKLOG = 128
 
 _PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
 
+
+class Reloaded(NamedTuple):
+    """How a reload ended, in one line or more."""
+
+    ok: bool
+    text: str
+
+
+Reload = Callable[[], Awaitable[Reloaded]]
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -55,16 +65,20 @@ class Publisher:
         telemetry_path: str = "/metrics",
         config_text: str = "",
         unhealthy: Callable[[], str | None] = lambda: None,
+        reload: Reload | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`config_text` is shown as it is. `unhealthy` gives one line when only a restart helps, else None.
 
-        `clock` is the one that snapshots are stamped with. Raises ValueError for a telemetry path that cannot be.
+        `reload` is what a POST or PUT of /-/reload asks for; without it the answer is 403. `clock` is the one that
+        snapshots are stamped with. Raises ValueError for a telemetry path that cannot be.
         """
         self._about = about
         self._path = checked_path(telemetry_path)
         self._config_text = config_text
         self._unhealthy = unhealthy
+        self._reload = reload
+        self._adopted: tuple[About, str] | None = None
         self._clock = clock
         self._pages = Pages(table(about), clock)
         self._began = clock()
@@ -81,12 +95,26 @@ class Publisher:
 
     @latest.setter
     def latest(self, snapshot: Snapshot) -> None:
+        if self._adopted is not None:
+            self._about, self._config_text = self._adopted
+            self._adopted = None
+            self._pages.describe(table(self._about))
         self._landing = None
         self._pages.turn(snapshot)
 
     def publish(self, snapshot: Snapshot) -> None:
         """The same as setting `latest`."""
         self.latest = snapshot
+
+    def adopt(self, about: About, config_text: str) -> None:
+        """Show these from the next snapshot on, so that no page mixes two configurations."""
+        self._adopted = about, config_text
+
+    def tell(self, about: About) -> None:
+        """Show this now, with the snapshot and the configuration that are shown already."""
+        self._adopted = about, self._config_text
+        if self.latest is not None:
+            self.latest = self.latest
 
     async def start(self, host: str, port: int) -> Address:
         """Listen; an empty host is every interface. Gives the address with the port that the system chose for 0.
@@ -133,6 +161,8 @@ class Publisher:
         application.router.add_get(HEALTHY, self._healthy)
         application.router.add_get(READY, self._ready)
         application.router.add_get(CONFIG, self._config)
+        application.router.add_post(RELOAD, self._reloaded)
+        application.router.add_put(RELOAD, self._reloaded)
         return application
 
     @web.middleware
@@ -144,8 +174,9 @@ class Publisher:
         except web.HTTPNotFound:
             response = _html(landing.not_found(self._links()), 404)
         except web.HTTPMethodNotAllowed as refused:
-            response = _text(f"{refused.method[:20]} is not possible here; use GET or HEAD", 405)
-            response.headers["Allow"] = "GET, HEAD"
+            allowed = sorted(refused.allowed_methods)
+            response = _text(f"{refused.method[:20]} is not possible here; use {' or '.join(allowed)}", 405)
+            response.headers["Allow"] = ", ".join(allowed)
         response.headers["Server"] = "goodwatt"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -175,6 +206,12 @@ class Publisher:
     async def _config(self, _: web.Request) -> web.Response:
         return _text(self._config_text)
 
+    async def _reloaded(self, _: web.Request) -> web.Response:
+        if self._reload is None:
+            return _text("reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP", 403)
+        done = await self._reload()
+        return _text(done.text, 200 if done.ok else 500)
+
     def _links(self) -> tuple[landing.Link, ...]:
         return (
             landing.Link(self._path, "metrics"),
@@ -188,7 +225,7 @@ def checked_path(path: str) -> str:
     """A telemetry path that can be served. Raises ValueError, one line that says what to write instead."""
     if not _PATH.fullmatch(path):
         raise ValueError(f"telemetry path {path[:80]!r} must begin with '/' and hold only letters, digits and '/-._~'")
-    if path in (HEALTHY, READY, CONFIG):
+    if path in (HEALTHY, READY, CONFIG, RELOAD):
         raise ValueError(f"telemetry path {path!r} is taken by goodwatt itself; choose another, for instance /metrics")
     return path
 

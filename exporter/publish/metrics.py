@@ -45,8 +45,8 @@ GPUS = (
         "gpu_energy_joules_total",
         C,
         "joules",
-        "Energy of the GPU since goodwatt started. Equals what is given to servers and models plus what is "
-        "unattributed.",
+        "Energy of the GPU since goodwatt started. Over all GPUs it equals what is given to servers and models, what "
+        "is unattributed, and what closed accounts once were given.",
         GPU,
         gpu.total(lambda totals: totals.gpu_energy_millijoules, 1000),
         STABLE,
@@ -318,6 +318,32 @@ LEDGER = (
         "CO2 equivalent of the energy that no server claimed, host and facility factors included.",
         (),
         ledger.unattributed_carbon,
+    ),
+    Metric(
+        "closed_accounts_energy_joules_total",
+        C,
+        "joules",
+        "GPU energy once given to servers that were removed so long ago that their own series are gone. Completes the "
+        "sum of all joules; not for rates.",
+        (),
+        ledger.closed_energy,
+    ),
+    Metric(
+        "closed_accounts_cost_total",
+        C,
+        "",
+        "Money once spent on servers that were removed so long ago that their own series are gone; not for rates.",
+        ("component", "currency"),
+        ledger.closed_cost,
+    ),
+    Metric(
+        "closed_accounts_carbon_grams_total",
+        C,
+        "grams",
+        "CO2 equivalent of the energy once given to servers that were removed so long ago that their own series are "
+        "gone; not for rates.",
+        (),
+        ledger.closed_carbon,
     ),
     Metric(
         "slo_requests_total",
@@ -607,5 +633,21 @@ def _about_rows(about: About) -> tuple[Metric, ...]:
             "Hash of the configuration in force.",
             ("hash",),
             own.config_info(about),
+        ),
+        Metric(
+            "config_last_reload_successful",
+            G,
+            "",
+            "1 when the configuration that was read last is in force, 0 when it was refused and the one before stays.",
+            (),
+            own.reload_ok(about),
+        ),
+        Metric(
+            "config_last_reload_success_timestamp_seconds",
+            G,
+            "seconds",
+            "Unix time at which the configuration in force was read.",
+            (),
+            own.reloaded(about),
         ),
     )

@@ -60,9 +60,15 @@ _SUFFIXES = {Kind.COUNTER: "_total", Kind.INFO: "_info"}
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the program says of itself. `simulated`: no hardware stands behind any figure."""
+    """What the program says of itself. `simulated`: no hardware stands behind any figure.
+
+    `reload_ok` and `reloaded_unix_seconds` are of the last reading of the configuration, and of the last good one;
+    None where no configuration can be read again.
+    """
 
     version: str = "unknown"
     python: str = "unknown"
     config_hash: str | None = None
     simulated: bool = False
+    reload_ok: bool | None = None
+    reloaded_unix_seconds: float | None = None

@@ -1,7 +1,8 @@
 """Samples of energy, cost, carbon and SLO totals.
 
 What an account was given of joules and money rests on the GPUs and the clock, not on the server's page. So it stays
-while the server is down: only then do the parts still add up to the whole on every page.
+while the server is down, and when it is removed: only then do the parts still add up to the whole on every page. Of
+servers removed long ago the sum of what they were given stays.
 """
 
 from collections.abc import Iterator
@@ -55,6 +56,26 @@ def unattributed_carbon(snapshot: Snapshot) -> Iterator[Sample]:
     counted = bool(ledger.carbon_grams) or ledger.unattributed_carbon_grams is not None
     if counted and snapshot.gpus is not None:
         yield (), ledger.unattributed_carbon_grams or 0.0
+
+
+def closed_energy(snapshot: Snapshot) -> Iterator[Sample]:
+    """No labels; absent until an account was closed."""
+    if snapshot.gpus is not None and snapshot.ledger.closed_energy_millijoules is not None:
+        yield (), snapshot.ledger.closed_energy_millijoules / 1000
+
+
+def closed_cost(snapshot: Snapshot) -> Iterator[Sample]:
+    """component, currency; absent until an account was closed."""
+    tariff = snapshot.rules.tariff
+    for component, spent in snapshot.ledger.closed_cost.items():
+        if tariff is not None:
+            yield (component.value, tariff.currency), spent
+
+
+def closed_carbon(snapshot: Snapshot) -> Iterator[Sample]:
+    """No labels; absent until an account was closed."""
+    if snapshot.gpus is not None and snapshot.ledger.closed_carbon_grams is not None:
+        yield (), snapshot.ledger.closed_carbon_grams
 
 
 def slo_requests(snapshot: Snapshot) -> Iterator[Sample]:

@@ -83,6 +83,16 @@ def config_info(about: About) -> Callable[[Snapshot], Iterator[Sample]]:
     return samples
 
 
+def reload_ok(about: About) -> Callable[[Snapshot], Iterator[Sample]]:
+    """No labels; absent where no configuration can be read again."""
+    return number(lambda _: None if about.reload_ok is None else int(about.reload_ok))
+
+
+def reloaded(about: About) -> Callable[[Snapshot], Iterator[Sample]]:
+    """No labels; absent where no configuration can be read again."""
+    return number(lambda _: about.reloaded_unix_seconds)
+
+
 def price(get: Callable[[Tariff], float | None]) -> Callable[[Snapshot], Iterator[Sample]]:
     """currency: a price in force, unless it is not set."""
 

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
@@ -15,7 +16,7 @@ from exporter.engines.profile import Profile
 from exporter.engines.reader import read_page, unknown_outcomes
 from exporter.model.engine import EngineReading
 from exporter.model.source import Reason, SourceUnavailable
-from exporter.sources.exposition import Scanner, metric_names
+from exporter.sources.exposition import Scanner, labelled_names, metric_names
 from exporter.sources.http_faults import bad_status, late, not_metrics, refused_login, shown, unavailable
 from exporter.sources.http_fetch import Answer, Target, fetch, new_session
 from exporter.sources.http_identity import Identity
@@ -28,7 +29,18 @@ _NAME_ATTEMPTS = 3
 _LONGEST_MODEL_NAME = 256
 _READ_BESIDE_CHARACTERS = 1024 * 1024  # twelve times the largest page known
 _MOST_MODELS = 256  # each is an account of its own in the ledger and on our page
+_REST_SECONDS = 60.0  # before JSON is asked for again: TensorRT-LLM's /metrics is a queue that another reader wants
 _GRACE_SECONDS = 0.5  # so that our own deadline, which knows the address, speaks before the frame's
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One page: the profile that reads it, its text, the wanted samples, and what they mean."""
+
+    profile: Profile
+    body: str
+    page: Page
+    reading: EngineReading
 
 
 class EngineSource:
@@ -59,9 +71,16 @@ class EngineSource:
         self._told: set[str] = set()
         self._reading: asyncio.Future[tuple[Profile, Page]] | None = None
         self._damaged = False
+        self._rest: tuple[float, SourceUnavailable] | None = None  # until when nothing is asked, and why
 
     async def read(self) -> EngineReading:
         """The server's page, understood. Raises SourceUnavailable with a line that says what to do."""
+        return (await self.look()).reading
+
+    async def look(self) -> Look:
+        """The same with the page itself, for explaining it."""
+        if self._rest is not None and self._clock() < self._rest[0]:
+            raise SourceUnavailable(self._rest[1].reason, self._rest[1].detail)
         deadline = asyncio.get_running_loop().time() + self._section.timeout_seconds
         try:
             async with asyncio.timeout_at(deadline):
@@ -83,7 +102,7 @@ class EngineSource:
         self._previous = reading
         self._tell_unknown_outcomes(profile, page)
         self._tell_damage(page, reading.dropped_lines)
-        return reading
+        return Look(profile, answer.body, page, reading)
 
     async def aclose(self) -> None:
         """Closes the connection."""
@@ -126,8 +145,8 @@ class EngineSource:
             return self._profile, page
         names = metric_names(answer.body)
         if not names:
-            raise not_metrics(self.name, self._url, answer.body, answer.content_type)
-        found = detect(self._candidates, names)
+            raise self._no_metrics(answer)
+        found = detect(self._candidates, names | labelled_names(answer.body))
         if found.engine is None:
             raise unavailable(self.name, found.reason or Reason.UNKNOWN_ENGINE, found.because)
         self._profile = self._candidates[found.engine]
@@ -142,6 +161,12 @@ class EngineSource:
                 f"{shown(self._url)} names {len(models)} models, more than {_MOST_MODELS}; is it one server's page?"
             )
             raise unavailable(self.name, Reason.TOO_LARGE, detail)
+
+    def _no_metrics(self, answer: Answer) -> SourceUnavailable:
+        why = not_metrics(self.name, self._url, answer.body, answer.content_type)
+        if answer.body.lstrip()[:1] in ("{", "["):
+            self._rest = (self._clock() + _REST_SECONDS, why)
+        return why
 
     async def _model_name(self, profile: Profile, deadline: float) -> str | None:
         """Asked of the server where its pages do not say it; after a few failures the profile's default stays."""

@@ -134,6 +134,17 @@ def metric_names(text: str) -> frozenset[str]:
     return frozenset(names)
 
 
+def labelled_names(text: str) -> frozenset[str]:
+    """`name{label}` for every label that a metric carries on some line of a page. Broken lines give nothing."""
+    found: set[str] = set()
+    for line in text.split("\n"):
+        name = _NAME.match(line)
+        if name is not None and len(line) <= LONGEST_LINE and line[name.end() : name.end() + 1] == "{":
+            parsed = parse_labels(line, name.end() + 1)
+            found.update(f"{name.group()}{{{label}}}" for label, _ in (parsed[0] if parsed else ()))
+    return frozenset(found)
+
+
 def _is_sample(rest: str) -> bool:
     if rest[:1] == "{":
         return "}" in rest

@@ -1,7 +1,7 @@
 """The sections of the sources in the operator's file."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,19 @@ class TlsSection(Section):
     insecure_skip_verify: bool = Field(False, description="`true` accepts any certificate.")
 
 
+Timeout = Annotated[
+    float,
+    Field(gt=0, le=60, description="Deadline of one read; at most three quarters of `interval_seconds` are used."),
+]
+Headers = Annotated[dict[str, str], Field(description="HTTP headers to send. Values are never shown.")]
+TokenFile = Annotated[
+    Path | None,
+    Field(description="File that holds a bearer token; read again whenever it changes. Not with `basic_auth`."),
+]
+Login = Annotated[BasicAuthSection | None, Field(description="User name and password. Not with `bearer_token_file`.")]
+Tls = Annotated[TlsSection, Field(description="How an https server is verified.")]
+
+
 class ServerSection(Section):
     """One inference server."""
 
@@ -44,16 +57,22 @@ class ServerSection(Section):
     gpus: Literal["all"] | tuple[int, ...] | tuple[str, ...] = Field(
         "all", description="GPUs that the server runs on: `all`, or a list of indexes, or a list of UUIDs."
     )
-    timeout_seconds: float = Field(
-        2.0, gt=0, le=60, description="Deadline of one read; at most three quarters of `interval_seconds` are used."
+    timeout_seconds: Timeout = 2.0
+    headers: Headers = Field(default_factory=dict, repr=False)
+    bearer_token_file: TokenFile = None
+    basic_auth: Login = None
+    tls: Tls = Field(default_factory=TlsSection)
+
+
+class DiscoverySection(Section):
+    """Servers listed in files of Prometheus's file_sd format, which may change at any time; how they are reached."""
+
+    files: tuple[str, ...] = Field(
+        min_length=1,
+        description="Paths ending in `.json`, `.yml` or `.yaml`; the last part may hold one or more `*`.",
     )
-    headers: dict[str, str] = Field(
-        default_factory=dict, repr=False, description="HTTP headers to send. Values are never shown."
-    )
-    bearer_token_file: Path | None = Field(
-        None, description="File that holds a bearer token; read again whenever it changes. Not with `basic_auth`."
-    )
-    basic_auth: BasicAuthSection | None = Field(
-        None, description="User name and password. Not with `bearer_token_file`."
-    )
-    tls: TlsSection = Field(default_factory=TlsSection, description="How an https server is verified.")
+    timeout_seconds: Timeout = 2.0
+    headers: Headers = Field(default_factory=dict, repr=False)
+    bearer_token_file: TokenFile = None
+    basic_auth: Login = None
+    tls: Tls = Field(default_factory=TlsSection)

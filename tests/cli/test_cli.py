@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter.cli import main
+from tests.fakes.http_server import unused_port
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -88,3 +89,32 @@ def test_wrong_use_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixtu
         main(arguments)
     assert ended.value.code == 2
     assert "usage: goodwatt" in capsys.readouterr().err
+
+
+def test_check_tells_what_is_wrong_with_the_files_that_list_servers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They come and go and so are no error, but whoever asks is told."""
+    (tmp_path / "s.yaml").write_text("- targets: [")
+    (tmp_path / "g.yaml").write_text(f"server_discovery: [{{files: ['{tmp_path}/s.yaml', '{tmp_path}/none.json']}}]\n")
+    assert main(["check", "--config", str(tmp_path / "g.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "none.json; it lists no server" in out and "s.yaml:1: " in out and out.endswith("g.yaml: ok\n")
+
+
+def test_engines_with_an_address_looks_at_one_server(capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be reached ends with 1 and one line, what is no address with 2."""
+    assert main(["engines", "--url", f"http://127.0.0.1:{unused_port()}"]) == 1
+    assert capsys.readouterr().err.startswith("goodwatt: cannot reach http://127.0.0.1")
+    assert main(["engines", "--url", "nowhere"]) == 2
+    assert capsys.readouterr().err == "goodwatt: --url must begin with http:// or https://\n"
+
+
+def test_engines_knows_the_engines_of_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --config the matrix has the operator's own columns too."""
+    (tmp_path / "g.yaml").write_text(
+        "profiles: [{name: toy, title: Toy Engine, ports: [], detect: {any_of: [toy]}, "
+        "traits: {tokens_move: step, one_token_tpot: zero}, signals: {ttft: [{sum: [{metric: toy}]}]}}]\n"
+    )
+    assert main(["engines", "--config", str(tmp_path / "g.yaml")]) == 0
+    assert "Toy Engine" in capsys.readouterr().out

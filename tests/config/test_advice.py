@@ -147,3 +147,26 @@ def test_loopback_is_known_without_asking_anybody() -> None:
         "127.0.0.9",
         "::1",
     ]
+
+
+def test_how_discovered_servers_are_reached_is_looked_at_too() -> None:
+    """Timeouts, certificates and files of a discovery are as worth a word as those of a server."""
+    assert of(
+        "interval_seconds: 1\nserver_discovery: [{files: [a.yaml], timeout_seconds: 3, bearer_token_file: /nowhere, "
+        "tls: {insecure_skip_verify: true}}]"
+    ) == (
+        "server_discovery[0]: timeout_seconds 3 is too long; 0.75 s is used, three quarters of interval_seconds",
+        "server_discovery[0]: tls.insecure_skip_verify accepts any certificate; set tls.ca_file instead",
+        "server_discovery[0]: bearer_token_file /nowhere does not exist; until it can be read, the server counts as "
+        "unavailable",
+    )
+
+
+def test_an_engine_of_ones_own_has_buckets_too() -> None:
+    """An SLO on a server of an own engine is judged by that profile."""
+    own = (
+        "profiles: [{name: toy, title: Toy, ports: [], detect: {any_of: [toy]}, default_edges: {ttft: [1, 2]}, "
+        "traits: {tokens_move: step, one_token_tpot: zero}, signals: {ttft: [{sum: [{metric: toy}]}]}}]\n"
+    )
+    said = of(own + "servers: [{name: a, url: 'http://h', engine: toy}]\nslos: [{name: s, ttft_seconds: 1.5}]")
+    assert any("1.5 s lies inside the bucket (1, 2]" in line for line in said)

@@ -28,6 +28,8 @@ def test_what_is_hidden_and_what_is_not() -> None:
         "    password_file: /pw\n"
         "  tls:\n"
         "    insecure_skip_verify: false\n"
+        "server_discovery: []\n"
+        "profiles: []\n"
         "slos: []\n"
         "facility:\n"
         "  host_factor: 1.0\n"
@@ -38,6 +40,12 @@ def test_what_is_hidden_and_what_is_not() -> None:
 def test_a_url_without_a_query_is_shown_as_it_is() -> None:
     """Only a query is hidden."""
     assert public_url("http://[::1]:8000/metrics") == "http://[::1]:8000/metrics"
+
+
+def test_headers_of_discovered_servers_are_hidden_too() -> None:
+    """What is sent to the servers that files list is no less secret than what is sent to the others."""
+    config = parse("server_discovery: [{files: [a.json], headers: {X-Key: hunter2}}]")
+    assert "hunter2" not in redacted(config) + repr(config) and "X-Key: <hidden>" in redacted(config)
 
 
 def test_repr_shows_no_url_and_no_header() -> None:

@@ -9,29 +9,32 @@ from pathlib import Path
 
 import pytest
 
-from exporter import app
+from exporter.app.reloading import Reloader
+from exporter.app.serving import _until_told
+from exporter.app.watch import Watch
+from exporter.config import parse
 from exporter.model.rules import Rules
-from exporter.model.source import Reading
+from exporter.publish.row import About
+from exporter.sources import World
 from exporter.sources.sampler import Sampler
+from tests.fakes.fake_driver import FakeDriver
 
 
-class Broken:
-    """A source with a bug."""
+class Broken(FakeDriver):
+    """A driver with a bug of ours behind it."""
 
-    name = "nvml"
-    deadline_seconds = 1.0
-
-    async def read(self) -> Reading:
+    def open(self) -> None:
         raise ZeroDivisionError
-
-    async def aclose(self) -> None:
-        pass
 
 
 async def test_a_bug_ends_the_process_instead_of_being_swallowed() -> None:
     """What no source may raise leaves the task group, and with it `run`."""
+    config = parse("servers: []\ngpus: {kind: nvml}\n")
+    sampler = Sampler((), Rules(), lambda _: None)
+    watch = Watch(sampler, config, World(config.engine_profiles(), driver=Broken()))
     with pytest.raises(ExceptionGroup) as left:
-        await app._until_told(Sampler([Broken()], Rules(), lambda _: None), None, "")
+        await _until_told(sampler, watch, Reloader(config, About(), None), "")
+    await sampler.aclose()
     assert left.value.subgroup(ZeroDivisionError) is not None
 
 
@@ -39,10 +42,10 @@ def test_nothing_that_hangs_keeps_the_process() -> None:
     """Once it was told to leave, the process ends within two seconds although a thread of it never comes back."""
     script = (
         "import threading, time\n"
-        "from exporter import app\n"
+        "from exporter.app.serving import _leave_soon\n"
         "threading.Thread(target=time.sleep, args=(60,)).start()\n"
         "print('told', flush=True)\n"
-        "app._leave_soon()\n"
+        "_leave_soon()\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -8,7 +8,7 @@ from exporter.engines import load_profiles
 from exporter.engines.profile import Profile
 from exporter.engines.reader import read_page
 from exporter.model.engine import EngineReading, SeriesId
-from exporter.sources.exposition import Scanner
+from exporter.sources.exposition import Scanner, labelled_names, metric_names
 
 HERE = Path(__file__).parent
 PROFILES: Mapping[str, Profile] = load_profiles()
@@ -17,6 +17,11 @@ PAGES = tuple(sorted(path for name in PROFILES for path in HERE.glob(f"{name}/*/
 
 def engine_of(path: Path) -> str:
     return path.relative_to(HERE).parts[0]
+
+
+def seen(text: str) -> frozenset[str]:
+    """What a page is recognised by."""
+    return metric_names(text) | labelled_names(text)
 
 
 def read(path: Path) -> EngineReading:
@@ -36,6 +41,7 @@ def as_golden(reading: EngineReading) -> dict[str, object]:
         "tokens_move": str(reading.traits.tokens_move),
         "one_token_tpot": str(reading.traits.one_token_tpot),
         "prompt_includes_cached": reading.traits.prompt_includes_cached,
+        "running_is_current": reading.traits.running_is_current,
         "dropped_lines": reading.dropped_lines,
         "counters": {_words(key): value for key, value in reading.counters.items()},
         "gauges": {f"{signal} {model}": value for (signal, model), value in reading.gauges.items()},

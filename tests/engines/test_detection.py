@@ -5,7 +5,7 @@ from exporter.engines.detection import Detection, detect, detect_by_status, matc
 from exporter.engines.profile import Names
 from exporter.model.source import Reason
 from exporter.sources.exposition import metric_names
-from tests.engines.golden import HERE, PROFILES
+from tests.engines.golden import HERE, PAGES, PROFILES, engine_of, seen
 from tests.engines.test_profile import MINIMAL
 
 ONLY_VLLM = {"vllm": PROFILES["vllm"]}
@@ -26,11 +26,13 @@ LLAMA_501 = (
         (Names(any_of=("c_*",)), False),
         (Names(any_of=("a",), none_of=("b_*",)), False),
         (Names(any_of=("a",), none_of=("c_*",)), True),
+        (Names(any_of=("a{who}",)), True),
+        (Names(any_of=("a{what}", "c{who}")), False),
     ],
 )
 def test_conditions(condition: Names, holds: bool) -> None:
-    """any_of, all_of and none_of mean what they say, of names and of prefixes."""
-    assert matches(condition, frozenset({"a", "b_one"})) is holds
+    """any_of, all_of and none_of mean what they say, of names, of prefixes and of labels."""
+    assert matches(condition, frozenset({"a", "b_one", "a{who}"})) is holds
 
 
 @pytest.mark.parametrize("page", ["vllm-disable-log-stats-fresh", "vllm-disable-log-stats"])
@@ -43,22 +45,70 @@ def test_statistics_switched_off(page: str) -> None:
     assert guessed.because.endswith("; if this is vLLM, start it without --disable-log-stats")
 
 
-def test_router_is_not_an_engine() -> None:
-    """The production-stack router repeats vLLM's names; reading it beside its engines would count all twice."""
-    found = detect(PROFILES, {"vllm:num_requests_running", "vllm:current_qps"})
-    assert found.engine is None
-    assert found.reason is Reason.UNKNOWN_ENGINE
-    assert "router" in found.because
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"vllm:num_requests_running", "vllm:current_qps"},
+        {"vllm:num_requests_running", "vllm:num_requests_running{server}"},
+    ],
+)
+def test_router_is_not_an_engine(names: set[str]) -> None:
+    """The production-stack router repeats vLLM's names: by other names or labels it is told, and refused as vLLM."""
+    for profiles in (PROFILES, ONLY_VLLM):
+        found = detect(profiles, names)
+        assert found.engine is None
+        assert found.reason is Reason.UNKNOWN_ENGINE
+        assert "router" in found.because
 
 
-@pytest.mark.parametrize("page", ["lmdeploy", "trtllm"])
-def test_unknown_engine(page: str) -> None:
-    """A page of an engine without a profile is named by some of its own metrics."""
-    found = detect(PROFILES, metric_names((HERE / f"other/{page}.prom").read_text()))
+@pytest.mark.parametrize("name", ["vllm_router", "litellm", "llm_d"])
+def test_a_proxy_is_read_only_when_named(name: str) -> None:
+    """A proxy counts what the engines behind it count: it is refused with advice, and read if `engine` names it."""
+    text = next(page for page in PAGES if engine_of(page) == name).read_text()
+    unnamed, named = (detect(profiles, seen(text)) for profiles in (PROFILES, {name: PROFILES[name]}))
+    assert named.engine == name
+    assert unnamed.engine is None
+    assert unnamed.because.endswith(f"give the engines' own addresses, or engine: {name} to read this page instead")
+
+
+def test_dynamo_worker() -> None:
+    """A Dynamo worker's page is explained, since its frontend counts the same tokens; `engine: vllm` reads it."""
+    names = seen((HERE / "other/dynamo-worker.prom").read_text())
+    assert "give the frontend's address" in detect(PROFILES, names).because
+    assert detect(ONLY_VLLM, names).engine == "vllm"
+
+
+def test_dynamo_frontend_shows_its_router() -> None:
+    """A frontend's page may hold its router's dynamo_component_ metrics too, and is a frontend's all the same."""
+    assert detect(PROFILES, {"dynamo_frontend_requests_total", "dynamo_component_router_requests"}).engine == "dynamo"
+
+
+def test_kserve_without_vllm() -> None:
+    """KServe's own latencies alone are an engine whose metrics are off, with the backend to choose."""
+    found = detect(PROFILES, seen((HERE / "other/kserve-without-vllm.prom").read_text()))
+    assert found.reason is Reason.METRICS_OFF
+    assert found.because.endswith(
+        "if this is vLLM, serve the model with KServe's vLLM backend, the only one of its backends that counts tokens"
+    )
+
+
+def test_names_without_a_prefix() -> None:
+    """NIM is told by a gauge of its own, old TensorRT-LLM by a label; the same names of somebody else are nobody's."""
+    names = {"e2e_request_latency_seconds_bucket", "time_per_output_token_seconds_bucket", "request_success_total"}
+    assert detect(PROFILES, names | {"num_request_max", "request_finish_total"}).engine == "nim"
+    assert detect(PROFILES, names | {"e2e_request_latency_seconds_bucket{engine_type}"}).engine == "trtllm"
+    assert detect(PROFILES, names).engine is None
+
+
+def test_unknown_page() -> None:
+    """A page of something without a profile is named by some of its own metrics."""
+    found = detect(PROFILES, {"toy_b", "toy_a", "toy_a{model}", "python_info"})
     assert found.engine is None
     assert found.reason is Reason.UNKNOWN_ENGINE
-    assert f"such as {page}" in found.because
-    assert "none of llama.cpp or SGLang or vLLM" in found.because
+    assert found.because == (
+        "the page is of no engine that `goodwatt engines` lists; it has metrics such as toy_a, toy_b; "
+        "check url and engine"
+    )
 
 
 def test_another_engine_than_named() -> None:
@@ -85,12 +135,17 @@ def test_status_that_proves() -> None:
 
 
 def test_status_that_hints() -> None:
-    """A 404 is SGLang without metrics when SGLang was named, and only a hint otherwise."""
+    """A 404 is SGLang without metrics when SGLang was named; otherwise every engine that answers so is a guess."""
     named, guessed = detect_by_status(ONLY_SGLANG, 404, ""), detect_by_status(PROFILES, 404, "")
     assert named == Detection(
         None, Reason.METRICS_OFF, "SGLang's metrics are switched off; start it with --enable-metrics"
     )
-    assert guessed == Detection(None, Reason.HTTP_ERROR, "if this is SGLang, start it with --enable-metrics")
+    assert guessed == Detection(
+        None,
+        Reason.HTTP_ERROR,
+        "if this is SGLang, start it with --enable-metrics; if this is TensorRT-LLM, "
+        "set return_perf_metrics: true in its options and give the path /prometheus/metrics",
+    )
 
 
 @pytest.mark.parametrize("status", [400, 500, 503])

@@ -8,8 +8,7 @@ from exporter.engines.detection import detect
 from exporter.engines.matrix import coverage_matrix
 from exporter.model.engine import EngineReading, Outcome, Signal
 from exporter.model.source import Reason
-from exporter.sources.exposition import metric_names
-from tests.engines.golden import HERE, PAGES, PROFILES, as_golden, engine_of, read
+from tests.engines.golden import HERE, PAGES, PROFILES, as_golden, engine_of, read, seen
 
 DOCS = (HERE.parents[1] / "docs/engines.md").read_text()
 IDS = [str(page.relative_to(HERE)) for page in PAGES]
@@ -27,8 +26,12 @@ def test_golden(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_detected(page: Path) -> None:
-    """Every captured page is recognised as the engine that wrote it, among all profiles."""
-    assert detect(PROFILES, metric_names(page.read_text())).engine == engine_of(page)
+    """Every captured page is recognised as what wrote it and as nothing else; a proxy's is refused unless named."""
+    engine, names = engine_of(page), seen(page.read_text())
+    proxy = PROFILES[engine].named_only is not None
+    assert detect(PROFILES, names).engine == (None if proxy else engine)
+    assert detect({engine: PROFILES[engine]}, names).engine == engine
+    assert {name for name in PROFILES if detect({name: PROFILES[name]}, names).engine} == {engine}
 
 
 @pytest.mark.parametrize("engine", sorted(PROFILES))
@@ -43,11 +46,11 @@ def test_no_profile_without_a_capture(engine: str) -> None:
 def test_every_signal_of_a_profile_occurs_in_a_capture(engine: str) -> None:
     """Each signal that a profile claims is read from at least one captured page, but for the exceptions named here."""
     unseen = {"sglang": {Signal.PREEMPTIONS}}  # no retraction happened while the page was made
-    seen: set[Signal] = set()
+    found: set[Signal] = set()
     for page in (page for page in PAGES if engine_of(page) == engine):
         reading = read(page)
-        seen |= {k.signal for k in (*reading.counters, *reading.histograms)} | {signal for signal, _ in reading.gauges}
-    assert seen == set(PROFILES[engine].signals) - unseen.get(engine, set())
+        found |= {k.signal for k in (*reading.counters, *reading.histograms)} | {signal for signal, _ in reading.gauges}
+    assert found == set(PROFILES[engine].signals) - unseen.get(engine, set())
 
 
 @pytest.mark.parametrize(
@@ -61,10 +64,30 @@ def test_every_signal_of_a_profile_occurs_in_a_capture(engine: str) -> None:
         ("sglang/0.5.23/multiproc-generated", 1339, 512, 233, 3),
         ("sglang/0.5.23/two-ranks-derived", 1339, 512, 233, 3),
         ("llamacpp/b11434/after", 1887 + 1440, 1440, 2696, 0),
+        ("vllm/kserve-0.21/derived", 7948, 0, 10048, 160),
+        ("trtllm/2026/generated", 1234, 256, 210, 4),
+        ("trtllm/1.1.0rc/generated", 0, 0, 0, 5),
+        ("trtllm/dynamo-documentation/sample", 0, 0, 0, 155),
+        ("nim/1.x/datadog-fixture", 109, 0, 174, 5),
+        ("dynamo/1.6/generated", 1120, 256, 195, 4),
+        ("triton/core/datadog-fixture", 0, 0, 0, 3),
+        ("triton/trtllm-backend/generated", 0, 0, 0, 9),
+        ("triton/vllm-backend/generated", 1120, 0, 195, 5),
+        ("tgi/fixture/datadog-fixture", 662, 0, 0, 109),
+        ("tgi/3.3/generated", 1120, 0, 195, 5),
+        ("lmdeploy/0.18.0/generated", 989, 512, 50, 3),
+        ("ray_serve/2.60/generated", 3 * 1120, 3 * 256, 3 * 195, 3 * 5),
+        ("ray_serve/2.44/generated", 3 * 1120, 3 * 256, 3 * 195, 3 * 5),
+        ("max/26/generated", 1120, 256, 195, 5),
+        ("litellm/1.109.1/generated", 3 * 1120, 3 * 256, 3 * 195, 3 * 5),
+        ("llm_d/2026-08/generated", 1120, 256, 195, 5),
+        ("llm_d/2026-04/generated", 1120, 256, 195, 5),
+        ("llm_d/extension-1.x/generated", 1120, 256, 195, 5),
+        ("vllm_router/2026/generated", 0, 0, 0, 3 * 5),
     ],
 )
 def test_totals(page: str, prompt: float, cached: float, generated: float, succeeded: float) -> None:
-    """Totals are those that stand on the page, each replica once, and no rank twice."""
+    """Totals are those that stand on the page: each replica once, no rank, twin or second prefix twice."""
     reading = read(HERE / f"{page}.prom")
     assert total(reading, Signal.PROMPT_TOKENS) == prompt
     assert total(reading, Signal.CACHED_PROMPT_TOKENS) == cached
@@ -116,13 +139,22 @@ def test_gauges_of_replicas() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "page"), [("vllm", "vllm/0.33.0/generated"), ("sglang", "sglang/0.5.23/multiproc-generated")]
+    "page",
+    [
+        "vllm/0.33.0/generated",
+        "sglang/0.5.23/multiproc-generated",
+        "lmdeploy/0.18.0/generated",
+        "trtllm/2026/generated",
+        "litellm/1.109.1/generated",
+    ],
 )
-def test_default_edges(engine: str, page: str) -> None:
+def test_default_edges(page: str) -> None:
     """The default bucket edges in a profile are those of the captured version."""
-    reading = read(HERE / f"{page}.prom")
-    on_page = {key.signal: histogram.edges for key, histogram in reading.histograms.items()}
-    assert PROFILES[engine].default_edges == {s: on_page[s] for s in (Signal.TTFT, Signal.TPOT, Signal.E2E)}
+    path = HERE / f"{page}.prom"
+    on_page = {key.signal: histogram.edges for key, histogram in read(path).histograms.items()}
+    edges = PROFILES[engine_of(path)].default_edges
+    assert edges == {signal: on_page[signal] for signal in (Signal.TTFT, Signal.TPOT, Signal.E2E) if signal in edges}
+    assert edges
 
 
 def test_docs_hold_the_matrix() -> None:

@@ -27,7 +27,9 @@ def with_(**changes: Any) -> str:
 
 def test_shipped_profiles_load() -> None:
     """Every profile shipped is valid, is named like its file, and known_engines lists it."""
-    assert tuple(load_profiles()) == known_engines() == ("llamacpp", "sglang", "vllm")
+    assert tuple(load_profiles()) == known_engines()
+    assert {"llamacpp", "sglang", "trtllm", "vllm"} < set(known_engines())
+    assert all(profile.name == name for name, profile in load_profiles().items())
 
 
 def test_minimal_profile() -> None:
@@ -98,6 +100,22 @@ def test_less_and_version_are_wanted() -> None:
             "body_contains needs status",
         ),
         ({"default_edges": {"ttft": [0]}}, "greater than 0"),
+        ({"detect": {"any_of": ["a{b}*"]}}, "pattern"),
+        ({"signals": {"itl": [{"sum": [{"metric": "a"}]}]}}, "signals.itl needs per: token or step"),
+        ({"signals": {"itl": [{"sum": [{"metric": "a"}], "per": "request"}]}}, "observed once a request is tpot"),
+        (
+            {"signals": {"tpot": [{"sum": [{"metric": "a"}], "per": "step"}]}},
+            "signals.tpot: what is observed more than",
+        ),
+        (
+            {"signals": {"ttft": [{"sum": [{"metric": "a"}], "per": "token"}]}},
+            "signals.ttft: what is observed more than",
+        ),
+        ({"signals": {"tpot": [{"sum": [{"metric": "a"}], "per": "iteration"}]}}, "Input should be 'request', 'token'"),
+        (
+            {"signals": {"tpot": [{"sum": [{"metric": "a"}]}]}, "traits": {"tokens_move": "step"}},
+            "signals.tpot needs traits.one_token_tpot",
+        ),
     ],
 )
 def test_refused(change: dict[str, Any], message: str) -> None:
@@ -105,6 +123,21 @@ def test_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match="validation error") as caught:
         load_profile(with_(**change))
     assert message in str(caught.value)
+
+
+def test_traits_reach_the_reading() -> None:
+    """What a profile says of stale gauges and one-token outputs is what its readings say; unsaid is the safe thing."""
+    stale = {"tokens_move": "finish", "running_is_current": False}
+    assert load_profile(with_(traits=stale)).engine_traits() == EngineTraits(
+        Moves.FINISH, OneToken.SKIPPED, prompt_includes_cached=True, running_is_current=False
+    )
+
+
+@pytest.mark.parametrize("profile", load_profiles().values(), ids=load_profiles().keys())
+def test_what_every_scrape_resets_is_never_read(profile: Profile) -> None:
+    """No profile reads a gauge that a scrape resets, an average, or a window's rate: only counts, sums and states."""
+    forbidden = ("_rate", "tokens_seconds", "throughput", "avg_", "_hit_rate", "_qps", "last_", "summary")
+    assert not [name for name in profile.wanted() if any(word in name for word in forbidden)]
 
 
 def test_profile_schema_describes_itself() -> None:

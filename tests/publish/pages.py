@@ -13,7 +13,7 @@ from exporter.publish.metrics import table
 from exporter.publish.row import About
 from tests.fakes.snapshots import after, gpus, page
 
-ABOUT = About("0.1.0", "3.11.7", "0123456789ab")
+ABOUT = About("0.1.0", "3.11.7", "0123456789ab", reload_ok=True, reloaded_unix_seconds=1_750_000_000.0)
 ROWS = table(ABOUT)
 WRITERS = {"text": (writer.text, parse_text), "openmetrics": (writer.openmetrics, parse_openmetrics)}
 

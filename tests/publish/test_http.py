@@ -10,7 +10,7 @@ import pytest
 
 from exporter.publish.connections import FIRST_REQUEST_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
 from exporter.publish.formats import Format, Variant
-from exporter.publish.http import SWEEP_SECONDS, Address, Publisher, checked_path, stale
+from exporter.publish.http import SWEEP_SECONDS, About, Address, Publisher, Reloaded, checked_path, stale
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import small
 from tests.publish.serving import ABOUT, Clock, connecting, serving
@@ -303,6 +303,48 @@ async def test_long_headers_are_refused() -> None:
         async with client.get("/metrics", headers={"X-Long": "x" * 100_000}) as answer:
             assert answer.status == 400
         assert (await client.get("/metrics")).status == 200
+
+
+async def test_a_reload_is_asked_for_with_post_or_put_where_it_may_be() -> None:
+    """Without a reload it is 403, else 200 or 500 with what it said; other methods are named what is possible."""
+    answers = [Reloaded(True, "in force"), Reloaded(False, "g.yaml:1: no\nkept")]
+
+    async def reload() -> Reloaded:
+        return answers.pop(0)
+
+    async with serving() as (_, client, _), client.post("/-/reload") as answer:
+        assert answer.status == 403 and "--web.enable-lifecycle" in await answer.text()
+    async with serving(reload=reload) as (_, client, _):
+        async with client.post("/-/reload") as answer:
+            assert (answer.status, await answer.text()) == (200, "in force\n")
+        async with client.put("/-/reload") as answer:
+            assert (answer.status, await answer.text()) == (500, "g.yaml:1: no\nkept\n")
+        async with client.get("/-/reload") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "POST, PUT")
+            assert "use POST or PUT" in await answer.text()
+
+
+async def test_no_page_mixes_two_configurations() -> None:
+    """What is adopted shows with the next snapshot, all of it at once; what is told shows now."""
+    first, second = snapshot(1), snapshot(2)
+    async with serving(About("1", "3", "aaa"), config_text="old") as (publisher, client, _):
+
+        async def shown() -> tuple[str, str]:
+            async with client.get("/metrics") as page, client.get("/config") as config:
+                return await page.text(), await config.text()
+
+        publisher.tell(About("1", "3", "bbb"))
+        publisher.latest = first
+        page, config = await shown()
+        assert 'hash="bbb"' in page and config == "old\n"
+        publisher.adopt(About("1", "3", "ccc", reload_ok=True), "new")
+        assert await shown() == (page, config)
+        publisher.latest = second
+        page, config = await shown()
+        assert 'hash="ccc"' in page and "goodwatt_config_last_reload_successful 1.0" in page and config == "new\n"
+        publisher.tell(About("1", "3", "ccc", reload_ok=False))
+        page, config = await shown()
+        assert "goodwatt_config_last_reload_successful 0.0" in page and config == "new\n"
 
 
 async def test_what_is_no_http_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,15 @@ from exporter.publish.row import Kind, Metric
 from tests.fakes.snapshots import snapshot
 
 ROWS = table()
-UNITLESS = {"server_up", "source_up", "gpu_throttled", "gpu_state", "requests_running", "requests_waiting"}
+UNITLESS = {
+    "server_up",
+    "config_last_reload_successful",
+    "source_up",
+    "gpu_throttled",
+    "gpu_state",
+    "requests_running",
+    "requests_waiting",
+}
 BASE_UNITS = {"joules", "watts", "seconds", "bytes", "hertz", "celsius", "grams", "ratio"}
 COUNTED = {"tokens", "requests", "preemptions", "lines", "glitches", "ticks", "failures"}
 

@@ -9,7 +9,7 @@ from exporter.derive.state import State
 from exporter.derive.step import step
 from exporter.model.engine import Signal
 from exporter.model.gpu import GpuReading, GpuState
-from exporter.model.ledger import Account, SloKey
+from exporter.model.ledger import Account, Component, SloKey
 from exporter.model.rules import Rules
 from exporter.model.snapshot import Live, Snapshot, TokenRates
 from exporter.model.source import Reason, Unavailable
@@ -153,7 +153,8 @@ def test_every_optional_gpu_field_is_tried() -> None:
 
 def test_every_row_has_samples_in_the_full_picture() -> None:
     """A snapshot with everything known has series for each row, but for what it cannot have: see the list."""
-    without = {"price_per_kwh"}
+    closed = {f"closed_accounts_{what}_total" for what in ("energy_joules", "cost", "carbon_grams")}
+    without = {"price_per_kwh", *closed}
     shown = names(small())
     rows = {row.name + ("_bucket" if row.kind.value == "histogram" else "") for row in ROWS}
     assert rows - shown == without
@@ -418,3 +419,21 @@ def test_live_needs_no_energy() -> None:
     s = replace(small(), live={ACCOUNT: Live(60.0, TokenRates(5.0))})
     assert value(s, "tokens_per_second", kind="generated") == 5
     assert not {"tokens_per_watt", "joules_per_token", "cost_per_hour", "attributed_power_watts"} & names(s)
+
+
+def test_what_closed_accounts_were_given_completes_the_sums() -> None:
+    """Absent while none was closed; then one number each, and joules and carbon go with the GPUs, money with prices."""
+    closed = replace(
+        small(),
+        ledger=replace(
+            small().ledger,
+            closed_energy_millijoules=1500,
+            closed_cost={Component.RENTAL: 2.0},
+            closed_carbon_grams=3.0,
+        ),
+    )
+    assert not any(name.startswith("closed_") for name in names(small()))
+    assert value(closed, "closed_accounts_energy_joules_total") == 1.5
+    assert value(closed, "closed_accounts_cost_total", component="rental", currency="USD") == 2.0
+    assert value(closed, "closed_accounts_carbon_grams_total") == 3.0
+    assert not any(name.startswith("closed_") for name in names(rules(tariff=None)(replace(closed, gpus=None))))

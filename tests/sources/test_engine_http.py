@@ -51,6 +51,19 @@ async def failure(url: str, **section: Any) -> tuple[Reason, str]:
     return caught.value.reason, caught.value.detail
 
 
+async def test_json_is_left_alone_for_a_while() -> None:
+    """JSON may be a queue that a read empties: for a minute the same line is given without asking again."""
+    now = [0.0]
+    async with serving(Reply(b"[]", content_type="application/json")) as server:
+        source = EngineSource(ServerSection(name="a", url=server.url), PROFILES, clock=lambda: now[0])
+        for at, asked in ((0.0, 1), (5.0, 1), (59.0, 1), (60.0, 2)):
+            now[0] = at
+            with pytest.raises(SourceUnavailable, match="sends JSON, not metrics"):
+                await source.read()
+            assert len(server.requests) == asked
+        await source.aclose()
+
+
 async def test_reads_a_server() -> None:
     """A server's page becomes the reading of its capture, with the server's name and the time of the answer."""
     async with serving(page(VLLM)) as server, reading_from(server.url) as source:
@@ -376,7 +389,12 @@ async def test_broken_answers(raw: bytes, reason: Reason, words: str) -> None:
 @pytest.mark.parametrize(
     ("reply", "reason", "detail"),
     [
-        (Reply(status=404), Reason.HTTP_ERROR, "answers HTTP 404; if this is SGLang, start it with --enable-metrics"),
+        (
+            Reply(status=404),
+            Reason.HTTP_ERROR,
+            "answers HTTP 404; if this is SGLang, start it with --enable-metrics; if this is TensorRT-LLM, "
+            "set return_perf_metrics: true in its options and give the path /prometheus/metrics",
+        ),
         (Reply(status=400), Reason.HTTP_ERROR, "answers HTTP 400; check the url's path"),
         (Reply(status=204), Reason.HTTP_ERROR, "answers HTTP 204; check the url's path"),
         (Reply(status=500), Reason.HTTP_ERROR, "answers HTTP 500; see the server's own log"),
@@ -459,7 +477,7 @@ async def test_unknown_engine() -> None:
         reason, detail = await failure(server.url)
     assert reason is Reason.UNKNOWN_ENGINE
     assert detail == (
-        "server/a: the page is none of llama.cpp or SGLang or vLLM; it has metrics such as a_total, b_total; "
+        "server/a: the page is of no engine that `goodwatt engines` lists; it has metrics such as a_total, b_total; "
         "check url and engine"
     )
 

@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 from hypothesis import example, given, settings
@@ -8,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from exporter.engines.page import Labels, Page
 from exporter.engines.reader import read_page
-from exporter.sources.exposition import LARGEST_VALUE, LONGEST_LINE, Scanner, metric_names
+from exporter.sources.exposition import LARGEST_VALUE, LONGEST_LINE, Scanner, labelled_names, metric_names
 from tests.engines.golden import HERE, PAGES, PROFILES, engine_of
 
 TEXTS = {str(page.relative_to(HERE)): page.read_text() for page in PAGES}
@@ -26,8 +27,9 @@ def value(text: str) -> float | None:
 
 
 def oracle(text: str) -> dict[str, dict[Labels, float]]:
-    """Every sample of a page as prometheus_client reads it."""
-    families = parse_openmetrics(text) if text.endswith("# EOF\n") else parse_text(text)
+    """Every sample of a page as prometheus_client reads it, but for the _total that it adds to counters' names."""
+    untyped = re.sub(r"^# TYPE \S+ counter$", "#", text, flags=re.MULTILINE)
+    families = parse_openmetrics(text) if text.endswith("# EOF\n") else parse_text(untyped)
     found: dict[str, dict[Labels, float]] = {}
     for sample in (sample for family in families for sample in family.samples):
         labels = tuple(sorted(sample.labels.items()))
@@ -222,6 +224,13 @@ mutations = st.lists(
     ),
     max_size=8,
 )
+
+
+def test_labelled_names() -> None:
+    """A metric is listed with each label that some line of it carries; comments and broken lines add nothing."""
+    text = 'a{x="1",y="2"} 1\na{z="}"} 2\nb 1\nc{} 1\nd{x=} 1\n# e{x="1"} 1\nf{x="1" 1\n9{x="1"} 1\n'
+    assert labelled_names(text) == {"a{x}", "a{y}", "a{z}"}
+    assert labelled_names('a{x="' + "y" * LONGEST_LINE + '"} 1\n') == frozenset()
 
 
 @settings(max_examples=120, deadline=None)

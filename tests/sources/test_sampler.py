@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+from itertools import pairwise
 
 import pytest
 
+from exporter.model.engine import EngineReading, Signal
 from exporter.model.gpu import GpusReading
 from exporter.model.rules import Rules
 from exporter.model.snapshot import Snapshot
 from exporter.model.source import Reading, Reason, SourceUnavailable
 from exporter.sources.sampler import Clocks, Sampler
+from tests.fakes.readings import counter, page
 from tests.fakes.snapshots import gpus, uuid
 
 
@@ -57,6 +60,10 @@ class HandClock:
 
     def clocks(self) -> Clocks:
         return Clocks(self.monotonic, lambda: 1.7e9, self.sleep)
+
+
+def read(generated: float, server: str = "a") -> EngineReading:
+    return page(server, generated, counter(Signal.GENERATED_TOKENS, generated))
 
 
 def gone(detail: str = "server/a: no") -> SourceUnavailable:
@@ -114,12 +121,81 @@ async def test_the_grid_does_not_drift_and_skips_what_was_missed() -> None:
     assert times == pytest.approx([1000.0, 1005.0, 1020.0, 1025.0, 1030.0])
 
 
-async def test_a_source_added_later_is_read_from_the_next_tick_on() -> None:
-    """`add` takes effect at the next tick."""
-    sampler = Sampler([], Rules(), lambda _: None)
-    assert (await sampler.tick()).sources == ()
-    sampler.add(Scripted("nvml", GpusReading(())))
-    assert [state.source for state in (await sampler.tick()).sources] == ["nvml"]
+async def test_a_change_takes_effect_at_the_next_tick_and_closes_what_is_gone() -> None:
+    """What stays keeps its object and its past, what is new is read, what is gone is closed, and nobody else is."""
+    stays, goes, comes = (Scripted(name, gone()) for name in ("server/a", "server/b", "server/c"))
+    sampler = Sampler([stays, goes], Rules(), lambda _: None)
+    await sampler.tick()
+    sampler.change([stays, comes], Rules(window_seconds=120.0))
+    assert (sampler.sources, goes.closed) == ((stays, goes), False)
+    snapshot = await sampler.tick()
+    assert [(s.source, s.misses) for s in snapshot.sources] == [("server/a", 2), ("server/c", 1)]
+    assert snapshot.rules.window_seconds == 120.0
+    assert (stays.closed, goes.closed, comes.closed) == (False, True, False)
+
+
+async def test_a_change_never_takes_effect_in_the_middle_of_a_tick() -> None:
+    """A tick that is under way ends with the sources and rules that it began with."""
+    slow = Scripted("server/slow", 0.05)
+    seen: list[Snapshot] = []
+    sampler = Sampler([slow], Rules(window_seconds=60.0), seen.append)
+    ticking = asyncio.create_task(sampler.tick())
+    await asyncio.sleep(0.01)
+    sampler.change([], Rules(window_seconds=120.0))
+    await ticking
+    assert ([s.source for s in seen[0].sources], seen[0].rules.window_seconds) == (["server/slow"], 60.0)
+    assert not slow.closed
+    await sampler.tick()
+    assert (seen[1].sources, seen[1].rules.window_seconds, slow.closed) == ((), 120.0, True)
+
+
+async def test_changes_that_have_not_taken_effect_become_one() -> None:
+    """The latest sources and rules win, what is to begin anew adds up, and everybody is told when it happens."""
+    told: list[str] = []
+    pages = [read(10.0 * n) for n in range(1, 4)]
+    source, other = Scripted("server/a", *pages), Scripted("server/a", *pages)
+    sampler = Sampler([source], Rules(), lambda _: None)
+    await sampler.tick()
+    sampler.change([], Rules(), anew=["a"], then=lambda: told.append("first"))
+    sampler.change([other], Rules(window_seconds=90.0), then=lambda: told.append("second"))
+    assert told == []
+    snapshot = await sampler.tick()
+    assert told == ["first", "second"] and snapshot.rules.window_seconds == 90.0
+    assert sum(snapshot.ledger.counts.values()) == 0.0  # another server under the same name: a baseline
+    await sampler.tick()
+    assert told == ["first", "second"]
+
+
+async def test_settling_ticks_at_once_and_begins_the_grid_anew() -> None:
+    """A change is on a published snapshot long before the old interval would have ended; then the new one rules."""
+    seen: list[Snapshot] = []
+    sampler = Sampler([], Rules(interval_seconds=300.0, window_seconds=600.0), seen.append)
+    running = asyncio.create_task(sampler.run())
+    await asyncio.sleep(0.01)
+    assert len(seen) == 1
+    sampler.change([], Rules(interval_seconds=0.05))
+    async with asyncio.timeout(2):
+        await sampler.settle()
+        assert seen[-1].rules.interval_seconds == 0.05 and len(seen) == 2
+        await asyncio.sleep(0.2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    gaps = [after.at_seconds - before.at_seconds for before, after in pairwise(seen[1:])]
+    assert len(gaps) >= 2 and all(gap > 0.03 for gap in gaps)
+
+
+async def test_many_servers_are_read_whole_while_some_are_dead_or_slow() -> None:
+    """Of 64 servers, 8 hang and 8 refuse: each tick ends at the deadline with all others read in it."""
+    fine = [Scripted(f"server/s{n}", read(0.0, f"s{n}")) for n in range(48)]
+    hung = [Scripted(f"server/h{n}", 60.0, deadline_seconds=0.1) for n in range(8)]
+    dead = [Scripted(f"server/d{n}", gone()) for n in range(8)]
+    sampler = Sampler([*hung, *fine, *dead], Rules(), lambda _: None)
+    began = asyncio.get_running_loop().time()
+    snapshots = [await sampler.tick() for _ in range(3)]
+    assert asyncio.get_running_loop().time() - began < 3 * 0.1 + 1.0
+    for snapshot in snapshots:
+        assert sum(state.up for state in snapshot.sources) == len(snapshot.servers) == 48
+    assert all(source.reads == 3 for source in fine)
 
 
 async def test_only_transitions_are_logged(caplog: pytest.LogCaptureFixture) -> None:

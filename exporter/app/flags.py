@@ -1,0 +1,24 @@
+"""What the flags say, checked before anything starts."""
+
+from dataclasses import dataclass
+
+from exporter.app.endings import WrongUse
+from exporter.publish.address import Address, parse_address
+from exporter.publish.http import checked_path
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """Where and under which path the metrics are served, and whether HTTP may ask for a reload."""
+
+    address: Address
+    telemetry_path: str
+    lifecycle: bool = False
+
+
+def web(address: str, telemetry_path: str, *, lifecycle: bool = False) -> Web:
+    """From the flags. Raises WrongUse when one of them is no address or path."""
+    try:
+        return Web(parse_address(address), checked_path(telemetry_path), lifecycle)
+    except ValueError as wrong:
+        raise WrongUse(str(wrong)) from None

@@ -1,0 +1,143 @@
+"""The commands that read: run, demo, once."""
+
+import asyncio
+import logging
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from exporter import __version__
+from exporter.app.endings import CannotStart
+from exporter.app.flags import Web
+from exporter.app.local_ports import LocalPorts
+from exporter.app.reloading import Reloader
+from exporter.app.watch import Watch
+from exporter.config import Config, load, parse
+from exporter.config.public import config_hash, redacted
+from exporter.config.sections import MAX_SERVERS
+from exporter.demo.demo import Demo
+from exporter.publish.address import Address
+from exporter.publish.formats import render
+from exporter.publish.http import About, Publisher
+from exporter.publish.metrics import table
+from exporter.sources import World
+from exporter.sources.gpus import GpuSource
+from exporter.sources.sampler import Sampler, Source
+
+log = logging.getLogger(__name__)
+
+LEAVE_SECONDS = 1.5
+# Looking up a name that no server answers for blocks a thread for long: one for each server keeps the others going.
+BLOCKING_THREADS = MAX_SERVERS + 8
+
+
+async def run(config: Config, web_: Web, file: Path | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads `file` again. Raises CannotStart when the address cannot be had."""
+    reread = None if file is None else partial(load, file)
+    reloader = Reloader(config, _about(config), reread, "there is no --config FILE to read again")
+    return await _serve(config, web_, World(config.engine_profiles()), reloader)
+
+
+async def demo(own: Config | None, web_: Web) -> int:
+    """Serve simulated GPUs and servers, under the SLOs, prices and intervals of `own` where it is given."""
+    async with AsyncExitStack() as running:
+        simulation = Demo()
+        running.push_async_callback(simulation.aclose)
+        await simulation.start()
+        config = parse(simulation.config_text(), "<demo>")
+        if own is not None:
+            simulated = {"servers": config.servers, "gpus": config.gpus, "server_discovery": ()}
+            config = own.model_copy(update=simulated)
+        world = World(config.engine_profiles(), simulation.driver, simulated=True)
+        return await _serve(config, web_, world, Reloader(config, _about(config, True), None, "this is the demo"))
+
+
+async def once(config: Config) -> str:
+    """One tick, as the text that one scrape would get."""
+    sampler = Sampler((), config.rules(()), lambda _: None)
+    watch = Watch(sampler, config, World(config.engine_profiles()))
+    try:
+        await watch.look()
+        about = About(__version__, platform.python_version(), config_hash(config))
+        return render(await sampler.tick(), table(about)).decode()
+    finally:
+        await watch.aclose()
+        await sampler.aclose()
+
+
+async def _serve(config: Config, web_: Web, world: World, reloader: Reloader) -> int:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_THREADS, "blocking"))
+    publisher = Publisher(
+        reloader.about,
+        telemetry_path=web_.telemetry_path,
+        config_text=redacted(config),
+        unhealthy=lambda: _unhealthy(sampler.sources),
+        reload=reloader.reload if web_.lifecycle else None,
+    )
+    sampler = Sampler((), config.rules(()), publisher.publish)
+    watch = Watch(sampler, config, world, LocalPorts(web_.address.port))
+    reloader.connect(sampler, watch, publisher)
+    async with AsyncExitStack() as running:
+        running.push_async_callback(sampler.aclose)
+        running.push_async_callback(watch.aclose)
+        running.push_async_callback(publisher.aclose)
+        url = await _listen(publisher, web_.address)
+        await _until_told(sampler, watch, reloader, f"open {url}{' (simulated)' if world.simulated else ''}")
+    return 0
+
+
+async def _listen(publisher: Publisher, address: Address) -> str:
+    try:
+        return (await publisher.start(*address)).url
+    except OSError as error:
+        raise CannotStart(error.strerror) from None
+
+
+def _about(config: Config, simulated: bool = False) -> About:
+    python, now = platform.python_version(), time.time()
+    return About(__version__, python, config_hash(config), simulated, reload_ok=True, reloaded_unix_seconds=now)
+
+
+async def _until_told(sampler: Sampler, watch: Watch, reloader: Reloader, welcome: str) -> None:
+    """Tick until a signal. What goes wrong in a way that nobody expected ends the group, and so the process."""
+    told = asyncio.Event()
+    tasks: set[asyncio.Task[object]] = set()
+    async with asyncio.TaskGroup() as group:
+
+        def start(work: Callable[[], Coroutine[Any, Any, object]]) -> None:
+            task = group.create_task(work())
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(signal.SIGHUP, start, reloader.reload)
+        await watch.look()  # a moment at most, so that the first tick already reads what is there
+        start(watch.keep_looking)
+        start(lambda: sampler.run(lambda: log.info("%s", welcome)))
+        await told.wait()
+        _leave_soon()
+        for task in tuple(tasks):
+            task.cancel()
+
+
+def _leave_soon() -> None:
+    """A call that never comes back must not keep the process: after a moment it ends, whatever still hangs."""
+    watchdog = threading.Timer(LEAVE_SECONDS, os._exit, args=(0,))
+    watchdog.daemon = True
+    watchdog.start()
+
+
+def _unhealthy(sources: Sequence[Source]) -> str | None:
+    if any(isinstance(source, GpuSource) and source.needs_restart for source in sources):
+        return "nvml: the driver refuses every call until this process is restarted"
+    return None

@@ -1,0 +1,135 @@
+"""What is read at any moment: the GPUs, and the servers that the configuration, files and local ports name."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from exporter.app.local_ports import LocalPorts
+from exporter.app.roster import Candidate, Refusal, roster
+from exporter.app.target_files import TargetFiles
+from exporter.config import Config
+from exporter.engines.profile import Profile
+from exporter.sources import World, open_source
+from exporter.sources.sampler import Sampler, Source
+from exporter.sources.sections import ServerSection
+
+log = logging.getLogger(__name__)
+
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A server that is read. It keeps its source, and so its connection, while nothing of it changes."""
+
+    section: ServerSection
+    profiles: tuple[tuple[str, Profile], ...]  # that it may turn out to be
+    source: Source
+
+    def is_another_than(self, before: "_Server") -> bool:
+        """Whether something else may be behind the name, so that counting begins anew."""
+        same = (self.section.url, self.section.engine) == (before.section.url, before.section.engine)
+        return not same or self.profiles != before.profiles
+
+
+class Watch:
+    """Tells the sampler what to read and under which rules, whenever that changes."""
+
+    def __init__(self, sampler: Sampler, config: Config, world: World, local: LocalPorts | None = None) -> None:
+        self._sampler = sampler
+        self._config = config
+        self._world = world
+        self._local = local or LocalPorts()
+        self._files = TargetFiles()
+        self._gpus: Source | None = None
+        self._servers: Mapping[str, _Server] = {}
+        self._refused: frozenset[Refusal] = frozenset()
+        self._begun = False
+        self._one_at_a_time = asyncio.Lock()
+
+    async def look(self) -> None:
+        """Look at local ports and files once; what has changed is read from the next tick on. Takes seconds at most."""
+        async with self._one_at_a_time:
+            if await self._find(self._config, self._world) or not self._begun:
+                self._apply()
+
+    async def keep_looking(self) -> None:
+        """For ever."""
+        while True:
+            await asyncio.sleep(min(max(self._config.interval_seconds, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
+            await self.look()
+
+    async def adopt(self, config: Config, then: Callable[[], None]) -> None:
+        """Watch what another configuration names, and count under its rules, from the next tick on.
+
+        Sources whose part of the configuration has not changed go on as they are. `then` is called when it happens.
+        """
+        world = replace(self._world, profiles=config.engine_profiles())
+        async with self._one_at_a_time:
+            if not config.looks_on_local_ports or not self._config.looks_on_local_ports:
+                self._local.forget()
+            await self._find(config, world)
+            self._config, self._world = config, world
+            self._apply(then)
+
+    async def aclose(self) -> None:
+        """End what looks at files."""
+        await self._files.aclose()
+
+    async def _find(self, config: Config, world: World) -> bool:
+        """Whether anything changed."""
+        now = asyncio.get_running_loop().time()
+        found = config.looks_on_local_ports and await self._local.look(world.profiles, now)
+        return await self._files.look(config) or found
+
+    def _apply(self, then: Callable[[], None] = lambda: None) -> None:
+        chosen = roster(self._candidates(), self._world.profiles)
+        self._tell_refused(frozenset(chosen.refused))
+        servers = {section.name: self._server(section) for section in chosen.servers}
+        before, self._servers, self._begun = self._servers, servers, True
+        self._open_gpus()
+        _tell_gone(before.keys() - servers.keys())
+        self._sampler.change(
+            [*([] if self._gpus is None else [self._gpus]), *(server.source for server in servers.values())],
+            self._config.rules(chosen.servers),
+            anew=[name for name, server in servers.items() if name in before and server.is_another_than(before[name])],
+            then=then,
+        )
+
+    def _candidates(self) -> Iterable[Candidate]:
+        yield from map(Candidate, self._config.watched_servers() or ())
+        yield from self._files.candidates(self._config)
+        if self._config.looks_on_local_ports:
+            yield from self._local.candidates(self._config)
+
+    def _server(self, section: ServerSection) -> _Server:
+        known = self._world.profiles
+        profiles = tuple(known.items()) if section.engine == "auto" else ((section.engine, known[section.engine]),)
+        before = self._servers.get(section.name)
+        if before is not None and (before.section, before.profiles) == (section, profiles):
+            return before
+        source = open_source(section, self._world)
+        assert source is not None
+        return _Server(section, profiles, source)
+
+    def _open_gpus(self) -> None:
+        if self._config.gpus.kind == "none":
+            self._gpus = None
+        elif self._gpus is None:
+            self._gpus = open_source(self._config.gpus, self._world)
+
+    def _tell_refused(self, refused: frozenset[Refusal]) -> None:
+        by_cause: dict[tuple[str, str], list[str]] = {}
+        for one in sorted(refused - self._refused, key=lambda one: one.name):
+            by_cause.setdefault((one.origin, one.why), []).append(one.name)
+        self._refused = refused
+        for (origin, why), names in by_cause.items():
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            log.error("%s: not read: %s%s: %s", origin, ", ".join(names[:_SHOWN]), more, why)
+
+
+def _tell_gone(names: Iterable[str]) -> None:
+    for name in sorted(names):
+        log.info("server/%s: no longer watched", name)

@@ -1,0 +1,201 @@
+"""What the sampler is told to read as configuration and files change."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from exporter.app.local_ports import LocalPorts
+from exporter.app.watch import Watch
+from exporter.config import Config, parse
+from exporter.model.engine import Signal
+from exporter.model.ledger import Account, CountKey
+from exporter.model.snapshot import Snapshot
+from exporter.sources import World
+from exporter.sources.sampler import Sampler
+from tests.fakes.fake_driver import FakeDriver, FakeGpu
+from tests.fakes.http_server import FakeServer, page, serving, unused_port
+
+NO_GPUS = "gpus: {kind: none}\n"
+
+
+def toy(tokens: int, name: str = "vllm") -> str:
+    return f'{name}:generation_tokens_total{{model_name="m"}} {tokens}\n'
+
+
+class Running:
+    """A watch over a sampler that ticks when a test says so."""
+
+    def __init__(self, text: str, world: World | None = None) -> None:
+        self.config = parse(text)
+        self.sampler = Sampler((), self.config.rules(()), lambda _: None)
+        self.watch = Watch(
+            self.sampler,
+            self.config,
+            world or World(self.config.engine_profiles()),
+            LocalPorts(ports=(unused_port(),)),
+        )
+        self.told = 0
+
+    async def tick(self) -> Snapshot:
+        await self.watch.look()
+        return await self.sampler.tick()
+
+    async def reload(self, text: str) -> Snapshot:
+        await self.watch.adopt(parse(text), self._tell)
+        return await self.sampler.tick()
+
+    def _tell(self) -> None:
+        self.told += 1
+
+    async def aclose(self) -> None:
+        await self.watch.aclose()
+        await self.sampler.aclose()
+
+
+def counted(snapshot: Snapshot, server: str = "a") -> float:
+    return snapshot.ledger.counts[CountKey(Account(server, "m"), Signal.GENERATED_TOKENS)]
+
+
+def config(*servers: tuple[str, FakeServer], more: str = "") -> str:
+    listed = ", ".join(f"{{name: {name}, url: '{server.url}'}}" for name, server in servers)
+    return f"{NO_GPUS}servers: [{listed}]\n{more}"
+
+
+async def test_what_stays_keeps_its_source_and_its_connection() -> None:
+    """A reload that leaves a server's section alone neither reconnects nor loses a token."""
+    async with serving(page(toy(100))) as a, serving(page(toy(0))) as b:
+        running = Running(config(("a", a)))
+        await running.tick()
+        source = running.sampler.sources[0]
+        a.routes["/metrics"] = page(toy(150))
+        snapshot = await running.reload(config(("b", b), ("a", a), more="window_seconds: 120\nslos: []\n"))
+        assert counted(snapshot) == 50 and source in running.sampler.sources
+        assert (a.connections, running.told, snapshot.rules.window_seconds) == (1, 1, 120.0)
+        await running.aclose()
+
+
+async def test_another_address_under_a_name_begins_anew_and_another_timeout_does_not() -> None:
+    """Only what can be another server loses its baseline."""
+    async with serving(page(toy(100))) as a, serving(page(toy(9_000))) as b:
+        running = Running(config(("a", a)))
+        await running.tick()
+        a.routes["/metrics"] = page(toy(101))
+        other = f"{NO_GPUS}servers: [{{name: a, url: '{a.url}', timeout_seconds: 1}}]"
+        assert counted(await running.reload(other)) == 1
+        assert a.connections == 2
+        assert counted(await running.reload(config(("a", b)))) == 1
+        b.routes["/metrics"] = page(toy(9_010))
+        assert counted(await running.tick()) == 11
+        await running.aclose()
+
+
+async def test_a_profile_of_ones_own_is_live() -> None:
+    """An engine that nobody knew is read from the reload on that describes it, and others lose nothing by name."""
+    profile = (
+        "profiles: [{name: toy, title: Toy, ports: [], detect: {any_of: ['toy:*']}, labels: {model: [model_name]}, "
+        "traits: {tokens_move: step, one_token_tpot: zero}, "
+        "signals: {generated_tokens: [{sum: [{metric: 'toy:generation_tokens_total'}]}]}}]\n"
+    )
+    async with serving(page(toy(100, "toy"))) as a:
+        running = Running(config(("a", a)))
+        assert (await running.tick()).servers == {}
+        snapshot = await running.reload(config(("a", a), more=profile))
+        assert snapshot.servers["a"].engine == "toy"
+        await running.aclose()
+
+
+async def test_gpus_are_opened_once_and_closed_when_they_are_not_wanted() -> None:
+    """`auto` and `nvml` are the same driver; `none` lets it go."""
+    driver = FakeDriver(FakeGpu("GPU-0"))
+    running = Running("servers: []\n", World({}, driver))
+    assert (await running.tick()).gpus is not None
+    await running.reload("servers: []\ngpus: {kind: nvml}\n")
+    assert driver.calls["open"] == 1
+    assert (await running.reload(f"servers: []\n{NO_GPUS}")).gpus is None
+    assert driver.opened == 0
+    assert (await running.reload("servers: []\n")).gpus is not None
+    await running.aclose()
+
+
+async def test_servers_from_files_have_the_gpus_that_their_labels_name(tmp_path: Path) -> None:
+    """Rules follow the files: which server claims which GPU."""
+    (tmp_path / "s.yaml").write_text("- {targets: ['127.0.0.1:1'], labels: {goodwatt_name: a, goodwatt_gpus: '1'}}")
+    running = Running(f"{NO_GPUS}server_discovery: [{{files: ['{tmp_path}/s.yaml']}}]\n")
+    snapshot = await running.tick()
+    assert [state.source for state in snapshot.sources] == ["server/a"]
+    assert snapshot.rules.server_gpus == {"a": (1,)}
+    sources = running.sampler.sources
+    await running.tick()
+    assert running.sampler.sources == sources
+    (tmp_path / "s.yaml").write_text("- {targets: ['127.0.0.1:1'], labels: {goodwatt_name: a, goodwatt_gpus: '0,1'}}")
+    assert (await running.tick()).rules.server_gpus == {"a": (0, 1)}
+    await running.aclose()
+
+
+async def test_refused_servers_are_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Beyond 64 servers, and for a name that is taken, one line for each cause names who is not read, and only when it
+    is news."""
+    listed = ", ".join(f"'10.0.0.1:{n}'" for n in range(1, 91))
+    (tmp_path / "s.yaml").write_text(f"- targets: [{listed}]\n- {{targets: ['x:1'], labels: {{goodwatt_name: a}}}}\n")
+    text = f"{NO_GPUS}servers: [{{name: a, url: 'http://y:1'}}]\nserver_discovery: [{{files: ['{tmp_path}/s.yaml']}}]"
+    running = Running(text)
+    with caplog.at_level(logging.ERROR, "exporter.app.watch"):
+        for _ in range(3):
+            await running.watch.look()
+        await running.watch.adopt(parse(text), lambda: None)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[1] == f"{tmp_path}/s.yaml: not read: a: another server has this name"
+    assert lines[0].startswith(f"{tmp_path}/s.yaml: not read: 10.0.0.1-64, ")
+    assert lines[0].endswith(" and 7 more: one goodwatt reads at most 64 servers; run another for the rest")
+    assert len(lines) == 2
+    await running.aclose()
+
+
+async def test_local_ports_are_tried_only_while_nothing_names_a_server(caplog: pytest.LogCaptureFixture) -> None:
+    """From no servers to some and back the search ends and begins anew."""
+    running = Running(NO_GPUS)
+    said = "no inference server answers"
+    await running.tick()
+    await running.tick()
+    assert sum(said in r.getMessage() for r in caplog.records) == 1
+    await running.reload(f"{NO_GPUS}servers: [{{name: a, url: 'http://127.0.0.1:{unused_port()}'}}]")
+    await running.reload(NO_GPUS)
+    assert sum(said in r.getMessage() for r in caplog.records) == 2
+    await running.reload(f"{NO_GPUS}interval_seconds: 6")
+    assert sum(said in r.getMessage() for r in caplog.records) == 2
+    await running.aclose()
+
+
+async def test_what_was_found_on_a_port_stays() -> None:
+    """A server that was found is read on although it is down; rounds are half a minute apart."""
+    async with serving(page(toy(1))) as fake:
+        local = LocalPorts(own_port=0, ports=(fake.port,))
+        profiles = Config().engine_profiles()
+        assert await local.look(profiles, 1000.0)
+        assert not await local.look(profiles, 1010.0)
+        fake.routes.clear()
+        assert not await local.look(profiles, 1030.0)
+        assert [candidate.section.name for candidate in local.candidates(Config())] == [f"vllm-{fake.port}"]
+        assert not await local.look(profiles, 1700.0)  # what answered as something else is asked again
+        local.forget()
+        assert local.candidates(Config()) == []
+
+
+async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
+    """Where an engine gives its port to another one, the server that was found there goes on; none is read twice."""
+    async with serving(page(toy(1))) as server:
+        config = parse(NO_GPUS)
+        sampler = Sampler((), config.rules(), lambda _: None)
+        local = LocalPorts(ports=(server.port, unused_port()))
+        watch = Watch(sampler, config, World(config.engine_profiles()), local)
+        await watch.look()
+        name = f"vllm-{server.port}"
+        assert [state.source for state in (await sampler.tick()).sources] == [f"server/{name}"]
+        server.routes["/metrics"] = page("llamacpp:tokens_predicted_total 5\n")
+        assert not await local.look(config.engine_profiles(), 1e9)
+        await watch.look()
+        snapshot = await sampler.tick()
+        await watch.aclose()
+        await sampler.aclose()
+    assert [(name, page.engine) for name, page in snapshot.servers.items()] == [(name, "llamacpp")]

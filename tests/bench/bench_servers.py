@@ -1,0 +1,72 @@
+"""64 servers in one process: CPU time of a tick over local pages of 58 KB, and what dead and hung servers do to others.
+
+The sources are the real ones, over HTTP, each with a connection of its own; the pages come from another process and
+grow with every scrape. Publishing is left out: it has a bench of its own.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+
+from exporter.config.sections import MAX_SERVERS
+from exporter.engines import load_profiles
+from exporter.model.snapshot import Snapshot
+from exporter.sources.engine_http import EngineSource
+from exporter.sources.sampler import Sampler
+from exporter.sources.sections import ServerSection
+from tests.bench.observed import page_server
+from tests.bench.rows import Row, median, percentile
+from tests.fakes import snapshots
+from tests.fakes.http_server import unused_port
+
+TARGET_MILLISECONDS = 250.0
+SICK = 4  # dead ones, and as many that hang
+HANG_SECONDS = 0.5
+SETTLE_TICKS = 3  # connections are open and engines recognised
+
+
+def rows(quick: bool) -> list[Row]:
+    """CPU of a tick, and how long a server's read takes with and without sick ones beside it."""
+    ticks = 5 if quick else 30
+    logging.getLogger("exporter").addHandler(logging.NullHandler())  # that sick servers are sick is no news here
+    with page_server() as pages, page_server() as hung:
+        well = _sections([pages.url] * MAX_SERVERS)
+        cpu, alone = asyncio.run(_ticks(well, ticks))
+        hung.hang()
+        sick = _sections([*[hung.url] * SICK, *[f"http://127.0.0.1:{unused_port()}"] * SICK], "x")
+        _, beside = asyncio.run(_ticks([*sick, *well[2 * SICK :]], ticks))
+    return [
+        Row(f"CPU of a tick, {MAX_SERVERS} servers, median", median(cpu), "ms", TARGET_MILLISECONDS),
+        Row(f"CPU of a tick, {MAX_SERVERS} servers, p99", percentile(cpu, 0.99), "ms"),
+        Row("read of one of them, median", median(alone), "ms"),
+        Row(f"the same beside {SICK} dead and {SICK} hung ones", median(beside), "ms"),
+    ]
+
+
+def _sections(urls: Iterable[str], name: str = "s") -> list[ServerSection]:
+    return [ServerSection(name=f"{name}{n}", url=url, timeout_seconds=HANG_SECONDS) for n, url in enumerate(urls)]
+
+
+async def _ticks(sections: Sequence[ServerSection], ticks: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of CPU of each tick, and milliseconds from its beginning to the page of each server that is well."""
+    profiles = load_profiles()
+    sources = [EngineSource(section, profiles) for section in sections]
+    sampler = Sampler(sources, snapshots.RULES, lambda _: None)
+    cpu, reads = [], []
+    for tick in range(SETTLE_TICKS + ticks):
+        began = time.process_time()
+        snapshot = await sampler.tick()
+        if tick >= SETTLE_TICKS:
+            cpu.append((time.process_time() - began) * 1000)
+            reads += _reads(snapshot)
+    await sampler.aclose()
+    return cpu, reads
+
+
+def _reads(snapshot: Snapshot) -> list[float]:
+    well = [
+        state.duration_seconds * 1000 for state in snapshot.sources if state.source.startswith("server/s") and state.up
+    ]
+    assert well, "no server could be read"
+    return well

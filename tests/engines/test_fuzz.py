@@ -1,0 +1,161 @@
+"""Pages as they must never be: whatever comes over the wire, reading it neither fails nor counts anything twice."""
+
+import math
+import random
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.derive.counters import counter_increases, histogram_increases
+from exporter.engines.detection import detect
+from exporter.model.engine import EngineReading
+from exporter.sources.exposition import LARGEST_VALUE
+from tests.engines.golden import PAGES, PROFILES, engine_of, reading_of, seen
+
+TEXTS = {page: page.read_text() for page in PAGES if page.stat().st_size < 60_000}
+IDS = [f"{page.parents[1].name}/{page.parent.name}/{page.stem}" for page in TEXTS]
+ALPHABET = 'abz_:{}=",.#\\ \t\r\n0123456789+-eEinfNaN\x00é'
+ROUNDS = 25
+BAD_VALUES = ("NaN", "-1", "+Inf", "1e400", "0x10", "", "1_0", "9" * 400)
+
+
+def whole(reading: EngineReading) -> None:
+    """What every reading promises."""
+    values = [*reading.counters.values(), *reading.gauges.values()]
+    for histogram in reading.histograms.values():
+        values += [*histogram.edges, *histogram.counts, histogram.count]
+        assert list(histogram.counts) == sorted(histogram.counts)
+        assert not histogram.counts or histogram.counts[-1] <= histogram.count
+        assert list(histogram.edges) == sorted(set(histogram.edges))
+    assert all(math.isfinite(value) and value >= 0.0 for value in values)
+    assert reading.dropped_lines >= 0
+
+
+def grows(before: EngineReading | None, after: EngineReading) -> None:
+    """No increase between two readings is negative, and none is more than what stands on the later page."""
+    for series, grown in counter_increases(before, after):
+        assert 0.0 <= grown <= after.counters[series]
+    for key, histogram in histogram_increases(before, after):
+        assert all(low <= high for low, high in pairwise((0.0, *histogram.counts, histogram.count)))
+        assert histogram.count <= after.histograms[key].count
+
+
+def cut_lines(text: str, at: random.Random) -> str:
+    lines = text.split("\n")
+    return "\n".join(line[: at.randrange(len(line) + 1)] if at.random() < 0.02 else line for line in lines)
+
+
+def swap_values(text: str, at: random.Random) -> str:
+    lines = text.split("\n")
+    return "\n".join(
+        f"{line.rpartition(' ')[0]} {at.choice(BAD_VALUES)}" if at.random() < 0.02 and line else line for line in lines
+    )
+
+
+def scatter(text: str, at: random.Random) -> str:
+    letters = list(text)
+    for _ in range(40):
+        letters[at.randrange(len(letters))] = at.choice(ALPHABET)
+    return "".join(letters)
+
+
+def shuffle(text: str, at: random.Random) -> str:
+    lines = text.split("\n")
+    at.shuffle(lines)
+    return "\n".join([*lines, *at.sample(lines, k=len(lines) // 10)])
+
+
+def shorten(text: str, at: random.Random) -> str:
+    return text[: at.randrange(len(text))]
+
+
+MUTATIONS = (cut_lines, swap_values, scatter, shuffle, shorten)
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=IDS)
+def test_mutated_captures(page: Path) -> None:
+    """A captured page damaged in any of five ways is read, held against its neighbours, and never counts backwards."""
+    at = random.Random(1)
+    text, engine = TEXTS[page], engine_of(page)
+    before = reading_of(engine, text)
+    for round_ in range(ROUNDS):
+        damaged = MUTATIONS[round_ % len(MUTATIONS)](text, at)
+        detect(PROFILES, seen(damaged))
+        after = reading_of(engine, damaged, previous=before)
+        whole(after)
+        grows(before, after)
+        grows(None, after)
+        before = after
+    recovered = reading_of(engine, text, previous=before)
+    whole(recovered)
+    grows(before, recovered)
+    assert recovered.dropped_lines == reading_of(engine, text).dropped_lines
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=IDS)
+def test_unbelievable_values_count_nothing(page: Path) -> None:
+    """A good page, then pages on which some values cannot be believed, then the good page again: nothing has grown."""
+    at, text, engine = random.Random(2), TEXTS[page], engine_of(page)
+    good = before = reading_of(engine, text)
+    for _ in range(ROUNDS):
+        after = reading_of(engine, swap_values(text, at), previous=before)
+        assert not any(grown for _, grown in counter_increases(before, after))
+        assert not any(histogram.count for _, histogram in histogram_increases(before, after))
+        before = after
+    assert reading_of(engine, text, previous=before) == good
+
+
+@pytest.mark.parametrize("engine", sorted(PROFILES))
+@pytest.mark.parametrize("bad", BAD_VALUES)
+def test_dropped_lines_are_counted(engine: str, bad: str) -> None:
+    """Each wanted line with a value that cannot be believed is one dropped line, whatever the engine."""
+    names = sorted(PROFILES[engine].wanted())
+    text = "".join(f'{name}{{le="1"}} {bad}\n' for name in names)
+    reading = reading_of(engine, text)
+    assert reading.dropped_lines == len(names)
+    assert not reading.counters
+    assert not reading.gauges
+    assert not reading.histograms
+
+
+@given(st.text(ALPHABET, max_size=300))
+@settings(max_examples=150, deadline=None)
+def test_noise(text: str) -> None:
+    """Any text at all is recognised as something or nothing, and read as every engine, without an exception."""
+    detect(PROFILES, seen(text))
+    for engine in PROFILES:
+        whole(reading_of(engine, text))
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> tuple[str, str]:
+    """An engine, and a page of its own metric names with odd labels and values, some of them repeated."""
+    engine = draw(st.sampled_from(sorted(PROFILES)))
+    profile = PROFILES[engine]
+    labels = ("le", "quantile", *profile.labels.model, *profile.labels.replica, *profile.labels.rank)
+    values = st.one_of(
+        st.integers(0, 9).map(str), st.floats(0, 2 * LARGEST_VALUE).map(repr), st.sampled_from([*BAD_VALUES, "abc"])
+    )
+    pairs = st.dictionaries(st.sampled_from(labels), st.sampled_from(["0", "1", "+Inf", "a", "", "-1"]), max_size=3)
+    line = st.tuples(st.sampled_from(sorted(profile.wanted())), pairs, values)
+    drawn = draw(st.lists(line, max_size=25))
+    return engine, "".join(_line(name, labelled, value) for name, labelled, value in drawn)
+
+
+def _line(name: str, labels: dict[str, str], value: str) -> str:
+    inside = ",".join(f'{label}="{text}"' for label, text in labels.items())
+    return f"{name}{{{inside}}} {value}\n"
+
+
+@given(samples(), samples())
+@settings(max_examples=300, deadline=None)
+def test_any_two_pages_of_an_engine(first: tuple[str, str], second: tuple[str, str]) -> None:
+    """Between any two pages, of one engine or of two, nothing grows by less than nothing or by more than is there."""
+    before = reading_of(first[0], first[1])
+    after = reading_of(second[0], second[1], previous=before)
+    whole(before)
+    whole(after)
+    grows(before, after)
