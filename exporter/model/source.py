@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from exporter.model.engine import EngineReading
 from exporter.model.gpu import GpusReading
+from exporter.model.request import RequestsReading
 
 
 class Reason(StrEnum):
@@ -29,9 +30,11 @@ class Reason(StrEnum):
     METRICS_OFF = "metrics_off"
     UNKNOWN_ENGINE = "unknown_engine"
     CREDENTIALS = "credentials"  # a token or password file cannot be read
+    # sources that listen
+    CANNOT_LISTEN = "cannot_listen"  # the address is taken, or not ours
 
 
-Reading = GpusReading | EngineReading
+Reading = GpusReading | EngineReading | RequestsReading
 
 
 @dataclass(frozen=True, slots=True)

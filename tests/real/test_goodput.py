@@ -74,10 +74,34 @@ async def closed(watch: Goodwatt, within_seconds: float) -> Page:
     return await until(watch, all_in, f"{PROMPTS} requests in closed windows", within_seconds)
 
 
-async def server_sums(engine: Child) -> Latencies:
-    """The three latencies as the engine saw them, added up over its requests."""
+@dataclass(frozen=True)
+class Seen:
+    """The engine's own histograms of the three latencies: sums, and counts by upper edge."""
+
+    sums: Latencies
+    counts: tuple[Mapping[float, float], ...]
+
+    def minus(self, before: "Seen") -> "Seen":
+        pairs = zip(self.counts, before.counts, strict=True)
+        return Seen(
+            self.sums.minus(before.sums), tuple({edge: n - b.get(edge, 0.0) for edge, n in a.items()} for a, b in pairs)
+        )
+
+    def marginals(self, limit: Latencies) -> list[int]:
+        """How many requests met each threshold; the thresholds are edges."""
+        return [round(counts[of(limit)]) for counts, of in zip(self.counts, EACH, strict=True)]
+
+
+async def server_saw(engine: Child) -> Seen:
+    """What the engine has counted since its start."""
     page = await fetch(f"{engine.url}/metrics")
-    return Latencies(*(page.total(f"vllm:{name}_sum") or 0.0 for name in HISTOGRAMS))
+    sums = Latencies(*(page.total(f"vllm:{name}_sum") or 0.0 for name in HISTOGRAMS))
+    return Seen(sums, tuple(_counts(page, name) for name in HISTOGRAMS))
+
+
+def _counts(page: Page, histogram: str) -> Mapping[float, float]:
+    buckets = page.series(f"vllm:{histogram}_bucket")
+    return {float(dict(labels)["le"]): value for labels, value in buckets.items()}
 
 
 @dataclass(frozen=True)
@@ -119,20 +143,16 @@ def holds_what_was_measured(found: Bounds, client: Comparison, limit: Latencies,
     assert found.upper >= fewest, said
 
 
-def as_sharp_as_marginals_allow(found: Bounds, client: Comparison, limit: Latencies, said: str) -> None:
-    """Both bounds are those that the client's own marginal counts give, give or take requests at a threshold."""
-    total = len(client.judged.requests)
-    least, most = (frechet(client.judged.marginals(shifted), total) for shifted in client.limits(limit))
-    said = f"{said}; marginals allow lower {least[0]} to {most[0]}, upper {least[1]} to {most[1]}"
-    assert least[0] <= found.lower <= most[0], said
-    assert least[1] <= found.upper <= most[1], said
+def as_sharp_as_marginals_allow(found: Bounds, marginals: list[int], said: str) -> None:
+    """Both bounds are exactly those that the engine's own counts for each threshold give."""
+    assert (found.lower, found.upper) == frechet(marginals, PROMPTS), f"{said}; the engine counts {marginals}"
 
 
 async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The good requests that `vllm bench serve --goodput` counts lie between goodwatt's bounds, whatever the window.
 
-    The thresholds cut the distribution. On bucket edges, and with all requests in one window, the bounds are as sharp
-    as counts for each threshold can be; thresholds inside buckets have the bounds of the edges around them.
+    The thresholds cut the distribution. On bucket edges, and with all requests in one window, the bounds are exactly
+    those of the engine's own counts for each threshold; thresholds inside buckets have those of the edges around them.
     """
     async with vllm(tmp_path, MODEL) as engine:
         trial = await judge(engine, MODEL, tmp_path, prompts=TRIAL, per_second=PER_SECOND, slo=UNLIMITED, seed=1)
@@ -145,9 +165,10 @@ async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest
         ):
             for watch in (narrow, wide):
                 await until(watch, lambda p: watching.is_up(p, "vllm"), "up")
-            before = await server_sums(engine)
+            before = await server_saw(engine)
             judged = await judge(engine, MODEL, tmp_path, prompts=PROMPTS, per_second=PER_SECOND, slo=inside, seed=2)
-            client = compared(judged, (await server_sums(engine)).minus(before))
+            seen = (await server_saw(engine)).minus(before)
+            client = compared(judged, seen.sums)
             pages = {"5 s windows": await closed(narrow, 15.0), f"one {whole} s window": await closed(wide, whole + 5)}
     assert judged.good == judged.good_within(inside), "the bench counts as this test does"
     assert 0 < judged.good < PROMPTS, f"{inside} does not cut the distribution"
@@ -163,7 +184,7 @@ async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest
         )
     for slo in ("below", "above"):
         key = f"one {whole} s window", slo
-        as_sharp_as_marginals_allow(found[key], client, limits[slo], said[key])
+        as_sharp_as_marginals_allow(found[key], seen.marginals(limits[slo]), said[key])
 
 
 def _said(window: str, slo: str, limit: Latencies, found: Bounds, client: Comparison) -> str:
