@@ -22,7 +22,7 @@ def advice(config: Config, profiles: Mapping[str, Profile] | None = None) -> tup
         lines += _reached(f"server_discovery[{at}]:", section, config.interval_seconds)
     own = config.slos if "slos" in config.model_fields_set else ()  # nobody asked for the default one
     lines += [line for slo in own for line in _slo(slo, config, profiles)]
-    lines += [*_money(config), *_no_gpus(config)]
+    lines += [*_money(config), *_margin(config), *_no_gpus(config)]
     return tuple(dict.fromkeys(lines))
 
 
@@ -118,6 +118,12 @@ def _money(config: Config) -> Iterator[str]:
             yield f"facility: {key} has no effect: rent includes electricity and no carbon is configured; remove it"
         elif rented and factor != 1.0:
             yield f"facility: {key} has no effect on cost, as rent includes electricity; it applies to carbon only"
+
+
+def _margin(config: Config) -> Iterator[str]:
+    earned, spent = config.revenue, config.cost
+    if earned is not None and spent is not None and earned.currency != spent.currency:
+        yield f"revenue: is in {earned.currency} and cost in {spent.currency}; no margin can be told between the two"
 
 
 def _no_gpus(config: Config) -> Iterator[str]:

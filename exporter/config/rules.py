@@ -26,7 +26,7 @@ def rule_faults(document: Document, engines: tuple[str, ...]) -> Iterator[Fault]
     own = (name for _, name in texts(document, "profiles", "name") if name != "auto")
     known = tuple(dict.fromkeys((*engines, *own)))
     servers = (_values, _window, _gpus_kind, *server_rules(known))
-    for rule in (*servers, profile_rule(engines), name_rule("slos"), _slos, _cost):
+    for rule in (*servers, profile_rule(engines), name_rule("slos"), _slos, _cost, _revenue):
         yield from rule(document)
 
 
@@ -68,9 +68,7 @@ def _slos(document: Document) -> Iterator[Fault]:
     for path, slo in entries(document, "slos"):
         if slo.keys() <= SloSection.model_fields.keys() and not any(key in slo for key in _THRESHOLDS):
             yield fault(document, path, f"has no threshold; add at least one of {', '.join(_THRESHOLDS)}")
-        for key in ("models", "servers"):
-            if isinstance(slo.get(key), list) and "" in slo[key]:
-                yield fault(document, (*path, key), 'holds an empty pattern; write "*" for all')
+        yield from _patterns(document, path, slo)
         share = number(slo.get("objective_ratio"))
         if share is not None and 1 < share < 100:
             yield fault(
@@ -88,7 +86,27 @@ def _cost(document: Document) -> Iterator[Fault]:
     if len(given) != 1 and cost.keys() <= CostSection.model_fields.keys():
         problem = "has both prices; rent includes electricity, so keep one of" if given else "has no price; add one of"
         yield fault(document, ("cost",), f"{problem} {' and '.join(_PRICES) if given else ' or '.join(_PRICES)}")
-    currency = cost.get("currency")
+    yield from _currency(document, "cost", cost)
+
+
+def _revenue(document: Document) -> Iterator[Fault]:
+    revenue = section(document, "revenue")
+    yield from _currency(document, "revenue", revenue)
+    listed = revenue.get("prices")
+    for at, entry in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(entry, dict):
+            yield from _patterns(document, ("revenue", "prices", at), entry)
+
+
+def _patterns(document: Document, path: Path, entry: Mapping[str, object]) -> Iterator[Fault]:
+    for key in ("models", "servers"):
+        listed = entry.get(key)
+        if isinstance(listed, list) and "" in listed:
+            yield fault(document, (*path, key), 'holds an empty pattern; write "*" for all')
+
+
+def _currency(document: Document, key: str, money: Mapping[str, object]) -> Iterator[Fault]:
+    currency = money.get("currency")
     if isinstance(currency, str) and not _CURRENCY.fullmatch(currency):
         close = f"; did you mean '{currency.upper()}'?" if _CURRENCY.fullmatch(currency.upper()) else ""
-        yield fault(document, ("cost", "currency"), f"must be three capital letters such as USD or EUR{close}")
+        yield fault(document, (key, "currency"), f"must be three capital letters such as USD or EUR{close}")

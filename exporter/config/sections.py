@@ -9,7 +9,7 @@ from exporter.engines.profile import Profile
 from exporter.model.engine import Signal
 from exporter.model.rules import Rules
 from exporter.model.slo import Slo, Threshold
-from exporter.model.tariff import Carbon, Facility, Tariff
+from exporter.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
 from exporter.schema import Section
 from exporter.sources.sections import DiscoverySection, GpusSection, ServerSection
 
@@ -58,6 +58,29 @@ class CostSection(Section):
     )
     price_per_kwh: float | None = Field(
         None, ge=0, description="Price of one kWh at the facility's meter. Not with `price_per_gpu_hour`."
+    )
+
+
+class PricesSection(Section):
+    """What a million tokens earn on some models and servers."""
+
+    prompt_per_million_tokens: float = Field(
+        ge=0, description="Price of a million prompt tokens that were in no cache."
+    )
+    cached_prompt_per_million_tokens: float | None = Field(
+        None, ge=0, description="Price of a million cached prompt tokens; absent: that of other prompt tokens."
+    )
+    generated_per_million_tokens: float = Field(ge=0, description="Price of a million generated tokens.")
+    models: tuple[str, ...] = Field(("*",), min_length=1, description="Shell patterns of the served model names.")
+    servers: tuple[str, ...] = Field(("*",), min_length=1, description="Shell patterns of the server names.")
+
+
+class RevenueSection(Section):
+    """What tokens earn."""
+
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 code; value of the label `currency`.")
+    prices: tuple[PricesSection, ...] = Field(
+        min_length=1, description="Prices; of a server and model the first entry counts whose patterns name them."
     )
 
 
@@ -112,6 +135,7 @@ class Config(Section):
         description="Service level objectives. Absent: one named `default` (TTFT 1 s, TPOT 0.1 s); `[]`: none.",
     )
     cost: CostSection | None = Field(None, description="What running the GPUs costs. Absent: no cost is published.")
+    revenue: RevenueSection | None = Field(None, description="What tokens earn. Absent: no revenue is published.")
     facility: FacilitySection = Field(
         default_factory=FacilitySection, description="Factors from the GPUs' energy to the facility's."
     )
@@ -145,6 +169,14 @@ class Config(Section):
         cost = self.cost
         return None if cost is None else Tariff(cost.currency, cost.price_per_gpu_hour, cost.price_per_kwh)
 
+    def price_list(self) -> PriceList | None:
+        """None: nothing is known of revenue, and none is published."""
+        if self.revenue is None:
+            return None
+        return PriceList(
+            self.revenue.currency, tuple(TokenPrices(**entry.model_dump()) for entry in self.revenue.prices)
+        )
+
     def facility_noun(self) -> Facility:
         """Both factors are 1.0 unless configured."""
         return Facility(self.facility.host_factor, self.facility.pue)
@@ -165,6 +197,7 @@ class Config(Section):
             server_gpus={server.name: server.gpus for server in known if server.gpus != "all"},
             slos=self.slo_nouns(),
             tariff=self.tariff(),
+            price_list=self.price_list(),
             facility=self.facility_noun(),
             carbon=self.carbon_noun(),
         )

@@ -16,6 +16,9 @@ servers:
 slos:
 {slos}
 cost: {{currency: USD, price_per_gpu_hour: 1.69}}
+revenue:
+  prices:
+    - {{prompt_per_million_tokens: 0.04, cached_prompt_per_million_tokens: 0.01, generated_per_million_tokens: 0.16}}
 facility: {{host_factor: 1.4, pue: 1.3}}
 carbon: {{grams_per_kwh: 400}}
 """

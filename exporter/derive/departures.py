@@ -60,6 +60,8 @@ def _without(ledger: Ledger, servers: Collection[str]) -> Ledger:
         histograms=_kept(ledger.histograms, servers),
         energy_millijoules=_kept(ledger.energy_millijoules, servers),
         cost=_kept(ledger.cost, servers),
+        sold_tokens=_kept(ledger.sold_tokens, servers),
+        revenue=_kept(ledger.revenue, servers),
         carbon_grams={account: value for account, value in ledger.carbon_grams.items() if account not in gone},
         evidence=_kept(ledger.evidence, servers),
         slos=_kept(ledger.slos, servers),

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from exporter.derive import evidence, goodput
+from exporter.derive import evidence, goodput, revenue
 from exporter.derive.state import Mark, State
 from exporter.model.ledger import Ledger, SloEvidence, SloKey
 from exporter.model.rules import Rules
@@ -25,6 +25,8 @@ def restarted(before: Rules, after: Rules) -> tuple[str, ...]:
     lines = [f"slo {name}: its thresholds changed, so its counts restart from 0" for name in moved]
     if None not in (before.tariff, after.tariff) and _currency(before.tariff) != _currency(after.tariff):
         lines.append("cost: the currency changed, so its counts restart from 0")
+    if None not in (before.price_list, after.price_list) and _sold_in(before) != _sold_in(after):
+        lines.append("revenue: the currency changed, so its counts restart from 0")
     return tuple(lines)
 
 
@@ -33,11 +35,16 @@ def ruled(state: State, before: Rules, after: Rules) -> State:
 
     Evidence stays for objectives whose thresholds are the same. For the others it begins at each server's last page,
     with the requests that were in flight there. Money restarts with another currency, carbon when it is switched off.
+    New prices of tokens are for tokens that are counted from now on.
     """
     if before.slos != after.slos:
         state = _promised(state, before.slos, after.slos)
     if _currency(before.tariff) != _currency(after.tariff):
         state = _anew(state, replace(state.ledger, cost={}, unattributed_cost={}, closed_cost={}))
+    if before.price_list != after.price_list:
+        ledger = revenue.settled(state.ledger)
+        same = _sold_in(before) == _sold_in(after)
+        state = replace(state, ledger=ledger if same else replace(ledger, revenue={}))
     if after.carbon is None and before.carbon is not None:
         nothing = replace(state.ledger, carbon_grams={}, unattributed_carbon_grams=None, closed_carbon_grams=None)
         state = replace(state, ledger=nothing)
@@ -46,6 +53,10 @@ def ruled(state: State, before: Rules, after: Rules) -> State:
 
 def _currency(tariff: Tariff | None) -> str | None:
     return None if tariff is None else tariff.currency
+
+
+def _sold_in(rules: Rules) -> str | None:
+    return None if rules.price_list is None else rules.price_list.currency
 
 
 def _anew(state: State, ledger: Ledger) -> State:

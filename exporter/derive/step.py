@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from exporter.derive import bill, evidence, goodput, tokens
+from exporter.derive import bill, evidence, goodput, revenue, tokens
 from exporter.derive.attribution import Activity
 from exporter.derive.energy import advance, carriers, energy_increase
 from exporter.derive.freshness import fold, is_fresh, server_source
@@ -11,7 +11,7 @@ from exporter.derive.live import live, marked, slo_live, start_mark, trim
 from exporter.derive.state import Mark, State
 from exporter.model.engine import EngineReading
 from exporter.model.gpu import GpusReading
-from exporter.model.ledger import Account, SloKey, SloTotals
+from exporter.model.ledger import Account, Ledger, SloKey, SloTotals
 from exporter.model.rules import Rules
 from exporter.model.snapshot import Live, SloLive, Snapshot
 from exporter.model.source import SourceResult
@@ -57,9 +57,14 @@ def _take_page(state: State, reading: EngineReading, rules: Rules, now: float, b
         state,
         engines={**state.engines, reading.server: reading},
         activities={**state.activities, reading.server: tokens.activities(grown, reading)},
-        ledger=evidence.post(tokens.post(state.ledger, reading, grown), reading, grown, rules.slos),
+        ledger=_counted(state.ledger, reading, grown, rules),
         since={**state.since, **new},
     )
+
+
+def _counted(ledger: Ledger, reading: EngineReading, grown: tokens.Growth, rules: Rules) -> Ledger:
+    ledger = evidence.post(tokens.post(ledger, reading, grown), reading, grown, rules.slos)
+    return ledger if rules.price_list is None else revenue.post(ledger, grown.accounts, rules.price_list)
 
 
 def _take_gpus(state: State, results: Sequence[SourceResult], rules: Rules, now: float) -> State:

@@ -30,6 +30,14 @@ class Component(StrEnum):
     ELECTRICITY = "electricity"
 
 
+class TokenKind(StrEnum):
+    """What tokens are sold as. PROMPT are those that were worked on, found in no cache."""
+
+    PROMPT = "prompt"
+    CACHED_PROMPT = "cached_prompt"
+    GENERATED = "generated"
+
+
 class CountKey(NamedTuple):
     """One counter of an account. `outcome` is set for Signal.REQUESTS only."""
 
@@ -94,6 +102,10 @@ class Ledger:
     energy_millijoules: Mapping[tuple[Account, EnergyState], int] = field(default_factory=dict)
     cost: Mapping[tuple[Account, Component], float] = field(default_factory=dict)
     unattributed_cost: Mapping[Component, float] = field(default_factory=dict)
+    sold_tokens: Mapping[tuple[Account, TokenKind], float] = field(
+        default_factory=dict
+    )  # revenue was counted up to here
+    revenue: Mapping[tuple[Account, TokenKind], float] = field(default_factory=dict)
     carbon_grams: Mapping[Account, float] = field(default_factory=dict)
     unattributed_carbon_grams: float | None = None
     evidence: Mapping[SloKey, SloEvidence] = field(default_factory=dict)

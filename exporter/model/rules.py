@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.model.slo import Slo
-from exporter.model.tariff import Carbon, Facility, Tariff
+from exporter.model.tariff import Carbon, Facility, PriceList, Tariff
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Rules:
     server_gpus: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
     slos: tuple[Slo, ...] = ()
     tariff: Tariff | None = None
+    price_list: PriceList | None = None
     facility: Facility = field(default_factory=Facility)
     carbon: Carbon | None = None
     missed_ticks_until_dropped: int = 3

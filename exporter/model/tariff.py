@@ -13,6 +13,25 @@ class Tariff:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenPrices:
+    """What a million tokens earn. Cached prompt tokens earn as other prompt tokens do where they have no price."""
+
+    prompt_per_million_tokens: float
+    generated_per_million_tokens: float
+    cached_prompt_per_million_tokens: float | None = None
+    models: tuple[str, ...] = ("*",)  # shell patterns over the served model name
+    servers: tuple[str, ...] = ("*",)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """Of an account the first entry counts whose patterns name it; one that none names earns nothing that is known."""
+
+    currency: str
+    entries: tuple[TokenPrices, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Facility:
     """Node joules = GPU joules x host_factor; facility joules = node joules x pue. Both are 1.0 unless configured."""
 

@@ -295,6 +295,15 @@ LEDGER = (
         STABLE,
     ),
     Metric(
+        "revenue_total",
+        C,
+        "",
+        "Money that the tokens of the model on the server earned, each interval's at its own prices. Here kind prompt "
+        "leaves out the cached ones. Less cost_total it is the margin.",
+        (*ACCOUNT, "kind", "currency"),
+        ledger.revenue,
+    ),
+    Metric(
         "unattributed_cost_total",
         C,
         "",

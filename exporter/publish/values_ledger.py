@@ -32,6 +32,14 @@ def cost(snapshot: Snapshot) -> Iterator[Sample]:
             yield (*account, component.value, tariff.currency), spent
 
 
+def revenue(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, kind, currency."""
+    price_list = snapshot.rules.price_list
+    for (account, kind), earned in snapshot.ledger.revenue.items():
+        if price_list is not None:
+            yield (*account, kind.value, price_list.currency), earned
+
+
 def unattributed_cost(snapshot: Snapshot) -> Iterator[Sample]:
     """component, currency. Once money has been counted at all, what nobody claimed is a measured number."""
     tariff, ledger = snapshot.rules.tariff, snapshot.ledger

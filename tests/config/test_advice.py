@@ -103,6 +103,13 @@ def test_money_and_carbon_need_gpus() -> None:
     )
 
 
+def test_a_margin_between_two_currencies() -> None:
+    """Revenue and cost in two currencies give no margin."""
+    prices = "[{prompt_per_million_tokens: 1, generated_per_million_tokens: 2}]"
+    text = f"cost: {{price_per_kwh: 0.1}}\nrevenue: {{currency: EUR, prices: {prices}}}"
+    assert of(text) == ("revenue: is in EUR and cost in USD; no margin can be told between the two",)
+
+
 def test_an_objective_for_no_server() -> None:
     """An objective whose patterns match none of the servers is said, with the names there are."""
     text = "servers: [{name: a, url: 'http://h'}]\nslos: [{name: s, ttft_seconds: 1, servers: [b*, A]}]"

@@ -24,7 +24,7 @@ def test_every_key_is_described() -> None:
 
 def test_keys_with_a_number_name_their_unit() -> None:
     """A key that holds a number ends in its unit, or is a factor that has none."""
-    units = ("_seconds", "_ratio", "_factor", "pue", "_per_gpu_hour", "_per_kwh")
+    units = ("_seconds", "_ratio", "_factor", "pue", "_per_gpu_hour", "_per_kwh", "_per_million_tokens")
     numbers = [
         key
         for _, section in sections(Config)

@@ -13,7 +13,7 @@ from exporter.model.rules import Rules
 from exporter.model.slo import Slo, Threshold
 from exporter.model.snapshot import Snapshot
 from exporter.model.source import Reading, SourceResult, Unavailable
-from exporter.model.tariff import Carbon, Tariff
+from exporter.model.tariff import Carbon, PriceList, Tariff, TokenPrices
 
 INTERVAL = 5.0
 START = 1000.0
@@ -46,6 +46,7 @@ RULES = Rules(
     slos=(Slo("default", (Threshold(Signal.TTFT, 1.0), Threshold(Signal.TPOT, 0.1)), 0.95),),
     tariff=Tariff("USD", price_per_gpu_hour=1.69),
     carbon=Carbon(400.0),
+    price_list=PriceList("USD", (TokenPrices(prompt_per_million_tokens=0.1, generated_per_million_tokens=0.4),)),
 )
 
 

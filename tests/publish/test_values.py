@@ -13,7 +13,7 @@ from exporter.model.ledger import Account, Component, SloKey
 from exporter.model.rules import Rules
 from exporter.model.snapshot import Live, Snapshot, TokenRates
 from exporter.model.source import Reason, Unavailable
-from exporter.model.tariff import Carbon, Facility, Tariff
+from exporter.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
 from exporter.publish.row import About
 from exporter.publish.values_self import is_simulated
 from tests.fakes.snapshots import RULES, after, gpus, page, results, snapshot, uuid
@@ -251,6 +251,16 @@ def test_money() -> None:
     assert value(s, "price_per_gpu_hour", currency="USD") == 1.69
 
 
+def test_revenue() -> None:
+    """Tokens earn by kind in the currency of the price list, which need not be that of cost."""
+    prices = PriceList("EUR", (TokenPrices(prompt_per_million_tokens=1.0, generated_per_million_tokens=2.0),))
+    s = snapshot(1, ["s"], rules=Rules(price_list=prices), model="m")
+    generated = value(s, "generated_tokens_total")
+    assert generated
+    assert value(s, "revenue_total", kind="generated", currency="EUR") == pytest.approx(2e-6 * generated)
+    assert value(replace(s, rules=Rules()), "revenue_total") is None
+
+
 def test_price_of_energy() -> None:
     """With a price by the kilowatt-hour the component is electricity, and the factors in force are on the page."""
     priced = Rules(tariff=Tariff("EUR", price_per_kwh=0.3), facility=Facility(1.4, 1.2), carbon=Carbon(50.0))
@@ -331,7 +341,7 @@ def lost(*down: str) -> Snapshot:
     return after([*good, *bad])
 
 
-WHAT_IT_WAS_GIVEN = {"energy_joules_total", "cost_total", "carbon_grams_total"}
+WHAT_IT_WAS_GIVEN = {"energy_joules_total", "cost_total", "revenue_total", "carbon_grams_total"}
 
 
 def test_a_lost_server_takes_its_series_with_it() -> None:
