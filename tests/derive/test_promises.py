@@ -69,7 +69,7 @@ def test_an_objective_with_other_thresholds_restarts():
     story.at(20.0, [0.1, 0.2, 0.3, 1.5, 1.7], 5)
     assert total(story, "fast") == (1.0, 1.0, 1.0)
     assert restarted(Rules(slos=(FAST,)), Rules(slos=(other,))) == (
-        "slo fast: its thresholds changed, so its counts restart from 0",
+        "slo fast: its thresholds or conventions changed, so its counts restart from 0",
     )
 
 

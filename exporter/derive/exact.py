@@ -1,0 +1,94 @@
+"""Whether a request kept an objective, told from its own record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exporter.model.engine import Outcome, Signal
+from exporter.model.exact import ExactTotals, Unjudged
+from exporter.model.request import RequestRecord
+from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`met` is in the order of Slo.thresholds. With `unjudged` set the request is on neither side."""
+
+    good: bool = False
+    met: tuple[bool, ...] = ()
+    unjudged: Unjudged | None = None
+
+
+def judge(slo: Slo, record: RequestRecord) -> Verdict:
+    """The outcome first, then every threshold. A success whose record lacks a latency that the objective names is
+    unjudged, even where another threshold was missed: else those without it could be told bad, but never good.
+    """
+    if record.outcome is not Outcome.SUCCESS:
+        return _judge_failure(slo, record.outcome)
+    met: list[bool] = []
+    for threshold in slo.thresholds:
+        answer = _meets(slo, threshold, record)
+        if isinstance(answer, Unjudged):
+            return Verdict(unjudged=answer)
+        met.append(answer)
+    return Verdict(all(met), tuple(met))
+
+
+def _judge_failure(slo: Slo, outcome: Outcome) -> Verdict:
+    if outcome is Outcome.ERROR and slo.errors is Errors.EXCLUDE:
+        return Verdict(unjudged=Unjudged.ERROR)
+    if outcome is Outcome.CANCELLED and slo.cancelled is Cancelled.EXCLUDE:
+        return Verdict(unjudged=Unjudged.CANCELLED)
+    return Verdict(met=(False,) * len(slo.thresholds))
+
+
+def _meets(slo: Slo, threshold: Threshold, record: RequestRecord) -> bool | Unjudged:
+    tokens = record.generated_tokens
+    if threshold.signal is Signal.TPOT and tokens is not None and tokens < 2:
+        return _ONE_TOKEN[slo.one_token_outputs]
+    seconds = latency(record, threshold.signal)
+    return _UNKNOWN[threshold.signal] if seconds is None else seconds <= threshold.seconds
+
+
+_ONE_TOKEN: dict[OneTokenOutputs, bool | Unjudged] = {
+    OneTokenOutputs.PASS: True,
+    OneTokenOutputs.FAIL: False,
+    OneTokenOutputs.EXCLUDE: Unjudged.ONE_TOKEN,
+}
+_UNKNOWN = {Signal.TTFT: Unjudged.TTFT_UNKNOWN, Signal.TPOT: Unjudged.TPOT_UNKNOWN}
+
+
+def latency(record: RequestRecord, signal: Signal) -> float | None:
+    """What the record says of TTFT, TPOT or E2E."""
+    if signal is Signal.E2E:
+        return record.e2e_seconds
+    return record.ttft_seconds if signal is Signal.TTFT else record.tpot_seconds
+
+
+def blank(slo: Slo) -> ExactTotals:
+    """Where totals begin."""
+    return ExactTotals((0,) * len(slo.thresholds))
+
+
+def count(totals: ExactTotals, slo: Slo, records: Sequence[RequestRecord]) -> ExactTotals:
+    """The totals with these records added. Any way to divide records into calls gives the same."""
+    met, eligible, good = list(totals.met), totals.eligible, totals.good
+    tokens, good_tokens, unjudged = totals.tokens, totals.good_tokens, dict(totals.unjudged)
+    for record in records:
+        verdict = judge(slo, record)
+        if verdict.unjudged is not None:
+            unjudged[verdict.unjudged] = unjudged.get(verdict.unjudged, 0) + 1
+            continue
+        eligible, good = eligible + 1, good + verdict.good
+        met = [before + now for before, now in zip(met, verdict.met, strict=True)]
+        if record.generated_tokens is not None:
+            tokens = (tokens or 0) + record.generated_tokens
+            good_tokens = (good_tokens or 0) + record.generated_tokens * verdict.good
+    return ExactTotals(tuple(met), eligible, good, tokens, good_tokens, unjudged)
+
+
+def since(start: ExactTotals, now: ExactTotals) -> ExactTotals:
+    """What was counted after `start`, but for the unjudged."""
+    met = tuple(b - a for a, b in zip(start.met, now.met, strict=True))
+    tokens = None if now.tokens is None else now.tokens - (start.tokens or 0)
+    good_tokens = None if now.good_tokens is None else now.good_tokens - (start.good_tokens or 0)
+    return ExactTotals(met, now.eligible - start.eligible, now.good - start.good, tokens, good_tokens)
