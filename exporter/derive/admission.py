@@ -65,7 +65,8 @@ def _tellers(before: Mapping[str, str], results: Sequence[SourceResult]) -> dict
     """
     present = {result.source for result in results}
     kept = {s: source for s, source in before.items() if {source, server_source(s)} <= present}
-    return kept | {server: r.source for r in results if (server := _fronted(r, before)) is not None}
+    fronted = {server: r.source for r in results if (server := _fronted(r, before)) is not None}
+    return {s: source for s, source in kept.items() if not source.startswith(_SERVER)} | fronted
 
 
 def _fronted(result: SourceResult, before: Mapping[str, str]) -> str | None:
