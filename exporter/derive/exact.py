@@ -1,16 +1,17 @@
 """Whether a request kept an objective, told from its own record."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from exporter.derive.tally import plus
 from exporter.model.engine import Outcome, Signal
 from exporter.model.exact import ExactTotals, Unjudged
 from exporter.model.request import RequestRecord
 from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """`met` is in the order of Slo.thresholds. With `unjudged` set the request is on neither side."""
 
     good: bool = False
@@ -71,19 +72,26 @@ def blank(slo: Slo) -> ExactTotals:
 
 def count(totals: ExactTotals, slo: Slo, records: Sequence[RequestRecord]) -> ExactTotals:
     """The totals with these records added. Any way to divide records into calls gives the same."""
-    met, eligible, good = list(totals.met), totals.eligible, totals.good
-    tokens, good_tokens, unjudged = totals.tokens, totals.good_tokens, dict(totals.unjudged)
-    for record in records:
-        verdict = judge(slo, record)
-        if verdict.unjudged is not None:
-            unjudged[verdict.unjudged] = unjudged.get(verdict.unjudged, 0) + 1
-            continue
-        eligible, good = eligible + 1, good + verdict.good
-        met = [before + now for before, now in zip(met, verdict.met, strict=True)]
-        if record.generated_tokens is not None:
-            tokens = (tokens or 0) + record.generated_tokens
-            good_tokens = (good_tokens or 0) + record.generated_tokens * verdict.good
-    return ExactTotals(tuple(met), eligible, good, tokens, good_tokens, unjudged)
+    verdicts = [judge(slo, record) for record in records]
+    kinds = Counter(verdicts)
+    judged = [(verdict, number) for verdict, number in kinds.items() if verdict.unjudged is None]
+    told = [
+        (record.generated_tokens, verdict.good)
+        for record, verdict in zip(records, verdicts, strict=True)
+        if verdict.unjudged is None and record.generated_tokens is not None
+    ]
+    return ExactTotals(
+        tuple(before + sum(v.met[at] * number for v, number in judged) for at, before in enumerate(totals.met)),
+        totals.eligible + sum(number for _, number in judged),
+        totals.good + sum(verdict.good * number for verdict, number in judged),
+        _plus(totals.tokens, [tokens for tokens, _ in told]),
+        _plus(totals.good_tokens, [tokens * good for tokens, good in told]),
+        plus(totals.unjudged, {v.unjudged: number for v, number in kinds.items() if v.unjudged is not None}),
+    )
+
+
+def _plus(total: int | None, parts: Sequence[int]) -> int | None:
+    return (total or 0) + sum(parts) if parts else total
 
 
 def since(start: ExactTotals, now: ExactTotals) -> ExactTotals:

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
 
+from exporter.derive.tally import plus
 from exporter.model.request import RequestsReading
 from exporter.model.snapshot import SourceState
 from exporter.model.source import Reading, SourceResult, Unavailable
-
-Key = TypeVar("Key")
 
 
 def server_source(server: str) -> str:
@@ -19,11 +17,6 @@ def server_source(server: str) -> str:
 def proxy_source(server: str) -> str:
     """The `source` label of the proxy in front of a server whose metrics page is read as well."""
     return f"proxy/{server}"
-
-
-def plus(counts: Mapping[Key, int], more: Mapping[Key, int]) -> dict[Key, int]:
-    """Counts with more of the same added."""
-    return {**counts, **{key: counts.get(key, 0) + value for key, value in more.items()}}
 
 
 def fold(before: SourceState | None, result: SourceResult, now: float) -> SourceState:

@@ -7,9 +7,10 @@ from exporter.derive import bill, evidence, goodput, requests, tokens
 from exporter.derive.admission import admission
 from exporter.derive.attribution import Activity
 from exporter.derive.energy import advance, carriers, energy_increase
-from exporter.derive.freshness import fold, is_fresh, plus, server_source
+from exporter.derive.freshness import fold, is_fresh, server_source
 from exporter.derive.live import exact_live, live, marked, slo_live, start_mark, trim
 from exporter.derive.state import Mark, State
+from exporter.derive.tally import plus
 from exporter.model.engine import EngineReading
 from exporter.model.gpu import GpusReading
 from exporter.model.ledger import Account, SloKey, SloTotals
