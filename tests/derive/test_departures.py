@@ -199,11 +199,16 @@ def test_a_removed_server_keeps_its_records_and_a_closed_one_leaves_none():
 
 
 def test_a_server_that_only_records_told_of_is_remembered_and_forgotten_like_others():
-    """Without a page its accounts are those of its records."""
+    """Without a page its accounts are those of its records; when it returns its live window is new all the same."""
     fleet = Fleet(RULES)
     fleet.tick(0.0, silent("a"), told(0.0, record()))
     fleet.watch()
     assert fleet.state.departed == ("a",) and fleet.state.ledger.exact[EXACT].good == 1
+    fleet.tick(5.0, told(5.0))
+    fleet.watch("a")
+    assert fleet.tick(10.0, silent("a"), told(10.0, record())).exact_live == {}
+    assert fleet.tick(15.0, silent("a"), told(15.0, record())).exact_live[EXACT].good == 1
+    fleet.watch()
     churn(fleet, REMEMBERED_SERVERS + 1)
     assert EXACT not in fleet.state.ledger.exact
 
