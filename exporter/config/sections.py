@@ -1,6 +1,7 @@
 """The operator's file as strict, frozen sections, and what they mean to the pure core."""
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from pydantic import Field
 
@@ -8,7 +9,7 @@ from exporter.engines import load_profiles
 from exporter.engines.profile import Profile
 from exporter.model.engine import Signal
 from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
+from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from exporter.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
 from exporter.schema import Section
 from exporter.sources.sections import DiscoverySection, GpusSection, ServerSection
@@ -41,12 +42,30 @@ class SloSection(Section):
     servers: tuple[str, ...] = Field(
         ("*",), min_length=1, description="Shell patterns of the server names that it applies to."
     )
+    one_token_outputs: Literal["pass", "fail", "exclude"] = Field(
+        "pass", description="Successes of one output token, which have no time per output token, under `tpot_seconds`."
+    )
+    errors: Literal["fail", "exclude"] = Field(
+        "fail", description="Requests that ended with an error: `fail` counts them, and never as good."
+    )
+    cancelled: Literal["exclude", "fail"] = Field(
+        "exclude", description="Requests that the client gave up: `fail` counts them, and never as good."
+    )
 
     def noun(self) -> Slo:
         """The same objective as the core knows it; thresholds in the order TTFT, TPOT, E2E."""
         given = ((Signal.TTFT, self.ttft_seconds), (Signal.TPOT, self.tpot_seconds), (Signal.E2E, self.e2e_seconds))
         thresholds = tuple(Threshold(signal, seconds) for signal, seconds in given if seconds is not None)
-        return Slo(self.name, thresholds, self.objective_ratio, self.models, self.servers)
+        return Slo(
+            self.name,
+            thresholds,
+            self.objective_ratio,
+            self.models,
+            self.servers,
+            OneTokenOutputs(self.one_token_outputs),
+            Errors(self.errors),
+            Cancelled(self.cancelled),
+        )
 
 
 class CostSection(Section):

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from exporter.derive.freshness import server_source
+from exporter.derive.freshness import proxy_source, server_source
 from exporter.derive.state import State
 from exporter.model.ledger import Account, Component, Ledger
 
@@ -23,14 +23,16 @@ def watched(state: State, servers: Collection[str], *, gpus: bool, anew: Collect
     closed: of what they were given only the sum is kept.
     """
     pages = {name: page for name, page in state.engines.items() if name in servers and name not in anew}
-    strangers = {server_source(name) for name in anew}
-    known = dict.fromkeys([*state.departed, *(account.server for account in state.since), *state.ledger.dropped_lines])
+    strangers = {source(name) for name in anew for source in (server_source, proxy_source)}
+    accounts = (account.server for account in (*state.since, *state.told))
+    known = dict.fromkeys([*state.departed, *accounts, *state.ledger.dropped_lines])
     departed = tuple(name for name in known if name not in servers)
     state = replace(
         state,
         sources={name: source for name, source in state.sources.items() if name not in strangers},
         engines=pages,
         activities={name: done for name, done in state.activities.items() if name in pages},
+        tellers={name: source for name, source in state.tellers.items() if name in servers and name not in anew},
         gpus=state.gpus if gpus else None,
         meters=state.meters if gpus else {},
         departed=departed[-REMEMBERED_SERVERS:],
@@ -45,6 +47,7 @@ def _closed(state: State, servers: Collection[str]) -> State:
         state,
         ledger=_without(state.ledger, servers),
         since={account: at for account, at in state.since.items() if account.server not in servers},
+        told={account: at for account, at in state.told.items() if account.server not in servers},
         window_evidence=_kept(state.window_evidence, servers),
     )
 
@@ -65,6 +68,9 @@ def _without(ledger: Ledger, servers: Collection[str]) -> Ledger:
         carbon_grams={account: value for account, value in ledger.carbon_grams.items() if account not in gone},
         evidence=_kept(ledger.evidence, servers),
         slos=_kept(ledger.slos, servers),
+        exact=_kept(ledger.exact, servers),
+        latencies=_kept(ledger.latencies, servers),
+        records=_kept(ledger.records, servers),
         dropped_lines={name: lines for name, lines in ledger.dropped_lines.items() if name not in servers},
         closed_energy_millijoules=_plus(ledger.closed_energy_millijoules, joules),
         closed_cost=_closed_cost(ledger, servers),

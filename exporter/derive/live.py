@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from exporter.derive import goodput
+from exporter.derive import exact, goodput
 from exporter.derive.state import Mark
 from exporter.model.engine import Signal
 from exporter.model.ledger import Account, Component, CountKey, EnergyState, Ledger, SloKey
 from exporter.model.slo import Slo
-from exporter.model.snapshot import Live, SloLive, TokenRates
+from exporter.model.snapshot import ExactLive, Live, SloLive, TokenRates
 
 K = TypeVar("K")
 
@@ -67,3 +67,9 @@ def slo_live(slo: Slo, key: SloKey, ledger: Ledger, start: Mark, now: float) -> 
     total = goodput.totals(slo, window)
     gap = goodput.first_token_gap(slo, window)
     return SloLive(now - start.at_seconds, total.eligible, total.good_lower, total.good_upper, gap)
+
+
+def exact_live(key: SloKey, ledger: Ledger, start: Mark, rates: Live) -> ExactLive:
+    """One SLO from records, over the window of `rates`, which began at `start` with the totals begun."""
+    window = exact.since(start.ledger.exact[key], ledger.exact[key])
+    return ExactLive(rates.seconds, window.eligible, window.good, window.tokens, window.good_tokens, rates)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from exporter.derive import evidence, goodput, revenue
+from exporter.derive import evidence, goodput, latencies, requests, revenue
 from exporter.derive.state import Mark, State
 from exporter.model.ledger import Ledger, SloEvidence, SloKey
 from exporter.model.rules import Rules
@@ -21,8 +21,10 @@ Value = TypeVar("Value")
 def restarted(before: Rules, after: Rules) -> tuple[str, ...]:
     """What restarts from nothing under the new rules, in words for the log."""
     old, new = ({slo.name: slo for slo in rules.slos} for rules in (before, after))
-    moved = sorted(name for name in old.keys() & new.keys() if old[name].thresholds != new[name].thresholds)
-    lines = [f"slo {name}: its thresholds changed, so its counts restart from 0" for name in moved]
+    moved = sorted(name for name in old.keys() & new.keys() if _terms(old[name]) != _terms(new[name]))
+    lines = [f"slo {name}: its thresholds or conventions changed, so its counts restart from 0" for name in moved]
+    if _own_edges(before.slos) != _own_edges(after.slos):
+        lines.append("latency histograms from records: those whose edges changed with the thresholds restart from 0")
     if None not in (before.tariff, after.tariff) and _currency(before.tariff) != _currency(after.tariff):
         lines.append("cost: the currency changed, so its counts restart from 0")
     if None not in (before.price_list, after.price_list) and _sold_in(before) != _sold_in(after):
@@ -33,8 +35,9 @@ def restarted(before: Rules, after: Rules) -> tuple[str, ...]:
 def ruled(state: State, before: Rules, after: Rules) -> State:
     """The state for a tick under the rules `after`, where the last tick was under `before`.
 
-    Evidence stays for objectives whose thresholds are the same. For the others it begins at each server's last page,
-    with the requests that were in flight there. Money restarts with another currency, carbon when it is switched off.
+    Evidence stays for objectives whose terms are the same. For the others it begins at each server's last page, with
+    the requests that were in flight there; totals from records begin at 0, as do latency histograms of other edges.
+    Money restarts with another currency, carbon when it is switched off.
     New prices of tokens are for tokens that are counted from now on.
     """
     if before.slos != after.slos:
@@ -51,6 +54,17 @@ def ruled(state: State, before: Rules, after: Rules) -> State:
     return state
 
 
+def _terms(slo: Slo) -> tuple[object, ...]:
+    """What makes one request good and another one not: counts under other terms are of another promise."""
+    return slo.thresholds, slo.one_token_outputs, slo.errors, slo.cancelled
+
+
+def _own_edges(slos: Collection[Slo]) -> set[tuple[object, ...]]:
+    """Thresholds that are edges only because of an objective, with the patterns of whose histograms they are in."""
+    named = ((slo, threshold) for slo in slos for threshold in slo.thresholds)
+    return {(s.servers, s.models, t) for s, t in named if t.seconds not in latencies.LADDERS[t.signal]}
+
+
 def _currency(tariff: Tariff | None) -> str | None:
     return None if tariff is None else tariff.currency
 
@@ -65,13 +79,16 @@ def _anew(state: State, ledger: Ledger) -> State:
 
 
 def _promised(state: State, before: Collection[Slo], after: Collection[Slo]) -> State:
-    thresholds = {slo.name: slo.thresholds for slo in before}
-    same = {slo.name: slo for slo in after if thresholds.get(slo.name) == slo.thresholds}
+    terms = {slo.name: _terms(slo) for slo in before}
+    same = {slo.name: slo for slo in after if terms.get(slo.name) == _terms(slo)}
     ledger = state.ledger
     begun = dict(_beginnings(state, after, _staying(ledger.evidence, same)))
     state = replace(state, window_evidence={**_staying(state.window_evidence, same), **begun})
     kept = {**_staying(ledger.evidence, same), **begun}
-    return _anew(state, replace(ledger, evidence=kept, slos=_staying(ledger.slos, same)))
+    exact, slos = _staying(ledger.exact, same), _staying(ledger.slos, same)
+    fitting = {at: h for at, h in ledger.latencies.items() if h.edges == latencies.edges(*at, after)}
+    ledger = replace(ledger, evidence=kept, slos=slos, exact=exact, latencies=fitting)
+    return _anew(state, requests.opened(ledger, state.told, tuple(after)))
 
 
 def _staying(entries: Mapping[SloKey, Value], same: Mapping[str, Slo]) -> dict[SloKey, Value]:

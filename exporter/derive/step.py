@@ -1,20 +1,23 @@
 """The fold: one tick of readings into the ledger, and the picture of it that is published. This is the product."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from exporter.derive import bill, evidence, goodput, revenue, tokens
+from exporter.derive import bill, evidence, goodput, requests, revenue, tokens
+from exporter.derive.admission import admission
 from exporter.derive.attribution import Activity
 from exporter.derive.energy import advance, carriers, energy_increase
 from exporter.derive.freshness import fold, is_fresh, server_source
-from exporter.derive.live import live, marked, slo_live, start_mark, trim
+from exporter.derive.live import exact_live, live, marked, slo_live, start_mark, trim
 from exporter.derive.state import Mark, State
+from exporter.derive.tally import plus
 from exporter.model.engine import EngineReading
 from exporter.model.gpu import GpusReading
 from exporter.model.ledger import Account, Ledger, SloKey, SloTotals
+from exporter.model.request import RequestsReading, Shed
 from exporter.model.rules import Rules
-from exporter.model.snapshot import Live, SloLive, Snapshot
-from exporter.model.source import SourceResult
+from exporter.model.snapshot import ExactLive, Live, SloLive, Snapshot, SourceState
+from exporter.model.source import Reading, SourceResult, Unavailable
 
 GPU_SOURCE = "nvml"
 
@@ -36,15 +39,24 @@ def step(
     sources = {r.source: fold(before.get(r.source), r, now) for r in results}
     state = replace(state, sources=sources)
     for result in results:
-        if isinstance(result.outcome, EngineReading):
-            back = not is_fresh(before, result.source, rules.missed_ticks_until_dropped)
-            state = _take_page(state, result.outcome, rules, now, back)
+        page = _page(result.outcome)
+        if page is not None:
+            back = not is_fresh(before, server_source(page.server), rules.missed_ticks_until_dropped)
+            state = _take_page(state, page, rules, now, back)
+    state = _take_records(state, results, rules, now, before)
     state = _take_gpus(state, results, rules, now)
     state = _turn_window(state, rules, now)
     marks = trim(state.marks, now, rules.window_seconds)
     state = replace(state, marks=marks, at_seconds=now, ticks=state.ticks + 1)
     snapshot = _picture(state, rules, now, unix, tick_seconds)
     return replace(state, marks=marked(marks, Mark(now, state.ledger), rules.window_seconds)), snapshot
+
+
+def _page(outcome: Reading | Unavailable) -> EngineReading | None:
+    """A server's own page, or what the proxy in front of it brings in its place."""
+    if isinstance(outcome, RequestsReading):
+        return outcome.page
+    return outcome if isinstance(outcome, EngineReading) else None
 
 
 def _take_page(state: State, reading: EngineReading, rules: Rules, now: float, back: bool) -> State:
@@ -65,6 +77,36 @@ def _take_page(state: State, reading: EngineReading, rules: Rules, now: float, b
 def _counted(ledger: Ledger, reading: EngineReading, grown: tokens.Growth, rules: Rules) -> Ledger:
     ledger = evidence.post(tokens.post(ledger, reading, grown), reading, grown, rules.slos)
     return ledger if rules.price_list is None else revenue.post(ledger, grown.accounts, rules.price_list)
+
+
+def _take_records(
+    state: State, results: Sequence[SourceResult], rules: Rules, now: float, before: Mapping[str, SourceState]
+) -> State:
+    """Records of one tick. Accounts on the pages of a server whose requests somebody tells of begin at 0.
+
+    Where the teller is new, or `back` as a page may be, live figures begin anew.
+    """
+    found, missed = admission(state, results), rules.missed_ticks_until_dropped
+    back = {server for server, source in found.tellers.items() if not is_fresh(before, source, missed)}
+    back |= found.tellers.keys() - state.tellers.keys()
+    told = {account: now if account.server in back else since for account, since in state.told.items()}
+    paged = (account for account in state.since if account.server in found.tellers)
+    new = [a for a in (*paged, *(one.account for one in found.admitted)) if a not in told]
+    ledger = requests.opened(state.ledger, new, rules.slos)
+    return replace(
+        state,
+        sources=_shedding(state.sources, found.shed),
+        ledger=requests.post(ledger, found.admitted, rules.slos),
+        tellers=found.tellers,
+        told={**told, **dict.fromkeys(new, now)},
+    )
+
+
+def _shedding(sources: Mapping[str, SourceState], shed: Mapping[tuple[str, Shed], int]) -> Mapping[str, SourceState]:
+    counted = dict(sources)
+    for (source, why), records in shed.items():
+        counted[source] = replace(counted[source], shed=plus(counted[source].shed, {why: records}))
+    return counted
 
 
 def _take_gpus(state: State, results: Sequence[SourceResult], rules: Rules, now: float) -> State:
@@ -136,6 +178,7 @@ def _picture(state: State, rules: Rules, now: float, unix: float, tick_seconds: 
 
     servers = {name: page for name, page in state.engines.items() if fresh(server_source(name))}
     gpus = state.gpus if fresh(GPU_SOURCE) else None
+    tellers = {server: source for server, source in state.tellers.items() if fresh(source)}
     return Snapshot(
         now,
         unix,
@@ -146,6 +189,8 @@ def _picture(state: State, rules: Rules, now: float, unix: float, tick_seconds: 
         state.ledger,
         _live(state, servers, now, gpus is not None),
         _slo_live(state, rules, servers, now),
+        _exact_live(state, servers, tellers, now, gpus is not None),
+        tellers,
         tick_seconds,
         state.ticks,
     )
@@ -167,4 +212,23 @@ def _slo_live(state: State, rules: Rules, servers: Mapping[str, EngineReading], 
         start = start_mark(state.marks, state.since[key.account], now)
         if key.account.server in servers and start is not None:
             figures[key] = slo_live(slos[key.slo], key, state.ledger, start, now)
+    return figures
+
+
+def _exact_live(
+    state: State, servers: Collection[str], tellers: Collection[str], now: float, with_energy: bool
+) -> dict[SloKey, ExactLive]:
+    """A window begins when both records and pages of the account were there: good requests and joules of one time.
+
+    Without a fresh page of its server an account is given nothing, so there are no rates to set good requests against.
+    """
+    figures = {}
+    for key in state.ledger.exact:
+        account = key.account
+        begun = max(state.told[account], state.since.get(account, 0.0))
+        start = start_mark(state.marks, begun, now)
+        if account.server in tellers and start is not None:
+            unknown = Live(now - start.at_seconds)
+            rates = live(state.ledger, start, now, account, with_energy) if account.server in servers else unknown
+            figures[key] = exact_live(key, state.ledger, start, rates)
     return figures

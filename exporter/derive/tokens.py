@@ -37,10 +37,10 @@ def growth(previous: EngineReading | None, current: EngineReading) -> Growth:
         merged[where] = histograms.add(merged[where], grown) if where in merged else grown
     baseline = is_baseline(previous, current)
     seconds = 0.0 if previous is None or baseline else current.at_seconds - previous.at_seconds
-    return Growth(_accounts(current), counts, merged, seconds, baseline)
+    return Growth(accounts(current), counts, merged, seconds, baseline)
 
 
-def _accounts(reading: EngineReading) -> tuple[Account, ...]:
+def accounts(reading: EngineReading) -> tuple[Account, ...]:
     """The accounts of a page, in page order: whom it counts, or else times, or else runs."""
 
     def named(models: Iterable[str]) -> tuple[Account, ...]:

@@ -179,6 +179,7 @@ class Profile(Section):
             one_token_tpot=self.traits.one_token_tpot or OneToken.SKIPPED,
             prompt_includes_cached=prompt_includes_cached,
             running_is_current=self.traits.running_is_current,
+            names_models=bool(self.labels.model),
         )
 
     def wanted(self) -> frozenset[str]:

@@ -69,6 +69,7 @@ class EngineTraits:
     one_token_tpot: OneToken = OneToken.ZERO
     prompt_includes_cached: bool = True  # False only where the engine cannot tell how many were cached
     running_is_current: bool = True  # False where the running gauge may be older than the histograms beside it
+    names_models: bool = True  # False where no label tells the model: it answers whatever name a client gives
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from exporter.model.engine import Outcome, Signal
+from exporter.model.exact import ExactTotals, TokenCount
 from exporter.model.histogram import Histogram
 
 
@@ -51,6 +52,15 @@ class SloKey(NamedTuple):
 
     account: Account
     slo: str
+
+
+class RecordKey(NamedTuple):
+    """Records of one kind on one account, and the source that told of them."""
+
+    account: Account
+    source: str
+    outcome: Outcome
+    tokens: TokenCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,9 @@ class Ledger:
     unattributed_carbon_grams: float | None = None
     evidence: Mapping[SloKey, SloEvidence] = field(default_factory=dict)
     slos: Mapping[SloKey, SloTotals] = field(default_factory=dict)
+    records: Mapping[RecordKey, int] = field(default_factory=dict)
+    exact: Mapping[SloKey, ExactTotals] = field(default_factory=dict)
+    latencies: Mapping[tuple[Account, Signal], Histogram] = field(default_factory=dict)  # of records that succeeded
     dropped_lines: Mapping[str, int] = field(default_factory=dict)
     closed_energy_millijoules: int | None = None
     closed_cost: Mapping[Component, float] = field(default_factory=dict)

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from exporter.derive import efficiency
 from exporter.model.ledger import Account, SloKey
-from exporter.model.snapshot import Live, SloLive, Snapshot
+from exporter.model.snapshot import Live, Snapshot
+from exporter.publish.attained import in_window
 from exporter.publish.numbers import percent, short, span
 
 
@@ -47,20 +48,15 @@ def _cost(snapshot: Snapshot, live: Live) -> Figure:
 
 def _goodput(snapshot: Snapshot, account: Account) -> Figure:
     label = "Goodput"
-    found = next(((key, slo) for key, slo in snapshot.slo_live.items() if key.account == account), None)
-    if found is None:
+    key = next((key for key in (*snapshot.slo_live, *snapshot.exact_live) if key.account == account), None)
+    slo = None if key is None else in_window(snapshot, key)
+    if key is None or slo is None or slo.seconds is None:
         return Figure(label, None, "", "no objective fits this server's latency histograms")
-    key, slo = found
-    rate = _good_rate(slo)
-    if rate is None:
+    if not slo.eligible:
         return Figure(label, None, "", f"no request ended in the last {short(slo.seconds)} s")
-    share = percent(slo.good_lower / slo.eligible, slo.good_upper / slo.eligible)
+    rate = span(slo.lower / slo.seconds, slo.upper / slo.seconds)
+    share = percent(slo.lower / slo.eligible, slo.upper / slo.eligible)
     return Figure(label, rate, "requests/s", f"{share} of requests are within {_slo_name(key)}")
-
-
-def _good_rate(slo: SloLive) -> str | None:
-    lower, upper = (efficiency.goodput(good, slo.seconds) for good in (slo.good_lower, slo.good_upper))
-    return None if lower is None or upper is None or slo.eligible == 0 else span(lower, upper)
 
 
 def _slo_name(key: SloKey) -> str:

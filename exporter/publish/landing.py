@@ -8,10 +8,10 @@ from html import escape
 from importlib.resources import files
 from typing import NamedTuple
 
-from exporter.derive import efficiency
 from exporter.model.gpu import GpuReading, GpuState
 from exporter.model.ledger import Account
 from exporter.model.snapshot import Live, Snapshot, SourceState
+from exporter.publish.attained import Attained, in_window, objectives, since_start
 from exporter.publish.headline import Figure, headline
 from exporter.publish.numbers import ago, percent, short
 from exporter.publish.row import About
@@ -127,22 +127,22 @@ _SLO_HEADINGS = ("Objective", "Server", "Model", "Wanted", "Good over the window
 
 def _slos(snapshot: Snapshot) -> Iterator[tuple[str, ...]]:
     wanted = {slo.name: slo.objective for slo in snapshot.rules.slos}
-    for key, totals in snapshot.ledger.slos.items():
-        if key.account.server in snapshot.servers:
-            live = snapshot.slo_live.get(key)
-            yield (
-                _td(key.slo),
-                _td(key.account.server),
-                _td(key.account.model),
-                _td(percent(wanted[key.slo], wanted[key.slo])),
-                _td(_UNKNOWN if live is None else _share(live.good_lower, live.good_upper, live.eligible)),
-                _td(_share(totals.good_lower, totals.good_upper, totals.eligible)),
-            )
+    for key in objectives(snapshot):
+        yield (
+            _td(key.slo),
+            _td(key.account.server),
+            _td(key.account.model),
+            _td(percent(wanted[key.slo], wanted[key.slo])),
+            _td(_share(in_window(snapshot, key))),
+            _td(_share(since_start(snapshot, key))),
+        )
 
 
-def _share(lower: float, upper: float, eligible: float) -> str:
-    low, high = efficiency.ratio(lower, eligible), efficiency.ratio(upper, eligible)
-    return _UNKNOWN if low is None or high is None else f"{percent(low, high)} of {short(eligible)}"
+def _share(attained: Attained | None) -> str:
+    if attained is None or not attained.eligible:
+        return _UNKNOWN
+    low, high = attained.lower / attained.eligible, attained.upper / attained.eligible
+    return f"{percent(low, high)} of {short(attained.eligible)}"
 
 
 _SOURCE_HEADINGS = ("Source", "State", "Last read", "Why")

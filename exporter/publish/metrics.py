@@ -6,6 +6,7 @@ meet a metric in a graph: what it is, and what it is not.
 
 from exporter.derive import efficiency
 from exporter.model.engine import Signal
+from exporter.publish import values_exact as exact
 from exporter.publish import values_gpu as gpu
 from exporter.publish import values_ledger as ledger
 from exporter.publish import values_live as live
@@ -275,6 +276,54 @@ SERVERS = (
     ),
 )
 
+REQUESTS = (
+    Metric(
+        "request_records_total",
+        C,
+        "records",
+        "Requests that ended and whose record counts, by the source that told of them, by how they ended, and by how "
+        "the number of their generated tokens is known. Beside requests_total it shows which share has records.",
+        (*ACCOUNT, "source", "outcome", "tokens"),
+        exact.records,
+    ),
+    Metric(
+        "requests_shed_total",
+        C,
+        "",
+        "What arrived as a request's record and was not counted, by reason. A reason that never occurred has no "
+        "series.",
+        ("source", "reason"),
+        exact.shed,
+    ),
+    Metric(
+        "exact_time_to_first_token_seconds",
+        H,
+        "seconds",
+        "From a request's arrival to its first token, from records of requests that succeeded. Every threshold of an "
+        "objective is a bucket's edge.",
+        ACCOUNT,
+        exact.latency(Signal.TTFT),
+    ),
+    Metric(
+        "exact_time_per_output_token_seconds",
+        H,
+        "seconds",
+        "Mean time for a token after the first, one observation a request of two tokens or more, from records of "
+        "requests that succeeded. Every threshold of an objective is a bucket's edge.",
+        ACCOUNT,
+        exact.latency(Signal.TPOT),
+    ),
+    Metric(
+        "exact_request_duration_seconds",
+        H,
+        "seconds",
+        "From a request's arrival to its end, from records of requests that succeeded. Every threshold of an "
+        "objective is a bucket's edge.",
+        ACCOUNT,
+        exact.latency(Signal.E2E),
+    ),
+)
+
 LEDGER = (
     Metric(
         "energy_joules_total",
@@ -358,8 +407,9 @@ LEDGER = (
         "slo_requests_total",
         C,
         "requests",
-        "Requests that count for the objective: those that succeeded or failed, not the cancelled ones. Moves once a "
-        "window.",
+        "Requests that count for the objective; unless its conventions say otherwise, those that succeeded or failed, "
+        "not the cancelled ones. By histogram it moves once a window, from records at once. Never add methods up: "
+        "they count the same requests.",
         (*SLO, "method"),
         ledger.slo_requests,
     ),
@@ -367,10 +417,44 @@ LEDGER = (
         "slo_good_requests_total",
         C,
         "requests",
-        "Requests that met every threshold of the objective: at least the lower and at most the upper bound. Moves "
-        "once a window.",
+        "Requests that met every threshold of the objective: by histogram at least the lower and at most the upper "
+        "bound, moving once a window; from records exactly so many, at once.",
         (*SLO, "method", "bound"),
         ledger.slo_good_requests,
+    ),
+    Metric(
+        "slo_threshold_met_requests_total",
+        C,
+        "requests",
+        "Requests that count for the objective, succeeded, and were within this one of its thresholds.",
+        (*SLO, "signal", "method", "bound"),
+        exact.slo_threshold_met,
+    ),
+    Metric(
+        "slo_tokens_total",
+        C,
+        "tokens",
+        "Generated tokens of requests that count for the objective, as far as their number is known.",
+        (*SLO, "method"),
+        exact.slo_tokens,
+    ),
+    Metric(
+        "slo_good_tokens_total",
+        C,
+        "tokens",
+        "Generated tokens of requests that met every threshold of the objective, as far as their number is known.",
+        (*SLO, "method", "bound"),
+        exact.slo_good_tokens,
+    ),
+    Metric(
+        "slo_unjudged_requests_total",
+        C,
+        "requests",
+        "Requests with a record that are on neither side of the objective: excluded by its conventions, or without a "
+        "latency that it has a threshold for. With slo_requests_total they are all records. A reason that never "
+        "occurred has no series.",
+        (*SLO, "reason"),
+        exact.slo_unjudged,
     ),
     Metric(
         "slo_objective_ratio",
@@ -461,7 +545,7 @@ LIVE = (
         "goodput_requests_per_second",
         G,
         "requests_per_second",
-        "Good requests per second over the window, as bounds.",
+        "Good requests per second over the window: bounds from histograms, exact from records.",
         (*SLO, "bound"),
         live.by_good(lambda good, slo, _: efficiency.goodput(good, slo.seconds)),
     ),
@@ -469,7 +553,8 @@ LIVE = (
         "goodput_ratio",
         G,
         "ratio",
-        "Share of the window's requests that were good, as bounds. Absent while no request counts.",
+        "Share of the window's requests that were good: bounds from histograms, exact from records. Absent while no "
+        "request counts.",
         (*SLO, "bound"),
         live.by_good(lambda good, slo, _: efficiency.ratio(good, slo.eligible)),
     ),
@@ -477,7 +562,8 @@ LIVE = (
         "good_requests_per_joule",
         G,
         "requests_per_joule",
-        "Good requests for each joule over the window, as bounds; idle joules included.",
+        "Good requests for each joule over the window: bounds from histograms, exact from records; idle joules "
+        "included.",
         (*SLO, "bound"),
         live.by_good(lambda good, slo, rates: efficiency.good_requests_per_joule(good, slo.seconds, rates.watts)),
     ),
@@ -486,9 +572,35 @@ LIVE = (
         G,
         "",
         "Money for each good request over the window, as bounds of this figure: its lower bound counts most requests "
-        "as good. A bound that counts none is absent.",
+        "as good. A bound that counts none is absent. Exact from records.",
         (*SLO, "bound", "currency"),
         live.cost_per_good_request,
+    ),
+    Metric(
+        "goodput_tokens_per_second",
+        G,
+        "tokens_per_second",
+        "Generated tokens of good requests per second over the window; only records can tell.",
+        (*SLO, "bound"),
+        exact.good_tokens(lambda rate, _: rate),
+    ),
+    Metric(
+        "good_tokens_per_joule",
+        G,
+        "tokens_per_joule",
+        "Generated tokens of good requests for each joule over the window, which is token goodput per watt; idle "
+        "joules included. Only records can tell.",
+        (*SLO, "bound"),
+        exact.good_tokens(lambda rate, live_: efficiency.ratio(rate, live_.rates.watts)),
+    ),
+    Metric(
+        "cost_per_million_good_tokens",
+        G,
+        "",
+        "Money for a million generated tokens of good requests over the window, idle time included. Absent without "
+        "such tokens; only records can tell.",
+        (*SLO, "bound", "currency"),
+        exact.cost_per_million_good_tokens,
     ),
 )
 
@@ -607,6 +719,7 @@ SELF = (
 GROUPS = (
     ("GPUs", GPUS),
     ("Inference servers", SERVERS),
+    ("Requests, one by one", REQUESTS),
     ("Energy, cost, carbon and objectives since start", LEDGER),
     ("Live figures over the window", LIVE),
     ("goodwatt itself", SELF),

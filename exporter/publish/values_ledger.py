@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from exporter.model.ledger import Component, EnergyState
 from exporter.model.slo import Bound
 from exporter.model.snapshot import Snapshot
+from exporter.publish import values_exact as exact
 from exporter.publish.row import Sample
 
 HISTOGRAM_METHOD = "histogram"
@@ -91,6 +92,8 @@ def slo_requests(snapshot: Snapshot) -> Iterator[Sample]:
     for (account, slo), totals in snapshot.ledger.slos.items():
         if account.server in snapshot.servers:
             yield (*account, slo, HISTOGRAM_METHOD), totals.eligible
+    for labels, counted in exact.totals(snapshot):
+        yield (*labels, exact.METHOD), counted.eligible
 
 
 def slo_good_requests(snapshot: Snapshot) -> Iterator[Sample]:
@@ -99,3 +102,5 @@ def slo_good_requests(snapshot: Snapshot) -> Iterator[Sample]:
         if account.server in snapshot.servers:
             yield (*account, slo, HISTOGRAM_METHOD, Bound.LOWER.value), totals.good_lower
             yield (*account, slo, HISTOGRAM_METHOD, Bound.UPPER.value), totals.good_upper
+    for labels, counted in exact.totals(snapshot):
+        yield (*labels, *exact.EXACT), counted.good

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from exporter.derive import efficiency
 from exporter.model.ledger import Account
 from exporter.model.slo import Bound
-from exporter.model.snapshot import Live, SloLive, Snapshot
+from exporter.model.snapshot import ExactLive, Live, SloLive, Snapshot
+from exporter.publish import values_exact as exact
 from exporter.publish.row import Sample
 
 GENERATED = "generated"
@@ -69,7 +70,7 @@ def slo_gap(snapshot: Snapshot) -> Iterator[Sample]:
 
 
 def by_good(
-    figure: Callable[[float, SloLive, Live], float | None],
+    figure: Callable[[float, SloLive | ExactLive, Live], float | None],
 ) -> Callable[[Snapshot], Iterator[Sample]]:
     """server, model, slo, bound: a figure that grows with the number of good requests."""
 
@@ -77,6 +78,8 @@ def by_good(
         for labels, slo, live in _slos(snapshot):
             for bound, good in (Bound.LOWER, slo.good_lower), (Bound.UPPER, slo.good_upper):
                 yield from _known([((*labels, bound.value), figure(good, slo, live))])
+        for labels, seen in exact.lives(snapshot):
+            yield from _known([((*labels, Bound.EXACT.value), figure(seen.good, seen, seen.rates))])
 
     return samples
 
@@ -87,6 +90,9 @@ def cost_per_good_request(snapshot: Snapshot) -> Iterator[Sample]:
         for bound, good in (Bound.LOWER, slo.good_upper), (Bound.UPPER, slo.good_lower):
             price = efficiency.cost_per_good_request(good, slo.seconds, live.cost_per_second)
             yield from _priced(snapshot, (*labels, bound.value), price)
+    for labels, seen in exact.lives(snapshot):
+        price = efficiency.cost_per_good_request(seen.good, seen.seconds, seen.rates.cost_per_second)
+        yield from _priced(snapshot, (*labels, Bound.EXACT.value), price)
 
 
 def _slos(snapshot: Snapshot) -> Iterator[tuple[tuple[str, str, str], SloLive, Live]]:

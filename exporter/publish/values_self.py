@@ -57,7 +57,9 @@ def is_simulated(snapshot: Snapshot, about: About) -> bool:
 
 def _simulated(snapshot: Snapshot) -> dict[str, bool]:
     gpus = {} if snapshot.gpus is None else {GPU_SOURCE: snapshot.gpus.simulated}
-    return gpus | {server_source(server): page.simulated for server, page in snapshot.servers.items()}
+    tellers = set(snapshot.tellers.values())
+    told = {state.source: bool(state.simulated) for state in snapshot.sources if state.source in tellers}
+    return gpus | told | {server_source(server): page.simulated for server, page in snapshot.servers.items()}
 
 
 def _word(flag: bool) -> str:

@@ -69,7 +69,7 @@ async def test_what_restarts_is_said(caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.INFO):
             await process.reloader.reload()
         assert [record.getMessage() for record in caplog.records][:2] == [
-            "reload: slo s: its thresholds changed, so its counts restart from 0",
+            "reload: slo s: its thresholds or conventions changed, so its counts restart from 0",
             "reload: cost: the currency changed, so its counts restart from 0",
         ]
 

@@ -10,7 +10,7 @@ from exporter.config.errors import Problem, printable
 from exporter.config.sections import Config
 from exporter.model.engine import Signal
 from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
+from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from exporter.model.tariff import Carbon, Facility, Tariff
 
 GOOD = Path(__file__).parent / "corpus" / "good"
@@ -52,7 +52,8 @@ def test_rules_carry_the_whole_meaning() -> None:
         "interval_seconds: 2\nwindow_seconds: 10\n"
         "servers: [{name: a, url: 'http://h:1', gpus: [0, 1]}, {name: b, url: 'http://h:2', gpus: [GPU-x]}, "
         "{name: c, url: 'http://h:3'}]\n"
-        "slos: [{name: s, e2e_seconds: 9, objective_ratio: 0.9, models: ['l*'], servers: [a]}]\n"
+        "slos: [{name: s, e2e_seconds: 9, objective_ratio: 0.9, models: ['l*'], servers: [a], "
+        "one_token_outputs: fail, errors: exclude, cancelled: fail}]\n"
         "cost: {currency: EUR, price_per_kwh: 0.1}\nfacility: {host_factor: 1.5, pue: 1.2}\n"
         "carbon: {grams_per_kwh: 400}\n"
     )
@@ -60,7 +61,18 @@ def test_rules_carry_the_whole_meaning() -> None:
         interval_seconds=2.0,
         window_seconds=10.0,
         server_gpus={"a": (0, 1), "b": ("GPU-x",)},
-        slos=(Slo("s", (Threshold(Signal.E2E, 9.0),), 0.9, ("l*",), ("a",)),),
+        slos=(
+            Slo(
+                "s",
+                (Threshold(Signal.E2E, 9.0),),
+                0.9,
+                ("l*",),
+                ("a",),
+                OneTokenOutputs.FAIL,
+                Errors.EXCLUDE,
+                Cancelled.FAIL,
+            ),
+        ),
         tariff=Tariff("EUR", None, 0.1),
         facility=Facility(1.5, 1.2),
         carbon=Carbon(400.0),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from exporter.model.engine import EngineReading, EngineTraits, OneToken, Outcome, SeriesId, Signal
 from exporter.model.histogram import Histogram
+from exporter.model.request import RequestRecord
 from exporter.model.slo import Slo
 
 MODEL = "llama"
@@ -42,6 +43,20 @@ class Request:
         if self.first is None and signal is not Signal.E2E:
             return None
         return {Signal.TTFT: self.first, Signal.TPOT: self.tpot if self.gaps else 0.0, Signal.E2E: self.e2e}[signal]
+
+    def record(self, server: str) -> RequestRecord:
+        """What somebody who saw the whole request tells of it."""
+        tokens = 0 if self.first is None else self.gaps + 1
+        return RequestRecord(
+            server,
+            MODEL,
+            self.arrival,
+            self.e2e,
+            self.outcome or Outcome.CANCELLED,
+            self.first,
+            self.tpot if tokens > 1 else None,
+            generated_tokens=tokens,
+        )
 
     def is_good(self, slo: Slo) -> bool:
         """Succeeded, and within every threshold."""

@@ -13,6 +13,7 @@ from exporter.derive.step import step
 from exporter.model.gpu import GpusReading
 from exporter.model.histogram import Histogram
 from exporter.model.ledger import Ledger
+from exporter.model.request import RequestsReading
 from exporter.model.rules import Rules
 from exporter.model.tariff import Carbon, Facility, Tariff
 from tests.derive.laws import law
@@ -206,3 +207,26 @@ def test_nothing_at_all_is_a_legal_tick():
     fold = Fold()
     snapshot = fold.tick(0.0)
     assert (snapshot.ledger, snapshot.gpus, snapshot.servers, snapshot.ticks) == (Ledger(), None, {}, 1)
+
+
+def newly_shed(before, sources):
+    """How many records were shed in a tick, by the states of its sources before and after."""
+    known = {(name, why): number for name, state in before.items() for why, number in state.shed.items()}
+    return sum(number - known.get((s.source, why), 0) for s in sources for why, number in s.shed.items())
+
+
+@law(100)
+@given(worlds(ticks=8))
+def test_every_record_is_counted_once_or_shed(world):
+    """Records that came are records of accounts plus shed ones; under an objective each is judged once or said not to
+    be; and no more were good than count."""
+    came = 0
+    for before, tick, shown, _ in lived(world):
+        came += sum(len(r.outcome.records) for r in tick.results if isinstance(r.outcome, RequestsReading))
+        came -= newly_shed(before.sources, shown.sources)
+        assert sum(shown.ledger.records.values()) == came
+        for (account, _), totals in shown.ledger.exact.items():
+            known = sum(number for key, number in shown.ledger.records.items() if key.account == account)
+            assert totals.eligible + sum(totals.unjudged.values()) == known
+            assert totals.good <= min(totals.met) <= max(totals.met) <= totals.eligible
+        assert all(live.good <= live.eligible for live in shown.exact_live.values())

@@ -4,15 +4,16 @@ import pytest
 
 from exporter.derive.departures import REMEMBERED_SERVERS, watched
 from exporter.model.engine import Signal
-from exporter.model.ledger import Account, Component, CountKey
+from exporter.model.ledger import Account, Component, CountKey, SloKey
 from exporter.model.rules import Rules
 from exporter.model.slo import Slo, Threshold
 from exporter.model.source import SourceResult
 from exporter.model.tariff import Carbon, Tariff
-from tests.fakes.readings import MODEL, Fold, gpu, gpus, page, silent, tokens_page
+from tests.fakes.readings import MODEL, Fold, gpu, gpus, page, record, silent, tokens_page, told
 
 A = Account("a", MODEL)
 B = Account("b", MODEL)
+EXACT = SloKey(A, "slo")
 GENERATED = CountKey(A, Signal.GENERATED_TOKENS)
 RULES = Rules(
     slos=(Slo("slo", (Threshold(Signal.TTFT, 1.0),), 0.9),), tariff=Tariff("USD", 3600.0), carbon=Carbon(400.0)
@@ -177,3 +178,44 @@ def test_a_server_that_is_down_is_not_a_server_that_is_gone():
     fleet.tick(5.0, silent("a"))
     fleet.watch("a")
     assert set(fleet.state.engines) == {"a"}
+
+
+def test_a_removed_server_keeps_its_records_and_a_closed_one_leaves_none():
+    """Records of a server that returns go on where they were, in a new window; those of one long gone are forgotten."""
+    fleet, spans = Fleet(RULES), "otlp"
+    fleet.tick(0.0, tokens_page("a", 0.0, 0.0), told(0.0, record(), source=spans))
+    fleet.tick(5.0, tokens_page("a", 5.0, 0.0), told(5.0, record(), source=spans))
+    assert fleet.snapshots[-1].exact_live
+    fleet.watch()
+    assert fleet.state.tellers == {}
+    shown = fleet.tick(10.0, told(10.0, record(), source=spans))
+    assert (shown.exact_live, shown.ledger.exact[EXACT].good) == ({}, 2)
+    fleet.watch("a")
+    shown = fleet.tick(15.0, tokens_page("a", 15.0, 0.0), told(15.0, record(), source=spans))
+    assert (shown.exact_live, shown.ledger.exact[EXACT].good) == ({}, 3)
+    churn(fleet, REMEMBERED_SERVERS + 1)
+    ledger = fleet.state.ledger
+    assert (ledger.exact, ledger.latencies, ledger.records, fleet.state.told) == ({}, {}, {}, {})
+
+
+def test_a_server_that_only_records_told_of_is_remembered_and_forgotten_like_others():
+    """Without a page its accounts are those of its records; when it returns its live window is new all the same."""
+    fleet = Fleet(RULES)
+    fleet.tick(0.0, silent("a"), told(0.0, record()))
+    fleet.watch()
+    assert fleet.state.departed == ("a",) and fleet.state.ledger.exact[EXACT].good == 1
+    fleet.tick(5.0, told(5.0))
+    fleet.watch("a")
+    assert fleet.tick(10.0, silent("a"), told(10.0, record())).exact_live == {}
+    assert fleet.tick(15.0, silent("a"), told(15.0, record())).exact_live[EXACT].good == 1
+    fleet.watch()
+    churn(fleet, REMEMBERED_SERVERS + 1)
+    assert EXACT not in fleet.state.ledger.exact
+
+
+def test_another_proxy_under_the_same_name_begins_anew():
+    """With something else behind the name neither the server's source nor its proxy's has a past."""
+    fleet = Fleet(RULES)
+    fleet.tick(0.0, tokens_page("a", 0.0, 0.0), told(0.0, record(), source="proxy/a"))
+    fleet.watch("a", anew=["a"])
+    assert (set(fleet.state.sources), fleet.state.tellers) == (set(), {})

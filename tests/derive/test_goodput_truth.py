@@ -7,17 +7,20 @@ from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
 from exporter.model.engine import OneToken, Outcome, Signal
+from exporter.model.exact import ExactTotals
 from exporter.model.ledger import Account, SloKey, SloTotals
 from exporter.model.rules import Rules
 from exporter.model.slo import Slo, Threshold
 from tests.derive.laws import law
 from tests.derive.simulated_engine import MODEL, Habits, Request, SimulatedEngine
 from tests.fakes.readings import Fold, served, silent
+from tests.fakes.readings import told as requests_told
 
 EDGES = (0.5, 1.0, 2.0, 4.0)
 LATENCIES = (Signal.TTFT, Signal.TPOT, Signal.E2E)
 T = Signal.TTFT
 KEY = SloKey(Account("s", MODEL), "slo")
+NOTHING = ExactTotals(())
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,9 @@ def told(story):
     page_at = None
     for now, answers in story.ticks:
         engine = story.other if now >= story.swap else story.engine
-        snapshot = fold.tick(now, served(engine.page("s", now)) if answers else silent("s"))
+        ended = ended_between(story, page_at, now) if answers and page_at is not None else []
+        spans = requests_told(now, *(request.record("s") for request in ended))
+        snapshot = fold.tick(now, served(engine.page("s", now)) if answers else silent("s"), spans)
         page_at = now if answers else page_at
         yield now, page_at, snapshot
 
@@ -130,19 +135,25 @@ def assert_brackets(totals, ended, slo):
 
 
 def check_windows(story):
-    """Every window that closed brackets its own truth; until one closes nothing moves."""
-    opened, opened_page, before = None, None, SloTotals()
+    """Every window that closed brackets its own truth; until one closes nothing moves. Of the same requests records
+    tell exactly how many were good, and that is within the bounds.
+    """
+    opened, opened_page, before, exact_before = None, None, SloTotals(), NOTHING
     for now, page_at, snapshot in told(story):
         opened = now if opened is None else opened
-        totals = snapshot.ledger.slos.get(KEY)
+        totals, exact = snapshot.ledger.slos.get(KEY), snapshot.ledger.exact.get(KEY, NOTHING)
         assert totals is not None or page_at is None or is_lazy(story)
         if totals is not None and now - opened < story.window:
             assert totals == before
         if now - opened >= story.window:
             if totals is not None:
                 since = first_page(story) if opened_page is None else opened_page
-                assert_brackets(minus(totals, before), ended_between(story, since, page_at), story.slo)
-            opened, opened_page, before = now, page_at, totals or before
+                ended, bounds = ended_between(story, since, page_at), minus(totals, before)
+                assert_brackets(bounds, ended, story.slo)
+                good, eligible = exact.good - exact_before.good, exact.eligible - exact_before.eligible
+                assert (eligible, good) == (bounds.eligible, sum(request.is_good(story.slo) for request in ended))
+                assert bounds.good_lower <= good <= bounds.good_upper
+            opened, opened_page, before, exact_before = now, page_at, totals or before, exact
         elif now == opened:
             opened_page = page_at
 
@@ -168,7 +179,11 @@ def check_live(story):
             figure = snapshot.slo_live[KEY]
             since = last_page(story, now - figure.seconds)
             totals = SloTotals(figure.eligible, figure.good_lower, figure.good_upper)
-            assert_brackets(totals, ended_between(story, since, page_at), story.slo)
+            ended = ended_between(story, since, page_at)
+            assert_brackets(totals, ended, story.slo)
+            exact = snapshot.exact_live.get(KEY)
+            if exact is not None and exact.seconds == figure.seconds:
+                assert (exact.eligible, exact.good) == (totals.eligible, sum(r.is_good(story.slo) for r in ended))
 
 
 @law(400)

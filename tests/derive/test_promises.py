@@ -6,9 +6,9 @@ from exporter.derive.promises import restarted, ruled
 from exporter.model.engine import Outcome, SeriesId, Signal
 from exporter.model.ledger import Account, SloKey
 from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
+from exporter.model.slo import Errors, Slo, Threshold
 from exporter.model.tariff import Carbon, Tariff
-from tests.fakes.readings import MODEL, Fold, finished, gpu, gpus, histogram, page, served
+from tests.fakes.readings import MODEL, Fold, finished, gpu, gpus, histogram, page, record, served, told
 
 A = Account("a", MODEL)
 EDGES = (0.5, 1.0, 2.0)
@@ -69,7 +69,7 @@ def test_an_objective_with_other_thresholds_restarts():
     story.at(20.0, [0.1, 0.2, 0.3, 1.5, 1.7], 5)
     assert total(story, "fast") == (1.0, 1.0, 1.0)
     assert restarted(Rules(slos=(FAST,)), Rules(slos=(other,))) == (
-        "slo fast: its thresholds changed, so its counts restart from 0",
+        "slo fast: its thresholds or conventions changed, so its counts restart from 0",
     )
 
 
@@ -157,3 +157,50 @@ def test_money_without_a_price_and_carbon_without_a_grid_are_gone():
     story.at(15.0, [0.1, 0.2, 0.3, 1.5], 4)
     ledger = story.snapshots[-1].ledger
     assert (ledger.cost, ledger.carbon_grams, ledger.unattributed_carbon_grams) == ({}, {}, None)
+
+
+def recorded(*slos: Slo) -> Story:
+    """Three requests with records, of which two were quick, and two ticks behind them."""
+    story = Story(Rules(window_seconds=10.0, slos=slos))
+    for now, ttft in ((0.0, 0.1), (5.0, 0.2), (10.0, 1.5)):
+        story.tick(now, served(page("a", now, finished(Outcome.SUCCESS, 1.0))), told(now, record(ttft)))
+    return story
+
+
+def exact(story: Story, slo: str) -> tuple[int, int] | None:
+    totals = story.state.ledger.exact.get(SloKey(A, slo))
+    return None if totals is None else (totals.eligible, totals.good)
+
+
+def test_exact_totals_go_on_under_the_same_terms_and_restart_under_others():
+    """As with bounds: a promised share is no other promise, while thresholds and conventions are; what is new to an
+    account begins at 0, and what no longer names it is gone."""
+    story = recorded(FAST)
+    story.rule(slos=(replace(FAST, objective=0.5), SLOW))
+    assert (exact(story, "fast"), exact(story, "slow")) == ((3, 2), (0, 0))
+    story.rule(slos=(replace(FAST, errors=Errors.EXCLUDE), replace(SLOW, models=("qwen*",))))
+    assert (exact(story, "fast"), exact(story, "slow")) == ((0, 0), None)
+    story.tick(15.0, served(page("a", 15.0)), told(15.0, record()))
+    assert exact(story, "fast") == (1, 1)
+    assert story.snapshots[-1].exact_live[SloKey(A, "fast")].good == 1
+
+
+def test_latency_histograms_restart_where_a_threshold_gives_them_other_edges():
+    """A threshold on the ladder changes nothing; another one begins that signal's histogram anew, and it is said."""
+    story, odd = recorded(FAST), replace(SLOW, thresholds=(Threshold(Signal.TTFT, 0.77),))
+    story.rule(slos=(FAST, SLOW))
+    assert story.state.ledger.latencies[A, Signal.TTFT].count == 3.0
+    story.rule(slos=(FAST, odd))
+    found = story.state.ledger.latencies
+    assert 0.77 in found[A, Signal.TTFT].edges and found[A, Signal.TTFT].count == 0.0
+    assert found[A, Signal.E2E].count == 3.0
+    assert restarted(Rules(slos=(FAST, SLOW)), Rules(slos=(FAST, odd)))[1:] == (
+        "latency histograms from records: those whose edges changed with the thresholds restart from 0",
+    )
+
+
+def test_other_conventions_are_another_promise():
+    """The log names an objective whose conventions changed, as it names one whose thresholds did."""
+    assert restarted(Rules(slos=(FAST,)), Rules(slos=(replace(FAST, errors=Errors.EXCLUDE),))) == (
+        "slo fast: its thresholds or conventions changed, so its counts restart from 0",
+    )

@@ -11,7 +11,8 @@ from exporter.model.rules import Rules
 from exporter.model.slo import Slo, Threshold
 from exporter.model.source import SourceResult
 from exporter.model.tariff import Carbon, Facility, Tariff
-from tests.fakes.readings import Fold, gpu, gpus, no_gpus, page, served, silent
+from tests.fakes.readings import Fold, gpu, gpus, no_gpus, page, record, served, silent
+from tests.fakes.readings import told as requests_told
 
 SERVERS = ("a", "b", "c")
 MODELS = ("llama", "qwen")
@@ -116,20 +117,44 @@ rules = st.builds(
 )
 
 
+records = st.lists(
+    st.builds(
+        record,
+        st.sampled_from([None, 0.25, 1.0]),
+        st.sampled_from([None, 0.1]),
+        st.sampled_from([0.5, 4.0]),
+        tokens=st.sampled_from([None, 1, 100]),
+        outcome=st.sampled_from(Outcome),
+        server=st.sampled_from([*SERVERS, "nobody"]),
+        model=st.sampled_from([*MODELS, "", "else"]),
+    ),
+    max_size=3,
+)
+told_requests = st.one_of(
+    st.none(),
+    later(
+        lambda now, drawn, source: requests_told(now, *drawn, source=source),
+        records,
+        st.sampled_from(["otlp", "otlp", "proxy/a", "proxy/b"]),
+    ),
+)
 server_results = st.one_of(any_page, any_page, any_page, st.just(None))
 rows = st.tuples(
     st.sampled_from([0.0, 0.1, 5.0, 5.0, 5.25, 20.0]),
     gpu_results,
     st.lists(server_results, max_size=3),
+    told_requests,
 )
 
 
 def told(rules_, drawn):
     now, story = 100.0, []
-    for seconds, machine, servers in drawn:
+    for seconds, machine, servers, requests in drawn:
         results = [] if machine is None else [machine(now)]
         for name, make in zip(SERVERS, servers, strict=False):
             results.append(silent(name) if make is None else make((name, now)))
+        if requests is not None:
+            results.append(requests(now))
         story.append(Tick(now, tuple(results)))
         now += seconds
     return rules_, tuple(story)

@@ -7,6 +7,7 @@ from exporter.derive.step import step
 from exporter.model.engine import EngineReading, EngineTraits, Outcome, SeriesId, Signal
 from exporter.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpusReading, GpuState
 from exporter.model.histogram import Histogram
+from exporter.model.request import RequestRecord, RequestsReading, Shed
 from exporter.model.rules import Rules
 from exporter.model.snapshot import Snapshot
 from exporter.model.source import Reason, SourceResult, Unavailable
@@ -92,6 +93,43 @@ def served(reading: EngineReading) -> SourceResult:
 def silent(server: str, reason: Reason = Reason.UNREACHABLE) -> SourceResult:
     """A server that did not answer."""
     return SourceResult(f"server/{server}", 0.002, Unavailable(reason, "connection refused"))
+
+
+def record(
+    ttft: float | None = 0.1,
+    tpot: float | None = 0.01,
+    e2e: float = 1.0,
+    *,
+    tokens: int | None = 10,
+    outcome: Outcome = Outcome.SUCCESS,
+    server: str = "a",
+    model: str = MODEL,
+    estimated: bool = False,
+) -> RequestRecord:
+    """One finished request, quick and good unless said otherwise."""
+    return RequestRecord(
+        server,
+        model,
+        1.7e9,
+        e2e,
+        outcome,
+        ttft,
+        tpot,
+        generated_tokens=tokens,
+        tokens_estimated=estimated,
+    )
+
+
+def told(
+    at: float,
+    *records: RequestRecord,
+    source: str = "otlp",
+    page: EngineReading | None = None,
+    shed: Mapping[Shed, int] | None = None,
+    simulated: bool = False,
+) -> SourceResult:
+    """What a source of records brought since its last read."""
+    return SourceResult(source, 0.001, RequestsReading(at, records, shed or {}, page, simulated))
 
 
 def tokens_page(server: str, at: float, generated: float, *, model: str = MODEL, running: float = 0.0) -> SourceResult:

@@ -1,17 +1,21 @@
 """What the tests of publication look at: a small snapshot, and pages taken apart again."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.model.engine import Outcome
+from exporter.model.request import RequestsReading, Shed
 from exporter.model.snapshot import Snapshot
 from exporter.model.source import Reason, Unavailable
 from exporter.publish import writer
 from exporter.publish.collector import SnapshotCollector
 from exporter.publish.metrics import table
 from exporter.publish.row import About
-from tests.fakes.snapshots import after, gpus, page
+from tests.fakes.readings import record
+from tests.fakes.snapshots import INTERVAL, START, after, gpus, page
 
 ABOUT = About("0.1.0", "3.11.7", "0123456789ab", reload_ok=True, reloaded_unix_seconds=1_750_000_000.0)
 ROWS = table(ABOUT)
@@ -28,6 +32,27 @@ def small() -> Snapshot:
         for tick in range(14)
     ]
     return after(ticks)
+
+
+def recorded() -> Snapshot:
+    """The same, with spans of the server's requests: of five requests a tick three are good, one is slow and one
+    failed; now and then one is not judged, and some spans are shed."""
+    quick = record(0.4, 0.05, 2.0, tokens=33, server="vllm-0", model="tiny")
+    told = (quick, quick, replace(quick, ttft_seconds=1.5, generated_tokens=100), replace(quick, tokens_estimated=True))
+    failed = replace(quick, outcome=Outcome.ERROR, ttft_seconds=None, tpot_seconds=None, generated_tokens=None)
+    odd = replace(quick, ttft_seconds=None)
+    return after(
+        [
+            {
+                "nvml": gpus(2, tick),
+                "server/vllm-0": page("vllm-0", tick, "tiny"),
+                "otlp": RequestsReading(
+                    START + tick * INTERVAL, (*told, failed, *([odd] if tick == 7 else [])), {Shed.DUPLICATE: 2}
+                ),
+            }
+            for tick in range(14)
+        ]
+    )
 
 
 def rendered(snapshot: Snapshot, form: str = "text", rows: Sequence[object] = ROWS) -> str:

@@ -20,7 +20,7 @@ from exporter.publish.headline import headline
 from exporter.publish.http import About
 from exporter.publish.landing import CONTENT_SECURITY_POLICY, STYLE, Link, not_found, page
 from tests.fakes import snapshots as fake
-from tests.publish.pages import small
+from tests.publish.pages import recorded, small
 from tests.publish.serving import ABOUT, serving
 
 LINKS = (Link("/metrics", "metrics"),)
@@ -249,3 +249,35 @@ def test_a_model_without_a_name_shows_its_server() -> None:
 def test_the_emptiest_account(live: Live) -> None:
     """An account of which nothing is known, or that used nothing, still has its card."""
     assert "tiny" in read(replace(small(), live={ACCOUNT: live})).text
+
+
+def test_an_exact_figure_takes_the_place_of_bounds() -> None:
+    """Where records tell, goodput is one number, at the top and in the list of objectives."""
+    s = recorded()
+    goodput = headline(s, ACCOUNT, s.live[ACCOUNT])[2]
+    assert (goodput.value, goodput.note) == ("0.6", "60 % of requests are within objective default")
+    text = read(s).text
+    assert "60 % of 60" in text and "60 % of 70" in text and "98 to 99 %" not in text
+
+
+def test_bounds_stay_where_no_record_counted() -> None:
+    """A receiver of spans to which a server sends none does not hide what its histograms say; a server that has
+    neither histograms nor requests says that none ended."""
+    s = recorded()
+    (key,) = s.slo_live
+    quiet = replace(s.exact_live[key], eligible=0, good=0)
+    totals = replace(s.ledger.exact[key], eligible=0, good=0, met=(0, 0))
+    silent = replace(s, exact_live={key: quiet}, ledger=replace(s.ledger, exact={key: totals}))
+    assert headline(silent, ACCOUNT, s.live[ACCOUNT])[2].value == "19.6 to 19.8"
+    assert "98 to 99 % of 1,200" in read(silent).text
+    only = replace(silent, slo_live={}, ledger=replace(silent.ledger, slos={}))
+    assert notes(only)[2] == "no request ended in the last 60 s"
+    assert "default" in read(only).text
+
+
+def test_an_objective_of_records_alone_is_listed() -> None:
+    """An account that no page names still has its row, as long as its records come."""
+    s = replace(recorded(), slo_live={})
+    s = replace(s, ledger=replace(s.ledger, slos={}), servers={})
+    assert "60 % of 70" in read(s).text
+    assert "60 % of 70" not in read(replace(s, tellers={})).text

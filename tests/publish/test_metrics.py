@@ -8,6 +8,7 @@ from exporter.model.histogram import Histogram
 from exporter.publish.metrics import table
 from exporter.publish.row import Kind, Metric
 from tests.fakes.snapshots import snapshot
+from tests.publish.pages import recorded
 
 ROWS = table()
 UNITLESS = {
@@ -18,9 +19,10 @@ UNITLESS = {
     "gpu_state",
     "requests_running",
     "requests_waiting",
+    "requests_shed_total",  # not of requests alone
 }
 BASE_UNITS = {"joules", "watts", "seconds", "bytes", "hertz", "celsius", "grams", "ratio"}
-COUNTED = {"tokens", "requests", "preemptions", "lines", "glitches", "ticks", "failures"}
+COUNTED = {"tokens", "requests", "records", "preemptions", "lines", "glitches", "ticks", "failures"}
 
 rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 
@@ -75,7 +77,7 @@ def test_labels_do_not_repeat(row: Metric) -> None:
 @rows
 def test_samples_fit_their_row(row: Metric) -> None:
     """Each sample has a value for each label; histograms come from histogram rows only; info metrics are 1."""
-    for labels, value in row.value(snapshot(2)):
+    for labels, value in [*row.value(snapshot(2)), *row.value(recorded())]:
         assert len(labels) == len(row.labels)
         assert all(isinstance(label, str) for label in labels)
         assert isinstance(value, Histogram) == (row.kind is Kind.HISTOGRAM)

@@ -39,7 +39,8 @@ class Bounds:
 def bounds(page: Page, slo: str) -> Bounds:
     """What goodwatt says of an SLO; zeros before its first window has closed."""
     good = (page.total("goodwatt_slo_good_requests_total", slo=slo, bound=bound) for bound in ("lower", "upper"))
-    return Bounds(page.total("goodwatt_slo_requests_total", slo=slo) or 0.0, *(value or 0.0 for value in good))
+    eligible = page.total("goodwatt_slo_requests_total", slo=slo, method="histogram")
+    return Bounds(eligible or 0.0, *(value or 0.0 for value in good))
 
 
 def slo_entry(name: str, limit: Latencies) -> str:
