@@ -6,6 +6,7 @@ meet a metric in a graph: what it is, and what it is not.
 
 from exporter.derive import efficiency
 from exporter.model.engine import Signal
+from exporter.publish import values_attainment as attainment
 from exporter.publish import values_exact as exact
 from exporter.publish import values_gpu as gpu
 from exporter.publish import values_ledger as ledger
@@ -423,12 +424,21 @@ LEDGER = (
         ledger.slo_good_requests,
     ),
     Metric(
+        "slo_threshold_requests_total",
+        C,
+        "requests",
+        "Requests whose latency was seen that this one of the objective's thresholds is for; by records, requests that "
+        "count for the objective.",
+        (*SLO, "signal", "method"),
+        attainment.threshold_requests,
+    ),
+    Metric(
         "slo_threshold_met_requests_total",
         C,
         "requests",
-        "Requests that count for the objective, succeeded, and were within this one of its thresholds.",
+        "Of slo_threshold_requests_total, those that were within the threshold; by records, that also succeeded.",
         (*SLO, "signal", "method", "bound"),
-        exact.slo_threshold_met,
+        attainment.threshold_met,
     ),
     Metric(
         "slo_tokens_total",

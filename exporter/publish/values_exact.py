@@ -43,14 +43,6 @@ def slo_good_tokens(snapshot: Snapshot) -> Iterator[Sample]:
             yield (*labels, *EXACT), counted.good_tokens
 
 
-def slo_threshold_met(snapshot: Snapshot) -> Iterator[Sample]:
-    """server, model, slo, signal, method, bound: eligible requests that succeeded within one threshold."""
-    thresholds = {slo.name: slo.thresholds for slo in snapshot.rules.slos}
-    for labels, counted in totals(snapshot):
-        for threshold, met in zip(thresholds[labels[2]], counted.met, strict=True):
-            yield (*labels, threshold.signal.value, *EXACT), met
-
-
 def slo_unjudged(snapshot: Snapshot) -> Iterator[Sample]:
     """server, model, slo, reason: the reasons seen so far."""
     for labels, counted in totals(snapshot):

@@ -12,8 +12,7 @@ from exporter.model.slo import Bound
 from exporter.model.snapshot import Snapshot
 from exporter.publish import values_exact as exact
 from exporter.publish.row import Sample
-
-HISTOGRAM_METHOD = "histogram"
+from exporter.publish.values_attainment import HISTOGRAM_METHOD
 
 
 def energy(snapshot: Snapshot) -> Iterator[Sample]:

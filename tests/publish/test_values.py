@@ -80,6 +80,8 @@ def histogram(name: str) -> set[str]:
     return {f"{name}_bucket", f"{name}_count", f"{name}_sum"}
 
 
+ATTAINMENT = {"slo_threshold_requests_total", "slo_threshold_met_requests_total"}
+
 # What becomes unknown, and the names that lose series because of it: all others must stay exactly as they were.
 MISSING: dict[str, tuple[Change, set[str]]] = {
     "power": (first_gpu(power_watts=None), {"gpu_power_watts"}),
@@ -99,8 +101,8 @@ MISSING: dict[str, tuple[Change, set[str]]] = {
     "running": (without_gauge(Signal.REQUESTS_RUNNING), {"requests_running"}),
     "waiting": (without_gauge(Signal.REQUESTS_WAITING), {"requests_waiting"}),
     "kv cache": (without_gauge(Signal.KV_CACHE_USAGE), {"kv_cache_usage_ratio"}),
-    "ttft": (without_histogram(Signal.TTFT), histogram("time_to_first_token_seconds")),
-    "tpot": (without_histogram(Signal.TPOT), histogram("time_per_output_token_seconds")),
+    "ttft": (without_histogram(Signal.TTFT), histogram("time_to_first_token_seconds") | ATTAINMENT),
+    "tpot": (without_histogram(Signal.TPOT), histogram("time_per_output_token_seconds") | ATTAINMENT),
     "itl": (without_histogram(Signal.ITL), histogram("inter_token_latency_seconds")),
     "e2e": (without_histogram(Signal.E2E), histogram("request_duration_seconds")),
     "queue time": (without_histogram(Signal.QUEUE_TIME), histogram("queue_time_seconds")),
@@ -130,7 +132,7 @@ MISSING: dict[str, tuple[Change, set[str]]] = {
         },
     ),
     "carbon intensity": (rules(carbon=None), {"carbon_intensity_grams_per_kwh"}),
-    "objectives": (rules(slos=()), {"slo_objective_ratio", "slo_threshold_seconds"}),
+    "objectives": (rules(slos=()), {"slo_objective_ratio", "slo_threshold_seconds"} | ATTAINMENT),
     "duration of the tick": (lambda s: replace(s, tick_seconds=None), {"tick_duration_seconds"}),
     "success of a source": (first_source(last_success_seconds=None), {"source_age_seconds"}),
 }

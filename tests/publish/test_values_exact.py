@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.model.engine import Signal
 from exporter.model.rules import Rules
 from exporter.publish.row import About
 from exporter.publish.values_self import is_simulated
@@ -32,6 +33,28 @@ def test_each_threshold_and_each_reason_is_told_apart():
     assert value(s, "slo_threshold_met_requests_total", signal="ttft", bound="exact", **EXACT) == 14 * 3
     assert value(s, "slo_threshold_met_requests_total", signal="tpot", bound="exact", **EXACT) == 14 * 4
     assert value(s, "slo_unjudged_requests_total", reason="ttft_unknown", slo="default", **TINY) == 1
+
+
+def test_a_threshold_alone_has_bounds_from_its_histogram():
+    """Each threshold's share is surely and possibly met, over the requests that its own histogram saw."""
+    s = small()
+    met = [
+        value(s, "slo_threshold_met_requests_total", signal="tpot", method="histogram", bound=bound, **TINY)
+        for bound in ("lower", "upper")
+    ]
+    seen = value(s, "slo_threshold_requests_total", signal="tpot", method="histogram", **TINY)
+    assert seen == value(s, "time_per_output_token_seconds_count", **TINY)
+    assert met == [value(s, "time_per_output_token_seconds_bucket", le="0.1", **TINY)] * 2
+    assert value(recorded(), "slo_threshold_requests_total", signal="ttft", **EXACT) == 14 * 5
+
+
+def test_a_threshold_without_a_histogram_has_no_share():
+    """What no page ever showed is absent, not 0 of 0."""
+    s = small()
+    histograms = {key: h for key, h in s.ledger.histograms.items() if key[1] is not Signal.TTFT}
+    s = replace(s, ledger=replace(s.ledger, histograms=histograms))
+    assert value(s, "slo_threshold_requests_total", signal="ttft") is None
+    assert value(s, "slo_threshold_requests_total", signal="tpot") is not None
 
 
 def test_tokens_of_good_requests_have_what_divides_them():
