@@ -1,0 +1,7 @@
+"""Write the dashboards that differ, and say which."""
+
+from grafana.files import write
+
+if __name__ == "__main__":
+    for name in write():
+        print(f"written: grafana/dashboards/{name}")  # noqa: T201 - a command

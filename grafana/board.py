@@ -1,0 +1,158 @@
+"""A dashboard: variables, and panels laid out from left to right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grafana.panels import DATASOURCE, GRID_COLUMNS, Json, Panel
+
+SCHEMA_VERSION = 39
+TAG = "goodwatt"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable filled by `label_values(metric{selector}, label)`. `several` allows more than one value, and All."""
+
+    name: str
+    label: str
+    metric: str
+    selector: str = ""
+    of: str = ""  # the label; its own name when empty
+    several: bool = True
+    last_first: bool = False  # the last value in the alphabet is the one chosen at first
+
+    @property
+    def query(self) -> str:
+        """What Grafana asks for."""
+        return f"label_values({self.metric}{{{self.selector}}}, {self.of or self.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A variable with fixed values by what is shown for them, the first one chosen."""
+
+    name: str
+    label: str
+    values: tuple[tuple[str, str], ...]
+
+
+JOB = Variable("job", "Job", "goodwatt_build_info")
+SERVER = Variable("server", "Server", "goodwatt_server_up", 'job=~"$job"')
+MODEL = Variable("model", "Model", "goodwatt_energy_joules_total", 'job=~"$job", server=~"$server"')
+SLO = Variable("slo", "SLO", "goodwatt_slo_objective_ratio", 'job=~"$job"', several=False)
+GPU = Variable("gpu", "GPU", "goodwatt_gpu_info", 'job=~"$job"')
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One dashboard. `uid` is also the name of its file."""
+
+    uid: str
+    title: str
+    description: str
+    variables: tuple[Variable | Choice, ...]
+    panels: tuple[Panel, ...]
+    range: str = "now-1h"
+
+    def json(self) -> Json:
+        """As Grafana imports and provisions it."""
+        return {
+            "uid": self.uid,
+            "title": self.title,
+            "description": self.description,
+            "tags": [TAG],
+            "schemaVersion": SCHEMA_VERSION,
+            "version": 1,
+            "editable": True,
+            "graphTooltip": 1,
+            "refresh": "30s",
+            "timezone": "browser",
+            "time": {"from": self.range, "to": "now"},
+            "timepicker": {},
+            "annotations": {"list": []},
+            "links": [_others()],
+            "templating": {"list": [_datasource(), *(_variable(v) for v in self.variables)]},
+            "panels": placed(self.panels),
+        }
+
+
+def placed(panels: Sequence[Panel]) -> list[Json]:
+    """Panels with ids and places: from left to right, on a new line where one does not fit any more."""
+    found: list[Json] = []
+    x = y = line = 0
+    for number, panel in enumerate(panels, start=1):
+        if x + panel.width > GRID_COLUMNS:
+            x, y, line = 0, y + line, 0
+        place = {"x": x, "y": y, "w": panel.width, "h": panel.height}
+        found.append({"id": number, **panel.json, "gridPos": place})
+        x, line = x + panel.width, max(line, panel.height)
+    return found
+
+
+def _others() -> Json:
+    return {
+        "type": "dashboards",
+        "title": "goodwatt",
+        "tags": [TAG],
+        "asDropdown": False,
+        "includeVars": True,
+        "keepTime": True,
+        "targetBlank": False,
+        "icon": "external link",
+        "tooltip": "",
+        "url": "",
+    }
+
+
+def _datasource() -> Json:
+    return {
+        "name": "datasource",
+        "label": "Data source",
+        "type": "datasource",
+        "query": "prometheus",
+        "current": {},
+        "hide": 0,
+        "includeAll": False,
+        "multi": False,
+        "options": [],
+        "refresh": 1,
+        "regex": "",
+    }
+
+
+def _variable(variable: Variable | Choice) -> Json:
+    if isinstance(variable, Choice):
+        return _choice(variable)
+    everything = {"selected": True, "text": ["All"], "value": ["$__all"]}
+    return {
+        "name": variable.name,
+        "label": variable.label,
+        "type": "query",
+        "datasource": DATASOURCE,
+        "definition": variable.query,
+        "query": {"query": variable.query, "refId": variable.name},
+        "current": everything if variable.several else {},
+        "hide": 0,
+        "includeAll": variable.several,
+        "multi": variable.several,
+        "allValue": ".+" if variable.several else None,
+        "options": [],
+        "refresh": 2,
+        "regex": "",
+        "sort": 2 if variable.last_first else 1,
+    }
+
+
+def _choice(choice: Choice) -> Json:
+    options = [{"text": text, "value": value, "selected": at == 0} for at, (text, value) in enumerate(choice.values)]
+    return {
+        "name": choice.name,
+        "label": choice.label,
+        "type": "custom",
+        "query": ", ".join(f"{text} : {value}" for text, value in choice.values),
+        "current": options[0],
+        "hide": 0,
+        "includeAll": False,
+        "multi": False,
+        "options": options,
+    }
