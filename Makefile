@@ -52,8 +52,9 @@ test-gpu: $(STAMP) ## what only a machine with an NVIDIA GPU can answer
 bench: $(STAMP) ## costs and latencies, as figures and ratios
 	$(BIN)/python -m tests.bench
 
-docs: $(STAMP) ## regenerate the references in docs/
+docs: $(STAMP) ## regenerate the references in docs/ and the dashboards in grafana/
 	$(BIN)/python -m tests.docs
+	$(BIN)/python -m grafana
 
 clean: ## remove what make built
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,7 +3,7 @@
 from grafana import queries as q
 from grafana.board import JOB, MODEL, SERVER, SLO, Board
 from grafana.economics import NO_RECORDS
-from grafana.looks import COUNT, LATENCY, RATIO, SHARE, band
+from grafana.looks import COUNT, LATENCY, RATIO, SHARE, TOKENS_PER_SECOND, band
 from grafana.panels import Column, Look, Panel, Query, bars, row, stat, table, timeseries
 
 TTFT, TPOT, E2E = "time_to_first_token_seconds", "time_per_output_token_seconds", "request_duration_seconds"
@@ -103,6 +103,26 @@ BOARD = Board(
             Look("suffix: x", decimals=1, least=0),
             width=8,
             height=10,
+        ),
+        timeseries(
+            "Requests within each threshold alone",
+            "Share of requests within one threshold, whatever the others: the lowest line is the one to work on. Two "
+            "bounds differ where a threshold lies inside a bucket.",
+            [
+                *(Query(q.threshold_share(bound), f"{{{{signal}}}}, {name}") for bound, name in q.BOUNDS),
+                Query(q.threshold_share("exact"), "{{signal}}, exact", optional=NO_RECORDS),
+            ],
+            SHARE,
+        ),
+        timeseries(
+            "Good tokens",
+            "Generated tokens per second of requests that met every threshold, and of all that count. Only records of "
+            "requests can tell.",
+            [
+                Query(q.rate("slo_good_tokens_total", q.good("exact")), "good", optional=NO_RECORDS),
+                Query(q.rate("slo_tokens_total", q.judged("exact")), "all", optional=NO_RECORDS),
+            ],
+            Look(TOKENS_PER_SECOND, least=0),
         ),
         table(
             "Thresholds and bounds",

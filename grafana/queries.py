@@ -48,6 +48,12 @@ def good_share(bound: str, selector: str = OBJECTIVE, *, by: str = "", window: s
     return f"{part} / {rate('slo_requests_total', judged(bound, selector), by=by, window=window)}"
 
 
+def threshold_share(bound: str) -> str:
+    """Share of requests within one threshold alone, by threshold."""
+    part = rate("slo_threshold_met_requests_total", good(bound), by="signal")
+    return f"{part} / {rate('slo_threshold_requests_total', judged(bound), by='signal')}"
+
+
 def good_share_shown(bound: str, selector: str = OBJECTIVE, *, by: str = "") -> str:
     """Share of requests that were good over the time shown."""
     part = increase("slo_good_requests_total", good(bound, selector), by=by)
