@@ -36,7 +36,12 @@ def explain(profile: Profile, names: Iterable[str], page: Page, reading: EngineR
         *(["", "missing"] if lacking else []),
         *(f"  {signal:<20}  {consequence(signal)}" for signal in lacking),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(_visible, lines)) + "\n"
+
+
+def _visible(line: str) -> str:
+    """Names come from the page: none of them may end a line or command a terminal."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
 def because(condition: Names, names: frozenset[str]) -> str:

@@ -56,6 +56,13 @@ async def test_an_engine_that_has_only_just_started() -> None:
         assert "none yet: no request has been counted" in await inspect(Config(), fake.url)
 
 
+async def test_a_name_on_the_page_commands_no_terminal() -> None:
+    """What a server calls its model is shown with its control characters escaped, on its own line."""
+    async with serving(page('vllm:num_requests_running{model_name="a\\nb\x1b[2Jü"} 0\n')) as fake:
+        said = await inspect(Config(), fake.url)
+    assert "models     a\\nb\\x1b[2Jü\n" in said
+
+
 async def test_an_engine_of_ones_own_and_the_access_that_the_configuration_knows() -> None:
     """With --config its profiles are known, and a server of the same address lends its headers."""
     config = (
