@@ -6,6 +6,7 @@ from dataclasses import replace
 from exporter.derive import bill, evidence, goodput, requests, revenue, tokens
 from exporter.derive.admission import admission
 from exporter.derive.attribution import Activity
+from exporter.derive.departures import crowded
 from exporter.derive.energy import advance, carriers, energy_increase
 from exporter.derive.freshness import fold, is_fresh, server_source
 from exporter.derive.live import exact_live, live, marked, slo_live, start_mark, trim
@@ -65,13 +66,14 @@ def _take_page(state: State, reading: EngineReading, rules: Rules, now: float, b
     """
     grown = tokens.growth(state.engines.get(reading.server), reading)
     new = {account: now for account in grown.accounts if back or account not in state.since}
-    return replace(
+    state = replace(
         state,
         engines={**state.engines, reading.server: reading},
         activities={**state.activities, reading.server: tokens.activities(grown, reading)},
         ledger=_counted(state.ledger, reading, grown, rules),
         since={**state.since, **new},
     )
+    return crowded(state, reading.server, grown.accounts)
 
 
 def _counted(ledger: Ledger, reading: EngineReading, grown: tokens.Growth, rules: Rules) -> Ledger:

@@ -1,7 +1,7 @@
 """What an inference server's exposition means once a profile has read it. Units are seconds, tokens and ratios."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from exporter.model.histogram import Histogram
@@ -83,8 +83,20 @@ class SeriesId:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """Cumulative series that earlier pages of the same run had and this one lacks, with their last values."""
+
+    counters: Mapping[SeriesId, float] = field(default_factory=dict)
+    histograms: Mapping[SeriesId, Histogram] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineReading:
-    """One page of one server, understood. Values are finite and >= 0; what a page lacks is absent, never 0."""
+    """One page of one server, understood. Values are finite and >= 0; what a page lacks is absent, never 0.
+
+    `alternatives` says which of its profile's alternatives each signal was read from, and `switched` names those that
+    were read from another one on the page before, within one run of the engine.
+    """
 
     server: str
     at_seconds: float  # monotonic
@@ -96,4 +108,7 @@ class EngineReading:
     engine_version: str | None = None
     dropped_lines: int = 0  # malformed lines of this page
     unread: frozenset[Signal] = frozenset()  # on the page, but at least one of its metrics cannot be believed
+    absent: Absent = Absent()
+    alternatives: Mapping[Signal, int] = field(default_factory=dict)
+    switched: frozenset[Signal] = frozenset()
     simulated: bool = False

@@ -134,7 +134,7 @@ def test_milliseconds() -> None:
 def test_an_edge_in_milliseconds_is_a_threshold_in_seconds() -> None:
     """A bucket's edge of any whole number of milliseconds is the number that an operator writes in seconds."""
     line = 'maxserve_itl_milliseconds_bucket{le="%s"} 1\n'
-    text = "".join(line % edge for edge in range(1, 1000))
+    text = "".join(line % edge for edge in (*range(1, 1000), "+Inf"))
     (histogram,) = reading_of("max", text).histograms.values()
     assert histogram.edges == tuple(float(f"0.{edge:03}") for edge in range(1, 1000))
 
