@@ -14,6 +14,7 @@ class Signal(StrEnum):
     CACHED_PROMPT_TOKENS = "cached_prompt_tokens"  # counter
     GENERATED_TOKENS = "generated_tokens"  # counter
     REQUESTS = "requests"  # counter of finished requests, by Outcome
+    ONE_TOKEN_REQUESTS = "one_token_requests"  # noqa: S105 - counter of finished requests of one output token at most
     PREEMPTIONS = "preemptions"  # counter
     REQUESTS_RUNNING = "requests_running"  # gauge, summed over replicas
     REQUESTS_WAITING = "requests_waiting"  # gauge, summed over replicas
@@ -31,6 +32,7 @@ COUNTERS = frozenset(
         Signal.CACHED_PROMPT_TOKENS,
         Signal.GENERATED_TOKENS,
         Signal.REQUESTS,
+        Signal.ONE_TOKEN_REQUESTS,
         Signal.PREEMPTIONS,
     }
 )
