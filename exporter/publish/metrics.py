@@ -252,7 +252,7 @@ SERVERS = (
         "inter_token_latency_seconds",
         H,
         "seconds",
-        "Time between two tokens of a request, one observation a token.",
+        "Time between two tokens of a request: one observation a token, or a step of the engine (see the profile).",
         ACCOUNT,
         server.histogram(Signal.ITL),
         STABLE,
@@ -495,6 +495,15 @@ LEDGER = (
 
 LIVE = (
     Metric(
+        "live_window_seconds",
+        G,
+        "seconds",
+        "How far the live figures of the model on the server look back: window_seconds once so much was seen, and five "
+        "times as far where the engine counts tokens only when a request ends.",
+        ACCOUNT,
+        live.window,
+    ),
+    Metric(
         "tokens_per_second",
         G,
         "tokens_per_second",
@@ -659,7 +668,8 @@ SELF = (
         "window_seconds",
         G,
         "seconds",
-        "Length of the window behind the live figures.",
+        "Length of the window behind the live figures, and of those in which histograms are judged. Where an engine "
+        "counts tokens at the end of a request, live figures look further back: live_window_seconds.",
         (),
         own.number(lambda s: s.rules.window_seconds),
     ),
