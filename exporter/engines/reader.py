@@ -7,7 +7,7 @@ from typing import TypeVar
 from exporter.engines import continuity
 from exporter.engines.buckets import assemble, edge_of
 from exporter.engines.page import Page
-from exporter.engines.profile import Alternative, Profile, Term, sample_names
+from exporter.engines.profile import Alternative, GpuEnergy, Profile, Term, sample_names
 from exporter.engines.series import Row, rows
 from exporter.model.engine import COUNTERS, HISTOGRAMS, Absent, EngineReading, Outcome, SeriesId, Signal
 from exporter.model.histogram import Histogram
@@ -76,6 +76,7 @@ def read_page(
         gauges=sheet.gauges,
         histograms=_held(sheet.histograms, previous.histograms if previous else {}, sheet.refused),
         engine_version=_version(profile, page),
+        gpu_joules=_gpu_joules(profile.gpu_energy, page),
         dropped_lines=page.dropped_lines + sheet.dropped,
         simulated=simulated,
         unread=frozenset(signal for signal, one in chosen.items() if page.cut or _is_refused(sheet, signal, one)),
@@ -253,3 +254,10 @@ def _version(profile: Profile, page: Page) -> str | None:
         return None
     metric, label = profile.version_label
     return next((value for pairs in page.samples.get(metric, {}) for name, value in pairs if name == label), None)
+
+
+def _gpu_joules(energy: GpuEnergy | None, page: Page) -> dict[str, float]:
+    if energy is None:
+        return {}
+    told = ((dict(labels).get(energy.uuid), value) for labels, value in page.samples.get(energy.metric, {}).items())
+    return {uuid: value * energy.scale for uuid, value in told if uuid}

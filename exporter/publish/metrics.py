@@ -160,6 +160,15 @@ SERVERS = (
         server.dropped_lines,
     ),
     Metric(
+        "server_gpu_energy_joules_total",
+        C,
+        "joules",
+        "Energy of the whole GPU as the inference server itself counts it: a cross-check for gpu_energy_joules_total "
+        "of the same uuid, given to no model. It restarts with the server.",
+        ("server", "uuid"),
+        server.gpu_joules,
+    ),
+    Metric(
         "prompt_tokens_total",
         C,
         "tokens",

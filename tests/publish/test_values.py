@@ -232,6 +232,14 @@ def test_engine_without_version_has_an_empty_label() -> None:
     assert value(s, "server_info", engine_version="") == 1
 
 
+def test_joules_that_a_server_counts_itself_are_passed_on() -> None:
+    """Triton's own count of a GPU's energy stands beside goodwatt's, as it is; other engines have none."""
+    s = small()
+    assert value(s, "server_gpu_energy_joules_total") is None
+    s = replace(s, servers={"vllm-0": replace(s.servers["vllm-0"], gpu_joules={"GPU-9": 4.5})})
+    assert value(s, "server_gpu_energy_joules_total", server="vllm-0", uuid="GPU-9") == 4.5
+
+
 def test_histogram_without_sum_has_buckets_only() -> None:
     """A histogram whose sum is unknown has neither _sum nor _count; its +Inf bucket still counts."""
     s = small()
