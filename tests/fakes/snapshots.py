@@ -120,6 +120,7 @@ def page(server: str, tick: int, model: str = MODEL, *, tokens_per_tick: int = 2
             for signal, edges in EDGES.items()
         },
         engine_version="0.11.0",
+        gpu_joules={"GPU-9": 0.5 * tick},
     )
 
 
