@@ -48,9 +48,9 @@ class OtlpSource:
         """What has come since the last read."""
         if self._http.port is None:
             await self._http.start(self._address)
-        records, shed = self._intake.drain()
-        if self._http.lacks_protobuf and not records:
+        if self._http.lacks_protobuf and not self._intake.waiting:
             raise SourceUnavailable(Reason.LIBRARY_MISSING, f"otlp: {MISSING}, and restart")
+        records, shed = self._intake.drain()
         return RequestsReading(self._clock(), records, shed, simulated=self._simulated)
 
     async def aclose(self) -> None:

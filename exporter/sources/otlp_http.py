@@ -87,20 +87,12 @@ class TraceServer:
         )
         runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
-        connections = Connections(server)
+        self._runner, self._connections = runner, Connections(server)
         try:
-            loop = asyncio.get_running_loop()
-            listening = await loop.create_server(connections, address.host or None, address.port, backlog=BACKLOG)
-        except OSError as error:
-            await runner.cleanup()
-            detail = f"otlp: {cannot_listen(address, error, 'otlp.listen')}"
-            raise SourceUnavailable(Reason.CANNOT_LISTEN, detail) from None
+            self._server = await _listen(self._connections, address)
         except BaseException:
-            await runner.cleanup()
+            await self.aclose()
             raise
-        for one in listening.sockets:
-            limit_unread(one)
-        self._runner, self._server, self._connections = runner, listening, connections
         self._sweep_later()
 
     async def aclose(self) -> None:
@@ -161,6 +153,24 @@ class TraceServer:
         if refused.status != _MALFORMED:
             response.force_close()  # what is left of the body is not worth reading
         return response
+
+
+async def _listen(connections: Connections, address: Address) -> asyncio.Server:
+    """In two steps, so that nobody who gives up in between leaves an open socket behind."""
+    loop, host = asyncio.get_running_loop(), address.host or None
+    try:
+        server = await loop.create_server(connections, host, address.port, backlog=BACKLOG, start_serving=False)
+        for one in server.sockets:
+            limit_unread(one)
+    except OSError as error:
+        detail = f"otlp: {cannot_listen(address, error, 'otlp.listen')}"
+        raise SourceUnavailable(Reason.CANNOT_LISTEN, detail) from None
+    try:
+        await server.start_serving()
+    except BaseException:
+        server.close()
+        raise
+    return server
 
 
 def _text(status: int, line: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -84,6 +84,11 @@ class Intake:
         told = {why: shed[why] for why in _TELL if shed[why]}
         return Taken(sum(told.values()), "; ".join(f"{number} {_TELL[why]}" for why, number in told.items()))
 
+    @property
+    def waiting(self) -> int:
+        """How many records the next drain brings."""
+        return len(self._waiting)
+
     def drop(self, why: Shed) -> None:
         """Count one thing that came and cannot be taken."""
         self._shed[why] += 1

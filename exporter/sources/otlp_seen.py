@@ -26,7 +26,7 @@ class Seen:
         """Why this span must not be counted; None for one that was not counted yet."""
         if key in self._young or key in self._old:
             return Shed.DUPLICATE
-        return Shed.LATE if ended_unix_seconds < self._all_known_since else None
+        return Shed.LATE if ended_unix_seconds <= self._all_known_since else None
 
     def add(self, key: bytes, now_unix_seconds: float) -> None:
         """Remember a span that is counted now."""
