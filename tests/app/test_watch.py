@@ -206,7 +206,7 @@ async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
 
 
 async def test_the_receiver_of_spans_stays_while_its_section_does() -> None:
-    """A reload that leaves `otlp` alone keeps its queue; another section is another receiver, and none listens without."""
+    """A reload that leaves `otlp` alone keeps its queue; another one is another receiver; without one none listens."""
     async with serving(page(toy(100))) as a:
         running = Running(config(("a", a), more="otlp: {listen: '127.0.0.1:0'}\n"))
         assert {state.source for state in (await running.tick()).sources} == {"otlp", "server/a"}
