@@ -1,7 +1,6 @@
 """From an engine's span to a request's record, as profiles say."""
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ NANOSECONDS = 1_000_000_000
 LONGEST_MODEL_NAME = 256
 _MOST_TOKENS = 1 << 53  # beyond it a float no longer tells one from the next
 _LONGEST_SECONDS = 365 * 86400.0
+_LARGEST = 1e18  # of a time in any unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,10 @@ class SpanRule:
 
     def _seconds(self, names: Iterable[str], attributes: Mapping[str, Value]) -> float | None:
         value = _first(names, attributes)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
             return None
         seconds = value * self.spans.scale
-        return float(seconds) if 0 <= seconds <= _LONGEST_SECONDS else None
+        return float(seconds) if seconds <= _LONGEST_SECONDS else None
 
 
 def span_rules(profiles: Iterable[Profile]) -> Callable[[str], SpanRule | None]:
@@ -87,15 +87,17 @@ def _wanted(spans: Spans) -> frozenset[str]:
 
 
 def _first(names: Iterable[str], attributes: Mapping[str, Value]) -> Value | None:
-    return next((attributes[name] for name in names if name in attributes), None)
+    for name in names:  # a thousand times a second, and a generator takes twice as long
+        if name in attributes:
+            return attributes[name]
+    return None
 
 
 def _tokens(names: Iterable[str], attributes: Mapping[str, Value]) -> int | None:
     value = _first(names, attributes)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
-    return int(value) if good and value is not None else None
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
 
 
 def _model(names: Iterable[str], attributes: Mapping[str, Value]) -> str:

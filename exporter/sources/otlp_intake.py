@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from exporter.engines.spans import NANOSECONDS, SpanRule
+from exporter.engines.spans import NANOSECONDS, SpanRule, Value
 from exporter.model.request import RequestRecord, Shed
 from exporter.sources.otlp_seen import Seen
 from exporter.sources.otlp_spans import Malformed, Service, Span
@@ -72,9 +72,10 @@ class Intake:
     async def take(self, spans: Iterable[Span]) -> Taken:
         """Take what is a request's. Raises Malformed where the whole is no OTLP; what came before it is taken."""
         shed: Counter[Shed] = Counter()
+        owners: dict[Service, str | None] = {}
         try:
             for number, span in enumerate(spans, 1):
-                refused = self._refused(span)
+                refused = self._refused(span, owners)
                 if refused is not None:
                     shed[refused] += 1
                 if number % AT_ONCE == 0:
@@ -100,18 +101,22 @@ class Intake:
         self._shed.clear()
         return records, shed
 
-    def _refused(self, span: Span) -> Shed | None:
+    def _refused(self, span: Span, owners: dict[Service, str | None]) -> Shed | None:
         try:
             rule = self._rule_of(span.name)
-            return Shed.FOREIGN if rule is None else self._counted(span, rule)
+            if rule is None:
+                return Shed.FOREIGN
+            attributes = span.attributes(rule.wanted)
+            return self._counted(span, rule, attributes, owners) if rule.is_request(attributes) else Shed.FOREIGN
         except Malformed:
             return Shed.MALFORMED
 
-    def _counted(self, span: Span, rule: SpanRule) -> Shed | None:
-        attributes = span.attributes(rule.wanted)
-        if not rule.is_request(attributes):
-            return Shed.FOREIGN
-        server = self._belonging.server_of(span.service)
+    def _counted(
+        self, span: Span, rule: SpanRule, attributes: Mapping[str, Value], owners: dict[Service, str | None]
+    ) -> Shed | None:
+        if span.service not in owners:
+            owners[span.service] = self._belonging.server_of(span.service)
+        server = owners[span.service]
         if server is None:
             self._tell(span.service)
             return Shed.UNKNOWN_SERVER
