@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 TRIAL, PROMPTS = 16, 40
 LOADS_PER_SECOND = 3.0, 5.0, 10.0
 WINDOW_SECONDS = 5.0
+SHOWN = 10
 SIGNALS = "ttft", "tpot", "e2e"
 # As docs/otlp.md says; the spans' delay is shortened from 5 s to save time here.
 SENDING = {
@@ -127,7 +128,8 @@ def said(load: Load, slo: str, limit: Latencies) -> str:
         f"{load.per_second:g} requests/s, slo {slo} ({limit}): the client counts "
         f"{load.client.judged.good_within(limit)} good, goodwatt exactly {exact.good:g} of {exact.eligible:g}"
         + (f", by histograms {load.lower:g} to {load.upper:g}" if slo == "inside" else ""),
-        *(f"    at a threshold: {one}" for one in close),
+        *(f"    at a threshold: {one}" for one in close[:SHOWN]),
+        *([f"    and {len(close) - SHOWN} more"] if len(close) > SHOWN else []),
     ]
     return "\n".join(lines)
 
@@ -172,4 +174,5 @@ async def test_exact_goodput_is_what_a_client_measured(tmp_path: Path, capsys: p
         assert load.lower <= load.exact["inside"].good <= load.upper, said(load, "inside", limits["inside"])
     assert any(0 < load.exact["inside"].good < PROMPTS for load in loads), "the thresholds cut no distribution"
     assert records(page) == TRIAL + PROMPTS * len(loads)
-    assert (page.total("goodwatt_requests_shed_total", source="otlp") or 0.0) == 0.0
+    assert page.total("goodwatt_requests_shed_total", reason="foreign"), "vLLM sends spans of its start-up too"
+    assert page.total("goodwatt_requests_shed_total") == page.total("goodwatt_requests_shed_total", reason="foreign")
