@@ -32,6 +32,9 @@ class Bodies:
     async def read(self, request: web.BaseRequest) -> bytes:
         """The body without its compression. Raises Refused."""
         inflater = _inflater(request.headers.get("Content-Encoding", ""))
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
         content = bytearray()
         try:
             async with asyncio.timeout(self._seconds):

@@ -200,6 +200,15 @@ async def test_what_is_no_http_is_closed(sent: bytes, caplog: pytest.LogCaptureF
     assert not caplog.records
 
 
+async def test_a_client_that_asks_first_is_told_to_go_on() -> None:
+    """A body is sent after 100 Continue, as curl does with large ones, and one answer follows."""
+    async with listening() as (receiver, _):
+        head = HEAD + f"Connection: close\r\nExpect: 100-continue\r\nContent-Length: {len(BATCH)}\r\n\r\n".encode()
+        answer = await raw(receiver.port, head, BATCH, pause=0.1)
+        assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+        assert len((await receiver.read()).records) == 40
+
+
 async def test_a_client_that_leaves_in_mid_body_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """Its half is dropped."""
     async with listening() as (receiver, client):
