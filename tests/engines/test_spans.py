@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.engines.profile import Profile
 from exporter.engines.spans import SpanRule, span_rules
 from exporter.model.engine import Outcome
-from exporter.model.request import RequestRecord
+from exporter.model.request import RequestRecord, Shed
 from tests.engines.golden import HERE, PROFILES
 from tests.fakes.otlp import SGLANG_SPANS, VLLM, Row, rows, vllm_row
 
@@ -180,3 +181,20 @@ def test_any_attributes_make_a_sane_record_or_none(attributes: dict[str, Any], s
         for tokens in (found.prompt_tokens, found.cached_prompt_tokens, found.generated_tokens):
             assert tokens is None or (type(tokens) is int and tokens >= 0)
         assert replace(found, server="t").server == "t"
+
+
+DOCUMENT = (HERE.parents[1] / "docs" / "otlp.md").read_text()
+
+
+def test_the_documented_example_is_one() -> None:
+    """The `spans` of docs/otlp.md can stand in a profile as they are."""
+    example = yaml.safe_load(DOCUMENT.rpartition("```yaml\n")[2].partition("```")[0])
+    found = span_rules([own(example["spans"])])("gen 7")
+    assert found is not None and not found.is_request({"request.kind": "health-1"})
+    told = found.record("s", 1, {"latency.total": 1500, "finish": "abort"})
+    assert told is not None and (told.e2e_seconds, told.outcome) == (1.5, Outcome.CANCELLED)
+
+
+def test_every_reason_is_documented() -> None:
+    """The table of docs/otlp.md has each reason why a span is not counted."""
+    assert [why for why in Shed if f"\n| `{why}` |" not in DOCUMENT] == []
