@@ -18,7 +18,7 @@ JSON = {"Content-Type": "application/json"}
 GZIP = {"Content-Encoding": "gzip"}
 ENGINES = Path(__file__).parents[1] / "engines"
 VLLM_SPANS = ENGINES / "vllm/0.32.0/spans.jsonl"
-SGLANG_SPANS = ENGINES / "sglang/0.5.23/spans-from-source.jsonl"
+SGLANG_SPANS = ENGINES / "sglang/0.5.23/spans-generated.jsonl"
 
 
 def rows(path: Path) -> list[Row]:
