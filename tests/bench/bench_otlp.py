@@ -1,7 +1,8 @@
 """Spans at 2,000 a second: CPU of the whole program and what they do to a scrape; memory over 100,000 requests.
 
-Bodies are those of OpenTelemetry's Python exporter for a vLLM with OTEL_EXPORTER_OTLP_COMPRESSION=gzip: protobuf, 512 spans
-each. They are made before the clock starts. One vLLM page is read beside, every second, with three objectives to judge every request by.
+Bodies are those of OpenTelemetry's Python exporter for a vLLM with OTEL_EXPORTER_OTLP_COMPRESSION=gzip: protobuf, 512
+spans each. They are made before the clock starts. One vLLM page is read beside, every second, with three objectives to
+judge every request by.
 """
 
 import http.client
