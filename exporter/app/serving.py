@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter import __version__
+from exporter.address import Address
 from exporter.app.endings import CannotStart
 from exporter.app.flags import Web
 from exporter.app.local_ports import LocalPorts
@@ -24,7 +25,6 @@ from exporter.config import Config, load, parse
 from exporter.config.public import config_hash, redacted
 from exporter.config.sections import MAX_SERVERS
 from exporter.demo.demo import Demo
-from exporter.publish.address import Address
 from exporter.publish.formats import render
 from exporter.publish.http import About, Publisher
 from exporter.publish.metrics import table
@@ -49,12 +49,12 @@ async def run(config: Config, web_: Web, file: Path | None = None) -> int:
 async def demo(own: Config | None, web_: Web) -> int:
     """Serve simulated GPUs and servers, under the SLOs, prices and intervals of `own` where it is given."""
     async with AsyncExitStack() as running:
-        simulation = Demo()
+        simulation = Demo(sends_spans=True)
         running.push_async_callback(simulation.aclose)
         await simulation.start()
         config = parse(simulation.config_text(), "<demo>")
         if own is not None:
-            simulated = {"servers": config.servers, "gpus": config.gpus, "server_discovery": ()}
+            simulated = {"servers": config.servers, "gpus": config.gpus, "otlp": config.otlp, "server_discovery": ()}
             config = own.model_copy(update=simulated)
         world = World(config.engine_profiles(), simulation.driver, simulated=True)
         return await _serve(config, web_, world, Reloader(config, _about(config, True), None, "this is the demo"))

@@ -177,3 +177,36 @@ def test_an_engine_of_ones_own_has_buckets_too() -> None:
     )
     said = of(own + "servers: [{name: a, url: 'http://h', engine: toy}]\nslos: [{name: s, ttft_seconds: 1.5}]")
     assert any("1.5 s lies inside the bucket (1, 2]" in line for line in said)
+
+
+def of_otlp(text: str, missing: bool = False) -> tuple[str, ...]:
+    return advice(parse(f"slos: []\n{text}"), None, lambda: missing)
+
+
+def test_spans_that_belong_to_nobody() -> None:
+    """No server at all, and services of servers that are not listed, are said; not where files may list them."""
+    servers = "servers: [{name: a, url: 'http://h'}, {name: b, url: 'http://i'}]\n"
+    assert of_otlp("otlp: {}\nservers: []") == (
+        "otlp: servers is empty, so no span belongs to one; list the servers that send spans",
+    )
+    assert of_otlp(servers + "otlp: {services: {x: a, y: c}}") == (
+        "otlp: services names c, which servers does not; servers: a, b",
+    )
+    assert of_otlp("server_discovery: [{files: [x.yaml]}]\notlp: {services: {y: c}}") == ()
+    assert of_otlp("otlp: {services: {y: c}}") == of_otlp(servers + "otlp: {services: {x: a}}") == ()
+
+
+def test_spans_that_cannot_be_read() -> None:
+    """Without the package that reads protobuf, what to install is said."""
+    assert of_otlp("otlp: {}", missing=True) == (
+        "otlp: the package opentelemetry-proto, which reads protobuf, is missing; pip install 'goodwatt[otlp]'",
+    )
+
+
+@pytest.mark.parametrize("listen", [":4318", "0.0.0.0:4318", "10.0.0.1:4318", "gpu-1:4318"])
+def test_spans_from_anywhere(listen: str) -> None:
+    """An address that others can reach is said, since nobody who sends spans has to say who it is."""
+    assert of_otlp(f"otlp: {{listen: '{listen}'}}") == (
+        f"otlp: whoever reaches {listen} can send spans; keep others out, or listen on 127.0.0.1",
+    )
+    assert of_otlp("otlp: {listen: '[::1]:1'}") == of_otlp("otlp: {listen: 'localhost:1'}") == ()
