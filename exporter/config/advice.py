@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from exporter.address import parse_address
+from exporter.config.alert_advice import alert_advice
 from exporter.config.sections import READ_SHARE, Config, SloSection
 from exporter.derive.slo_advice import edge_advice
 from exporter.engines.profile import Profile
@@ -29,7 +30,7 @@ def advice(
     own = config.slos if "slos" in config.model_fields_set else ()  # nobody asked for the default one
     lines += [line for slo in own for line in _slo(slo, config, profiles)]
     lines += [] if config.otlp is None else _otlp(config.otlp, config, no_protobuf)
-    lines += [*_money(config), *_margin(config), *_no_gpus(config)]
+    lines += [*_money(config), *_margin(config), *_no_gpus(config), *alert_advice(config)]
     return tuple(dict.fromkeys(lines))
 
 
