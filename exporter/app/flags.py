@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from exporter.address import Address, parse_address
 from exporter.app.endings import WrongUse
-from exporter.publish.address import Address, parse_address
 from exporter.publish.http import checked_path
 
 

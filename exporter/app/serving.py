@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter import __version__
+from exporter.address import Address
 from exporter.app.endings import CannotStart
 from exporter.app.flags import Web
 from exporter.app.local_ports import LocalPorts
@@ -24,7 +25,6 @@ from exporter.config import Config, load, parse
 from exporter.config.public import config_hash, redacted
 from exporter.config.sections import MAX_SERVERS
 from exporter.demo.demo import Demo
-from exporter.publish.address import Address
 from exporter.publish.formats import render
 from exporter.publish.http import About, Publisher
 from exporter.publish.metrics import table

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from exporter.address import Address, cannot_listen, parse_address
 from exporter.model.snapshot import Snapshot
 from exporter.publish import landing
-from exporter.publish.address import Address, cannot_listen, parse_address
 from exporter.publish.connections import Connections, limit_unread
 from exporter.publish.formats import Pages, choose
 from exporter.publish.metrics import table
