@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 LARGEST_EVENT = 1024 * 1024  # bytes of a line or event; a chunk with many log probabilities has some 10 KB
-LARGEST_ANSWER = 8 * 1024 * 1024  # bytes of an answer in one piece that are kept until it is whole
+LARGEST_ANSWER = 2 * 1024 * 1024  # bytes of an answer in one piece, kept until it is whole and read at one go
 LARGEST_INFLATED = 256 * 1024 * 1024
 _INFLATED_AT_ONCE = 256 * 1024
 _DONE = b"[DONE]"

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import resource
+from collections.abc import Callable
 from contextlib import suppress
 
 from exporter.address import Address, cannot_listen, parse_address
@@ -24,8 +25,12 @@ _OWN_FILES = 256  # that the rest of the program may have open
 class Listener:
     """Runs in the event loop that opens it."""
 
-    def __init__(self, name: str, server: str, section: ProxySection, tally: Tally) -> None:
+    def __init__(
+        self, name: str, server: str, section: ProxySection, tally: Tally, over: Callable[[], None] = lambda: None
+    ) -> None:
+        """`over` is called once, when it has been closed and the last request has ended."""
         self._name = name
+        self._over = over
         self._address = parse_address(section.listen)
         trust = Trust(name, section.tls)
         origin = Origin.of(section.upstream)
@@ -68,7 +73,7 @@ class Listener:
             self._listening = None
         for client in tuple(self._desk.clients):
             client.close_if_idle()
-        if self._sweep is not None and not self._desk.running:
+        if not self._desk.running:
             self._end()
 
     def abort(self) -> None:
@@ -83,6 +88,8 @@ class Listener:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+        over, self._over = self._over, lambda: None
+        over()
 
     def _sweep_later(self) -> None:
         self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._swept)
@@ -92,7 +99,7 @@ class Listener:
         for client in tuple(self._desk.clients):
             client.sweep(now)
         self._desk.pool.sweep()
-        if self._desk.closes and not self._desk.clients:
+        if self._desk.closes and not self._desk.running:
             self._end()
         else:
             self._sweep_later()

@@ -94,7 +94,7 @@ class Meter:
             self._heard.cached,
             generated,
             estimated,
-            self._streams if self._status is not None and self._readable else None,
+            None if self._reader is None else self._streams,
         )
 
     def refused(self, status: int, now: float) -> RequestRecord | Shed:

@@ -55,9 +55,7 @@ async def proxy(upstream: str, *, has_page: bool = True, **keys: Any) -> AsyncIt
         await opened.read()
         yield opened
     finally:
-        await source.aclose()
-        source.abort()
-        await asyncio.sleep(0)
+        await asyncio.to_thread(source.abort)
 
 
 class Caller:
