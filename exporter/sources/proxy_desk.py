@@ -60,7 +60,7 @@ class Desk:
         """Why a request is not passed on; None where it is."""
         section = self.section
         if head.wants_websocket or head.method == b"CONNECT":
-            return BadMessage(501, "WebSocket and CONNECT are not passed on; connect to the server itself for them")
+            return BadMessage(501, "WebSocket and CONNECT are not passed on; go to the server itself for them")
         if head.body.length is not None and head.body.length > section.max_body_bytes:
             return BadMessage(413, f"the body is longer than max_body_bytes ({section.max_body_bytes})")
         if self.running >= section.max_concurrent_requests:

@@ -16,7 +16,7 @@ class Received:
 
     head: RequestHead
     text: bytes
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
 
 
 class Talk:
@@ -148,7 +148,8 @@ class OpenAiServer:
             if not wire:
                 raise ConnectionResetError
             _, content = body.take(wire)
-            talk.received.body += b"".join(content)
+            for piece in content:
+                talk.received.body += piece
 
 
 @asynccontextmanager

@@ -264,16 +264,18 @@ async def test_the_page_of_a_server_that_has_none() -> None:
 
 async def test_names_of_models_come_from_answers() -> None:
     """What a client makes up is no model; who names none is counted with the only one there is."""
-    async with openai_server(answers(plain(b"{}", "500 Oops"))) as server:
-        async with proxy(server.url, has_page=False) as through:
-            await ask(through.port, post(b'{"model": "made-up"}'))
-            await through.told(1)
-            page = (await through.read()).page
-            assert page is not None and page.counters == {SeriesId(Signal.REQUESTS, "", outcome=Outcome.ERROR): 1}
-            server.script = streams(2)
-            await ask(through.port, post())
-            await through.told(2)
-            page = (await through.read()).page
+    async with (
+        openai_server(answers(plain(b"{}", "500 Oops"))) as server,
+        proxy(server.url, has_page=False) as through,
+    ):
+        await ask(through.port, post(b'{"model": "made-up"}'))
+        await through.told(1)
+        page = (await through.read()).page
+        assert page is not None and page.counters == {SeriesId(Signal.REQUESTS, "", outcome=Outcome.ERROR): 1}
+        server.script = streams(2)
+        await ask(through.port, post())
+        await through.told(2)
+        page = (await through.read()).page
     assert page is not None and page.counters[SeriesId(Signal.GENERATED_TOKENS, "m")] == 2
 
 
@@ -313,17 +315,21 @@ async def test_closing_lets_running_answers_end_and_frees_the_address() -> None:
         await go_on.wait()
         await talk.send(b"0\r\n\r\n")
 
-    async with openai_server(script) as server, proxy(server.url) as old:
-        async with calling(old.port) as running, calling(old.port) as idle:
-            await running.send(post())
-            await running.until(b"t0")
-            port = old.port
-            await old.source.aclose()
-            assert await idle.rest() == b""
-            again = section(server.url).model_copy(update={"listen": f"127.0.0.1:{port}"})
-            new = ProxySource("a", again, has_page=True)
-            await new.read()
-            go_on.set()
-            assert (await running.rest()).endswith(b"0\r\n\r\n")
-            await ask(port, post())
-            await asyncio.to_thread(new.abort)
+    async with (
+        openai_server(script) as server,
+        proxy(server.url) as old,
+        calling(old.port) as running,
+        calling(old.port) as idle,
+    ):
+        await running.send(post())
+        await running.until(b"t0")
+        port = old.port
+        await old.source.aclose()
+        assert await idle.rest() == b""
+        again = section(server.url).model_copy(update={"listen": f"127.0.0.1:{port}"})
+        new = ProxySource("a", again, has_page=True)
+        await new.read()
+        go_on.set()
+        assert (await running.rest()).endswith(b"0\r\n\r\n")
+        await ask(port, post())
+        await asyncio.to_thread(new.abort)

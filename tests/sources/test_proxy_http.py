@@ -222,11 +222,14 @@ def test_chunks_are_the_same_in_whatever_pieces_they_come(
 def test_chunks_that_are_none_are_refused(wire: bytes) -> None:
     """Every departure from the grammar, and every line without end; whole or a byte at a time."""
     for parts in ([wire], [wire[n : n + 1] for n in range(len(wire))]):
-        chunks = Chunks(502)
         with pytest.raises(BadMessage) as refused:
-            for part in parts:
-                chunks.take(part)
+            fed(Chunks(502), parts)
         assert refused.value.status == 502
+
+
+def fed(chunks: Chunks, parts: list[bytes]) -> None:
+    for part in parts:
+        chunks.take(part)
 
 
 @given(st.binary(max_size=50), st.lists(st.integers(0, 1000), max_size=5))
