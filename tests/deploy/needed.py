@@ -36,6 +36,7 @@ def ran(*command: str | Path, within_seconds: float = 60, cwd: Path | None = Non
     name, *arguments = map(str, command)
     done = subprocess.run(
         [program(name), *arguments],
+        check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,7 +1,7 @@
 """deploy/docker/Dockerfile: built for real, and run as an orchestrator would run it.
 
-The base is a stand-in where no registry of images can be reached: Debian with Debian's own Python, tagged with the name of
-the official image that the Dockerfile asks for. So the steps of the Dockerfile are proved, and not the official base.
+The base is a stand-in where no registry of images can be reached: Debian with Debian's own Python, tagged with the name
+of the official image that the Dockerfile asks for. So the Dockerfile's steps are proved, and not the official base.
 """
 
 import shutil
