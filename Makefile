@@ -56,9 +56,10 @@ test-gpu: $(STAMP) ## what only a machine with an NVIDIA GPU can answer
 bench: $(STAMP) ## costs and latencies, as figures and ratios
 	$(BIN)/python -m tests.bench
 
-docs: $(STAMP) ## regenerate the references in docs/ and the dashboards in grafana/
+docs: $(STAMP) ## regenerate the references in docs/, the dashboards in grafana/, the PrometheusRule
 	$(BIN)/python -m tests.docs
 	$(BIN)/python -m grafana
+	$(BIN)/python -m deploy.kubernetes.generate
 
 clean: ## remove what make built
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
