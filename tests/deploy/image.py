@@ -12,8 +12,9 @@ from typing import Any
 from tests.deploy.needed import CACHE, ROOT, program, ran
 
 BASE = CACHE / "debian-python"
-BASE_TAG = "docker.io/library/python:3.12-slim"  # what the Dockerfile asks for; here it is Debian with Debian's Python
-SERIOUS_SECONDS = 400
+BASE_TAG = "docker.io/library/python:3.12-slim"  # what the Dockerfile asks for; here it is Debian with its own
+TAG = "localhost/goodwatt:test"
+BUILD_SECONDS = 400
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Store:
         """What `buildah ARGUMENTS` printed."""
         where = ("--root", self.folder / "root", "--runroot", self.folder / "run", "--storage-driver", "vfs")
         os.environ.setdefault("BUILDAH_ISOLATION", "chroot")  # no daemon, and no right to make cgroups
-        return ran("buildah", *where, *arguments, within_seconds=SERIOUS_SECONDS).strip()
+        return ran("buildah", *where, *arguments, within_seconds=BUILD_SECONDS).strip()
 
     def make_base(self) -> None:
         """The stand-in for the official image: Debian's own Python under the official name."""

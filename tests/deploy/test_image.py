@@ -4,7 +4,6 @@ The base is a stand-in where no registry of images can be reached: Debian with D
 of the official image that the Dockerfile asks for. So the Dockerfile's steps are proved, and not the official base.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,31 +11,15 @@ from typing import Any
 import pytest
 
 from exporter import __version__
-from tests.deploy.image import Container, Store, container
+from tests.deploy.image import TAG, Container, Store, container
 from tests.end_to_end.programs import Page, free_port, get, until
 
 pytestmark = pytest.mark.deploy
-
-TAG = "localhost/goodwatt:test"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    made = Store(tmp_path_factory.mktemp("images"))
-    made.make_base()
-    made.build(TAG)
-    yield made
-    shutil.rmtree(made.folder)  # a gigabyte, since every image is a whole tree of files
 
 
 @pytest.fixture(scope="module")
 def settings(store: Store) -> dict[str, Any]:
     return store.settings(TAG)
-
-
-@pytest.fixture(scope="module")
-def files(store: Store) -> Path:
-    return store.mounted(TAG)
 
 
 @pytest.fixture(scope="module")
