@@ -25,7 +25,7 @@ demo: $(STAMP) ## simulated GPUs and servers, read by the real exporter; ends wi
 run: $(STAMP) ## read this machine's GPUs and inference servers
 	$(BIN)/goodwatt run
 
-parts: ## install what the tests drive: gcc, Prometheus
+parts: ## install what the tests drive: gcc, Prometheus, Alertmanager
 	@.ci/parts
 
 test: $(STAMP) parts lint unit ## every check but the real engines: under 5 minutes
@@ -56,7 +56,7 @@ test-gpu: $(STAMP) ## what only a machine with an NVIDIA GPU can answer
 bench: $(STAMP) ## costs and latencies, as figures and ratios
 	$(BIN)/python -m tests.bench
 
-docs: $(STAMP) ## regenerate the references in docs/, the dashboards in grafana/, the PrometheusRule
+docs: $(STAMP) ## regenerate the references in docs/, the rules in deploy/ and the dashboards in grafana/
 	$(BIN)/python -m tests.docs
 	$(BIN)/python -m grafana
 	$(BIN)/python -m deploy.kubernetes.generate

@@ -24,6 +24,7 @@ from exporter.config import Config, load, parse
 from exporter.config.public import config_hash, redacted
 from exporter.config.sections import MAX_SERVERS
 from exporter.demo.demo import Demo
+from exporter.demo.plan import PlannedFault
 from exporter.publish.address import Address
 from exporter.publish.formats import render
 from exporter.publish.http import About, Publisher
@@ -46,9 +47,12 @@ async def run(config: Config, web_: Web, file: Path | None = None) -> int:
     return await _serve(config, web_, World(config.engine_profiles()), reloader)
 
 
-async def demo(own: Config | None, web_: Web) -> int:
-    """Serve simulated GPUs and servers, under the SLOs, prices and intervals of `own` where it is given."""
-    async with AsyncExitStack() as running:
+async def demo(own: Config | None, web_: Web, plan: Sequence[PlannedFault] = ()) -> int:
+    """Serve simulated GPUs and servers, under the SLOs, prices and intervals of `own` where it is given.
+
+    What `plan` names goes wrong at its time.
+    """
+    async with AsyncExitStack() as running, asyncio.TaskGroup() as beside:
         simulation = Demo()
         running.push_async_callback(simulation.aclose)
         await simulation.start()
@@ -57,7 +61,11 @@ async def demo(own: Config | None, web_: Web) -> int:
             simulated = {"servers": config.servers, "gpus": config.gpus, "server_discovery": ()}
             config = own.model_copy(update=simulated)
         world = World(config.engine_profiles(), simulation.driver, simulated=True)
-        return await _serve(config, web_, world, Reloader(config, _about(config, True), None, "this is the demo"))
+        breaking = beside.create_task(simulation.play(plan))
+        try:
+            return await _serve(config, web_, world, Reloader(config, _about(config, True), None, "this is the demo"))
+        finally:
+            breaking.cancel()
 
 
 async def once(config: Config) -> str:

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from exporter.config.alert_advice import alert_advice
 from exporter.config.sections import READ_SHARE, Config, SloSection
 from exporter.derive.slo_advice import edge_advice
 from exporter.engines.profile import Profile
@@ -22,7 +23,7 @@ def advice(config: Config, profiles: Mapping[str, Profile] | None = None) -> tup
         lines += _reached(f"server_discovery[{at}]:", section, config.interval_seconds)
     own = config.slos if "slos" in config.model_fields_set else ()  # nobody asked for the default one
     lines += [line for slo in own for line in _slo(slo, config, profiles)]
-    lines += [*_money(config), *_margin(config), *_no_gpus(config)]
+    lines += [*_money(config), *_margin(config), *_no_gpus(config), *alert_advice(config)]
     return tuple(dict.fromkeys(lines))
 
 

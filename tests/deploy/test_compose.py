@@ -58,7 +58,6 @@ def test_prometheus_reads_goodwatt_and_tells_alertmanager() -> None:
     assert targets == [f"{name}:{ports[name]}" for name in ("goodwatt", "alertmanager")]
 
 
-@pytest.mark.deploy
 def test_alertmanager_accepts_its_file() -> None:
     """amtool finds it right, and pages go another way than the rest."""
     file = FOLDER / "alertmanager.yml"
