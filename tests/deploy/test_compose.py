@@ -67,6 +67,13 @@ def test_alertmanager_accepts_its_file() -> None:
     assert ran(*route, "severity=ticket").split()[-1] == "shown"
 
 
+def test_tickets_are_silent_as_the_docs_say() -> None:
+    """The inhibition is the one that docs/alerts.md shows."""
+    shown = (ROOT / "docs" / "alerts.md").read_text().split("```yaml\n# alertmanager.yml")[1].split("```")[0]
+    configured = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
+    assert configured["inhibit_rules"] == yaml.safe_load("#" + shown)["inhibit_rules"]
+
+
 def test_grafana_gets_its_source_and_every_dashboard() -> None:
     """The provisioned source is the Prometheus of compose, and the provider's folder holds the dashboards."""
     grafana = services()["grafana"]
