@@ -51,7 +51,8 @@ test-vllm: $(STAMP) ## of these, the real vLLM alone: LoRA adapters, restarts, c
 	GOODWATT_CACHE=$(CACHE) $(BIN)/pytest -m real tests/real/test_vllm.py tests/real/test_goodput.py --timeout 900
 
 test-deploy: $(STAMP) parts ## real browser, image, alerts end to end
-	$(BIN)/pytest -m deploy tests --timeout 600
+	GOODWATT_CACHE=$(CACHE) .ci/parts-deploy
+	GOODWATT_CACHE=$(CACHE) $(BIN)/pytest -m deploy tests --timeout 600
 
 test-gpu: $(STAMP) ## what only a machine with an NVIDIA GPU can answer
 	$(BIN)/pytest -m gpu tests
@@ -62,6 +63,7 @@ bench: $(STAMP) ## costs and latencies, as figures and ratios
 docs: $(STAMP) ## regenerate the references in docs/, the rules in deploy/ and the dashboards in grafana/
 	$(BIN)/python -m tests.docs
 	$(BIN)/python -m grafana
+	$(BIN)/python -m deploy.kubernetes.generate
 
 clean: ## remove what make built
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
