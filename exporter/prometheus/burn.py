@@ -53,10 +53,15 @@ def bad_ratio(pair: Pair, factors: BurnFactors, objective: float) -> float:
     """The share of bad requests above which the pair fires. An explicit factor is taken as it is."""
     explicit = pair.explicit(factors)
     if explicit is not None:
-        return round(explicit * (1 - objective), 9)
-    return round(min(pair.factor * (1 - objective), max(MOST_BAD_RATIO, 1 - objective)), 9)
+        return _tidy(explicit * (1 - objective))
+    return _tidy(min(pair.factor * (1 - objective), max(MOST_BAD_RATIO, 1 - objective)))
 
 
 def fitted_factor(pair: Pair, factors: BurnFactors, objective: float) -> float:
     """The burn at that share."""
-    return round(bad_ratio(pair, factors, objective) / (1 - objective), 9)
+    return _tidy(bad_ratio(pair, factors, objective) / (1 - objective))
+
+
+def _tidy(number: float) -> float:
+    """Nine digits: without what binary fractions add to decimal ones."""
+    return float(f"{number:.9g}")

@@ -153,7 +153,7 @@ def _expression(alerting: Alerting, slo: Slo | None, pair: Pair, series: str) ->
 def _limit(alerting: Alerting, slo: Slo | None, pair: Pair) -> str:
     """The share of bad requests above which it burns too fast."""
     if slo is not None:
-        return f"{bad_ratio(pair, alerting.burn, slo.objective):g}"
+        return f"{bad_ratio(pair, alerting.burn, slo.objective):.9g}"
     factor = _factor(pair, alerting)
     allowed = "1 - max by (job, slo) (goodwatt_slo_objective_ratio)"
     return f"on (job, slo) group_left () clamp_max({factor:g} * ({allowed}), {MOST_BAD_RATIO})"

@@ -154,6 +154,8 @@ def test_no_requests_no_alert(tmp_path: Path) -> None:
     """Without traffic there is no share of it: nothing fires, and nothing is recorded."""
     series = traffic(0.99, (2 * HOURS, 0), per_minute=0)
     assert not Story("GoodwattSloBudgetBurn", series, {110: ()}, slo(0.99), PAGES).complaints(tmp_path)
+    none = Counter((2 * HOURS, 0))
+    series = {**series, **judged("exact", {"exact": none}, none, "s2")}
     scene = Scene(series, slo(0.99), PAGES)
     assert not scene.sample_complaints(tmp_path, {("model:goodwatt_slo_surely_bad:ratio_rate1h", 110): {}})
 
