@@ -5,6 +5,7 @@ A command imports its part of the application when it runs: the short ones answe
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +39,6 @@ def main(argv: Sequence[str]) -> int:
         print(f"goodwatt: {wrong}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output left, as `head` does
-        sys.stderr.close()
         return 0
     except KeyboardInterrupt:  # while nothing is served yet, or during `once`
         return INTERRUPTED
@@ -123,6 +123,20 @@ def _serving(parser: argparse.ArgumentParser, command: object) -> argparse.Argum
     return parser
 
 
+def _print(text: str) -> None:
+    """Write to stdout, at once, so that an output that takes nothing is met here and not when the interpreter ends."""
+    if sys.stdout is None:
+        raise CannotStart("cannot write to standard output: it is closed")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise CannotStart(f"cannot write to standard output: {error.strerror}") from None
+
+
 def _config(options: argparse.Namespace) -> Config:
     return Config() if options.config is None else load(options.config)
 
@@ -151,9 +165,8 @@ def _check(options: argparse.Namespace) -> int:
     from exporter.config.advice import advice
 
     config = _config(options)
-    for line in (*advice(config), *discovery_faults(config)):
-        print(f"advice: {line}")
-    print(f"{options.config or 'the default configuration'}: ok")
+    lines = [f"advice: {line}" for line in (*advice(config), *discovery_faults(config))]
+    _print("\n".join([*lines, f"{options.config or 'the default configuration'}: ok\n"]))
     return 0
 
 
@@ -162,14 +175,14 @@ def _once(options: argparse.Namespace) -> int:
 
     config = _config(options)
     log.configure(options.level, options.format)
-    sys.stdout.write(asyncio.run(serving.once(config)))
+    _print(asyncio.run(serving.once(config)))
     return 0
 
 
 def _metrics(_: argparse.Namespace) -> int:
     from exporter.publish.reference import reference
 
-    sys.stdout.write(reference())
+    _print(reference())
     return 0
 
 
@@ -188,7 +201,9 @@ def _engines(options: argparse.Namespace) -> int:
 
     config = _config(options)
     if options.url is None:
-        sys.stdout.write(inspection.engines_reference(config))
+        if options.engine != "auto":
+            raise WrongUse("--engine needs --url: it says how to read that server's page")
+        _print(inspection.engines_reference(config))
     else:
-        sys.stdout.write(asyncio.run(inspection.inspect(config, options.url, options.engine)))
+        _print(asyncio.run(inspection.inspect(config, options.url, options.engine)))
     return 0

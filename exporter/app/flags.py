@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from exporter.address import Address, parse_address
 from exporter.app.endings import WrongUse
 from exporter.demo.fleet import DEFAULT_SERVERS
 from exporter.demo.plan import PlannedFault, planned_fault
-from exporter.publish.address import Address, parse_address
 from exporter.publish.http import checked_path
 
 

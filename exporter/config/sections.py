@@ -14,7 +14,7 @@ from exporter.model.rules import Rules
 from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from exporter.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
 from exporter.schema import Section
-from exporter.sources.sections import DiscoverySection, GpusSection, ServerSection
+from exporter.sources.sections import DiscoverySection, GpusSection, OtlpSection, ServerSection
 
 # Less than the frame gives a source, so that the line about a late server comes from whoever knows its address.
 READ_SHARE = 0.75
@@ -145,6 +145,9 @@ class Config(Section):
     )
     server_discovery: tuple[DiscoverySection, ...] = Field(
         (), description="Files that list more servers to read and may change at any time. With it no port is tried."
+    )
+    otlp: OtlpSection | None = Field(
+        None, description="Where servers send their spans; `{}` takes the defaults. Absent: nothing listens."
     )
     profiles: tuple[OwnProfile, ...] = Field(
         (),

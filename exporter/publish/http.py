@@ -6,15 +6,14 @@ import re
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
+from exporter.address import Address, cannot_listen, parse_address
+from exporter.connections import Connections, HttpLog, limit_unread
 from exporter.model.snapshot import Snapshot
 from exporter.publish import landing
-from exporter.publish.address import Address, cannot_listen, parse_address
-from exporter.publish.connections import Connections, limit_unread
 from exporter.publish.formats import Pages, choose
 from exporter.publish.metrics import table
 from exporter.publish.row import About
@@ -45,14 +44,6 @@ class Reloaded(NamedTuple):
 
 Reload = Callable[[], Awaitable[Reloaded]]
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class _Log(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs, without the requests that are no HTTP: every port scan sends some."""
-
-    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        if not isinstance(kwargs.get("exc_info"), HttpProcessingError):
-            super().log(level, msg, *args, **kwargs)
 
 
 class Publisher:
@@ -122,7 +113,7 @@ class Publisher:
         Raises OSError whose `strerror` is one line that says what to do.
         """
         runner = web.AppRunner(
-            self._application(), access_log=None, logger=_Log(log), shutdown_timeout=SHUTDOWN_SECONDS
+            self._application(), access_log=None, logger=HttpLog(log), shutdown_timeout=SHUTDOWN_SECONDS
         )
         await runner.setup()
         assert runner.server is not None

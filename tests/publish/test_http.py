@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.publish.connections import FIRST_REQUEST_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
+from exporter.connections import FIRST_REQUEST_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
 from exporter.publish.formats import Format, Variant
 from exporter.publish.http import SWEEP_SECONDS, About, Address, Publisher, Reloaded, checked_path, stale
 from tests.fakes.snapshots import snapshot

@@ -65,15 +65,15 @@ def _wrong(text: str, what: str) -> str:
     return f"listen address {text[:80]!r} {what}"
 
 
-def cannot_listen(address: Address, error: OSError) -> str:
-    """One line on why an address cannot be listened on, and what to do."""
-    advice = _ADVICE.get(error.errno or 0, "choose another address with --web.listen-address")
+def cannot_listen(address: Address, error: OSError, setting: str = "--web.listen-address") -> str:
+    """One line on why an address cannot be listened on, and what to do; `setting` is what chooses another one."""
+    advice = _ADVICE.get(error.errno or 0, "choose another address with {}").format(setting)
     why = os.strerror(error.errno) if error.errno in _ADVICE else error.strerror or str(error)
     return f"cannot listen on {address}: {why.lower()}; {advice}"
 
 
 _ADVICE = {
-    errno.EADDRINUSE: "stop the program that uses it, or choose another port with --web.listen-address",
-    errno.EACCES: "choose a port above 1023 with --web.listen-address",
-    errno.EADDRNOTAVAIL: "choose an address that this machine has with --web.listen-address",
+    errno.EADDRINUSE: "stop the program that uses it, or choose another port with {}",
+    errno.EACCES: "choose a port above 1023 with {}",
+    errno.EADDRNOTAVAIL: "choose an address that this machine has with {}",
 }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.publish.address import Address, cannot_listen, parse_address
+from exporter.address import Address, cannot_listen, parse_address
 
 GOOD = {
     ":17077": Address("", 17077),
