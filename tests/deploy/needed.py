@@ -11,9 +11,8 @@ ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 CACHE = Path(os.environ.get("GOODWATT_CACHE") or Path.home() / ".cache" / "goodwatt")
 
-PACKAGES = {
+PACKAGES = {  # of Debian, where they are not called as the program is
     "promtool": "prometheus",
-    "alertmanager": "prometheus-alertmanager",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "systemd-analyze": "systemd",
@@ -21,13 +20,18 @@ PACKAGES = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
 }
+INSTALL = {
+    "hadolint": "make .venv/.installed",
+    "check-jsonschema": "make .venv/.installed",
+    "kubectl": "install Kubernetes' client, 1.29 or newer (Debian's kubernetes-client is older)",
+}
 
 
 def program(name: str) -> str:
     """Its path: of this virtual environment, else of the system."""
     here = Path(sys.executable).parent / name
     found = str(here) if here.exists() else shutil.which(name)
-    assert found, f"{name} is missing: apt-get install --no-install-recommends {PACKAGES.get(name, name)}"
+    assert found, f"{name} is missing: {INSTALL.get(name) or 'apt-get install ' + PACKAGES.get(name, name)}"
     return found
 
 
