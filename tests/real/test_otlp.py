@@ -2,8 +2,8 @@
 
 The client sees every latency a little later than the server does, by the way through HTTP: 9 ms on an idle machine,
 much more on a busy one. So it may judge requests that close to a threshold otherwise; they are listed, each as both saw
-it. The server's own latencies, read off its spans on their way, and its histograms leave no such room: goodwatt's counts
-are theirs.
+it. The server's own latencies, read off its spans on their way, and its histograms leave no such room: goodwatt's
+counts are theirs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -135,7 +135,8 @@ def said(load: Load, slo: str, limit: Latencies) -> str:
     differing = [(client, server) for client, server in load.both if client.within(limit) != server.within(limit)]
     lines = [
         f"{load.per_second:g} requests/s, slo {slo} ({limit}): "
-        f"the client counts {load.judged.good_within(limit)} good, goodwatt exactly {exact.good:g} of {exact.eligible:g}"
+        f"the client counts {load.judged.good_within(limit)} good, "
+        f"goodwatt exactly {exact.good:g} of {exact.eligible:g}"
         + (f", by histograms {load.lower:g} to {load.upper:g}" if slo == "inside" else ""),
         *(f"    at a threshold: client {client}; server {server}" for client, server in differing),
     ]
