@@ -50,16 +50,23 @@ class Passed:
 
 @asynccontextmanager
 async def seen_on_the_way(goodwatt_port: int) -> AsyncIterator[Passed]:
-    """A listener that passes every request on to goodwatt's receiver as it is, and the answer back."""
+    """A listener that passes every request on to goodwatt's receiver as it is, and the answer back.
+
+    While goodwatt is not there, the server is told to come again.
+    """
     async with aiohttp.ClientSession(f"http://127.0.0.1:{goodwatt_port}") as client:
 
         async def passed(request: web.Request) -> web.Response:
             body = await request.read()
             headers = {"Content-Type": request.content_type}
-            async with client.post(PATH, data=body, headers=headers) as answer:
-                if answer.status == 200:
-                    seen.note(body)
-                return web.Response(status=answer.status, body=await answer.read(), content_type=answer.content_type)
+            try:
+                async with client.post(PATH, data=body, headers=headers) as answer:
+                    status, told = answer.status, await answer.read()
+            except aiohttp.ClientConnectorError:
+                return web.Response(status=503)
+            if status == 200:
+                seen.note(body)
+            return web.Response(status=status, body=told, content_type=request.content_type)
 
         application = web.Application(client_max_size=1 << 26)
         application.router.add_post(PATH, passed)

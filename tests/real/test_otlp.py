@@ -189,5 +189,4 @@ async def test_exact_goodput_is_what_a_client_measured(tmp_path: Path, capsys: p
         cut = [slo for slo in limits if 0 < load.exact[slo].good < PROMPTS]
         assert cut, f"no threshold cuts the distribution at {load.per_second:g} requests/s"
     assert records(page) == TRIAL + PROMPTS * len(loads)
-    assert page.total("goodwatt_requests_shed_total", reason="foreign"), "vLLM sends spans of its start-up too"
     assert page.total("goodwatt_requests_shed_total") == page.total("goodwatt_requests_shed_total", reason="foreign")
