@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from exporter.app.local_ports import LocalPorts
 from exporter.app.roster import Candidate, Refusal, roster
 from exporter.app.target_files import TargetFiles
 from exporter.config import Config
 from exporter.engines.profile import Profile
-from exporter.sources import World, open_source
+from exporter.sources import Front, World, front, open_source
 from exporter.sources.sampler import Sampler, Source
 from exporter.sources.sections import OtlpSection, ServerSection
 
@@ -22,14 +23,21 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """A server that is read. It keeps its source, and so its connection, while nothing of it changes."""
+    """A server that is read. It keeps its sources, and so its connections, while nothing of them changes."""
 
     section: ServerSection
     profiles: tuple[tuple[str, Profile], ...]  # that it may turn out to be
-    source: Source
+    page: Source | None
+    proxy: Source | None
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return tuple(source for source in (self.page, self.proxy) if source is not None)
 
     def is_another_than(self, before: "_Server") -> bool:
         """Whether something else may be behind the name, so that counting begins anew."""
+        if self.page is None:  # then it is the proxy that counts, and a new one begins at 0
+            return self.proxy is not before.proxy
         same = (self.section.url, self.section.engine) == (before.section.url, before.section.engine)
         return not same or self.profiles != before.profiles
 
@@ -104,7 +112,10 @@ class Watch:
         _tell_gone(before.keys() - servers.keys())
         beside = (self._gpus, None if self._otlp is None else self._otlp.source)
         self._sampler.change(
-            [*(source for source in beside if source is not None), *(server.source for server in servers.values())],
+            [
+                *(source for source in beside if source is not None),
+                *chain(*(server.sources for server in servers.values())),
+            ],
             self._config.rules(chosen.servers),
             anew=[name for name, server in servers.items() if name in before and server.is_another_than(before[name])],
             then=then,
@@ -122,9 +133,14 @@ class Watch:
         before = self._servers.get(section.name)
         if before is not None and (before.section, before.profiles) == (section, profiles):
             return before
-        source = open_source(section, self._world)
-        assert source is not None
-        return _Server(section, profiles, source)
+        return _Server(section, profiles, open_source(section, self._world), self._proxy(front(section), before))
+
+    def _proxy(self, wanted: Front | None, before: _Server | None) -> Source | None:
+        """The same one, with its clients and their streams, while nothing of its own changes."""
+        if wanted is None:
+            return None
+        same = before is not None and front(before.section) == wanted
+        return before.proxy if before is not None and same else open_source(wanted, self._world)
 
     def _open_gpus(self) -> None:
         if self._config.gpus.kind == "none":

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from exporter.address import parse_address
+from exporter.config.alert_rules import alert_rules
 from exporter.config.document import Document, Fault, Path, Plain
 from exporter.config.entries import entries, fault, name_message, name_rule, number, section, texts
 from exporter.config.profiles import profile_rule
@@ -29,7 +30,7 @@ def rule_faults(document: Document, engines: tuple[str, ...]) -> Iterator[Fault]
     own = (name for _, name in texts(document, "profiles", "name") if name != "auto")
     known = tuple(dict.fromkeys((*engines, *own)))
     servers = (_values, _window, _gpus_kind, *server_rules(known))
-    for rule in (*servers, profile_rule(engines), name_rule("slos"), _slos, _cost, _revenue, _otlp):
+    for rule in (*servers, profile_rule(engines), name_rule("slos"), _slos, _cost, _revenue, _otlp, alert_rules):
         yield from rule(document)
 
 

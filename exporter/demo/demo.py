@@ -1,7 +1,8 @@
 """The demo as a whole: simulated servers on loopback, one simulated driver, and the configuration that fits them."""
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 
@@ -9,6 +10,7 @@ from exporter.demo.config_text import demo_config_text
 from exporter.demo.fleet import DEFAULT_SERVERS, DEFAULT_SLOS
 from exporter.demo.gpus import SimulatedDriver, SimulatedGpu
 from exporter.demo.live import LiveEngine
+from exporter.demo.plan import PlannedFault, play
 from exporter.demo.server import EngineServer, Faults
 from exporter.demo.spans import SpanSender, free_port
 from exporter.demo.spec import RunningServer, SimulatedServer
@@ -90,6 +92,12 @@ class Demo:
     def faults(self, name: str) -> Faults:
         """What may be broken on one server. Raises KeyError for an unknown name."""
         return self._by_name[name].faults
+
+    async def play(self, plan: Iterable[PlannedFault]) -> None:
+        """Let every planned fault happen at its time, counted from now."""
+        async with asyncio.TaskGroup() as group:
+            for planned in plan:
+                group.create_task(play(planned, {name: http.faults for name, http in self._by_name.items()}))
 
     def config_text(self) -> str:
         """A configuration file for the running demo, as YAML."""

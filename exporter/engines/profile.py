@@ -121,6 +121,14 @@ class LabelNames(Section):
     ignore: Many[LabelName] = Field(default=(), description="Labels that tell nothing apart, such as a process id.")
 
 
+class GpuEnergy(Section):
+    """Joules of whole GPUs as the engine counts them: a cross-check for goodwatt's own, given to nobody."""
+
+    metric: MetricName
+    uuid: LabelName = Field(description="Label that holds the GPU's UUID.")
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="Factor to joules.")
+
+
 class Traits(Section):
     """What no page says."""
 
@@ -195,6 +203,7 @@ class Profile(Section):
     default_model: str = "default"
     traits: Traits
     signals: Mapping[Annotated[Signal, Field(strict=False)], Alternatives]
+    gpu_energy: GpuEnergy | None = None
     default_edges: Mapping[Annotated[Signal, Field(strict=False)], Edges] = Field(
         default={}, description="The engine's default bucket edges in seconds, for advice before the first page."
     )
@@ -222,7 +231,9 @@ class Profile(Section):
     def wanted(self) -> frozenset[str]:
         """Every sample name that reading a page of this engine needs."""
         names = {name for signal in self.signals for name in self.metrics_of(signal)}
-        return frozenset(names if self.version_label is None else names | {self.version_label[0]})
+        version = set() if self.version_label is None else {self.version_label[0]}
+        energy = set() if self.gpu_energy is None else {self.gpu_energy.metric}
+        return frozenset(names | version | energy)
 
     def metrics_of(self, signal: Signal) -> frozenset[str]:
         """The sample names of one signal, all alternatives together; empty if the engine does not offer it."""

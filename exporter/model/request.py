@@ -40,6 +40,7 @@ class Shed(StrEnum):
     PARTIAL = "partial"  # lacks what a record cannot do without
     FOREIGN = "foreign"  # of something that is no request of an engine
     UNKNOWN_SERVER = "unknown_server"  # of an engine, but of none that is configured
+    REFUSED = "refused"  # answered with a status such as 400 or 404: a mistake of the client's, no work of the engine
     OTHER_SOURCE = "other_source"  # of a server whose requests another source tells of
     MALFORMED = "malformed"  # cannot be decoded
     OVERFLOW = "overflow"  # more than the queue holds between two ticks

@@ -13,8 +13,9 @@ from exporter.model.driver import GpuDriver
 from exporter.sources.engine_http import EngineSource
 from exporter.sources.gpus import gpu_source
 from exporter.sources.otlp import OtlpSource
+from exporter.sources.proxy import ProxySource
 from exporter.sources.sampler import Source
-from exporter.sources.sections import GpusSection, OtlpSection, ServerSection
+from exporter.sources.sections import GpusSection, OtlpSection, ProxySection, ServerSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +32,33 @@ class World:
     servers: Callable[[], Collection[str]] = tuple
 
 
-def open_source(section: GpusSection | ServerSection | OtlpSection, world: World) -> Source | None:
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The proxy that a server's section asks for. `has_page`: the server's own metrics page is read as well."""
+
+    server: str
+    section: ProxySection
+    has_page: bool
+
+
+def front(section: ServerSection) -> Front | None:
+    """None where a server has no proxy."""
+    return None if section.proxy is None else Front(section.name, section.proxy, section.url is not None)
+
+
+def open_source(section: GpusSection | ServerSection | OtlpSection | Front, world: World) -> Source | None:
     """The source that a section asks for; None where it asks for none. Nothing is read or connected yet."""
     match section:
         case GpusSection():
             return gpu_source(section, world.driver, world.clock)
         case ServerSection():
+            if section.url is None:
+                return None
             return EngineSource(section, world.profiles, clock=world.clock, simulated=world.simulated)
         case OtlpSection():
             profiles = world.profiles.values()
             return OtlpSource(section, profiles, world.servers, clock=world.clock, simulated=world.simulated)
+        case Front(server, proxy, has_page):
+            return ProxySource(server, proxy, has_page=has_page, clock=world.clock, simulated=world.simulated)
         case _:
             assert_never(section)

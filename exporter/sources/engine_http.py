@@ -28,6 +28,7 @@ DEFAULT_PATH = "/metrics"
 _NAME_ATTEMPTS = 3
 _LONGEST_MODEL_NAME = 256
 _READ_BESIDE_CHARACTERS = 1024 * 1024  # twelve times the largest page known
+_MOST_OUTCOMES_TOLD = 20  # a page may make up another one every time
 _MOST_MODELS = 256  # each is an account of its own in the ledger and on our page
 _REST_SECONDS = 60.0  # before JSON is asked for again: TensorRT-LLM's /metrics is a queue that another reader wants
 _GRACE_SECONDS = 0.5  # so that our own deadline, which knows the address, speaks before the frame's
@@ -184,7 +185,7 @@ class EngineSource:
 
     def _tell_unknown_outcomes(self, profile: Profile, page: Page) -> None:
         for outcome in unknown_outcomes(profile, page):
-            if outcome not in self._told:
+            if outcome not in self._told and len(self._told) < _MOST_OUTCOMES_TOLD:
                 self._told.add(outcome)
                 log.warning(
                     "%s: requests end as %.40r, which profile %s does not know", self.name, outcome, profile.name
@@ -221,6 +222,7 @@ def first_model(body: str) -> str | None:
 
 def _address(section: ServerSection, candidates: Mapping[str, Profile]) -> URL:
     """The url, with the engine's own path where it has none."""
+    assert section.url is not None
     url = URL(section.url)
     if url.path not in ("", "/"):
         return url

@@ -1,0 +1,73 @@
+"""A client of chat streams that costs next to nothing, and notes when first tokens come."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+
+CONTENT = b'"content":'
+
+
+@dataclass
+class Seen:
+    """`ttfts` in seconds, in the order that requests ended."""
+
+    ttfts: list[float] = field(default_factory=list)
+    tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds
+
+
+class Connection(asyncio.Protocol):
+    """Sends the same request again and again, as long as `more` says so."""
+
+    def __init__(self, wire: bytes, requests: int, seen: Seen, over: asyncio.Future[None]) -> None:
+        self._wire, self._left, self._seen, self._over = wire, requests, seen, over
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        self._left -= 1
+        self._tail, self._events, self._first = b"", 0, 0.0
+        self._began = time.perf_counter()
+        self._transport.write(self._wire)
+
+    def data_received(self, data: bytes) -> None:
+        look = self._tail + data
+        self._events += data.count(CONTENT) + (CONTENT in look and CONTENT not in data)
+        if self._events >= 2 and not self._first:  # the first one only names the role
+            self._first = time.perf_counter() - self._began
+        self._tail = look[-len(CONTENT) + 1 :]
+        if look.endswith(b"0\r\n\r\n"):
+            self._seen.ttfts.append(self._first)
+            self._seen.tokens += self._events - 1
+            if self._left:
+                self._send()
+            else:
+                self._over.set_result(None)
+                self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._over.done():
+            self._over.set_exception(exc or ConnectionResetError("the answer broke off"))
+
+
+async def load(url: str, streams: int, requests: int, tokens: int, gap: float) -> Seen:
+    """`requests` on each of so many connections, one after the other."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    body = json.dumps({"model": "m", "messages": [], "stream": True, "tokens": tokens, "gap": gap}).encode()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    wire = f"{head}Authorization: Bearer sk-bench\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    loop, seen = asyncio.get_running_loop(), Seen()
+    began = time.perf_counter()
+    overs = [loop.create_future() for _ in range(streams)]
+    for over in overs:
+        await loop.create_connection(lambda over=over: Connection(wire, requests, seen, over), host, int(port))
+    await asyncio.gather(*overs)
+    seen.seconds = time.perf_counter() - began
+    return seen
