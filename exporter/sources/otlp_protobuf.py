@@ -95,14 +95,23 @@ def encoded_status(code: int, message: str) -> bytes:
     return b"\x08" + bytes([code]) + b"\x12" + length + text
 
 
+_PLAIN = frozenset({"string_value", "double_value", "int_value"})
+
+
 def _attributes(attributes: Any, wanted: Collection[str]) -> dict[str, Value]:
-    found = {one.key: _value(one.value) for one in attributes if one.key in wanted}
-    return {key: value for key, value in found.items() if value is not None}
+    found: dict[str, Value] = {}
+    for one in attributes:
+        key = one.key
+        if key in wanted:
+            value = _value(one.value)
+            if value is not None:
+                found[key] = value
+    return found
 
 
 def _value(any_value: Any) -> Value | None:
     kind = any_value.WhichOneof("value")
-    if kind in ("string_value", "double_value", "int_value"):
+    if kind in _PLAIN:
         value: Value = getattr(any_value, kind)
         return value
     if kind == "array_value" and any_value.array_value.values:
