@@ -15,6 +15,12 @@ MOST_REMEMBERED = 4096  # series of each kind: replicas that came and went
 Value = TypeVar("Value", float, Histogram)
 
 
+def is_new_run(previous: EngineReading, started_unix_seconds: float | None) -> bool:
+    """Whether a page is of a process that started after the one behind the page before, as far as both tell."""
+    before = previous.started_unix_seconds
+    return before is not None and started_unix_seconds is not None and started_unix_seconds > before
+
+
 def is_complete(
     previous: EngineReading, counters: Mapping[SeriesId, float], histograms: Mapping[SeriesId, Histogram]
 ) -> bool:

@@ -196,6 +196,9 @@ class Profile(Section):
     )
     switched_off: Many[SwitchedOff] = ()
     version_label: tuple[MetricName, LabelName] | None = Field(default=None, strict=False)
+    start_time: MetricName | None = Field(
+        default=None, description="When the process started, as Unix time: another one proves that all counts are new."
+    )
     labels: LabelNames = LabelNames()
     model_name_from: Path | None = Field(
         default=None, description="An OpenAI-style model list, asked once where no label tells the model."
@@ -231,9 +234,9 @@ class Profile(Section):
     def wanted(self) -> frozenset[str]:
         """Every sample name that reading a page of this engine needs."""
         names = {name for signal in self.signals for name in self.metrics_of(signal)}
-        version = set() if self.version_label is None else {self.version_label[0]}
-        energy = set() if self.gpu_energy is None else {self.gpu_energy.metric}
-        return frozenset(names | version | energy)
+        version = None if self.version_label is None else self.version_label[0]
+        energy = None if self.gpu_energy is None else self.gpu_energy.metric
+        return frozenset(names | {name for name in (version, energy, self.start_time) if name is not None})
 
     def metrics_of(self, signal: Signal) -> frozenset[str]:
         """The sample names of one signal, all alternatives together; empty if the engine does not offer it."""

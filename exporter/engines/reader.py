@@ -58,7 +58,8 @@ def read_page(
     cumulative series that cannot be believed on this page keeps its last value, so that it neither grows nor seems to
     start again, and a difference of two counters (`less`) never falls while neither of them fell.
     """
-    if previous is not None and previous.engine != profile.name:
+    started = _started(profile, page)
+    if previous is not None and (previous.engine != profile.name or continuity.is_new_run(previous, started)):
         previous = None
     sheet = _Sheet(profile, page, default_model or profile.default_model, previous, refused=set(page.damaged))
     chosen = {signal: _first_present(page, signal, offered) for signal, offered in profile.signals.items()}
@@ -76,6 +77,7 @@ def read_page(
         gauges=sheet.gauges,
         histograms=_held(sheet.histograms, previous.histograms if previous else {}, sheet.refused),
         engine_version=_version(profile, page),
+        started_unix_seconds=started if started is not None or previous is None else previous.started_unix_seconds,
         gpu_joules=_gpu_joules(profile.gpu_energy, page),
         dropped_lines=page.dropped_lines + sheet.dropped,
         simulated=simulated,
@@ -254,6 +256,11 @@ def _version(profile: Profile, page: Page) -> str | None:
         return None
     metric, label = profile.version_label
     return next((value for pairs in page.samples.get(metric, {}) for name, value in pairs if name == label), None)
+
+
+def _started(profile: Profile, page: Page) -> float | None:
+    found = {} if profile.start_time is None else page.samples.get(profile.start_time, {})
+    return next(iter(found.values()), None)
 
 
 def _gpu_joules(energy: GpuEnergy | None, page: Page) -> dict[str, float]:

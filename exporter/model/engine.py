@@ -108,6 +108,7 @@ class EngineReading:
     gauges: Mapping[tuple[Signal, str], float]  # (signal, model); replicas already combined
     histograms: Mapping[SeriesId, Histogram]
     engine_version: str | None = None
+    started_unix_seconds: float | None = None  # the process behind the page, where it tells
     gpu_joules: Mapping[str, float] = field(default_factory=dict)  # by UUID, where the engine counts them itself
     dropped_lines: int = 0  # malformed lines of this page
     unread: frozenset[Signal] = frozenset()  # on the page, but at least one of its metrics cannot be believed

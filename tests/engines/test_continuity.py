@@ -123,3 +123,33 @@ def test_a_difference_of_sums_does_not_fall_with_a_missing_part() -> None:
     readings = story(whole, cut, whole.replace("} 7", "} 9"), engine="litellm")
     assert grown(readings, Signal.REQUESTS) == [0, 2]
     assert sum(grown(readings, Signal.GENERATED_TOKENS)) == 20
+
+
+START = "process_start_time_seconds %s\n"
+
+
+def test_a_later_start_makes_all_counts_new() -> None:
+    """A process that came back between two reads and has counted more than the old one is told by its start time."""
+    readings = story(START % 1.7e9 + PROMPT % 50, START % 1.7e9 + PROMPT % 60, START % 1700000100.5 + PROMPT % 75)
+    assert grown(readings, Signal.PROMPT_TOKENS) == [10, 75]
+
+
+def test_a_start_that_is_not_told_or_lies_before_changes_nothing() -> None:
+    """Without the line on either page, or with a clock that was set back, only a fall shows a restart."""
+    readings = story(PROMPT % 50, START % 1.7e9 + PROMPT % 60, PROMPT % 70, START % 1.6e9 + PROMPT % 80)
+    assert grown(readings, Signal.PROMPT_TOKENS) == [10, 10, 10]
+    assert [one.started_unix_seconds for one in readings] == [None, 1.7e9, 1.7e9, 1.6e9]
+
+
+def test_a_value_that_is_held_is_not_of_the_new_run() -> None:
+    """What cannot be believed on the first page of a new process is unknown: the old one's value is not kept."""
+    readings = story(START % 1.7e9 + PROMPT % 50, START % 1.8e9 + 'vllm:prompt_tokens_total{model_name="m"} NaN\n')
+    assert not readings[1].counters
+    assert grown(readings, Signal.PROMPT_TOKENS) == [0]
+
+
+def test_histograms_of_a_new_run_are_new() -> None:
+    """Observations of a process that started later count from zero, though no bucket has fallen."""
+    lines = 'vllm:e2e_request_latency_seconds_bucket{model_name="m",le="+Inf"} %d\n'
+    one, two = story(START % 1.7e9 + lines % 4, START % 1.8e9 + lines % 9)
+    assert [histogram.count for _, histogram in histogram_increases(one, two)] == [9.0]
