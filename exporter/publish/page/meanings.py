@@ -61,7 +61,7 @@ def more() -> Element:
 _MORE = (
     (
         el("code", "goodwatt engines --url URL"),
-        " explains one server: which metric is behind each figure, what is missing, and what to change for it.",
+        " tells of one server which metric is behind each figure, what is missing, and what to change for it.",
     ),
     (
         el("code", "goodwatt metrics"),
