@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CACHE  ?= $(if $(GOODWATT_CACHE),$(GOODWATT_CACHE),$(HOME)/.cache/goodwatt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint unit test-engines test-gpu bench docs parts clean
+.PHONY: help demo run test lint unit test-engines test-deploy test-gpu bench docs parts clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,13 +38,16 @@ lint: $(STAMP) ## ruff, mypy, the import contracts
 
 unit: $(STAMP) ## the test suite with its coverage gates
 	rm -f .coverage .coverage.*
-	$(BIN)/pytest -m "not real and not gpu" --cov --cov-report=
+	$(BIN)/pytest -m "not real and not gpu and not deploy" --cov --cov-report=
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='exporter/model/*,exporter/derive/*' --fail-under=100
 
 test-engines: $(STAMP) ## a real vLLM and a real llama-server; the first run installs them (15 minutes, 5 GB)
 	GOODWATT_CACHE=$(CACHE) PYTHON=$(PYTHON) tests/real/install-engines.sh
 	GOODWATT_CACHE=$(CACHE) $(BIN)/pytest -m real tests/real --timeout 900
+
+test-deploy: $(STAMP) parts ## real browser, image, alerts end to end
+	$(BIN)/pytest -m deploy tests --timeout 600
 
 test-gpu: $(STAMP) ## what only a machine with an NVIDIA GPU can answer
 	$(BIN)/pytest -m gpu tests

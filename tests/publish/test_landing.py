@@ -4,7 +4,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.model.engine import Signal
@@ -249,6 +249,7 @@ def test_hostile_names_are_only_text() -> None:
     assert evil.text.count(HOSTILE) == plain.text.count("plain") >= 8
 
 
+@settings(deadline=None)
 @given(name=st.text(min_size=1))
 def test_no_name_adds_a_tag(name: str) -> None:
     """Whatever anything is called, the page has the same tags."""

@@ -58,7 +58,7 @@
     const [live, link, pause, toggle] = ["live", "link", "pause", "theme"].map((id) => document.getElementById(id));
     const { version, events } = document.body.dataset;
     const title = document.title;
-    let source, again, watch, seconds = 5, failures = 0, lost = null, at = null, paused = false;
+    let source, again, watch, seconds = 5, failures = 0, lost = null, at = null, paused = false, agreed = false;
 
     function say(state, text) { // once: every change is read aloud
       if (link.textContent !== text) link.textContent = text;
@@ -66,11 +66,17 @@
       document.title = state === "lost" ? `lost \u00b7 ${title}` : title;
     }
 
+    function named() {
+      toggle.textContent = `\u25d0 ${themed}`;
+      toggle.ariaLabel = `Theme: ${themed}`;
+    }
+
     const clock = (when) => when.toLocaleTimeString([], { hourCycle: "h23" });
 
     function shown(message) {
       const told = JSON.parse(message.data);
-      if (told.version !== version) return location.reload(); // another goodwatt, with another script
+      if (agreed && told.version !== version) return location.reload(); // another goodwatt, with another script
+      agreed ||= told.version === version;
       expect(seconds = told.interval_seconds);
       const old = told.at === at;
       at = told.at;
@@ -128,12 +134,12 @@
       if (!paused) say("waiting", "connecting");
       turn();
     };
-    toggle.textContent = `Theme: ${themed}`;
     toggle.onclick = () => {
       themed = theme(THEMES[(THEMES.indexOf(themed) + 1) % THEMES.length]);
       kept(themed);
-      toggle.textContent = `Theme: ${themed}`;
+      named();
     };
+    named();
     document.addEventListener("visibilitychange", turn);
     addEventListener("pagehide", stop);
     addEventListener("pageshow", (shownAgain) => shownAgain.persisted && turn());

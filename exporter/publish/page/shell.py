@@ -69,7 +69,14 @@ def _header(about: About, seconds: int) -> Element:
         el("span", about.version, class_="soft"),
         el("p", f"as of loading; comes again every {seconds} s", id="link", role="status", data_state="loaded"),
         el("button", "Pause", type="button", id="pause", hidden="hidden"),
-        el("button", "Theme: auto", type="button", id="theme", hidden="hidden"),
+        el(
+            "button",
+            "\N{CIRCLE WITH LEFT HALF BLACK} auto",
+            type="button",
+            id="theme",
+            hidden="hidden",
+            aria_label="Theme: auto",
+        ),
     )
 
 

@@ -57,7 +57,11 @@ def section(key: str, title: str, *content: Node | None) -> Element:
 
 def _row(columns: Sequence[Column], line: Sequence[Cell]) -> Element:
     first, *others = zip(columns, line, strict=True)
-    return el("tr", el("th", *first[1].content, scope="row"), *(_field(column, one) for column, one in others))
+    return el(
+        "tr",
+        el("th", *first[1].content, scope="row", data_label=first[0].heading),
+        *(_field(column, one) for column, one in others),
+    )
 
 
 def _field(column: Column, one: Cell) -> Element:
