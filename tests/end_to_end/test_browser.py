@@ -364,7 +364,7 @@ def test_one_page_too_many_says_so(browser: Browser, tmp_path: Path) -> None:
             assert one_more.recv(12) == b"HTTP/1.1 200"
         with tab(browser, running.url) as one:
             assert one.page.locator("#live .figure").count() == 6
-            one.page.wait_for_function("document.getElementById('link').textContent.includes('too many pages')")
+            one.page.wait_for_function("() => document.getElementById('link').textContent.includes('too many pages')")
             taken.close()
             one.wait_for("live", 40)
 
