@@ -2,18 +2,23 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.model.ledger import Account
+from exporter.model.snapshot import Live, TokenRates
 from exporter.publish.page.cards import remember
 from exporter.publish.page.drawing import HEIGHT, WIDTH, band, bar, extremes, trend
 from exporter.publish.page.history import HOUR_SECONDS, MOST_ACCOUNTS, MOST_MOMENTS, History, Point
+from exporter.publish.page.live import live
 from exporter.publish.page.node import Element
 from tests.fakes.snapshots import MODEL, snapshot
 from tests.publish.pages import small
+from tests.publish.serving import ABOUT
+from tests.publish.test_landing import ACCOUNT
 
 ONE, OTHER = Account("a", "m"), Account("b", "m")
 
@@ -84,6 +89,22 @@ def test_what_has_a_card_is_remembered() -> None:
     assert of_tokens is not None and of_tokens[0] == of_tokens[1] == pytest.approx(4.2, abs=0.01)
     assert of_cost is not None and of_cost[0] == pytest.approx(0.182, abs=0.001)
     assert goodput == pytest.approx((19.6, 19.8))
+
+
+rate = st.none() | st.floats(0, 1.7e308, allow_nan=False)
+
+
+@settings(deadline=None)
+@given(st.builds(TokenRates, rate, rate, rate), rate, rate, rate)
+def test_no_figure_stops_a_tick(
+    tokens: TokenRates, watts: float | None, busy: float | None, cost: float | None
+) -> None:
+    """Whatever the rates of a model are, its figures are kept and can be shown."""
+    s = replace(small(), live={ACCOUNT: Live(60.0, tokens, watts, busy, cost)})
+    history = History()
+    for later in (0.0, 60.0):
+        remember(history, replace(s, at_seconds=s.at_seconds + later))
+    assert live(s, ABOUT, history)
 
 
 def path(drawing: Element, css: str) -> str | None:

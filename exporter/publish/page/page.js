@@ -68,7 +68,7 @@
 
     function named() {
       toggle.textContent = `\u25d0 ${themed}`;
-      toggle.ariaLabel = `Theme: ${themed}`;
+      toggle.setAttribute("aria-label", `Theme: ${themed}`);
     }
 
     const clock = (when) => when.toLocaleTimeString([], { hourCycle: "h23" });

@@ -59,8 +59,9 @@ _QUEUE = Signal.REQUESTS_RUNNING, Signal.REQUESTS_WAITING
 
 def _idle(snapshot: Snapshot, live: Live) -> Cell:
     busy = efficiency.ratio(live.busy_watts, live.watts)
+    idle = None if busy is None else max(1 - busy, 0.0)
     why = _no_energy(snapshot) if live.watts is None else "it used no energy"
-    return told(None if busy is None else percent(1 - busy, 1 - busy), why)
+    return told(None if idle is None else percent(idle, idle), why)
 
 
 def _no_energy(snapshot: Snapshot) -> str:
