@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from exporter.address import Address, cannot_listen
-from exporter.connections import Connections, HttpLog, limit_unread
+from exporter.connections import Connections, HttpLog
+from exporter.listening import listen
 from exporter.model.request import Shed
 from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources import otlp_json, otlp_protobuf
@@ -24,7 +25,6 @@ PATH = "/v1/traces"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 SHUTDOWN_SECONDS = 0.5
 SWEEP_SECONDS = 5.0
-BACKLOG = 128
 _LINGER_SECONDS = 0.5  # for what a refused client still sends
 _STATUS_CODES = {400: 3, 408: 4, 413: 8, 429: 8}  # google.rpc.Code: INVALID_ARGUMENT, DEADLINE_EXCEEDED, ...
 _MALFORMED = 400
@@ -89,7 +89,11 @@ class TraceServer:
         await runner.setup()
         self._runner, self._connections = runner, Connections(server)
         try:
-            self._server = await _listen(self._connections, address)
+            self._server = await listen(self._connections, address)
+        except OSError as error:
+            await self.aclose()
+            detail = f"otlp: {cannot_listen(address, error, 'otlp.listen')}"
+            raise SourceUnavailable(Reason.CANNOT_LISTEN, detail) from None
         except BaseException:
             await self.aclose()
             raise
@@ -153,24 +157,6 @@ class TraceServer:
         if refused.status != _MALFORMED:
             response.force_close()  # what is left of the body is not worth reading
         return response
-
-
-async def _listen(connections: Connections, address: Address) -> asyncio.Server:
-    """In two steps, so that nobody who gives up in between leaves an open socket behind."""
-    loop, host = asyncio.get_running_loop(), address.host or None
-    try:
-        server = await loop.create_server(connections, host, address.port, backlog=BACKLOG, start_serving=False)
-        for one in server.sockets:
-            limit_unread(one)
-    except OSError as error:
-        detail = f"otlp: {cannot_listen(address, error, 'otlp.listen')}"
-        raise SourceUnavailable(Reason.CANNOT_LISTEN, detail) from None
-    try:
-        await server.start_serving()
-    except BaseException:
-        server.close()
-        raise
-    return server
 
 
 def _text(status: int, line: str, headers: dict[str, str] | None = None) -> web.Response:

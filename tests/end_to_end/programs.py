@@ -106,10 +106,14 @@ class Goodwatt:
 
 @contextlib.contextmanager
 def goodwatt(
-    tmp_path: Path, *arguments: str, config: str | None = None, environment: Mapping[str, str] | None = None
+    tmp_path: Path,
+    *arguments: str,
+    config: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    port: int | None = None,
 ) -> Iterator[Goodwatt]:
-    """`goodwatt ARGUMENTS` on a free port, ready to be scraped; ended afterwards."""
-    port = free_port()
+    """`goodwatt ARGUMENTS` on a port, a free one unless given, ready to be scraped; ended afterwards."""
+    port = port or free_port()
     command = [sys.executable, "-m", "exporter", *arguments, "--web.listen-address", f"127.0.0.1:{port}"]
     if config is not None:
         (tmp_path / "goodwatt.yaml").write_text(config)
