@@ -175,4 +175,4 @@ def test_what_moves_once_a_window_is_asked_over_several() -> None:
     for one in asked():
         for selector in selectors(one.query.expression):
             if selector.metric in ONCE_A_WINDOW and selector.window == "$__rate_interval":
-                assert one.query.step == "1m"
+                assert one.query.step == "1m", str(one)

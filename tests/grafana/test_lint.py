@@ -85,10 +85,10 @@ def test_target_job_and_instance_rules() -> None:
     """Every selector is limited to the chosen jobs and instances."""
     for one in asked():
         for selector in selectors(one.query.expression):
-            assert ("job", "=~", "$job") in selector.matchers
+            assert ("job", "=~", "$job") in selector.matchers, str(one)
             sides = {("instance", "=~", f"$instance{side}") for side in ("", "_a", "_b")}
             whole = one.board.uid in NO_INSTANCE and selector.metric.startswith("goodwatt_slo_objective")
-            assert sides & set(selector.matchers) or whole
+            assert sides & set(selector.matchers) or whole, str(one)
 
 
 def test_target_rate_interval_rule() -> None:
@@ -96,9 +96,9 @@ def test_target_rate_interval_rule() -> None:
     for one in asked():
         for selector in selectors(one.query.expression):
             if selector.function == "rate":
-                assert selector.window == "$__rate_interval" or selector.window in WINDOWS
+                assert selector.window == "$__rate_interval" or selector.window in WINDOWS, str(one)
             if selector.function == "increase":
-                assert selector.window == "$__range"
+                assert selector.window == "$__range", str(one)
 
 
 def counters() -> set[str]:
@@ -113,17 +113,17 @@ def test_target_counter_agg_rule() -> None:
         for selector in selectors(one.query.expression):
             grows = selector.metric in known or selector.metric.endswith(("_bucket", "_count", "_sum"))
             if selector.function in {"rate", "increase"}:
-                assert grows, selector.metric
+                assert grows, str(one)
             elif grows:
                 joined = re.search(rf"and on \([\w, ]*\) {selector.metric}\{{", one.query.expression)
-                assert joined or (one.board.uid, one.panel.title) in NOT_RATED, selector.metric
+                assert joined or (one.board.uid, one.panel.title) in NOT_RATED, str(one)
 
 
 def test_target_histogram_rule() -> None:
     """Buckets become a quantile, or are shown as buckets."""
     for one in asked():
         if "_bucket{" in one.query.expression:
-            assert "histogram_quantile(" in one.query.expression or one.query.format == "heatmap"
+            assert "histogram_quantile(" in one.query.expression or one.query.format == "heatmap", str(one)
 
 
 def test_every_exception_is_needed() -> None:
