@@ -9,6 +9,7 @@ from grafana.panels import DATASOURCE, GRID_COLUMNS, Panel
 
 SCHEMA_VERSION = 39
 TAG = "goodwatt"
+UNCHOSEN = {"selected": False, "text": "", "value": ""}  # Grafana takes the first value
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,7 @@ def _marks(marks: Marks) -> Json:
         "enable": True,
         "hide": False,
         "iconColor": "purple",
-        "expr": marks.expression,
-        "step": "60s",
+        "target": {"refId": "Anno", "expr": marks.expression, "interval": "60s"},
         "titleFormat": marks.name,
         "tagKeys": "instance",
         "useValueForTime": True,
@@ -146,7 +146,7 @@ def _datasource() -> Json:
         "label": "Data source",
         "type": "datasource",
         "query": "prometheus",
-        "current": {},
+        "current": UNCHOSEN,
         "hide": 0,
         "includeAll": False,
         "multi": False,
@@ -160,18 +160,18 @@ def _variable(variable: Variable | Choice) -> Json:
     if isinstance(variable, Choice):
         return _choice(variable)
     everything = {"selected": True, "text": ["All"], "value": ["$__all"]}
-    return {
+    every = {"allValue": variable.everything} if variable.several else {}
+    return every | {
         "name": variable.name,
         "label": variable.label,
         "type": "query",
         "datasource": DATASOURCE,
         "definition": variable.query,
         "query": {"query": variable.query, "refId": variable.name},
-        "current": everything if variable.several else {},
+        "current": everything if variable.several else UNCHOSEN,
         "hide": 0,
         "includeAll": variable.several,
         "multi": variable.several,
-        "allValue": variable.everything if variable.several else None,
         "options": [],
         "refresh": 2,
         "regex": "",

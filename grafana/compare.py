@@ -142,7 +142,7 @@ def _headline() -> list[Panel]:
             "Time to first token, p95",
             "Interpolated inside buckets: for looking, not for judging.",
             lambda side, over: _quantile(side, TTFT, over),
-            replace(LATENCY, decimals=3),
+            replace(LATENCY, decimals=2),
         ),
     ]
 

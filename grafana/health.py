@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from grafana import queries as q
 from grafana.board import INSTANCE, JOB, Board, Variable
-from grafana.looks import BAD_WHEN_ANY, LATENCY, PER_MINUTE, SHARE
+from grafana.looks import BAD_WHEN_ANY, COUNT, LATENCY, PER_MINUTE, SHARE
 from grafana.panels import Column, Lines, Look, Panel, Query, row, stat, table, timeseries
 
 SOURCE = Variable("source", "Source", "goodwatt_source_up", q.JOBS)
@@ -61,7 +61,7 @@ def _headline() -> list[Panel]:
 
 def _source_table() -> Panel:
     gauges = ("up", "age_seconds", "read_duration_seconds")
-    failures = f"sum by (instance, source) (increase(goodwatt_source_failures_total{{{SOURCES}}}[$__range]))"
+    failures = q.events("source_failures_total", SOURCES, by="instance, source", window="$__range")
     return table(
         "Sources",
         "Every source: whether its latest read succeeded, how old its reading is, and how many reads failed "
@@ -114,10 +114,11 @@ def _exporter_table() -> Panel:
 
 
 def _sources() -> list[Panel]:
-    failures = f"60 * {q.rate('source_failures_total', SOURCES, by='source, reason')}"
+    failures, shed = (
+        q.events(metric, SOURCES, by="source, reason", window="$__rate_interval")
+        for metric in ("source_failures_total", "requests_shed_total")
+    )
     dropped = f"60 * {q.rate('server_dropped_lines_total', q.JOBS, by='server')}"
-    shed = f"60 * {q.rate('requests_shed_total', SOURCES, by='source, reason')}"
-    per_minute = Look(PER_MINUTE, least=0)
     return [
         timeseries(
             "Read time",
@@ -134,24 +135,24 @@ def _sources() -> list[Panel]:
         ),
         timeseries(
             "Failures by reason",
-            "Reads that failed, per minute.",
-            [Query(failures, "{{source}} {{reason}}", optional=NO_FAILURE)],
-            per_minute,
+            "Reads that failed in the four minutes before each point, or in more where points are further apart.",
+            [Query(failures, "{{source}} {{reason}}", optional=NO_FAILURE, step="1m")],
+            COUNT,
             width=8,
         ),
         timeseries(
             "Lines dropped",
             "Malformed lines of servers' pages that were left out, per minute.",
             [Query(dropped, "{{server}}")],
-            per_minute,
+            Look(PER_MINUTE, least=0),
             width=8,
             lines=Lines(reach=1),
         ),
         timeseries(
             "Records shed",
-            "What arrived as a request's record, per minute, and could not be counted, and why.",
-            [Query(shed, "{{source}} {{reason}}", optional="no record was refused, or none are received")],
-            per_minute,
+            "What arrived as a request's record in the moments before each point and could not be counted, and why.",
+            [Query(shed, "{{source}} {{reason}}", optional="no record was refused, or none are received", step="1m")],
+            COUNT,
             width=8,
         ),
     ]

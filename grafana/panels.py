@@ -127,6 +127,8 @@ def stat(
         "orientation": "auto",
         "reduceOptions": _latest(),
         "textMode": "value_and_name" if any(query.legend for query in queries) else "value",
+        "percentChangeColorMode": "standard",
+        "showPercentChange": False,
         "wideLayout": False,
     }
     panel = _panel("stat", title, description, queries, look, (width, height), options, {})
@@ -159,6 +161,7 @@ def bars(
         "maxVizHeight": 32,
         "text": {"valueSize": 11 if mode == "lcd" else 14},
         "reduceOptions": _latest(),
+        "legend": _legend("none"),
     }
     return _panel("bargauge", title, description, queries, look, (width, height), options, {})
 
@@ -195,7 +198,7 @@ def table(
     options = {
         "showHeader": True,
         "cellHeight": "sm",
-        "footer": {"show": False, "reducer": ["sum"], "countRows": False},
+        "frameIndex": 0,
         "sortBy": [{"displayName": most_first, "desc": True}] if most_first else [],
     }
     custom = {"align": "auto", "cellOptions": {"type": "auto"}, "minWidth": 70, "inspect": False}
@@ -208,7 +211,8 @@ def table(
 
 def text(title: str, content: str, *, width: int = 24, height: int = 3) -> Panel:
     """Words in Markdown."""
-    options = {"mode": "markdown", "content": content, "code": {"language": "plaintext", "showLineNumbers": False}}
+    code = {"language": "plaintext", "showLineNumbers": False, "showMiniMap": False}
+    options = {"mode": "markdown", "content": content, "code": code}
     return _panel("text", title, content, (), Look("none"), (width, height), options, {})
 
 

@@ -29,6 +29,12 @@ def increase(metric: str, selector: str = ACCOUNTS, *, by: str = "") -> str:
     return f"sum{_grouped(by)} (increase(goodwatt_{metric}{{{selector}}}[$__range]))"
 
 
+def events(metric: str, selector: str, *, by: str, window: str) -> str:
+    """How often something happened within a window, the first time included: before that it had no series."""
+    series = f"goodwatt_{metric}{{{selector}}}"
+    return f"sum by ({by}) (increase({series}[{window}]) and {series} offset {window} or {series})"
+
+
 def total(metric: str, selector: str = ACCOUNTS, *, by: str = "") -> str:
     """A gauge, summed."""
     return f"sum{_grouped(by)} (goodwatt_{metric}{{{selector}}})"
