@@ -88,6 +88,13 @@ def test_nothing_to_build_with_is_left(files: Path) -> None:
     assert not (packages / "tests").exists()
 
 
+def test_its_optional_parts_work(demo: tuple[Container, str]) -> None:
+    """Spans in protobuf can be read in it: what the extra `otlp` brings is there."""
+    running, _ = demo
+    done = running.runs("python", "-c", "import opentelemetry.proto.trace.v1.trace_pb2")
+    assert done.returncode == 0, done.stderr
+
+
 def test_it_leaves_when_told(store: Store, files: Path, settings: dict[str, Any]) -> None:
     """SIGTERM to the container ends it in time with 0, so that no orchestrator has to kill it."""
     address = f"127.0.0.1:{free_port()}"
