@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from exporter.model.alerting import Alerting
 from exporter.prometheus.burn import DAY, HOUR, MINUTE
-from exporter.prometheus.promql import duration, energy_of_known, rate, wait_of, window_of
+from exporter.prometheus.promql import ACCOUNT, duration, energy_of_known, rate, wait_of, window_of
 from exporter.prometheus.rule import TICKET, Alert, Group, Record
 
 SERVER = "job, server, model"
@@ -29,8 +29,10 @@ def economy_groups(alerting: Alerting) -> tuple[Group, ...]:
 def _efficiency(alerting: Alerting) -> Iterator[Record | Alert]:
     window = window_of(HOUR, alerting)
     tokens, joules = (f"server_model:goodwatt_compared_{name}:rate{window}" for name in ("tokens", "joules"))
-    yield Record(joules, f"sum by ({SERVER}) (\n{energy_of_known(window)}\n)")
-    yield Record(tokens, f"{rate('generated_tokens_total', window, by=SERVER)}\n  and on ({SERVER}) {joules}")
+    known = energy_of_known(window)
+    generated = rate("generated_tokens_total", window, by=ACCOUNT)
+    yield Record(joules, f"sum by ({SERVER}) (\n{known}\n)")
+    yield Record(tokens, f"sum by ({SERVER}) (\n{generated}\n  and on ({ACCOUNT}) (\n{known}\n))")
     yield Alert(
         "GoodwattEfficiencyRegression",
         TICKET,
@@ -52,8 +54,8 @@ def _compared(tokens: str, joules: str, window: str, alerting: Alerting) -> str:
     return (
         f"({tokens} / ({joules} > 0))\n"
         f"  / (\n"
-        f"    sum_over_time(({tokens} and on ({SERVER}) {like}){past})\n"
-        f"    / sum_over_time(({joules} and on ({SERVER}) {like}){past})\n"
+        f"    sum_over_time((\n      {tokens}\n      and on ({SERVER})\n      {like}\n    ){past})\n"
+        f"    / sum_over_time((\n      {joules}\n      and on ({SERVER})\n      {like}\n    ){past})\n"
         f"  ) < {1 - alerting.efficiency_drop_ratio:g}\n"
         f"  and on ({SERVER}) count_over_time(({like}){past}) >= {LEAST_LIKE}"
     )

@@ -16,12 +16,10 @@ GENERATED = {"kind": "generated"}  # a ratio with tokens always says which
 
 
 def recording_groups(alerting: Alerting) -> tuple[Group, ...]:
-    """One group of parts, and one for each level."""
+    """One group: its rules are evaluated in their order and at one moment, groups beside each other."""
     window = window_of(BASE, alerting)
-    levels = (
-        Group(f"goodwatt-{level.replace('_', '-')}", tuple(_level(level, by, window))) for level, by in LEVELS.items()
-    )
-    return (Group("goodwatt-parts", tuple(_parts(window))), *levels, Group("goodwatt-gpus", tuple(_gpus(window))))
+    levels = (record for level, by in LEVELS.items() for record in _level(level, by, window))
+    return (Group("goodwatt-figures", (*_parts(window), *levels, *_gpus(window))),)
 
 
 def _part(metric: str, window: str) -> str:

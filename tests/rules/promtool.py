@@ -116,11 +116,13 @@ class Scene:
 
     def complaints(self, folder: Path, tests: Mapping[str, Any]) -> str:
         """What promtool has to say; empty where it agrees."""
-        (folder / "rules.yml").write_text(yaml.safe_dump({"groups": self._groups()}, sort_keys=False))
+        groups = self._groups()
+        (folder / "rules.yml").write_text(yaml.safe_dump({"groups": groups}, sort_keys=False))
         inputs = [{"series": name, "values": values.text(self.step)} for name, values in self.series.items()]
         document = {
             "rule_files": ["rules.yml"],
             "evaluation_interval": f"{self.step}m",
+            "group_eval_order": [group["name"] for group in groups],
             "tests": [{"interval": f"{self.step}m", "input_series": inputs, **tests}],
         }
         (folder / "tests.yml").write_text(json.dumps(document))
