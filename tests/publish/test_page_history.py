@@ -50,6 +50,15 @@ def test_the_first_minute_is_already_seen() -> None:
     assert points[3].range == (3, 4.0)
 
 
+@pytest.mark.parametrize("minutes", [12, 25, 40, 55])
+def test_the_beginning_is_thinned_and_not_forgotten(minutes: int) -> None:
+    """Within the first hour the course always begins at the start."""
+    points = filled(minutes * 60.0, 5.0).course(ONE, 0)
+    assert points[0].at_seconds == 0.0
+    assert points[-1].at_seconds >= minutes * 60.0 - 45.0
+    assert MOST_MOMENTS / 3 < len(points) <= MOST_MOMENTS
+
+
 @given(st.lists(st.floats(0.01, 900.0), max_size=400))
 def test_it_is_bounded_whatever_the_ticks(pauses: list[float]) -> None:
     """At any pace of ticks there are at most so many moments, in order, none older than an hour."""
