@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CACHE  ?= $(if $(GOODWATT_CACHE),$(GOODWATT_CACHE),$(HOME)/.cache/goodwatt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint unit test-engines test-gpu bench docs parts clean
+.PHONY: help demo run test lint unit test-engines test-gpu bench docs pictures parts clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ bench: $(STAMP) ## costs and latencies, as figures and ratios
 docs: $(STAMP) ## regenerate the references in docs/ and the dashboards in grafana/
 	$(BIN)/python -m tests.docs
 	$(BIN)/python -m grafana
+
+pictures: $(STAMP) ## draw the dashboards of docs/dashboards.md again: half an hour; npm, chromium, pngquant
+	GOODWATT_CACHE=$(CACHE) $(BIN)/python -m tests.grafana.render
 
 clean: ## remove what make built
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis
