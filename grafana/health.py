@@ -178,7 +178,7 @@ def _cost() -> list[Panel]:
             "Ticks missed",
             "Share of the ticks that were due and did not happen. Above 0 the machine is too busy, or a tick too slow.",
             [
-                Query(_missed_ticks(), "{{instance}}", step="1m"),
+                Query(_missed_ticks(), "{{instance}}", optional="goodwatt has only just begun", step="1m"),
             ],
             SHARE,
             width=8,
