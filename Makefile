@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CACHE  ?= $(if $(GOODWATT_CACHE),$(GOODWATT_CACHE),$(HOME)/.cache/goodwatt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint unit test-engines test-vllm test-deploy test-gpu bench docs parts clean
+.PHONY: help demo run test lint unit test-engines test-vllm test-deploy test-gpu bench docs pictures parts clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ docs: $(STAMP) ## regenerate the references in docs/, the rules in deploy/ and t
 	$(BIN)/python -m tests.docs
 	$(BIN)/python -m grafana
 	$(BIN)/python -m deploy.kubernetes.generate
+
+pictures: $(STAMP) ## draw the dashboards of docs/dashboards.md again: half an hour; npm, chromium, pngquant
+	GOODWATT_CACHE=$(CACHE) $(BIN)/python -m tests.grafana.render
 
 clean: ## remove what make built
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

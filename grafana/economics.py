@@ -19,7 +19,6 @@ from grafana.looks import (
     SHARE,
     SPEED,
     TOKENS,
-    TOKENS_PER_JOULE,
     band,
 )
 from grafana.panels import STACKED, Column, Look, Panel, Query, row, stat, table, timeseries
@@ -83,8 +82,9 @@ def _headline() -> list[Panel]:
             "Share of requests that met every threshold over the time shown. Histograms prove a lower and an upper "
             "bound, between which the truth lies; records of requests tell it exactly.",
             [
-                *(Query(q.good_share_shown(bound), name, instant=True) for bound, name in q.BOUNDS),
+                Query(q.good_share_shown("lower"), "at least", instant=True),
                 Query(q.good_share_shown("exact"), "exact", instant=True, optional=NO_RECORDS),
+                Query(q.good_share_shown("upper"), "at most", instant=True),
             ],
             GOOD,
             width=6,
@@ -157,14 +157,14 @@ def _ledger(title: str, by: str, labels: tuple[Column, ...], description: str) -
             Column("Value #A", "Generated", TOKENS, 1),
             Column("Value #B", "Prompt", TOKENS, 1),
             Column("Value #C", "Energy", JOULES, 1),
-            Column("Value #D", "Per joule", TOKENS_PER_JOULE, 2),
+            Column("Value #D", "Tok/J", "none", 2),
             Column("Value #E", "Idle", RATIO, 1, width=70),
             Column("currency", "Currency", width=85),
             Column("Value #F", "Cost", MONEY, 3),
             Column("Value #G", "Per million", MONEY, 3),
             Column("Value #J", "Margin", MONEY, 3),
-            Column("Value #H", "Good, at least", RATIO, 1, width=115),
-            Column("Value #I", "Good, at most", RATIO, 1, width=115),
+            Column("Value #H", "Good, at least", RATIO, 1, width=110),
+            Column("Value #I", "Good, at most", RATIO, 1, width=110),
         ),
         height=5,
         most_first="Cost",
@@ -185,13 +185,13 @@ BOARD = Board(
             "By model",
             "model",
             (Column("model", "Model", width=250),),
-            "Each model over all its servers and the time shown. Per joule and per million are of generated tokens, "
+            "Each model over all its servers and the time shown. Tok/J and per million are of generated tokens, "
             "idle time included.",
         ),
         _ledger(
             "By server",
             q.BY_ACCOUNT,
-            (Column("server", "Server"), Column("model", "Model", width=250)),
+            (Column("server", "Server"), Column("model", "Model", width=240)),
             "Each model on each server over the time shown, idle time included.",
         ),
         row("Efficiency"),

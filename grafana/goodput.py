@@ -58,8 +58,9 @@ def _headline() -> list[Panel]:
             "Share of the requests of the time shown that met every threshold: at least and at most, as histograms "
             "prove, and exactly where an OTLP receiver or a proxy gives records of requests.",
             [
-                *(Query(q.good_share_shown(bound), name, instant=True) for bound, name in q.BOUNDS),
+                Query(q.good_share_shown("lower"), "at least", instant=True),
                 Query(q.good_share_shown("exact"), "exact", instant=True, optional=NO_RECORDS),
+                Query(q.good_share_shown("upper"), "at most", instant=True),
             ],
             GOOD,
             width=7,
@@ -205,7 +206,7 @@ def _records() -> list[Panel]:
             ],
             replace(SPEED, overrides=[by_name("good", coloured(EXACT)), by_name("all", coloured(UPPER))]),
             width=8,
-            height=6,
+            height=7,
         ),
         timeseries(
             "Requests with a record",
@@ -221,7 +222,7 @@ def _records() -> list[Panel]:
             ],
             Look(RATIO, least=0, nothing=NO_RECORDS),
             width=8,
-            height=6,
+            height=7,
         ),
         timeseries(
             "Records that judge nobody",
@@ -236,7 +237,7 @@ def _records() -> list[Panel]:
             ],
             Look(PER_MINUTE, least=0),
             width=8,
-            height=6,
+            height=7,
             lines=STACKED,
         ),
     ]

@@ -81,7 +81,7 @@ def _source_table() -> Panel:
             Column("Value #C", "Read time", "s"),
             Column("Value #D", "Failures", "short", 0),
         ),
-        height=6,
+        height=7,
         nothing=NO_EXPORTER,
     )
 
@@ -158,6 +158,12 @@ def _sources() -> list[Panel]:
     ]
 
 
+def _missed_ticks() -> str:
+    """Only where goodwatt was there a whole window ago: to `rate` a younger one looks as if it had missed ticks."""
+    ticks, interval = f"goodwatt_ticks_total{{{q.JOBS}}}", f"goodwatt_interval_seconds{{{q.JOBS}}}"
+    return f"clamp_min(1 - rate({ticks}[$__rate_interval]) * {interval}, 0) and {ticks} offset $__rate_interval"
+
+
 def _cost() -> list[Panel]:
     busy = q.ratio(f"goodwatt_tick_duration_seconds{{{q.JOBS}}}", f"goodwatt_interval_seconds{{{q.JOBS}}}")
     return [
@@ -172,12 +178,7 @@ def _cost() -> list[Panel]:
             "Ticks missed",
             "Share of the ticks that were due and did not happen. Above 0 the machine is too busy, or a tick too slow.",
             [
-                Query(
-                    f"clamp_min(1 - rate(goodwatt_ticks_total{{{q.JOBS}}}[$__rate_interval])"
-                    f" * goodwatt_interval_seconds{{{q.JOBS}}}, 0)",
-                    "{{instance}}",
-                    step="1m",
-                )
+                Query(_missed_ticks(), "{{instance}}", optional="goodwatt has only just begun", step="1m"),
             ],
             SHARE,
             width=8,

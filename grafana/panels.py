@@ -153,7 +153,7 @@ def bars(
         "displayMode": mode,
         "orientation": "horizontal",
         "showUnfilled": True,
-        "valueMode": "color",
+        "valueMode": "text",
         "namePlacement": "auto",
         "sizing": "manual",
         "minVizWidth": 8,

@@ -17,7 +17,10 @@ from tests.grafana.test_dashboards import PROCESS, boards, panels
 SIDES = "each side of the comparison chooses an instance of its own"
 NO_INSTANCE = {"goodwatt-compare": SIDES}
 SINCE_START = "joules since start have to add up, whatever the range"
-NOT_RATED = {("goodwatt-energy", "Conservation"): SINCE_START}
+NOT_RATED = {
+    ("goodwatt-energy", "Conservation"): SINCE_START,
+    ("goodwatt-health", "Ticks missed"): "whether the counter was there a window ago",
+}
 # A reason that never occurred has no series: rate and increase miss the first time.
 EVENTS = {"goodwatt_source_failures_total", "goodwatt_requests_shed_total"}
 # Burn rates are of the windows that alerts look at, all else over the time shown.
