@@ -108,8 +108,12 @@ def _absent(sheet: _Sheet) -> Absent | None:
 
 def _alternatives(sheet: _Sheet, chosen: Mapping[Signal, Alternative | None]) -> dict[Signal, int]:
     """By signal which alternative is read, or was read last."""
-    offered, before = sheet.profile.signals, sheet.previous.alternatives if sheet.previous else {}
-    return {**before, **{signal: offered[signal].index(one) for signal, one in chosen.items() if one is not None}}
+    read = dict(sheet.previous.alternatives) if sheet.previous else {}
+    for signal, alternative in chosen.items():
+        for index, one in enumerate(sheet.profile.signals[signal]):
+            if one is alternative:
+                read[signal] = index
+    return read
 
 
 def _is_refused(sheet: _Sheet, signal: Signal, chosen: Alternative | None) -> bool:
