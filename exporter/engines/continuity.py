@@ -34,16 +34,17 @@ def goes_on(
     counters: Mapping[SeriesId, float],
     histograms: Mapping[SeriesId, Histogram],
     *,
-    damaged: bool,
+    known: bool,
 ) -> bool:
     """Whether a page is of the same run as the one before: something has counted on, and nothing has fallen.
 
-    On a page that is known to be `damaged` nothing needs to be left that counts.
+    Where it is `known`, because the page is damaged or tells when its process started, nothing needs to be left that
+    counts.
     """
     before = {**previous.counters, **{key: one.count for key, one in previous.histograms.items()}}
     now = {**counters, **{key: one.count for key, one in histograms.items()}}
     common = before.keys() & now.keys()
-    return (damaged or any(before[key] > 0.0 for key in common)) and all(now[key] >= before[key] for key in common)
+    return (known or any(before[key] > 0.0 for key in common)) and all(now[key] >= before[key] for key in common)
 
 
 def absent(

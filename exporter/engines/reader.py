@@ -97,8 +97,9 @@ def _absent(sheet: _Sheet) -> Absent | None:
     if previous is not None and continuity.is_complete(previous, sheet.counters, sheet.histograms):
         return Absent()
     counted = {key: value for key, value in sheet.counters.items() if key not in sheet.differences}
-    damaged = sheet.page.cut or bool(sheet.refused)
-    if previous is None or not continuity.goes_on(previous, counted, sheet.histograms, damaged=damaged):
+    started = _started(sheet.profile, sheet.page)
+    known = sheet.page.cut or bool(sheet.refused) or (started is not None and _is_start_of(previous, started))
+    if previous is None or not continuity.goes_on(previous, counted, sheet.histograms, known=known):
         return None
     gone = continuity.absent(previous, sheet.counters, sheet.histograms)
     if gone.counters or gone.histograms:
@@ -106,10 +107,18 @@ def _absent(sheet: _Sheet) -> Absent | None:
     return gone
 
 
+def _is_start_of(previous: EngineReading | None, started: float) -> bool:
+    return previous is not None and previous.started_unix_seconds == started
+
+
 def _alternatives(sheet: _Sheet, chosen: Mapping[Signal, Alternative | None]) -> dict[Signal, int]:
     """By signal which alternative is read, or was read last."""
-    offered, before = sheet.profile.signals, sheet.previous.alternatives if sheet.previous else {}
-    return {**before, **{signal: offered[signal].index(one) for signal, one in chosen.items() if one is not None}}
+    read = dict(sheet.previous.alternatives) if sheet.previous else {}
+    for signal, alternative in chosen.items():
+        for index, one in enumerate(sheet.profile.signals[signal]):
+            if one is alternative:
+                read[signal] = index
+    return read
 
 
 def _is_refused(sheet: _Sheet, signal: Signal, chosen: Alternative | None) -> bool:

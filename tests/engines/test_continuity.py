@@ -134,6 +134,13 @@ def test_a_later_start_makes_all_counts_new() -> None:
     assert grown(readings, Signal.PROMPT_TOKENS) == [10, 75]
 
 
+def test_the_same_start_shows_that_nothing_began_anew() -> None:
+    """A page of the same process without a single count was cut off: what is missing goes on."""
+    bare = START % 1.7e9 + 'vllm:num_requests_running{model_name="m"} 0\n'
+    readings = story(START % 1.7e9 + PROMPT % 50, bare, START % 1.7e9 + PROMPT % 60)
+    assert grown(readings, Signal.PROMPT_TOKENS) == [0, 10]
+
+
 def test_a_start_that_is_not_told_or_lies_before_changes_nothing() -> None:
     """Without the line on either page, or with a clock that was set back, only a fall shows a restart."""
     readings = story(PROMPT % 50, START % 1.7e9 + PROMPT % 60, PROMPT % 70, START % 1.6e9 + PROMPT % 80)
