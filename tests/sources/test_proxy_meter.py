@@ -117,7 +117,7 @@ def test_what_a_status_means(status: int, expected: Outcome | Shed) -> None:
     """5xx and 429 are the server's failures; other 4xx are mistakes of the client's, and no request of the engine."""
     one = meter()
     one.begins(head(JSON, status))
-    one.hears([b"{}"], 11.0)
+    one.hears([b"{}" if status < 300 else b'{"error": {"message": "x"}}'], 11.0)
     told = one.ends(whole=True, gone=False, now=12.0)
     assert (told.outcome if isinstance(told, RequestRecord) else told) is expected
 
