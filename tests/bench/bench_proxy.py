@@ -1,0 +1,211 @@
+"""The streaming proxy beside no proxy, nginx and LiteLLM's proxy: in one run, in turns, before one local upstream.
+
+The upstream and the client cost next to nothing and are processes of their own. goodwatt is the whole command, ticking
+once a second. Time to first token is taken of one stream after the other, so that nobody waits for anybody else;
+throughput of 64 streams that each get a token every 10 ms, as a busy engine gives them. On two cores the four programs
+share what there is.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.bench.observed import CpuShare, cpu_seconds, memory_bytes, program
+from tests.bench.rows import CannotRun, Row, median, percentile
+from tests.bench.stream_client import KEY, Seen
+from tests.end_to_end.programs import free_port, get, goodwatt, until
+
+LITELLM = "1.108.7"
+EXTRAS = "0.4.110"
+STREAMS, TOKENS, GAP_SECONDS = 64, 200, 0.01
+TTFT_TARGET_MILLISECONDS, LOST_TARGET_PERCENT = 1.0, 5.0
+MANY, SETTLE = 100_000, 10_000
+GROWTH_MEBIBYTES = 8.0
+DIRECT, OURS, NGINX, THEIRS = "direct", "goodwatt", "nginx", "LiteLLM"
+
+GOODWATT = """
+interval_seconds: 1
+gpus: {{kind: none}}
+servers: [{{name: a, proxy: {{listen: '127.0.0.1:{port}', upstream: '{upstream}'}}}}]
+"""
+NGINX_CONF = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  keepalive_requests 1000000;
+  upstream engine {{ server {upstream}; keepalive 128; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=2048;
+    location / {{
+      proxy_pass http://engine; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
+    }}
+  }}
+}}
+"""
+LITELLM_CONF = """
+model_list:
+- model_name: m
+  litellm_params: {{model: openai/m, api_base: '{upstream}/v1', api_key: x}}
+"""
+
+
+def rows(quick: bool) -> list[Row]:
+    """What each of them adds to the first token, takes from the throughput and costs; and whether memory grows."""
+    rounds, single, many = (1, 200, SETTLE) if quick else (5, 400, MANY)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
+        upstream = running.enter_context(_upstream())
+        urls, pids = {DIRECT: upstream}, {}
+        urls[OURS], pids[OURS] = running.enter_context(_goodwatt(Path(folder), upstream))
+        urls[NGINX], pids[NGINX] = running.enter_context(_nginx(Path(folder), upstream))
+        urls[THEIRS], pids[THEIRS] = running.enter_context(_litellm(Path(folder), upstream))
+        first = _firsts(urls, rounds, single)
+        paced, cpu = _paced(urls, pids, rounds)
+        flat_out = {name: _loaded(urls[name], 2, 2000, 0.0) for name in (DIRECT, OURS, NGINX)}
+        grown = _growth(urls[OURS], pids[OURS], many)
+    return [*_first_rows(first), *_paced_rows(paced, cpu), *_flat_rows(flat_out), *grown]
+
+
+@contextlib.contextmanager
+def _upstream() -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.bench.stream_server"]
+    with program(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+
+
+@contextlib.contextmanager
+def _goodwatt(folder: Path, upstream: str) -> Iterator[tuple[str, int]]:
+    port = free_port()
+    with goodwatt(folder, "run", config=GOODWATT.format(port=port, upstream=upstream)) as running:
+        yield f"http://127.0.0.1:{port}", running.process.pid
+
+
+@contextlib.contextmanager
+def _nginx(folder: Path, upstream: str) -> Iterator[tuple[str, int]]:
+    port, file = free_port(), folder / "nginx.conf"
+    file.write_text(NGINX_CONF.format(folder=folder, port=port, upstream=upstream.removeprefix("http://")))
+    try:
+        with program(["nginx", "-p", str(folder), "-c", str(file)]) as process:
+            worker = until(lambda: _child(process.pid), seconds=5)
+            yield f"http://127.0.0.1:{port}", worker
+    except FileNotFoundError:
+        raise CannotRun("nginx is missing: apt-get install --no-install-recommends nginx-light") from None
+
+
+def _child(pid: int) -> int | None:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
+@contextlib.contextmanager
+def _litellm(folder: Path, upstream: str) -> Iterator[tuple[str, int]]:
+    port, file = free_port(), folder / "litellm.yaml"
+    file.write_text(LITELLM_CONF.format(upstream=upstream))
+    command = [str(_installed_litellm()), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+    own = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": KEY}
+    with program([*command, "--telemetry", "False"], {**os.environ, **own}) as process:
+        until(lambda: get(f"http://127.0.0.1:{port}/health/liveliness")[0] == 200, seconds=120)
+        yield f"http://127.0.0.1:{port}", process.pid
+
+
+def _installed_litellm() -> Path:
+    """The program, installed into the cache folder if it is not there yet. Raises CannotRun when it cannot be had."""
+    cache = Path(os.environ.get("GOODWATT_CACHE") or Path.home() / ".cache" / "goodwatt")
+    venv = cache / f"litellm-{LITELLM}"
+    installed = venv / "bin" / "litellm"
+    if not installed.exists():
+        print(f"installing LiteLLM {LITELLM} into {venv}", file=sys.stderr)
+        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        wanted = [f"litellm[proxy]=={LITELLM}", f"litellm-proxy-extras=={EXTRAS}"]
+        for command in ([sys.executable, "-m", "venv", "--clear", str(venv)], [*pip, *wanted]):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                why = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-1:])
+                raise CannotRun(f"LiteLLM {LITELLM} cannot be installed into {venv}: {why}")
+    return installed
+
+
+def _loaded(url: str, requests: int, tokens: int, gap: float, streams: int = STREAMS) -> Seen:
+    """One load, from a process of its own, so that the client never waits for this one."""
+    arguments = json.dumps([url, streams, requests, tokens, gap])
+    command = [sys.executable, "-m", "tests.bench.stream_client", arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CannotRun(f"{url} broke off: {' '.join(done.stderr.splitlines()[-1:])}")
+    return Seen(**json.loads(done.stdout))
+
+
+def _firsts(urls: Mapping[str, str], rounds: int, requests: int) -> dict[str, list[float]]:
+    """Milliseconds to the first token, of one stream after the other. The first load of each is not counted."""
+    found: dict[str, list[float]] = {name: [] for name in urls}
+    for turn in range(rounds + 1):
+        for name, url in urls.items():
+            seen = _loaded(url, requests, 2, 0.0, streams=1)
+            found[name] += [1000 * one for one in seen.ttfts] if turn else []
+    return found
+
+
+def _first_rows(found: Mapping[str, list[float]]) -> Iterator[Row]:
+    direct = found[DIRECT]
+    yield Row("first token, direct, p50", median(direct), "ms")
+    yield Row("first token, direct, p99", percentile(direct, 0.99), "ms")
+    for name in (OURS, NGINX, THEIRS):
+        target = TTFT_TARGET_MILLISECONDS if name == OURS else None
+        yield Row(f"{name} adds to the first token, p50", median(found[name]) - median(direct), "ms", target)
+        added = percentile(found[name], 0.99) - percentile(direct, 0.99)
+        yield Row(f"{name} adds to the first token, p99", added, "ms", target)
+    ours = median(found[OURS]) - median(direct)
+    yield Row("goodwatt's to LiteLLM's, p50", ours / (median(found[THEIRS]) - median(direct)), "ratio", 1.0)
+
+
+def _paced(
+    urls: Mapping[str, str], pids: Mapping[str, int], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Tokens a second of 64 streams, and microseconds of CPU for each, by turns."""
+    speeds: dict[str, list[float]] = {name: [] for name in urls}
+    costs: dict[str, list[float]] = {name: [] for name in pids}
+    for _ in range(rounds):
+        for name, url in urls.items():
+            before = cpu_seconds(pids[name]) if name in pids else 0.0
+            seen = _loaded(url, 2, TOKENS, GAP_SECONDS)
+            speeds[name].append(seen.tokens_per_second)
+            if name in pids:
+                costs[name].append(1e6 * (cpu_seconds(pids[name]) - before) / seen.tokens)
+    return speeds, costs
+
+
+def _paced_rows(speeds: Mapping[str, list[float]], costs: Mapping[str, list[float]]) -> Iterator[Row]:
+    yield Row(f"tokens/s of {STREAMS} streams, direct", median(speeds[DIRECT]), "tokens/s")
+    for name in (OURS, NGINX, THEIRS):
+        lost = median(100 * (1 - ours / direct) for ours, direct in zip(speeds[name], speeds[DIRECT], strict=True))
+        yield Row(f"lost of it through {name}", lost, "%", LOST_TARGET_PERCENT if name == OURS else None)
+    for name, cost in costs.items():
+        yield Row(f"CPU of {name} a token", median(cost), "us")
+
+
+def _flat_rows(found: Mapping[str, Seen]) -> Iterator[Row]:
+    for name, seen in found.items():
+        yield Row(f"tokens/s as fast as they come, {name}", seen.tokens_per_second, "tokens/s")
+
+
+def _growth(url: str, pid: int, requests: int) -> list[Row]:
+    """Memory over so many requests of two tokens, once the first ones have passed."""
+    _loaded(url, SETTLE // STREAMS, 2, 0.0)
+    before, share = memory_bytes(pid), CpuShare(pid)
+    began = time.monotonic()
+    _loaded(url, requests // STREAMS, 2, 0.0)
+    seconds = time.monotonic() - began
+    return [
+        Row("resident memory of goodwatt", memory_bytes(pid) / 2**20, "MiB"),
+        Row(f"growth over {requests} requests", (memory_bytes(pid) - before) / 2**20, "MiB", GROWTH_MEBIBYTES),
+        Row("requests/s meanwhile", requests / seconds, "1/s"),
+        Row("CPU meanwhile", share.percent(), "% of core"),
+    ]
