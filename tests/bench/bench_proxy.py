@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.bench.observed import CpuShare, cpu_seconds, memory_bytes, program
+from tests.bench.observed import CpuShare, cpu_seconds, memory_bytes, page_server, program
 from tests.bench.rows import CannotRun, Row, median, percentile
 from tests.bench.stream_client import KEY, Seen
 from tests.end_to_end.programs import free_port, get, goodwatt, until
@@ -25,6 +25,7 @@ LITELLM = "1.108.7"
 EXTRAS = "0.4.110"
 STREAMS, TOKENS, GAP_SECONDS = 64, 200, 0.01
 TTFT_TARGET_MILLISECONDS, LOST_TARGET_PERCENT = 1.0, 5.0
+PAGES = 16
 MANY, SETTLE = 100_000, 10_000
 GROWTH_MEBIBYTES = 8.0
 DIRECT, OURS, NGINX, THEIRS = "direct", "goodwatt", "nginx", "LiteLLM"
@@ -70,7 +71,9 @@ def rows(quick: bool) -> list[Row]:
         paced, cpu = _paced(urls, pids, rounds)
         flat_out = {name: _loaded(urls[name], 2, 2000, 0.0) for name in (DIRECT, OURS, NGINX)}
         grown = _growth(urls[OURS], pids[OURS], many)
-    return [*_first_rows(first), *_paced_rows(paced, cpu), *_flat_rows(flat_out), *grown]
+    with tempfile.TemporaryDirectory() as folder, _upstream() as upstream:
+        gaps = list(_gaps(Path(folder), upstream, rounds))
+    return [*_first_rows(first), *_paced_rows(paced, cpu), *gaps, *_flat_rows(flat_out), *grown]
 
 
 @contextlib.contextmanager
@@ -143,27 +146,45 @@ def _loaded(url: str, requests: int, tokens: int, gap: float, streams: int = STR
     return Seen(**json.loads(done.stdout))
 
 
-def _firsts(urls: Mapping[str, str], rounds: int, requests: int) -> dict[str, list[float]]:
-    """Milliseconds to the first token, of one stream after the other. The first load of each is not counted."""
-    found: dict[str, list[float]] = {name: [] for name in urls}
-    for turn in range(rounds + 1):
+Rounds = dict[str, list[list[float]]]
+
+
+def _firsts(urls: Mapping[str, str], rounds: int, requests: int) -> Rounds:
+    """Milliseconds to the first token, of one stream after the other. The first round is not counted."""
+    found: Rounds = {name: [] for name in urls}
+    for _ in range(rounds + 1):
         for name, url in urls.items():
-            seen = _loaded(url, requests, 2, 0.0, streams=1)
-            found[name] += [1000 * one for one in seen.ttfts] if turn else []
-    return found
+            found[name].append([1000 * one for one in _loaded(url, requests, 2, 0.0, streams=1).ttfts])
+    return {name: seen[1:] for name, seen in found.items()}
 
 
-def _first_rows(found: Mapping[str, list[float]]) -> Iterator[Row]:
-    direct = found[DIRECT]
-    yield Row("first token, direct, p50", median(direct), "ms")
-    yield Row("first token, direct, p99", percentile(direct, 0.99), "ms")
-    for name in (OURS, NGINX, THEIRS):
-        target = TTFT_TARGET_MILLISECONDS if name == OURS else None
-        yield Row(f"{name} adds to the first token, p50", median(found[name]) - median(direct), "ms", target)
-        added = percentile(found[name], 0.99) - percentile(direct, 0.99)
-        yield Row(f"{name} adds to the first token, p99", added, "ms", target)
-    ours = median(found[OURS]) - median(direct)
-    yield Row("goodwatt's to LiteLLM's, p50", ours / (median(found[THEIRS]) - median(direct)), "ratio", 1.0)
+def _first_rows(found: Rounds) -> Iterator[Row]:
+    """What is added in a round, against the direct streams of the same round; of the rounds the middle one."""
+    for share, name in ((0.5, "p50"), (0.99, "p99")):
+        direct = [percentile(one, share) for one in found[DIRECT]]
+        yield Row(f"first token, direct, {name}", median(direct), "ms")
+        added = {
+            who: median(percentile(one, share) - base for one, base in zip(found[who], direct, strict=True))
+            for who in (OURS, NGINX, THEIRS)
+        }
+        for who, milliseconds in added.items():
+            target = TTFT_TARGET_MILLISECONDS if who == OURS else None
+            yield Row(f"{who} adds to it, {name}", milliseconds, "ms", target)
+        yield Row(f"goodwatt's to LiteLLM's, {name}", added[OURS] / added[THEIRS], "ratio", 1.0)
+
+
+def _gaps(folder: Path, upstream: str, rounds: int) -> Iterator[Row]:
+    """Whether a tick that reads many servers holds tokens back: milliseconds between two tokens that are 10 apart."""
+    port, found = free_port(), {DIRECT: list[float](), OURS: list[float]()}
+    with page_server() as pages:
+        read = (f"{{name: s{n}, url: '{pages.url}/metrics?n={n}', timeout_seconds: 0.7}}" for n in range(PAGES))
+        text = GOODWATT.format(port=port, upstream=upstream).rstrip().removesuffix("]")
+        with goodwatt(folder, "run", config=f"{text}, {', '.join(read)}]\n"):
+            for _ in range(rounds):
+                for name, url in ((DIRECT, upstream), (OURS, f"http://127.0.0.1:{port}")):
+                    found[name].append(1000 * percentile(_loaded(url, 4, 100, GAP_SECONDS, streams=16).gaps, 0.99))
+    yield Row("p99 gap between tokens 10 ms apart, direct", median(found[DIRECT]), "ms")
+    yield Row(f"the same through goodwatt, {PAGES} servers read each second", median(found[OURS]), "ms")
 
 
 def _paced(

@@ -16,9 +16,10 @@ CONTENT = b'"content":'
 
 @dataclass
 class Seen:
-    """`ttfts` in seconds, in the order that requests ended."""
+    """In seconds: `ttfts` in the order that requests ended, `gaps` between two pieces of the same answer."""
 
     ttfts: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
     tokens: int = 0
     seconds: float = 0.0
 
@@ -39,7 +40,7 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._left -= 1
-        self._tail, self._events, self._first = b"", 0, 0.0
+        self._tail, self._events, self._first, self._last = b"", 0, 0.0, 0.0
         self._began = time.perf_counter()
         self._transport.write(self._wire)
 
@@ -48,6 +49,10 @@ class Connection(asyncio.Protocol):
         self._events += data.count(CONTENT) + (CONTENT in look and CONTENT not in data)
         if self._events >= 2 and not self._first:  # the first one only names the role
             self._first = time.perf_counter() - self._began
+        now = time.perf_counter()
+        if self._first and self._last:
+            self._seen.gaps.append(now - self._last)
+        self._last = now
         self._tail = look[-len(CONTENT) + 1 :]
         if look.endswith(b"0\r\n\r\n"):
             self._seen.ttfts.append(self._first)
