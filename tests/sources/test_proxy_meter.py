@@ -227,6 +227,33 @@ def test_every_dialect_is_understood(message: object, expected: Heard) -> None:
     assert hear(message) == expected
 
 
+WORDS = (
+    "choices",
+    "delta",
+    "text",
+    "usage",
+    "timings",
+    "type",
+    "response",
+    "message",
+    "done",
+    "content",
+    "stop",
+    "model",
+)
+KINDS = ("response.completed", "response.x.delta", "message_start", "content_block_delta", "message_delta", "message")
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(("", "x", *KINDS))
+messages = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(WORDS), inner))
+
+
+@given(messages)
+def test_no_message_breaks_the_measuring(message: object) -> None:
+    """Whatever JSON a server sends is understood or ignored; counts are whole and not negative."""
+    heard = hear(message)
+    assert all(one is None or (isinstance(one, int) and one >= 0) for one in heard[2:5])
+    assert heard.model is None or isinstance(heard.model, str)
+
+
 def test_an_anthropic_stream() -> None:
     """Its events carry their names beside the data; prompt tokens come first, the others last."""
     start = {"type": "message_start", "message": {"model": "c", "usage": ANTHROPIC}}
