@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.bench.observed import CpuShare, cpu_seconds, memory_bytes, page_server, program
+from tests.bench.others import installed
 from tests.bench.rows import CannotRun, Row, median, percentile
 from tests.bench.stream_client import KEY, Seen
 from tests.end_to_end.programs import free_port, get, goodwatt, until
@@ -112,28 +113,20 @@ def _child(pid: int) -> int | None:
 def _litellm(folder: Path, upstream: str) -> Iterator[tuple[str, int]]:
     port, file = free_port(), folder / "litellm.yaml"
     file.write_text(LITELLM_CONF.format(upstream=upstream))
-    command = [str(_installed_litellm()), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+    wanted = [f"litellm[proxy]=={LITELLM}", f"litellm-proxy-extras=={EXTRAS}"]
+    command = [
+        str(installed("litellm", LITELLM, "litellm", wanted)),
+        "--config",
+        str(file),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     own = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": KEY}
     with program([*command, "--telemetry", "False"], {**os.environ, **own}) as process:
         until(lambda: get(f"http://127.0.0.1:{port}/health/liveliness")[0] == 200, seconds=120)
         yield f"http://127.0.0.1:{port}", process.pid
-
-
-def _installed_litellm() -> Path:
-    """The program, installed into the cache folder if it is not there yet. Raises CannotRun when it cannot be had."""
-    cache = Path(os.environ.get("GOODWATT_CACHE") or Path.home() / ".cache" / "goodwatt")
-    venv = cache / f"litellm-{LITELLM}"
-    installed = venv / "bin" / "litellm"
-    if not installed.exists():
-        print(f"installing LiteLLM {LITELLM} into {venv}", file=sys.stderr)
-        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        wanted = [f"litellm[proxy]=={LITELLM}", f"litellm-proxy-extras=={EXTRAS}"]
-        for command in ([sys.executable, "-m", "venv", "--clear", str(venv)], [*pip, *wanted]):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                why = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-1:])
-                raise CannotRun(f"LiteLLM {LITELLM} cannot be installed into {venv}: {why}")
-    return installed
 
 
 def _loaded(url: str, requests: int, tokens: int, gap: float, streams: int = STREAMS) -> Seen:
