@@ -61,7 +61,7 @@ model_list:
 
 def rows(quick: bool) -> list[Row]:
     """What each of them adds to the first token, takes from the throughput and costs; and whether memory grows."""
-    rounds, single, many = (1, 200, SETTLE) if quick else (5, 400, MANY)
+    rounds, single, many = (1, 200, SETTLE) if quick else (3, 600, MANY)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
         upstream = running.enter_context(_upstream())
         urls, pids = {DIRECT: upstream}, {}
@@ -145,7 +145,7 @@ Rounds = dict[str, list[list[float]]]
 def _firsts(urls: Mapping[str, str], rounds: int, requests: int) -> Rounds:
     """Milliseconds to the first token, of one stream after the other. The first round is not counted."""
     found: Rounds = {name: [] for name in urls}
-    for _ in range(rounds + 1):
+    for _ in range(2 * rounds):
         for name, url in urls.items():
             found[name].append([1000 * one for one in _loaded(url, requests, 2, 0.0, streams=1).ttfts])
     return {name: seen[1:] for name, seen in found.items()}
