@@ -1,9 +1,7 @@
 """The source that tells of requests which pass through goodwatt on their way to a server."""
 
-import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from exporter.derive.freshness import proxy_source, server_source
 from exporter.model.request import RequestsReading
@@ -37,6 +35,7 @@ class ProxySource:
         self._simulated = simulated
         self._tally = Tally()
         self._page = None if has_page else Page(server, simulated)
+        self._closed = False
         self._thread = LoopThread(self.name)
         self._listener = Listener(self.name, server, section, self._tally, self._thread.stop)
 
@@ -63,13 +62,9 @@ class ProxySource:
 
     async def aclose(self) -> None:
         """Take nothing more, so that another may listen. Answers under way go on to their end, but uncounted."""
-        if self._thread.runs:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    await self._thread.call(self._close())
-
-    async def _close(self) -> None:
-        self._listener.close()
+        if self._thread.runs and not self._closed:
+            self._closed = True
+            await self._thread.done(self._listener.close, _CLOSE_SECONDS)
 
     def abort(self) -> None:
         """Cut everything, and wait until that is done."""

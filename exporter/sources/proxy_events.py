@@ -57,8 +57,7 @@ class SseReader:
 
     def __init__(self) -> None:
         self._lines = _Lines()
-        self._event: list[bytes] = []
-        self._held = 0
+        self._event = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[object]:
         """One message an event. An event ends with an empty line."""
@@ -72,15 +71,15 @@ class SseReader:
 
     def _line(self, line: bytes) -> Iterator[object]:
         if line.startswith(b"data:"):
-            self._event.append(line[5:])
-            self._held += len(line)
-            if self._held > LARGEST_EVENT:
+            self._event += line[5:] + b"\n"
+            if len(self._event) > LARGEST_EVENT:
+                self._event.clear()
                 raise Unreadable("an event without end")
         elif line.startswith(b"error:"):
             yield {"error": True}
         elif not line and self._event:
-            event = b"\n".join(self._event).strip()
-            self._event, self._held = [], 0
+            event = bytes(self._event).strip()
+            self._event.clear()
             yield END_OF_STREAM if event == _DONE else _json(event)
 
 
@@ -160,6 +159,6 @@ def reader(content_type: str, encoding: str) -> Reader | None:
 
 def _json(text: bytes | bytearray) -> object:
     try:
-        return json.loads(text)
+        return json.loads(text.decode())  # of bytes it would first guess the encoding
     except (ValueError, RecursionError):
         raise Unreadable("something that is no JSON") from None

@@ -112,15 +112,17 @@ def _shown(address: Address, port: int) -> Address:
 def _make_room(name: str, files: int) -> None:
     """Each running request needs two open files: raise the process's own limit as far as it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = enough(soft, hard, files)
+    if most is not None:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most is not None and most < files:
+        line = "%s: only %d files may be open, too few for max_concurrent_requests; raise the limit (ulimit -n %d)"
+        log.warning(line, name, most, files)
+
+
+def enough(soft: int, hard: int, files: int) -> int | None:
+    """The soft limit to set so that so many files may be open; None where it is high enough."""
     if soft == resource.RLIM_INFINITY or soft >= files:
-        return
-    most = files if hard == resource.RLIM_INFINITY else min(files, hard)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    if most < files:
-        log.warning(
-            "%s: only %d files may be open, too few for max_concurrent_requests; raise the limit (ulimit -n %d)",
-            name,
-            most,
-            files,
-        )
+        return None
+    return files if hard == resource.RLIM_INFINITY else min(files, hard)

@@ -130,12 +130,14 @@ class Meter:
 
     def _outcome(self, whole: bool, gone: bool) -> Outcome | Shed:
         status = self._status
-        if self._failed or (status is not None and (status >= 500 or status == _TOO_MANY)):
+        if status is None:
+            return Outcome.CANCELLED if gone else Outcome.ERROR
+        if not 200 <= status < 300:
+            return _of_status(status)
+        if self._failed:
             return Outcome.ERROR
-        if status == _CLIENT_LEFT or (gone and not self._finished):
+        if gone and not self._finished:
             return Outcome.CANCELLED
-        if status is not None and not 200 <= status < 300:
-            return Shed.REFUSED
         if not self._readable:
             return Shed.PARTIAL
         return Outcome.SUCCESS if whole or gone else Outcome.ERROR
@@ -160,6 +162,13 @@ class Meter:
     def finished(self) -> bool:
         """Whether the server has said that the answer is whole."""
         return self._finished
+
+
+def _of_status(status: int) -> Outcome | Shed:
+    """What a status other than 2xx means: 4xx blames the client, but for too many requests, which others caused."""
+    if status >= 500 or status == _TOO_MANY:
+        return Outcome.ERROR
+    return Outcome.CANCELLED if status == _CLIENT_LEFT else Shed.REFUSED
 
 
 def _word(value: bytes | None) -> str:

@@ -31,10 +31,13 @@ class Page:
             self._count(SeriesId(Signal.GENERATED_TOKENS, model), record.generated_tokens)
 
     def reading(self, at_seconds: float, asked: Iterable[str]) -> EngineReading:
-        """The page now; `asked` are the models of the requests that run, each counted where it has a name here."""
+        """The page now; `asked` are the models of the requests that run, each counted where it has a name here.
+
+        Where there is only one model it is all of them, for some engines answer whatever name a client gives.
+        """
         gauges = {(Signal.REQUESTS_RUNNING, model): 0.0 for model in self._models}
         for name in asked:
-            model = self._known(name)
+            model = next(iter(self._models)) if len(self._models) == 1 else self._known(name)
             if model is not None:
                 gauges[Signal.REQUESTS_RUNNING, model] += 1
         counters = dict(self._counters)

@@ -4,6 +4,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -19,20 +20,36 @@ class LoopThread:
     """A daemon thread: the process never waits for it."""
 
     def __init__(self, name: str) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def start(self) -> None:
         """Once."""
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` answers or raises in the thread's loop, which must not have ended."""
+        """What `work` answers or raises in the thread's loop, which must have started and not have ended."""
+        assert self._loop is not None
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def done(self, work: Callable[[], None], within_seconds: float) -> None:
+        """Have it done in the thread's loop, and wait until that has happened, but for so long at most."""
+        over: Future[None] = Future()
+
+        def run() -> None:
+            work()
+            over.set_result(None)
+
+        self.tell(run)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_seconds):
+                await asyncio.wrap_future(over)
 
     def tell(self, work: Callable[[], None]) -> None:
         """Have it done in the thread's loop, soon; nothing once the thread has ended."""
+        assert self._loop is not None
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(work)
 
@@ -43,15 +60,18 @@ class LoopThread:
 
     def stop(self) -> None:
         """End when what is due has been done. Only in the thread's own loop."""
-        self._loop.stop()
+        if self._loop is not None:
+            self._loop.stop()
 
     def _work(self) -> None:
-        asyncio.set_event_loop(self._loop)
+        loop = self._loop
+        assert loop is not None
+        asyncio.set_event_loop(loop)
         try:
-            self._loop.run_forever()
-            self._loop.run_until_complete(_settled())
+            loop.run_forever()
+            loop.run_until_complete(_settled())
         finally:
-            self._loop.close()
+            loop.close()
 
     def join(self, seconds: float) -> None:
         """Wait until the thread has ended, for so long."""

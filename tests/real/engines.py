@@ -142,7 +142,8 @@ async def llama_server(folder: Path, *options: str, port: int = 0) -> AsyncItera
     port = port or free_port()
     binary, weights = installed(CACHE / "llama" / "llama-server"), installed(CACHE / "llama" / f"{LLAMA_MODEL}.gguf")
     command = [*POLITE, binary, "-m", weights, "--host", "127.0.0.1", "--port", str(port), "--alias", LLAMA_MODEL]
-    limits = ["-np", "4", "-c", "8192", "-t", "2"]
+    # Without repacking it uses no AMX, which some virtual machines' CPUs announce and their kernels do not grant.
+    limits = ["-np", "4", "-c", "8192", "-t", "2", "--no-repack"]
     async with _engine(spawn([*command, *limits, *options], port, folder / "llama-server.log")) as child:
         yield child
 

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import logging
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from exporter.model.engine import Outcome, SeriesId, Signal
 from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources.proxy import ProxySource
+from exporter.sources.proxy_listener import enough
 from exporter.sources.sections import TlsSection
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.http_server import Reply, serving
@@ -333,3 +335,23 @@ async def test_closing_lets_running_answers_end_and_frees_the_address() -> None:
         assert (await running.rest()).endswith(b"0\r\n\r\n")
         await ask(port, post())
         await asyncio.to_thread(new.abort)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "expected"),
+    [(4352, 8000, None), (-1, -1, None), (1024, 8000, 4352), (1024, -1, 4352), (1024, 2048, 2048)],
+)
+def test_how_many_files_may_be_open(soft: int, hard: int, expected: int | None) -> None:
+    """As many as the streams need, or as the system allows; a limit that is high enough stays."""
+    assert enough(soft, hard, 4352) == expected
+
+
+async def test_a_limit_of_files_that_is_too_low_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """With what to do; it listens all the same."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    many = 2**15 + 1 if limits[1] == resource.RLIM_INFINITY else limits[1]
+    async with openai_server() as server, proxy(server.url, max_concurrent_requests=min(many, 65536)) as through:
+        assert (await ask(through.port, post()))[0] == STREAM_HEAD
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    said = [line for line in caplog.messages if "files may be open" in line]
+    assert len(said) == (2 * min(many, 65536) + 256 > limits[1] != resource.RLIM_INFINITY)

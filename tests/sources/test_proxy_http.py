@@ -15,6 +15,7 @@ from exporter.sources.proxy_head import (
     write_request,
     write_response,
 )
+from exporter.sources.proxy_upstream import Origin
 
 
 def request(*lines: str, start: str = "POST /v1/x?a=%2F&b HTTP/1.1", host: str = "Host: h"):
@@ -249,3 +250,17 @@ def test_each_kind_of_body_has_its_decoder() -> None:
     rest = Rest()
     assert rest.take(b"abc") == (3, [b"abc"])
     assert not rest.done
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("http://h", Origin("h", 80, b"", b"h", False, "http://h")),
+        ("https://h/", Origin("h", 443, b"", b"h", True, "https://h")),
+        ("http://H:8000/base/", Origin("h", 8000, b"/base", b"h:8000", False, "http://h:8000/base")),
+        ("http://[::1]:80", Origin("::1", 80, b"", b"[::1]:80", False, "http://[::1]:80")),
+    ],
+)
+def test_where_requests_go(url: str, origin: Origin) -> None:
+    """Host, port, what is put before each path, and the Host header."""
+    assert Origin.of(url) == origin

@@ -117,7 +117,7 @@ def test_what_a_status_means(status: int, expected: Outcome | Shed) -> None:
     """5xx and 429 are the server's failures; other 4xx are mistakes of the client's, and no request of the engine."""
     one = meter()
     one.begins(head(JSON, status))
-    one.hears([b"{}"], 11.0)
+    one.hears([b"{}" if status < 300 else b'{"error": {"message": "x"}}'], 11.0)
     told = one.ends(whole=True, gone=False, now=12.0)
     assert (told.outcome if isinstance(told, RequestRecord) else told) is expected
 
@@ -225,6 +225,33 @@ def chat(**delta: object) -> dict[str, object]:
 def test_every_dialect_is_understood(message: object, expected: Heard) -> None:
     """Content, tokens, model, end and error, from OpenAI's, Anthropic's, Ollama's and llama.cpp's own messages."""
     assert hear(message) == expected
+
+
+WORDS = (
+    "choices",
+    "delta",
+    "text",
+    "usage",
+    "timings",
+    "type",
+    "response",
+    "message",
+    "done",
+    "content",
+    "stop",
+    "model",
+)
+KINDS = ("response.completed", "response.x.delta", "message_start", "content_block_delta", "message_delta", "message")
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(("", "x", *KINDS))
+messages = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(WORDS), inner))
+
+
+@given(messages)
+def test_no_message_breaks_the_measuring(message: object) -> None:
+    """Whatever JSON a server sends is understood or ignored; counts are whole and not negative."""
+    heard = hear(message)
+    assert all(one is None or (isinstance(one, int) and one >= 0) for one in heard[2:5])
+    assert heard.model is None or isinstance(heard.model, str)
 
 
 def test_an_anthropic_stream() -> None:
