@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
             self._over.set_exception(exc or ConnectionResetError("the answer broke off"))
 
 
-async def load(url: str, streams: int, requests: int, tokens: int, gap: float, watched: Sequence[str] = ()) -> Seen:
+async def load(url: str, streams: int, requests: int, tokens: int, gap: float, *, watched: Sequence[str] = ()) -> Seen:
     """`requests` on each of so many connections, one after the other."""
     host, _, port = url.removeprefix("http://").partition(":")
     body = json.dumps({"model": "m", "messages": [], "stream": True, "tokens": tokens, "gap": gap}).encode()
