@@ -13,7 +13,7 @@ from exporter.config import Config
 from exporter.engines.profile import Profile
 from exporter.sources import Front, World, front, open_source
 from exporter.sources.sampler import Sampler, Source
-from exporter.sources.sections import ServerSection
+from exporter.sources.sections import OtlpSection, ServerSection
 
 log = logging.getLogger(__name__)
 
@@ -42,16 +42,26 @@ class _Server:
         return not same or self.profiles != before.profiles
 
 
+@dataclass(frozen=True, slots=True)
+class _Otlp:
+    """The receiver of spans. It keeps what it has received while nothing of it changes."""
+
+    section: OtlpSection
+    profiles: Mapping[str, Profile]
+    source: Source
+
+
 class Watch:
     """Tells the sampler what to read and under which rules, whenever that changes."""
 
     def __init__(self, sampler: Sampler, config: Config, world: World, local: LocalPorts | None = None) -> None:
         self._sampler = sampler
         self._config = config
-        self._world = world
+        self._world = replace(world, servers=lambda: tuple(self._servers))
         self._local = local or LocalPorts()
         self._files = TargetFiles()
         self._gpus: Source | None = None
+        self._otlp: _Otlp | None = None
         self._servers: Mapping[str, _Server] = {}
         self._refused: frozenset[Refusal] = frozenset()
         self._begun = False
@@ -98,9 +108,14 @@ class Watch:
         servers = {section.name: self._server(section) for section in chosen.servers}
         before, self._servers, self._begun = self._servers, servers, True
         self._open_gpus()
+        self._open_otlp()
         _tell_gone(before.keys() - servers.keys())
+        beside = (self._gpus, None if self._otlp is None else self._otlp.source)
         self._sampler.change(
-            [*([] if self._gpus is None else [self._gpus]), *chain(*(server.sources for server in servers.values()))],
+            [
+                *(source for source in beside if source is not None),
+                *chain(*(server.sources for server in servers.values())),
+            ],
             self._config.rules(chosen.servers),
             anew=[name for name, server in servers.items() if name in before and server.is_another_than(before[name])],
             then=then,
@@ -132,6 +147,15 @@ class Watch:
             self._gpus = None
         elif self._gpus is None:
             self._gpus = open_source(self._config.gpus, self._world)
+
+    def _open_otlp(self) -> None:
+        section, profiles = self._config.otlp, self._world.profiles
+        if section is None:
+            self._otlp = None
+        elif self._otlp is None or (self._otlp.section, self._otlp.profiles) != (section, profiles):
+            source = open_source(section, self._world)
+            assert source is not None
+            self._otlp = _Otlp(section, profiles, source)
 
     def _tell_refused(self, refused: frozenset[Refusal]) -> None:
         by_cause: dict[tuple[str, str], list[str]] = {}

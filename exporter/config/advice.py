@@ -8,16 +8,22 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from exporter.address import parse_address
+from exporter.config.alert_advice import alert_advice
 from exporter.config.sections import READ_SHARE, Config, SloSection
 from exporter.derive.slo_advice import edge_advice
 from exporter.engines.profile import Profile
 from exporter.model.slo import Slo
-from exporter.sources.sections import DiscoverySection, ProxySection, ServerSection, TlsSection
+from exporter.sources import otlp_protobuf
+from exporter.sources.sections import DiscoverySection, OtlpSection, ProxySection, ServerSection, TlsSection
 
 _OF_A_PAGE = ("engine", "timeout_seconds", "headers", "bearer_token_file", "basic_auth", "tls")
 
 
-def advice(config: Config, profiles: Mapping[str, Profile] | None = None) -> tuple[str, ...]:
+def advice(
+    config: Config,
+    profiles: Mapping[str, Profile] | None = None,
+    no_protobuf: Callable[[], bool] = otlp_protobuf.missing,
+) -> tuple[str, ...]:
     """One line each: what, where, what to do; never a secret. `profiles` (by default all known) tell the buckets."""
     profiles = config.engine_profiles() if profiles is None else profiles
     lines = [line for server in config.servers or () for line in _server(server, config.interval_seconds)]
@@ -25,7 +31,8 @@ def advice(config: Config, profiles: Mapping[str, Profile] | None = None) -> tup
         lines += _reached(f"server_discovery[{at}]:", section, config.interval_seconds)
     own = config.slos if "slos" in config.model_fields_set else ()  # nobody asked for the default one
     lines += [line for slo in own for line in _slo(slo, config, profiles)]
-    lines += [*_money(config), *_margin(config), *_no_gpus(config)]
+    lines += [] if config.otlp is None else _otlp(config.otlp, config, no_protobuf)
+    lines += [*_money(config), *_margin(config), *_no_gpus(config), *alert_advice(config)]
     return tuple(dict.fromkeys(lines))
 
 
@@ -135,6 +142,22 @@ def _slo_on_engine(slo: Slo, profile: Profile) -> Iterator[str]:
         yield f"slo {slo.name}: {lacking}, so it cannot be judged there"
     for line in edge_advice(slo, profile.default_edges):
         yield f"{line} (default buckets of {profile.name})"
+
+
+def _otlp(otlp: OtlpSection, config: Config, no_protobuf: Callable[[], bool]) -> Iterator[str]:
+    if no_protobuf():
+        yield f"otlp: {otlp_protobuf.MISSING}"
+    host = parse_address(otlp.listen).host
+    if not is_loopback(host):
+        yield f"otlp: whoever reaches {otlp.listen} can send spans; keep others out, or listen on 127.0.0.1"
+    if config.server_discovery or config.servers is None:
+        return
+    names = [server.name for server in config.servers]
+    if not names:
+        yield "otlp: servers is empty, so no span belongs to one; list the servers that send spans"
+    strangers = sorted(set(otlp.services.values()) - set(names)) if names else []
+    if strangers:
+        yield f"otlp: services names {', '.join(strangers)}, which servers does not; servers: {', '.join(names)}"
 
 
 def _money(config: Config) -> Iterator[str]:

@@ -12,7 +12,8 @@ class RequestRecord:
     """Latencies are in seconds and >= 0, tokens are whole; None is what could not be told, never 0.
 
     `ttft_seconds` is None where no token came or none was seen on its own (an answer in one piece).
-    `tpot_seconds` is (e2e - ttft) / (generated - 1), None below two generated tokens.
+    `tpot_seconds` is (e2e - ttft) / (generated - 1), None below two generated tokens; where a server tells the time
+    from its first token to its last, and observes that in its histogram, it is made of that.
     `prompt_tokens` includes the cached ones. `arrival_unix_seconds` is wall-clock time.
     """
 

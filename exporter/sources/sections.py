@@ -112,3 +112,23 @@ class DiscoverySection(Section):
     bearer_token_file: TokenFile = None
     basic_auth: Login = None
     tls: Tls = Field(default_factory=TlsSection)
+
+
+class OtlpSection(Section):
+    """Where inference servers send a span for each request, so that goodput is exact (docs/otlp.md)."""
+
+    listen: str = Field(
+        "127.0.0.1:4318",
+        description="`host:port` of OTLP over HTTP; who can reach it can send spans. `:4318` is every interface.",
+    )
+    services: dict[str, str] = Field(
+        default_factory=dict,
+        description="Whose spans are whose: from a `service.instance.id` or `service.name` to the `name` of a server. "
+        "Equal names need no entry. Without any entry, the only server there is gets the spans of every service.",
+    )
+    queue_requests: int = Field(
+        20000, ge=1, le=1000000, description="Requests that may wait for the next tick; more are refused and counted."
+    )
+    largest_body_bytes: int = Field(
+        4194304, ge=1024, le=67108864, description="Largest body, as it comes and inflated; larger ones are refused."
+    )

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from exporter.app.local_ports import LocalPorts
@@ -11,13 +12,16 @@ from exporter.app.watch import Watch
 from exporter.config import Config, parse
 from exporter.model.engine import Signal
 from exporter.model.ledger import Account, CountKey
+from exporter.model.request import Shed
 from exporter.model.snapshot import Snapshot
 from exporter.model.source import Reason
 from exporter.sources import World
+from exporter.sources.otlp import OtlpSource
 from exporter.sources.sampler import Sampler
 from tests.fakes.fake_driver import FakeDriver, FakeGpu
 from tests.fakes.http_server import FakeServer, page, serving, unused_port
 from tests.fakes.openai_server import STREAM_HEAD, Talk, chat_events, chunk, event, openai_server, streams
+from tests.fakes.otlp import PATH, PROTOBUF, in_protobuf, vllm_row
 from tests.sources.proxies import ask, calling, post
 
 NO_GPUS = "gpus: {kind: none}\n"
@@ -203,6 +207,59 @@ async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
         await watch.aclose()
         await sampler.aclose()
     assert [(name, page.engine) for name, page in snapshot.servers.items()] == [(name, "llamacpp")]
+
+
+async def test_the_receiver_of_spans_stays_while_its_section_does() -> None:
+    """A reload that leaves `otlp` alone keeps its queue; another one is another receiver; without one none listens."""
+    async with serving(page(toy(100))) as a:
+        running = Running(config(("a", a), more="otlp: {listen: '127.0.0.1:0'}\n"))
+        assert {state.source for state in (await running.tick()).sources} == {"otlp", "server/a"}
+        receiver = otlp_of(running)
+        assert await sent(receiver, 3) == 200
+        snapshot = await running.reload(config(("a", a), more="otlp: {listen: '127.0.0.1:0'}\nslos: []\n"))
+        assert otlp_of(running) is receiver
+        assert recorded(snapshot) == 3
+        await running.reload(config(("a", a), more="otlp: {listen: '127.0.0.1:0', queue_requests: 7}\n"))
+        assert receiver.port is None and otlp_of(running).port is not None
+        last = otlp_of(running)
+        snapshot = await running.reload(config(("a", a)))
+        assert {state.source for state in snapshot.sources} == {"server/a"}
+        assert last.port is None
+        await running.aclose()
+
+
+async def test_spans_belong_to_the_servers_that_are_read_now() -> None:
+    """A server that a reload adds has spans of its own name from then on."""
+    async with serving(page(toy(100))) as a, serving(page(toy(100))) as b:
+        otlp = "otlp: {listen: '127.0.0.1:0'}\n"
+        running = Running(config(("a", a), ("b", b), more=otlp))
+        await running.tick()
+        await sent(otlp_of(running), 1, "c")
+        snapshot = await running.tick()
+        (state,) = [state for state in snapshot.sources if state.source == "otlp"]
+        assert state.shed == {Shed.UNKNOWN_SERVER: 1}
+        await running.reload(config(("a", a), ("c", b), more=otlp))
+        await sent(otlp_of(running), 2, "c")
+        snapshot = await running.tick()
+        assert recorded(snapshot, "c") == 2
+        await running.aclose()
+
+
+def otlp_of(running: Running) -> OtlpSource:
+    (found,) = [source for source in running.sampler.sources if isinstance(source, OtlpSource)]
+    return found
+
+
+async def sent(receiver: OtlpSource, spans: int, service: str = "a") -> int:
+    """The status of a request with so many new spans."""
+    body = in_protobuf([vllm_row(spans * 1000 + n, service=service) for n in range(spans)])
+    url = f"http://127.0.0.1:{receiver.port}{PATH}"
+    async with aiohttp.ClientSession() as client, client.post(url, data=body, headers=PROTOBUF) as answer:
+        return answer.status
+
+
+def recorded(snapshot: Snapshot, server: str = "a") -> int:
+    return sum(count for (account, *_), count in snapshot.ledger.records.items() if account.server == server)
 
 
 def fronted(listen: int, upstream: str, server: str = "", more: str = "", keys: str = "") -> str:

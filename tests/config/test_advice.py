@@ -179,6 +179,39 @@ def test_an_engine_of_ones_own_has_buckets_too() -> None:
     assert any("1.5 s lies inside the bucket (1, 2]" in line for line in said)
 
 
+def of_otlp(text: str, missing: bool = False) -> tuple[str, ...]:
+    return advice(parse(f"slos: []\n{text}"), None, lambda: missing)
+
+
+def test_spans_that_belong_to_nobody() -> None:
+    """No server at all, and services of servers that are not listed, are said; not where files may list them."""
+    servers = "servers: [{name: a, url: 'http://h'}, {name: b, url: 'http://i'}]\n"
+    assert of_otlp("otlp: {}\nservers: []") == (
+        "otlp: servers is empty, so no span belongs to one; list the servers that send spans",
+    )
+    assert of_otlp(servers + "otlp: {services: {x: a, y: c}}") == (
+        "otlp: services names c, which servers does not; servers: a, b",
+    )
+    assert of_otlp("server_discovery: [{files: [x.yaml]}]\notlp: {services: {y: c}}") == ()
+    assert of_otlp("otlp: {services: {y: c}}") == of_otlp(servers + "otlp: {services: {x: a}}") == ()
+
+
+def test_spans_that_cannot_be_read() -> None:
+    """Without the package that reads protobuf, what to install is said."""
+    assert of_otlp("otlp: {}", missing=True) == (
+        "otlp: the package opentelemetry-proto, which reads protobuf, is missing; pip install 'goodwatt[otlp]'",
+    )
+
+
+@pytest.mark.parametrize("listen", [":4318", "0.0.0.0:4318", "10.0.0.1:4318", "gpu-1:4318"])
+def test_spans_from_anywhere(listen: str) -> None:
+    """An address that others can reach is said, since nobody who sends spans has to say who it is."""
+    assert of_otlp(f"otlp: {{listen: '{listen}'}}") == (
+        f"otlp: whoever reaches {listen} can send spans; keep others out, or listen on 127.0.0.1",
+    )
+    assert of_otlp("otlp: {listen: '[::1]:1'}") == of_otlp("otlp: {listen: 'localhost:1'}") == ()
+
+
 def proxied(keys: str = "", server: str = "", upstream: str = "http://10.0.0.1:8000") -> tuple[str, ...]:
     listen = "" if "listen" in keys else "listen: '127.0.0.1:9000', "
     return of(f"servers: [{{name: a, {server}proxy: {{{listen}upstream: '{upstream}', {keys}}}}}]")

@@ -34,6 +34,13 @@ def test_what_is_hidden_and_what_is_not() -> None:
         "facility:\n"
         "  host_factor: 1.0\n"
         "  pue: 1.0\n"
+        "alerts:\n"
+        "  minimum_requests: 20\n"
+        "  efficiency_drop_ratio: 0.25\n"
+        "  idle_ratio: 0.5\n"
+        "  unattributed_ratio: 0.25\n"
+        "  energy_disagreement_ratio: 0.2\n"
+        "  disabled: []\n"
     )
 
 

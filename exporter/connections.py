@@ -1,15 +1,27 @@
 """Limits on clients that hold a connection and do nothing with it."""
 
 import asyncio
+import logging
 import socket
+from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 MAX_CONNECTIONS = 256
 FIRST_REQUEST_SECONDS = 30.0
 IDLE_SECONDS = 330.0  # longer than any usual scrape interval, so that no scraper has to connect anew
 UNREAD_SECONDS = 30
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs, without the requests that are no HTTP: every port scan sends some."""
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """As the logger does."""
+        if not isinstance(kwargs.get("exc_info"), HttpProcessingError):
+            super().log(level, msg, *args, **kwargs)
 
 
 class Connections:
