@@ -95,7 +95,7 @@ def timeseries(
         "drawStyle": "line",
         "lineWidth": 1 if lines.stack == "none" else 0,
         "fillOpacity": 0 if lines.stack == "none" else 70,
-        "showPoints": "never",
+        "showPoints": "auto",
         "spanNulls": False,
         "stacking": {"mode": lines.stack, "group": "A"},
     }

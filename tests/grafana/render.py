@@ -26,7 +26,7 @@ PICTURES = Path(__file__).parents[2] / "docs" / "dashboards"
 CACHE = Path(os.environ.get("GOODWATT_CACHE", Path.home() / ".cache" / "goodwatt")) / "dashboard-view"
 MINUTES, WIDTH = 25, 1400
 CHOSEN = {"goodwatt-goodput": "&var-slo=strict", "goodwatt-economics": "&var-slo=comfortable"}
-TSC = "--noEmit --strict --skipLibCheck --target es2022 --module nodenext --moduleResolution nodenext check.ts"
+TSC = "--noEmit --strict --skipLibCheck --target es2022 --module esnext --moduleResolution bundler check.ts"
 
 
 def main(minutes: float) -> None:
