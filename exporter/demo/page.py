@@ -145,5 +145,6 @@ FAMILIES: tuple[Family, ...] = (
     _histogram("vllm:request_queue_time_seconds", "Arrival to admission.", lambda e: e.tally.queue),
     _histogram("vllm:request_prefill_time_seconds", "Admission to first token.", lambda e: e.tally.prefill),
     _histogram("vllm:request_decode_time_seconds", "First to last token.", lambda e: e.tally.decode),
+    _histogram("vllm:request_generation_tokens", "Tokens generated for a request.", lambda e: e.tally.lengths),
     Family("vllm:cache_config_info", "gauge", "Size of the simulated KV cache.", _cache_config),
 )

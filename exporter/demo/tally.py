@@ -20,6 +20,7 @@ REQUEST_EDGES = (
     *(0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0),
     *(120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0),
 )
+LENGTH_EDGES = (*(1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0), *(1000.0, 2000.0, 5000.0, 10000.0, 20000.0))
 REASONS = ("stop", "length", "abort", "error", "repetition")
 
 
@@ -59,6 +60,7 @@ class Tally:
     queue: Buckets = field(default_factory=lambda: Buckets(REQUEST_EDGES))
     prefill: Buckets = field(default_factory=lambda: Buckets(REQUEST_EDGES))
     decode: Buckets = field(default_factory=lambda: Buckets(REQUEST_EDGES))
+    lengths: Buckets = field(default_factory=lambda: Buckets(LENGTH_EDGES))  # tokens, as if each were a second
 
     def finish(self, record: Record) -> None:
         """Count what vLLM counts when a request ends well; a disconnected client leaves no trace here."""
@@ -68,3 +70,4 @@ class Tally:
         self.queue.observe(record.queue_ns)
         self.prefill.observe(record.first_token_ns - record.admitted_ns)
         self.decode.observe(record.ended_ns - record.first_token_ns)
+        self.lengths.observe(record.request.output_tokens * NANOSECONDS)

@@ -41,10 +41,13 @@ def counter_increases(previous: EngineReading | None, current: EngineReading) ->
     """Growth of every counter of a page, a series at a time.
 
     On the first page of a server everything is a baseline and grows by 0. Later, a series that was not on the page
-    before started at zero since then, so all of it is new; unless its signal could not be believed there, for then it
-    may have been on that page with any value. Another engine behind the address is a first page.
+    before started at zero since then, so all of it is new; unless its signal could not be believed there, or was read
+    from other metrics, for then it may have been on that page with any value. One that was only missing from that page
+    goes on from its value before. Another engine behind the address is a first page; of another process of the same
+    engine all is new, however high it has counted already.
     """
-    known: Mapping[SeriesId, float] = {} if previous is None else previous.counters
+    known: Mapping[SeriesId, float] = {} if previous is None else {**previous.absent.counters, **previous.counters}
+    known = {} if is_another_run(previous, current) else known
     for series, value in current.counters.items():
         first = _is_first(series, known, previous, current)
         yield series, 0.0 if first else increase(known.get(series, 0.0), value)
@@ -55,9 +58,19 @@ def is_baseline(previous: EngineReading | None, current: EngineReading) -> bool:
     return previous is None or previous.engine != current.engine
 
 
+def is_another_run(previous: EngineReading | None, current: EngineReading) -> bool:
+    """Whether a page tells of a later start of its process than the page before did."""
+    before = None if previous is None else previous.started_unix_seconds
+    now = current.started_unix_seconds
+    return before is not None and now is not None and now > before
+
+
 def histogram_increases(previous: EngineReading | None, current: EngineReading) -> Iterator[tuple[SeriesId, Histogram]]:
     """Growth of every histogram of a page, a series at a time, by the rules of `counter_increases`."""
-    known: Mapping[SeriesId, Histogram] = {} if previous is None else previous.histograms
+    known: Mapping[SeriesId, Histogram] = (
+        {} if previous is None else {**previous.absent.histograms, **previous.histograms}
+    )
+    known = {} if is_another_run(previous, current) else known
     for series, histogram in current.histograms.items():
         before = histogram if _is_first(series, known, previous, current) else known.get(series)
         yield series, histogram if before is None else histogram_increase(before, histogram)
@@ -68,4 +81,6 @@ def _is_first(
 ) -> bool:
     if previous is None or is_baseline(previous, current):
         return True
-    return series not in known and series.signal in previous.unread
+    if is_another_run(previous, current):
+        return False
+    return series not in known and series.signal in previous.unread | current.switched

@@ -1,6 +1,6 @@
-"""What the fold keeps and what it forgets when servers are removed from what is watched."""
+"""What the fold keeps and what it forgets when servers are removed from what is watched, and models from a server."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -9,6 +9,7 @@ from exporter.derive.state import State
 from exporter.model.ledger import Account, Component, Ledger
 
 REMEMBERED_SERVERS = 64  # removed ones whose accounts stay open, so that one that returns goes on where it was
+MOST_ACCOUNTS = 256  # of one server that stay open: a name that is new at every deployment must not fill the memory
 
 Key = TypeVar("Key", bound=tuple[object, ...])
 Value = TypeVar("Value")
@@ -37,43 +38,60 @@ def watched(state: State, servers: Collection[str], *, gpus: bool, anew: Collect
         meters=state.meters if gpus else {},
         departed=departed[-REMEMBERED_SERVERS:],
     )
-    return _closed(state, departed[:-REMEMBERED_SERVERS])
+    return _without_servers(state, departed[:-REMEMBERED_SERVERS])
 
 
-def _closed(state: State, servers: Collection[str]) -> State:
+def crowded(state: State, server: str, present: Collection[Account]) -> State:
+    """The state with at most MOST_ACCOUNTS open accounts of a server, or as many as are `present` on its page.
+
+    Of those that are not there the ones that were first seen longest ago are closed, as those of a removed server are.
+    """
+    if len(state.since) + len(state.told) <= MOST_ACCOUNTS:
+        return state
+    known = [account for account in dict.fromkeys([*state.since, *state.told]) if account.server == server]
+    absent = [account for account in known if account not in present]
+    gone = frozenset(absent[: max(0, len(known) - MOST_ACCOUNTS)])
+    return _closed(state, gone.__contains__) if gone else state
+
+
+def _without_servers(state: State, servers: Collection[str]) -> State:
     if not servers:
         return state
+    dropped = {name: lines for name, lines in state.ledger.dropped_lines.items() if name not in servers}
+    state = replace(state, ledger=replace(state.ledger, dropped_lines=dropped))
+    return _closed(state, lambda account: account.server in servers)
+
+
+def _closed(state: State, gone: Callable[[Account], bool]) -> State:
     return replace(
         state,
-        ledger=_without(state.ledger, servers),
-        since={account: at for account, at in state.since.items() if account.server not in servers},
-        told={account: at for account, at in state.told.items() if account.server not in servers},
-        window_evidence=_kept(state.window_evidence, servers),
+        ledger=_without(state.ledger, gone),
+        since={account: at for account, at in state.since.items() if not gone(account)},
+        told={account: at for account, at in state.told.items() if not gone(account)},
+        window_evidence=_kept(state.window_evidence, gone),
     )
 
 
-def _without(ledger: Ledger, servers: Collection[str]) -> Ledger:
-    """The ledger without the accounts of these servers, and with what they were given added to what is closed."""
-    gone = [account for account in ledger.carbon_grams if account.server in servers]
-    grams = [ledger.carbon_grams[account] for account in gone]
-    joules = [value for (account, _), value in ledger.energy_millijoules.items() if account.server in servers]
+def _without(ledger: Ledger, gone: Callable[[Account], bool]) -> Ledger:
+    """The ledger without these accounts, and with what they were given added to what is closed."""
+    grams = [value for account, value in ledger.carbon_grams.items() if gone(account)]
+    joules = [value for (account, _), value in ledger.energy_millijoules.items() if gone(account)]
     return replace(
         ledger,
-        counts=_kept(ledger.counts, servers),
-        histograms=_kept(ledger.histograms, servers),
-        energy_millijoules=_kept(ledger.energy_millijoules, servers),
-        cost=_kept(ledger.cost, servers),
-        sold_tokens=_kept(ledger.sold_tokens, servers),
-        revenue=_kept(ledger.revenue, servers),
-        carbon_grams={account: value for account, value in ledger.carbon_grams.items() if account not in gone},
-        evidence=_kept(ledger.evidence, servers),
-        slos=_kept(ledger.slos, servers),
-        exact=_kept(ledger.exact, servers),
-        latencies=_kept(ledger.latencies, servers),
-        records=_kept(ledger.records, servers),
-        dropped_lines={name: lines for name, lines in ledger.dropped_lines.items() if name not in servers},
+        counts=_kept(ledger.counts, gone),
+        histograms=_kept(ledger.histograms, gone),
+        energy_millijoules=_kept(ledger.energy_millijoules, gone),
+        cost=_kept(ledger.cost, gone),
+        sold_tokens=_kept(ledger.sold_tokens, gone),
+        revenue=_kept(ledger.revenue, gone),
+        carbon_grams={account: value for account, value in ledger.carbon_grams.items() if not gone(account)},
+        evidence=_kept(ledger.evidence, gone),
+        slos=_kept(ledger.slos, gone),
+        exact=_kept(ledger.exact, gone),
+        latencies=_kept(ledger.latencies, gone),
+        records=_kept(ledger.records, gone),
         closed_energy_millijoules=_plus(ledger.closed_energy_millijoules, joules),
-        closed_cost=_closed_cost(ledger, servers),
+        closed_cost=_closed_cost(ledger, gone),
         closed_carbon_grams=_plus(ledger.closed_carbon_grams, grams),
     )
 
@@ -83,20 +101,20 @@ def _plus(total: Number | None, parts: Sequence[Number]) -> Number | None:
     return sum(parts, total or 0) if parts else total
 
 
-def _closed_cost(ledger: Ledger, servers: Collection[str]) -> dict[Component, float]:
+def _closed_cost(ledger: Ledger, gone: Callable[[Account], bool]) -> dict[Component, float]:
     spent = dict(ledger.closed_cost)
     for (account, component), value in ledger.cost.items():
-        if account.server in servers:
+        if gone(account):
             spent[component] = spent.get(component, 0.0) + value
     return spent
 
 
-def _kept(entries: Mapping[Key, Value], servers: Collection[str]) -> dict[Key, Value]:
-    """The entries of accounts (a key's first part) of other servers."""
-    return {key: value for key, value in entries.items() if _server(key) not in servers}
+def _kept(entries: Mapping[Key, Value], gone: Callable[[Account], bool]) -> dict[Key, Value]:
+    """The entries of other accounts (a key's first part)."""
+    return {key: value for key, value in entries.items() if not gone(_account(key))}
 
 
-def _server(key: tuple[object, ...]) -> str:
+def _account(key: tuple[object, ...]) -> Account:
     account = key[0]
     assert isinstance(account, Account)
-    return account.server
+    return account

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from exporter.derive import goodput, histograms
+from exporter.derive.one_token import Ends, corrected, counted
 from exporter.derive.tokens import Growth
 from exporter.model.engine import EngineReading, Outcome, SeriesId, Signal
 from exporter.model.ledger import Account, CountKey, Ledger, Marginal, SloEvidence, SloKey
@@ -38,24 +39,28 @@ def is_complete(ledger: Ledger, slo: Slo, account: Account) -> bool:
 
 
 def _grown(before: SloEvidence, slo: Slo, account: Account, reading: EngineReading, grown: Growth) -> SloEvidence:
-    seen = [grown.histograms.get((account, threshold.signal)) for threshold in slo.thresholds]
-    marginals = [
-        Marginal() if histogram is None else histograms.marginal(histogram, threshold.seconds)
-        for histogram, threshold in zip(seen, slo.thresholds, strict=True)
-    ]
+    ends = _finished(account, grown)
+    marginals = []
+    for threshold in slo.thresholds:
+        histogram = grown.histograms.get((account, threshold.signal))
+        seen = Marginal() if histogram is None else histograms.marginal(histogram, threshold.seconds)
+        if threshold.signal is Signal.TPOT:
+            seen = corrected(slo, seen, histogram, ends, reading.traits.one_token_tpot)
+        marginals.append(seen)
     now = in_flight(account, reading)
     adopted = before.adopted + (now if grown.is_baseline else 0.0)
-    return replace(goodput.grow(before, marginals, _finished(account, grown)), in_flight=now, adopted=adopted)
+    return replace(goodput.grow(before, marginals, counted(slo, ends)[:3]), in_flight=now, adopted=adopted)
 
 
-def _finished(account: Account, grown: Growth) -> tuple[float, float, float]:
-    """Succeeded, failed and cancelled requests; an engine that counts none of them is taken by its e2e histogram."""
+def _finished(account: Account, grown: Growth) -> Ends:
+    """How requests ended; an engine that counts none of them is taken by its e2e histogram."""
     counts = [grown.counts.get(CountKey(account, Signal.REQUESTS, outcome)) for outcome in Outcome]
+    one_token = grown.counts.get(CountKey(account, Signal.ONE_TOKEN_REQUESTS))
     if any(count is not None for count in counts):
         succeeded, failed, cancelled = (count or 0.0 for count in counts)
-        return succeeded, failed, cancelled
+        return Ends(succeeded, failed, cancelled, one_token)
     e2e = grown.histograms.get((account, Signal.E2E))
-    return 0.0 if e2e is None else e2e.count, 0.0, 0.0
+    return Ends(0.0 if e2e is None else e2e.count, 0.0, 0.0, one_token)
 
 
 def in_flight(account: Account, reading: EngineReading) -> float:

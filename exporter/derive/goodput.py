@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from exporter.model.engine import Signal
 from exporter.model.ledger import Marginal, SloEvidence, SloTotals
-from exporter.model.slo import Slo, Threshold
+from exporter.model.slo import Cancelled, Errors, Slo, Threshold
 
 
 def applies(slo: Slo, server: str, model: str) -> bool:
@@ -46,7 +46,13 @@ def totals(slo: Slo, window: SloEvidence) -> SloTotals:
     ranges = [_range(t, m, finished, window.in_flight) for t, m in zip(slo.thresholds, window.marginals, strict=True)]
     upper = min([window.succeeded, *(high for _, high in ranges)])
     lower = window.succeeded + sum(low for low, _ in ranges) - len(ranges) * finished
-    return SloTotals(window.succeeded + window.failed, min(max(0.0, lower), upper), upper)
+    return SloTotals(_eligible(slo, window), min(max(0.0, lower), upper), upper)
+
+
+def _eligible(slo: Slo, window: SloEvidence) -> float:
+    """Successes, and those failures and cancelled requests that the objective's conventions count."""
+    failed = 0.0 if slo.errors is Errors.EXCLUDE else window.failed
+    return window.succeeded + failed + (window.cancelled if slo.cancelled is Cancelled.FAIL else 0.0)
 
 
 def _range(threshold: Threshold, seen: Marginal, finished: float, in_flight: float) -> tuple[float, float]:

@@ -1,18 +1,21 @@
 """Live figures: the ledger now minus the ledger at the start of the window."""
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from exporter.derive import exact, goodput
 from exporter.derive.state import Mark
-from exporter.model.engine import Signal
+from exporter.model.engine import EngineReading, Moves, Signal
 from exporter.model.ledger import Account, Component, CountKey, EnergyState, Ledger, SloKey
+from exporter.model.rules import Rules
 from exporter.model.slo import Slo
 from exporter.model.snapshot import ExactLive, Live, SloLive, TokenRates
 
 K = TypeVar("K")
 
 MOST_MARKS = 240
+FINISH_WINDOWS = 5
 
 
 def trim(marks: tuple[Mark, ...], now: float, window_seconds: float) -> tuple[Mark, ...]:
@@ -29,9 +32,33 @@ def marked(marks: tuple[Mark, ...], mark: Mark, window_seconds: float) -> tuple[
     return (*earlier, mark)
 
 
-def start_mark(marks: tuple[Mark, ...], first_seen: float, now: float) -> Mark | None:
-    """The oldest mark before `now` at which an account was already known."""
-    return next((mark for mark in marks if first_seen <= mark.at_seconds < now), None)
+def window_seconds(page: EngineReading | None, rules: Rules) -> float:
+    """How far the live figures of a server look back.
+
+    Where an engine counts tokens only when a request ends, a window that is not much longer than a request sees the
+    joules of one and the tokens of another: it is FINISH_WINDOWS times as long there.
+    """
+    lumpy = page is not None and page.traits.tokens_move is Moves.FINISH
+    return rules.window_seconds * (FINISH_WINDOWS if lumpy else 1)
+
+
+def longest_window_seconds(pages: Iterable[EngineReading], rules: Rules) -> float:
+    """How far back marks are needed."""
+    return max((window_seconds(page, rules) for page in pages), default=rules.window_seconds)
+
+
+def start_mark(marks: Sequence[Mark], first_seen: float, now: float, window: float) -> Mark | None:
+    """Where a window that ends now begins: at the last mark that is old enough for it, or else at the oldest one
+    before `now` at which the account was already known.
+    """
+    known = bisect_left(marks, first_seen, key=_moment)
+    begins = bisect_right(marks, now - window, key=_moment) - 1
+    index = max(known, begins)
+    return marks[index] if index < len(marks) and marks[index].at_seconds < now else None
+
+
+def _moment(mark: Mark) -> float:
+    return mark.at_seconds
 
 
 def live(ledger: Ledger, start: Mark, now: float, account: Account, with_energy: bool) -> Live:

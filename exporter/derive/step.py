@@ -1,22 +1,24 @@
 """The fold: one tick of readings into the ledger, and the picture of it that is published. This is the product."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from exporter.derive import bill, evidence, goodput, requests, revenue, tokens
 from exporter.derive.admission import admission
 from exporter.derive.attribution import Activity
+from exporter.derive.departures import crowded
 from exporter.derive.energy import advance, carriers, energy_increase
 from exporter.derive.freshness import fold, is_fresh, server_source
-from exporter.derive.live import exact_live, live, marked, slo_live, start_mark, trim
+from exporter.derive.live import longest_window_seconds, marked, trim
 from exporter.derive.state import Mark, State
 from exporter.derive.tally import plus
+from exporter.derive.windows import Windows
 from exporter.model.engine import EngineReading
 from exporter.model.gpu import GpusReading
-from exporter.model.ledger import Account, Ledger, SloKey, SloTotals
+from exporter.model.ledger import Ledger, SloTotals
 from exporter.model.request import RequestsReading, Shed
 from exporter.model.rules import Rules
-from exporter.model.snapshot import ExactLive, Live, SloLive, Snapshot, SourceState
+from exporter.model.snapshot import Snapshot, SourceState
 from exporter.model.source import Reading, SourceResult, Unavailable
 
 GPU_SOURCE = "nvml"
@@ -46,10 +48,11 @@ def step(
     state = _take_records(state, results, rules, now, before)
     state = _take_gpus(state, results, rules, now)
     state = _turn_window(state, rules, now)
-    marks = trim(state.marks, now, rules.window_seconds)
+    longest = longest_window_seconds(state.engines.values(), rules)
+    marks = trim(state.marks, now, longest)
     state = replace(state, marks=marks, at_seconds=now, ticks=state.ticks + 1)
     snapshot = _picture(state, rules, now, unix, tick_seconds)
-    return replace(state, marks=marked(marks, Mark(now, state.ledger), rules.window_seconds)), snapshot
+    return replace(state, marks=marked(marks, Mark(now, state.ledger), longest)), snapshot
 
 
 def _page(outcome: Reading | Unavailable) -> EngineReading | None:
@@ -65,13 +68,14 @@ def _take_page(state: State, reading: EngineReading, rules: Rules, now: float, b
     """
     grown = tokens.growth(state.engines.get(reading.server), reading)
     new = {account: now for account in grown.accounts if back or account not in state.since}
-    return replace(
+    state = replace(
         state,
         engines={**state.engines, reading.server: reading},
         activities={**state.activities, reading.server: tokens.activities(grown, reading)},
         ledger=_counted(state.ledger, reading, grown, rules),
         since={**state.since, **new},
     )
+    return crowded(state, reading.server, grown.accounts)
 
 
 def _counted(ledger: Ledger, reading: EngineReading, grown: tokens.Growth, rules: Rules) -> Ledger:
@@ -91,7 +95,7 @@ def _take_records(
     back |= found.tellers.keys() - state.tellers.keys()
     told = {account: now if account.server in back else since for account, since in state.told.items()}
     paged = (account for account in state.since if account.server in found.tellers)
-    new = [a for a in (*paged, *(one.account for one in found.admitted)) if a not in told]
+    new = [a for a in dict.fromkeys((*paged, *(one.account for one in found.admitted))) if a not in told]
     ledger = requests.opened(state.ledger, new, rules.slos)
     return replace(
         state,
@@ -179,6 +183,7 @@ def _picture(state: State, rules: Rules, now: float, unix: float, tick_seconds: 
     servers = {name: page for name, page in state.engines.items() if fresh(server_source(name))}
     gpus = state.gpus if fresh(GPU_SOURCE) else None
     tellers = {server: source for server, source in state.tellers.items() if fresh(source)}
+    windows = Windows(state, rules, now, with_energy=gpus is not None)
     return Snapshot(
         now,
         unix,
@@ -187,48 +192,10 @@ def _picture(state: State, rules: Rules, now: float, unix: float, tick_seconds: 
         gpus,
         servers,
         state.ledger,
-        _live(state, servers, now, gpus is not None),
-        _slo_live(state, rules, servers, now),
-        _exact_live(state, servers, tellers, now, gpus is not None),
+        windows.accounts(servers),
+        windows.slos(servers),
+        windows.records(servers, tellers),
         tellers,
         tick_seconds,
         state.ticks,
     )
-
-
-def _live(state: State, servers: Mapping[str, EngineReading], now: float, with_energy: bool) -> dict[Account, Live]:
-    figures = {}
-    for account, first_seen in state.since.items():
-        start = start_mark(state.marks, first_seen, now)
-        if account.server in servers and start is not None:
-            figures[account] = live(state.ledger, start, now, account, with_energy)
-    return figures
-
-
-def _slo_live(state: State, rules: Rules, servers: Mapping[str, EngineReading], now: float) -> dict[SloKey, SloLive]:
-    slos = {slo.name: slo for slo in rules.slos}
-    figures = {}
-    for key in state.ledger.slos:
-        start = start_mark(state.marks, state.since[key.account], now)
-        if key.account.server in servers and start is not None:
-            figures[key] = slo_live(slos[key.slo], key, state.ledger, start, now)
-    return figures
-
-
-def _exact_live(
-    state: State, servers: Collection[str], tellers: Collection[str], now: float, with_energy: bool
-) -> dict[SloKey, ExactLive]:
-    """A window begins when both records and pages of the account were there: good requests and joules of one time.
-
-    Without a fresh page of its server an account is given nothing, so there are no rates to set good requests against.
-    """
-    figures = {}
-    for key in state.ledger.exact:
-        account = key.account
-        begun = max(state.told[account], state.since.get(account, 0.0))
-        start = start_mark(state.marks, begun, now)
-        if account.server in tellers and start is not None:
-            unknown = Live(now - start.at_seconds)
-            rates = live(state.ledger, start, now, account, with_energy) if account.server in servers else unknown
-            figures[key] = exact_live(key, state.ledger, start, rates)
-    return figures

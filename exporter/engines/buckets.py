@@ -16,15 +16,14 @@ def edge_of(text: str | None) -> float | None:
 
 
 def assemble(buckets: Mapping[float, float], count: float | None, total: float | None) -> Histogram | None:
-    """The histogram of one series, or None if its counts fall along the edges and so cannot be believed.
+    """The histogram of one series, or None if it cannot be believed: its counts fall along the edges, or its end lacks.
 
-    Without a +Inf bucket `count` stands for it, and without that the last bucket: what lies beyond the last edge is
-    then unknown. `total` is the sum; None stays None.
+    Without a +Inf bucket `count` stands for it; without either the page may be cut off, and more edges and observations
+    be missing. `total` is the sum; None stays None.
     """
     edges = tuple(sorted(edge for edge in buckets if edge != math.inf))
     counts = tuple(buckets[edge] for edge in edges)
-    last = counts[-1] if counts else None
-    whole = next((value for value in (buckets.get(math.inf), count, last) if value is not None), None)
+    whole = buckets.get(math.inf, count)
     if whole is None or any(low > high for low, high in zip(counts, (*counts[1:], whole), strict=False)):
         return None
     return Histogram(edges, counts, whole, total)

@@ -11,6 +11,8 @@ CONSEQUENCES: Mapping[Signal, str] = {
     "by prompt tokens or running requests",
     Signal.REQUESTS: "no count of finished requests: failures are unknown; goodput takes successes from the e2e "
     "histogram, or is absent without it",
+    Signal.ONE_TOKEN_REQUESTS: "no count of one-token outputs: the bounds of an objective that lets them fail or "
+    "leaves them out are wider",
     Signal.PREEMPTIONS: "no preemptions: requests in flight are known less well, which widens the bounds of goodput",
     Signal.REQUESTS_RUNNING: "no running requests: joules without tokens cannot be attributed by load, and bounds of "
     "goodput are wider",

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from exporter.engines.consequences import consequence
 from exporter.engines.page import Page
 from exporter.engines.profile import Alternative, Names, Profile, Term, sample_names
-from exporter.model.engine import GAUGES, HISTOGRAMS, EngineReading, Outcome, Signal
+from exporter.model.engine import GAUGES, HISTOGRAMS, EngineReading, Moves, Outcome, Signal
 
 _EXAMPLES = 2
+LUMPY = "counted    tokens only when a request ends: live figures look back five times window_seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,18 @@ def explain(profile: Profile, names: Iterable[str], page: Page, reading: EngineR
         f"version    {reading.engine_version or 'not on the page'}",
         f"models     {', '.join(_models(reading)) or 'none yet: no request has been counted'}",
         f"dropped    {reading.dropped_lines} lines that could not be believed",
+        *([LUMPY] if reading.traits.tokens_move is Moves.FINISH else []),
         "",
         *_table(there),
         *(["", "missing"] if lacking else []),
         *(f"  {signal:<20}  {consequence(signal)}" for signal in lacking),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(_visible, lines)) + "\n"
+
+
+def _visible(line: str) -> str:
+    """Names come from the page: none of them may end a line or command a terminal."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
 def because(condition: Names, names: frozenset[str]) -> str:

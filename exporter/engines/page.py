@@ -12,12 +12,13 @@ class Page:
 
     `damaged` names the wanted metrics that lost at least one line to these rules or to broken syntax, so that a reader
     can refuse a histogram with holes. A repeated series keeps its first value; the repeat counts as a dropped line and
-    damages nothing.
+    damages nothing. `cut` says that the page ends in the middle of a line, so that more may be missing.
     """
 
     samples: Mapping[str, Mapping[Labels, float]]
     damaged: frozenset[str] = field(default=frozenset())
     dropped_lines: int = 0
+    cut: bool = False
 
     def has(self, metric: str) -> bool:
         """Whether the page mentioned the metric at all, readable or not."""

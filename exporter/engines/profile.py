@@ -22,6 +22,8 @@ LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 OutcomeWord = Annotated[Outcome, Field(strict=False)]
 Path = Annotated[str, Field(pattern=r"^/[^?#\s]*$")]
 Edges = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False)]
+AttributeName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.-]*$")]
+SpanName = Annotated[str, Field(pattern=r"^[^*]+\*?$")]
 
 
 class Names(Section):
@@ -119,6 +121,14 @@ class LabelNames(Section):
     ignore: Many[LabelName] = Field(default=(), description="Labels that tell nothing apart, such as a process id.")
 
 
+class GpuEnergy(Section):
+    """Joules of whole GPUs as the engine counts them: a cross-check for goodwatt's own, given to nobody."""
+
+    metric: MetricName
+    uuid: LabelName = Field(description="Label that holds the GPU's UUID.")
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="Factor to joules.")
+
+
 class Traits(Section):
     """What no page says."""
 
@@ -137,6 +147,40 @@ class Traits(Section):
     )
 
 
+class ByAttribute(Section):
+    """An attribute of a span whose value, or the first of its values, tells how the request ended."""
+
+    attribute: AttributeName
+    values: Mapping[str, OutcomeWord]
+    otherwise: OutcomeWord = Field(description="Outcome of a value that a newer engine may add.")
+    absent: OutcomeWord = Field(description="Outcome of a request without the attribute.")
+
+
+class Spans(Section):
+    """The one span that an engine sends for each request. Of several attributes for one thing the first present counts.
+
+    Its start is the request's arrival.
+    """
+
+    names: Annotated[tuple[SpanName, ...], Field(strict=False, min_length=1)] = Field(
+        description="Names of the span; one that ends in * is the beginning of a name."
+    )
+    unless: Mapping[AttributeName, Many[SpanName]] = Field(
+        default={}, description="No request where the attribute has one of these values, or begins so before a *."
+    )
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="Factor of all times here to seconds.")
+    e2e_seconds: Annotated[tuple[AttributeName, ...], Field(strict=False, min_length=1)]
+    ttft_seconds: Many[AttributeName] = ()
+    decode_seconds: Many[AttributeName] = Field(
+        default=(), description="First token to last, where the engine's tpot is made of it; absent: e2e less ttft."
+    )
+    prompt_tokens: Many[AttributeName] = ()
+    cached_prompt_tokens: Many[AttributeName] = ()
+    generated_tokens: Many[AttributeName] = ()
+    model: Many[AttributeName] = ()
+    outcome: OutcomeWord | ByAttribute = Outcome.SUCCESS
+
+
 class Profile(Section):
     """One engine. The shape is the same for the profiles shipped and for an operator's own."""
 
@@ -152,6 +196,9 @@ class Profile(Section):
     )
     switched_off: Many[SwitchedOff] = ()
     version_label: tuple[MetricName, LabelName] | None = Field(default=None, strict=False)
+    start_time: MetricName | None = Field(
+        default=None, description="When the process started, as Unix time: another one proves that all counts are new."
+    )
     labels: LabelNames = LabelNames()
     model_name_from: Path | None = Field(
         default=None, description="An OpenAI-style model list, asked once where no label tells the model."
@@ -159,9 +206,11 @@ class Profile(Section):
     default_model: str = "default"
     traits: Traits
     signals: Mapping[Annotated[Signal, Field(strict=False)], Alternatives]
+    gpu_energy: GpuEnergy | None = None
     default_edges: Mapping[Annotated[Signal, Field(strict=False)], Edges] = Field(
         default={}, description="The engine's default bucket edges in seconds, for advice before the first page."
     )
+    spans: Spans | None = Field(default=None, description="How its OTLP spans tell of requests, where it sends any.")
 
     @model_validator(mode="after")
     def _words_fit_signals(self) -> Self:
@@ -185,7 +234,9 @@ class Profile(Section):
     def wanted(self) -> frozenset[str]:
         """Every sample name that reading a page of this engine needs."""
         names = {name for signal in self.signals for name in self.metrics_of(signal)}
-        return frozenset(names if self.version_label is None else names | {self.version_label[0]})
+        version = None if self.version_label is None else self.version_label[0]
+        energy = None if self.gpu_energy is None else self.gpu_energy.metric
+        return frozenset(names | {name for name in (version, energy, self.start_time) if name is not None})
 
     def metrics_of(self, signal: Signal) -> frozenset[str]:
         """The sample names of one signal, all alternatives together; empty if the engine does not offer it."""

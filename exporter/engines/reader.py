@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from exporter.engines import continuity
 from exporter.engines.buckets import assemble, edge_of
 from exporter.engines.page import Page
-from exporter.engines.profile import Alternative, Profile, Term, sample_names
+from exporter.engines.profile import Alternative, GpuEnergy, Profile, Term, sample_names
 from exporter.engines.series import Row, rows
-from exporter.model.engine import COUNTERS, HISTOGRAMS, EngineReading, Outcome, SeriesId, Signal
+from exporter.model.engine import COUNTERS, HISTOGRAMS, Absent, EngineReading, Outcome, SeriesId, Signal
 from exporter.model.histogram import Histogram
 
 
@@ -24,10 +25,21 @@ class _Sheet:
     gauges: dict[tuple[Signal, str], float] = field(default_factory=dict)
     histograms: dict[SeriesId, Histogram] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)  # metrics that could not be believed as a whole
+    differences: set[SeriesId] = field(default_factory=set)  # of two sums, so one series that is missing moves them
     dropped: int = 0
 
     def rows(self, metric: str, term: Term) -> list[Row]:
         return rows(self.page, metric, term, self.profile.labels, self.model)
+
+    def before(self, key: SeriesId) -> float:
+        """The last value of a counter in this run, as far as it is known."""
+        known = self.previous
+        return 0.0 if known is None else known.counters.get(key, known.absent.counters.get(key, 0.0))
+
+    def lost_its_sum(self, key: SeriesId, now: Histogram) -> bool:
+        """Whether a histogram had a sum on the page before and has none now."""
+        before = self.previous.histograms.get(key) if self.previous else None
+        return before is not None and before.sum is not None and now.sum is None
 
 
 def read_page(
@@ -46,34 +58,73 @@ def read_page(
     cumulative series that cannot be believed on this page keeps its last value, so that it neither grows nor seems to
     start again, and a difference of two counters (`less`) never falls while neither of them fell.
     """
-    if previous is not None and previous.engine != profile.name:
+    started = _started(profile, page)
+    if previous is not None and (previous.engine != profile.name or continuity.is_new_run(previous, started)):
         previous = None
     sheet = _Sheet(profile, page, default_model or profile.default_model, previous, refused=set(page.damaged))
-    excludes_cached, chosen = False, {}
-    for signal, alternatives in profile.signals.items():
-        alternative = _first_present(page, signal, alternatives)
-        chosen[signal] = alternatives if alternative is None else (alternative,)
+    chosen = {signal: _first_present(page, signal, offered) for signal, offered in profile.signals.items()}
+    for signal, alternative in chosen.items():
         if alternative is not None:
             _read_signal(sheet, signal, alternative)
-            excludes_cached |= alternative.excludes_cached
+    gone = _absent(sheet)
+    alternatives = _alternatives(sheet, chosen)
     return EngineReading(
         server=server,
         at_seconds=at_seconds,
         engine=profile.name,
-        traits=profile.engine_traits(prompt_includes_cached=not excludes_cached),
+        traits=profile.engine_traits(prompt_includes_cached=not any(a.excludes_cached for a in chosen.values() if a)),
         counters=_held(sheet.counters, previous.counters if previous else {}, sheet.refused),
         gauges=sheet.gauges,
         histograms=_held(sheet.histograms, previous.histograms if previous else {}, sheet.refused),
         engine_version=_version(profile, page),
+        started_unix_seconds=started if started is not None or previous is None else previous.started_unix_seconds,
+        gpu_joules=_gpu_joules(profile.gpu_energy, page),
         dropped_lines=page.dropped_lines + sheet.dropped,
         simulated=simulated,
-        unread=frozenset(signal for signal, read in chosen.items() if _is_refused(signal, read, sheet.refused)),
+        unread=frozenset(signal for signal, one in chosen.items() if page.cut or _is_refused(sheet, signal, one)),
+        absent=gone or Absent(),
+        alternatives=alternatives,
+        switched=frozenset() if gone is None or previous is None else continuity.switched(previous, alternatives),
     )
 
 
-def _is_refused(signal: Signal, alternatives: Iterable[Alternative], refused: set[str]) -> bool:
+def _absent(sheet: _Sheet) -> Absent | None:
+    """What is missing from a page of the same run of the engine; None where it is another run, or the first page.
+
+    Values that are held prove nothing, nor do differences of sums: a series that is missing moves these. They stay.
+    """
+    previous = sheet.previous
+    if previous is not None and continuity.is_complete(previous, sheet.counters, sheet.histograms):
+        return Absent()
+    counted = {key: value for key, value in sheet.counters.items() if key not in sheet.differences}
+    started = _started(sheet.profile, sheet.page)
+    known = sheet.page.cut or bool(sheet.refused) or (started is not None and _is_start_of(previous, started))
+    if previous is None or not continuity.goes_on(previous, counted, sheet.histograms, known=known):
+        return None
+    gone = continuity.absent(previous, sheet.counters, sheet.histograms)
+    if gone.counters or gone.histograms:
+        sheet.counters.update({key: max(sheet.counters[key], sheet.before(key)) for key in sheet.differences})
+    return gone
+
+
+def _is_start_of(previous: EngineReading | None, started: float) -> bool:
+    return previous is not None and previous.started_unix_seconds == started
+
+
+def _alternatives(sheet: _Sheet, chosen: Mapping[Signal, Alternative | None]) -> dict[Signal, int]:
+    """By signal which alternative is read, or was read last."""
+    read = dict(sheet.previous.alternatives) if sheet.previous else {}
+    for signal, alternative in chosen.items():
+        for index, one in enumerate(sheet.profile.signals[signal]):
+            if one is alternative:
+                read[signal] = index
+    return read
+
+
+def _is_refused(sheet: _Sheet, signal: Signal, chosen: Alternative | None) -> bool:
+    alternatives = sheet.profile.signals[signal] if chosen is None else (chosen,)
     terms = (term for alternative in alternatives for term in alternative.sum)
-    return any(not refused.isdisjoint((term.metric, *sample_names(signal, term.metric))) for term in terms)
+    return any(not sheet.refused.isdisjoint((term.metric, *sample_names(signal, term.metric))) for term in terms)
 
 
 def unknown_outcomes(profile: Profile, page: Page) -> tuple[str, ...]:
@@ -138,7 +189,8 @@ def _read_difference(sheet: _Sheet, term: Term, less: str) -> None:
     taken = _by_model(sheet.rows(less, term))
     for model, whole in _by_model(sheet.rows(term.metric, term)).items():
         key = SeriesId(Signal.REQUESTS, model, term.metric, _single(term))
-        before = sheet.previous.counters.get(key, 0.0) if sheet.previous else 0.0
+        before = sheet.before(key)
+        sheet.differences.add(key)
         sheet.counters[key] = _difference(whole * term.scale, taken.get(model, 0.0) * term.scale, before)
 
 
@@ -167,12 +219,13 @@ def _read_histogram(sheet: _Sheet, signal: Signal, term: Term) -> None:
     for (model, series), buckets in _buckets(sheet, bucket, term).items():
         seconds = totals.get((model, series))
         scaled = None if seconds is None else seconds * term.scale
+        key = SeriesId(signal, model, _name(term.metric, series))
         histogram = None if buckets is None else assemble(buckets, counts.get((model, series)), scaled)
-        if histogram is None:
+        if histogram is None or sheet.lost_its_sum(key, histogram):
             sheet.refused.add(term.metric)
             sheet.dropped += 1
         else:
-            sheet.histograms[SeriesId(signal, model, _name(term.metric, series))] = histogram
+            sheet.histograms[key] = histogram
 
 
 def _buckets(sheet: _Sheet, metric: str, term: Term) -> Mapping[tuple[str, str], dict[float, float] | None]:
@@ -212,3 +265,15 @@ def _version(profile: Profile, page: Page) -> str | None:
         return None
     metric, label = profile.version_label
     return next((value for pairs in page.samples.get(metric, {}) for name, value in pairs if name == label), None)
+
+
+def _started(profile: Profile, page: Page) -> float | None:
+    found = {} if profile.start_time is None else page.samples.get(profile.start_time, {})
+    return next(iter(found.values()), None)
+
+
+def _gpu_joules(energy: GpuEnergy | None, page: Page) -> dict[str, float]:
+    if energy is None:
+        return {}
+    told = ((dict(labels).get(energy.uuid), value) for labels, value in page.samples.get(energy.metric, {}).items())
+    return {uuid: value * energy.scale for uuid, value in told if uuid}

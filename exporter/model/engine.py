@@ -1,7 +1,7 @@
 """What an inference server's exposition means once a profile has read it. Units are seconds, tokens and ratios."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from exporter.model.histogram import Histogram
@@ -14,6 +14,7 @@ class Signal(StrEnum):
     CACHED_PROMPT_TOKENS = "cached_prompt_tokens"  # counter
     GENERATED_TOKENS = "generated_tokens"  # counter
     REQUESTS = "requests"  # counter of finished requests, by Outcome
+    ONE_TOKEN_REQUESTS = "one_token_requests"  # noqa: S105 - counter of finished requests of one output token at most
     PREEMPTIONS = "preemptions"  # counter
     REQUESTS_RUNNING = "requests_running"  # gauge, summed over replicas
     REQUESTS_WAITING = "requests_waiting"  # gauge, summed over replicas
@@ -31,6 +32,7 @@ COUNTERS = frozenset(
         Signal.CACHED_PROMPT_TOKENS,
         Signal.GENERATED_TOKENS,
         Signal.REQUESTS,
+        Signal.ONE_TOKEN_REQUESTS,
         Signal.PREEMPTIONS,
     }
 )
@@ -83,8 +85,20 @@ class SeriesId:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """Cumulative series that earlier pages of the same run had and this one lacks, with their last values."""
+
+    counters: Mapping[SeriesId, float] = field(default_factory=dict)
+    histograms: Mapping[SeriesId, Histogram] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineReading:
-    """One page of one server, understood. Values are finite and >= 0; what a page lacks is absent, never 0."""
+    """One page of one server, understood. Values are finite and >= 0; what a page lacks is absent, never 0.
+
+    `alternatives` says which of its profile's alternatives each signal was read from, and `switched` names those that
+    were read from another one on the page before, within one run of the engine.
+    """
 
     server: str
     at_seconds: float  # monotonic
@@ -94,6 +108,11 @@ class EngineReading:
     gauges: Mapping[tuple[Signal, str], float]  # (signal, model); replicas already combined
     histograms: Mapping[SeriesId, Histogram]
     engine_version: str | None = None
+    started_unix_seconds: float | None = None  # the process behind the page, where it tells
+    gpu_joules: Mapping[str, float] = field(default_factory=dict)  # by UUID, where the engine counts them itself
     dropped_lines: int = 0  # malformed lines of this page
     unread: frozenset[Signal] = frozenset()  # on the page, but at least one of its metrics cannot be believed
+    absent: Absent = Absent()
+    alternatives: Mapping[Signal, int] = field(default_factory=dict)
+    switched: frozenset[Signal] = frozenset()
     simulated: bool = False

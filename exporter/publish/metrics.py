@@ -131,6 +131,22 @@ GPUS = (
         (*GPU, "state"),
         gpu.state,
     ),
+    Metric(
+        "gpu_xid_errors_total",
+        C,
+        "errors",
+        "Xid errors that the driver reported of the GPU since goodwatt began to listen.",
+        GPU,
+        gpu.field(lambda g: g.xid_errors),
+    ),
+    Metric(
+        "gpu_last_xid",
+        G,
+        "",
+        "Number of the GPU's latest Xid error, as NVIDIA's documentation lists them. Absent until there is one.",
+        GPU,
+        gpu.field(lambda g: g.last_xid),
+    ),
 )
 
 SERVERS = (
@@ -158,6 +174,15 @@ SERVERS = (
         "Malformed lines of the inference server's metrics page that were left out.",
         SERVER,
         server.dropped_lines,
+    ),
+    Metric(
+        "server_gpu_energy_joules_total",
+        C,
+        "joules",
+        "Energy of the whole GPU as the inference server itself counts it: a cross-check for gpu_energy_joules_total "
+        "of the same uuid, given to no model. It restarts with the server.",
+        ("server", "uuid"),
+        server.gpu_joules,
     ),
     Metric(
         "prompt_tokens_total",
@@ -252,7 +277,7 @@ SERVERS = (
         "inter_token_latency_seconds",
         H,
         "seconds",
-        "Time between two tokens of a request, one observation a token.",
+        "Time between two tokens of a request: one observation a token, or a step of the engine (see the profile).",
         ACCOUNT,
         server.histogram(Signal.ITL),
         STABLE,
@@ -495,6 +520,15 @@ LEDGER = (
 
 LIVE = (
     Metric(
+        "live_window_seconds",
+        G,
+        "seconds",
+        "How far the live figures of the model on the server look back: window_seconds once so much was seen, and five "
+        "times as far where the engine counts tokens only when a request ends.",
+        ACCOUNT,
+        live.window,
+    ),
+    Metric(
         "tokens_per_second",
         G,
         "tokens_per_second",
@@ -659,7 +693,8 @@ SELF = (
         "window_seconds",
         G,
         "seconds",
-        "Length of the window behind the live figures.",
+        "Length of the window behind the live figures, and of those in which histograms are judged. Where an engine "
+        "counts tokens at the end of a request, live figures look further back: live_window_seconds.",
         (),
         own.number(lambda s: s.rules.window_seconds),
     ),

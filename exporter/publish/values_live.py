@@ -18,6 +18,11 @@ def lives(snapshot: Snapshot) -> Iterator[tuple[Account, Live]]:
     return ((account, live) for account, live in snapshot.live.items() if account.server in snapshot.servers)
 
 
+def window(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model."""
+    return _known((account, live.seconds) for account, live in lives(snapshot))
+
+
 def tokens_of(live: Live) -> tuple[tuple[str, float | None], ...]:
     """Tokens per second by the kinds that ratios are given for."""
     return (GENERATED, live.tokens.generated), (TOTAL, efficiency.total_tokens_per_second(live.tokens))

@@ -69,3 +69,10 @@ def dropped_lines(snapshot: Snapshot) -> Iterator[Sample]:
     for server, lines in snapshot.ledger.dropped_lines.items():
         if server in snapshot.servers:
             yield (server,), lines
+
+
+def gpu_joules(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, uuid: as the server's page has it now, resets included."""
+    for server, page in snapshot.servers.items():
+        for uuid, joules in page.gpu_joules.items():
+            yield (server, uuid), joules

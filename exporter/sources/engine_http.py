@@ -28,6 +28,7 @@ DEFAULT_PATH = "/metrics"
 _NAME_ATTEMPTS = 3
 _LONGEST_MODEL_NAME = 256
 _READ_BESIDE_CHARACTERS = 1024 * 1024  # twelve times the largest page known
+_MOST_OUTCOMES_TOLD = 20  # a page may make up another one every time
 _MOST_MODELS = 256  # each is an account of its own in the ledger and on our page
 _REST_SECONDS = 60.0  # before JSON is asked for again: TensorRT-LLM's /metrics is a queue that another reader wants
 _GRACE_SECONDS = 0.5  # so that our own deadline, which knows the address, speaks before the frame's
@@ -71,6 +72,7 @@ class EngineSource:
         self._told: set[str] = set()
         self._reading: asyncio.Future[tuple[Profile, Page]] | None = None
         self._damaged = False
+        self._several = False
         self._rest: tuple[float, SourceUnavailable] | None = None  # until when nothing is asked, and why
 
     async def read(self) -> EngineReading:
@@ -99,6 +101,7 @@ class EngineSource:
             simulated=self._simulated,
         )
         self._refuse_too_many_models(reading)
+        self._tell_several_processes(reading)
         self._previous = reading
         self._tell_unknown_outcomes(profile, page)
         self._tell_damage(page, reading.dropped_lines)
@@ -184,11 +187,23 @@ class EngineSource:
 
     def _tell_unknown_outcomes(self, profile: Profile, page: Page) -> None:
         for outcome in unknown_outcomes(profile, page):
-            if outcome not in self._told:
+            if outcome not in self._told and len(self._told) < _MOST_OUTCOMES_TOLD:
                 self._told.add(outcome)
                 log.warning(
                     "%s: requests end as %.40r, which profile %s does not know", self.name, outcome, profile.name
                 )
+
+    def _tell_several_processes(self, reading: EngineReading) -> None:
+        before = None if self._previous is None else self._previous.started_unix_seconds
+        now = reading.started_unix_seconds
+        if before is not None and now is not None and now < before and not self._several:
+            self._several = True
+            log.warning(
+                "%s: different processes answer at %s, so their counts cannot be told apart; if a load balancer is "
+                "there, name each engine's own address as a server",
+                self.name,
+                shown(self._url),
+            )
 
     def _tell_damage(self, page: Page, dropped: int) -> None:
         if dropped and not self._damaged:
@@ -221,6 +236,7 @@ def first_model(body: str) -> str | None:
 
 def _address(section: ServerSection, candidates: Mapping[str, Profile]) -> URL:
     """The url, with the engine's own path where it has none."""
+    assert section.url is not None
     url = URL(section.url)
     if url.path not in ("", "/"):
         return url

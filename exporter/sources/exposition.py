@@ -43,7 +43,7 @@ class Scanner:
                 repeated += 1
             else:
                 series[sample[0]] = sample[1]
-        return Page(samples, frozenset(damaged), repeated + len(damaged))
+        return Page(samples, frozenset(damaged), repeated + len(damaged), _is_cut(text))
 
     def _sample(self, line: str, brace: int) -> tuple[Labels, float] | None:
         """Labels and value of one line; `brace` is where its labels begin, or where its name ends if it has none."""
@@ -78,6 +78,11 @@ def _wanted_lines(text: str, wanted: frozenset[str]) -> list[tuple[str, str, int
             if name in wanted:
                 found.append((name, line, line.index(name) + len(name) if blank_or_value or brace < 0 else brace))
     return found
+
+
+def _is_cut(text: str) -> bool:
+    """Whether a page ends within a line; the end mark of OpenMetrics needs no newline after it."""
+    return text[text.rfind("\n") + 1 :].strip() not in ("", "# EOF")
 
 
 def _cut_short(line: str) -> str:

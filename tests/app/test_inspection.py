@@ -33,7 +33,7 @@ async def test_a_page_that_has_everything() -> None:
     assert ["generated_tokens", "3904", "vllm:generation_tokens_total"] in lines
     assert ["ttft", "64", "observations", "vllm:time_to_first_token_seconds"] in lines
     assert any(line[:3] == ["requests", "64", "(success"] for line in lines)
-    assert "missing" not in said
+    assert "missing" not in said and "only when a request ends" not in said
     assert all(any(line[:1] == [signal] for line in lines) for signal in Signal)
 
 
@@ -42,6 +42,7 @@ async def test_what_is_missing_and_why_it_matters() -> None:
     async with serving(page(LLAMACPP + "llamacpp:prompt_tokens_total NaN\n")) as fake:
         said = await inspect(Config(), fake.url)
     there, missing = said.split("missing\n")
+    assert "\ncounted    tokens only when a request ends: live figures look back five times window_seconds\n" in there
     assert "llamacpp:tokens_predicted_total" in there and "dropped    1 lines" in there
     assert "ttft                  no TTFT histogram: goodput needs the proxy or spans" in missing
     assert {line[0] for line in words(missing)} >= {"ttft", "tpot", "e2e", "requests"}
@@ -54,6 +55,13 @@ async def test_an_engine_that_has_only_just_started() -> None:
     assert "models     m" in said and "generated_tokens      no generated tokens" in said
     async with serving(page("vllm:something 0\n")) as fake:
         assert "none yet: no request has been counted" in await inspect(Config(), fake.url)
+
+
+async def test_a_name_on_the_page_commands_no_terminal() -> None:
+    """What a server calls its model is shown with its control characters escaped, on its own line."""
+    async with serving(page('vllm:num_requests_running{model_name="a\\nb\x1b[2Jü"} 0\n')) as fake:
+        said = await inspect(Config(), fake.url)
+    assert "models     a\\nb\\x1b[2Jü\n" in said
 
 
 async def test_an_engine_of_ones_own_and_the_access_that_the_configuration_knows() -> None:

@@ -6,6 +6,8 @@ grow with every scrape. Publishing is left out: it has a bench of its own.
 
 import asyncio
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Iterable, Sequence
 
@@ -21,6 +23,7 @@ from tests.fakes import snapshots
 from tests.fakes.http_server import unused_port
 
 TARGET_MILLISECONDS = 250.0
+LOOK_TARGET_MILLISECONDS = 1000.0
 SICK = 4  # dead ones, and as many that hang
 HANG_SECONDS = 0.5
 SETTLE_TICKS = 3  # connections are open and engines recognised
@@ -33,6 +36,7 @@ def rows(quick: bool) -> list[Row]:
     with page_server() as pages, page_server() as hung:
         well = _sections([pages.url] * MAX_SERVERS)
         cpu, alone = asyncio.run(_ticks(well, ticks))
+        looks = [_look(pages.url) for _ in range(3 if quick else 9)]
         hung.hang()
         sick = _sections([*[hung.url] * SICK, *[f"http://127.0.0.1:{unused_port()}"] * SICK], "x")
         _, beside = asyncio.run(_ticks([*sick, *well[2 * SICK :]], ticks))
@@ -41,7 +45,18 @@ def rows(quick: bool) -> list[Row]:
         Row(f"CPU of a tick, {MAX_SERVERS} servers, p99", percentile(cpu, 0.99), "ms"),
         Row("read of one of them, median", median(alone), "ms"),
         Row(f"the same beside {SICK} dead and {SICK} hung ones", median(beside), "ms"),
+        Row("goodwatt engines --url, from start to end, median", median(looks), "ms", LOOK_TARGET_MILLISECONDS),
     ]
+
+
+def _look(url: str) -> float:
+    """Milliseconds of the whole command, whose engine has to be recognised."""
+    began = time.monotonic()
+    said = subprocess.run(
+        [sys.executable, "-m", "exporter", "engines", "--url", url], check=True, capture_output=True, text=True
+    ).stdout
+    assert said.startswith("engine     vLLM")
+    return (time.monotonic() - began) * 1000
 
 
 def _sections(urls: Iterable[str], name: str = "s") -> list[ServerSection]:

@@ -1,5 +1,8 @@
 """The command line: what each command prints and with which code it ends."""
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,16 @@ def test_a_wrong_flag_is_one_line(flag: str, value: str, word: str, capsys: pyte
     assert lines[0].startswith("goodwatt: ") and word in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("fault", "word"), [("slow", "such as slow:chat@60+120"), ("slow:nobody@1", "knows the servers chat, batch")]
+)
+def test_a_fault_that_cannot_be_is_one_line(fault: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo refuses it before anything starts, with what to write instead."""
+    assert main(["demo", "--fault", "restart@1", "--fault", fault]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("goodwatt: --fault ") and word in lines[0]
+
+
 def test_metrics_prints_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
     """`goodwatt metrics` prints what docs/metrics.md holds."""
     assert main(["metrics"]) == 0
@@ -118,3 +131,30 @@ def test_engines_knows_the_engines_of_a_configuration(tmp_path: Path, capsys: py
     )
     assert main(["engines", "--config", str(tmp_path / "g.yaml")]) == 0
     assert "Toy Engine" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["metrics"], ["engines"], ["check"], ["once", "--config", "nothing.yaml"]])
+def test_an_output_that_takes_nothing_is_one_line(tmp_path: Path, command: list[str]) -> None:
+    """A full disk or a closed stdout ends every command that prints with 1 and one line, never with a traceback."""
+    (tmp_path / "nothing.yaml").write_text("servers: []\ngpus: {kind: none}\n")
+    for redirection, why in ((">/dev/full", "No space left on device"), (">&-", "it is closed")):
+        shell = f"exec {shlex.join([sys.executable, '-m', 'exporter', *command])} {redirection}"
+        ended = subprocess.run(["sh", "-c", shell], cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False)
+        assert ended.stderr == f"goodwatt: cannot write to standard output: {why}\n"
+        assert ended.returncode == 1
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """`goodwatt metrics | head` ends with 0 and without a word."""
+    command = [sys.executable, "-m", "exporter", "metrics"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 0
+
+
+def test_an_engine_to_read_nothing_with_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    """--engine without --url would do nothing, and says so."""
+    assert main(["engines", "--engine", "vllm"]) == 2
+    assert capsys.readouterr().err == "goodwatt: --engine needs --url: it says how to read that server's page\n"

@@ -189,6 +189,8 @@ def test_the_vllm_profile_reads_every_signal(vllm: Profile) -> None:
     assert counters[Signal.GENERATED_TOKENS] == some.truth.generated_tokens
     assert counters[Signal.PROMPT_TOKENS] == some.truth.prompt_tokens
     assert counters[Signal.CACHED_PROMPT_TOKENS] == some.truth.cached_prompt_tokens
+    short = sum(one.succeeded and one.request.output_tokens == 1 for one in some.truth.records)
+    assert counters[Signal.ONE_TOKEN_REQUESTS] == short > 0
     succeeded = [total for key, total in read.counters.items() if key.outcome is Outcome.SUCCESS]
     assert sum(succeeded) == some.truth.succeeded
     assert all(key.model == "m" for key in read.counters)

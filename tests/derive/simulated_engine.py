@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from exporter.model.engine import EngineReading, EngineTraits, OneToken, Outcome, SeriesId, Signal
 from exporter.model.histogram import Histogram
 from exporter.model.request import RequestRecord
-from exporter.model.slo import Slo
+from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo
 
 MODEL = "llama"
 
@@ -46,7 +46,7 @@ class Request:
 
     def record(self, server: str) -> RequestRecord:
         """What somebody who saw the whole request tells of it."""
-        tokens = 0 if self.first is None else self.gaps + 1
+        tokens = self.tokens
         return RequestRecord(
             server,
             MODEL,
@@ -58,8 +58,24 @@ class Request:
             generated_tokens=tokens,
         )
 
+    @property
+    def tokens(self) -> int:
+        return 0 if self.first is None else self.gaps + 1
+
+    def is_left_out(self, slo: Slo) -> bool:
+        """Whether the objective's conventions count it on neither side."""
+        if self.outcome is Outcome.SUCCESS:
+            has_tpot = any(threshold.signal is Signal.TPOT for threshold in slo.thresholds)
+            return has_tpot and self.tokens < 2 and slo.one_token_outputs is OneTokenOutputs.EXCLUDE
+        if self.outcome is Outcome.ERROR:
+            return slo.errors is Errors.EXCLUDE
+        return self.outcome is None or slo.cancelled is Cancelled.EXCLUDE
+
     def is_good(self, slo: Slo) -> bool:
-        """Succeeded, and within every threshold."""
+        """Succeeded, within every threshold, and not left out."""
+        has_tpot = any(threshold.signal is Signal.TPOT for threshold in slo.thresholds)
+        if has_tpot and self.tokens < 2 and slo.one_token_outputs is not OneTokenOutputs.PASS:
+            return False
         felt = [(self.latency(t.signal), t.seconds) for t in slo.thresholds]
         return self.outcome is Outcome.SUCCESS and all(v is not None and v <= limit for v, limit in felt)
 
@@ -71,6 +87,7 @@ class Habits:
     edges: tuple[float, ...]
     one_token: OneToken = OneToken.ZERO
     lazy: bool = False  # a series is not on the page before its first observation
+    tells_one_token: bool = False  # how many requests ended with one token at most is on the page
     failures_timed: bool = True  # errors and cancels are in the e2e and TPOT histograms
     gauge: str = "current"  # current | missing | stale
     queue_gauges: bool = True  # the waiting gauge and the preemption counter exist
@@ -126,6 +143,8 @@ class SimulatedEngine:
         generated = float(sum(r.gaps + 1 for r in ended if r.first is not None))
         if generated or not habits.lazy:
             counters[SeriesId(Signal.GENERATED_TOKENS, MODEL)] = generated
+        if habits.tells_one_token:
+            counters[SeriesId(Signal.ONE_TOKEN_REQUESTS, MODEL)] = float(sum(r.tokens < 2 for r in ended))
         if habits.queue_gauges:
             preempted = [r for r in alive if r.preempted and r.first_at is not None and r.first_at <= at]
             counters[SeriesId(Signal.PREEMPTIONS, MODEL)] = float(len(preempted))

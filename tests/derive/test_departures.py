@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.derive.departures import REMEMBERED_SERVERS, watched
+from exporter.derive.departures import MOST_ACCOUNTS, REMEMBERED_SERVERS, watched
 from exporter.model.engine import Signal
 from exporter.model.ledger import Account, Component, CountKey, SloKey
 from exporter.model.rules import Rules
@@ -219,3 +219,32 @@ def test_another_proxy_under_the_same_name_begins_anew():
     fleet.tick(0.0, tokens_page("a", 0.0, 0.0), told(0.0, record(), source="proxy/a"))
     fleet.watch("a", anew=["a"])
     assert (set(fleet.state.sources), fleet.state.tellers) == (set(), {})
+
+
+def served_by_one(fleet: Fleet, models: int) -> None:
+    """A server that calls its model by a new name at every page."""
+    for n in range(models):
+        page_ = tokens_page("a", 5.0 * n, 100.0, model=f"m{n}", running=1.0)
+        fleet.tick(5.0 * n, gpus(gpu(0, 5.0 * n, 500_000 * n)), page_, told(5.0 * n, record(model=f"m{n}")))
+
+
+def test_a_server_of_ever_new_models_fills_no_memory():
+    """Of one server the latest accounts stay open; what the others were given is kept as sums, and nothing is lost."""
+    fleet = Fleet(RULES)
+    served_by_one(fleet, MOST_ACCOUNTS + 40)
+    ledger = fleet.snapshots[-1].ledger
+    assert len(fleet.state.since) == MOST_ACCOUNTS
+    assert Account("a", f"m{MOST_ACCOUNTS + 39}") in fleet.state.since and Account("a", "m0") not in fleet.state.since
+    assert {key.account for key in ledger.counts} == set(fleet.state.since) == {key.account for key in ledger.exact}
+    assert ledger.dropped_lines == {"a": 0}
+    assert ledger.closed_energy_millijoules and conserved(fleet)
+
+
+def test_many_models_of_many_servers_stay_open():
+    """The limit is a server's own: two servers with a few models each keep them all."""
+    fleet = Fleet(RULES)
+    half = MOST_ACCOUNTS // 2 + 1
+    for n in range(half):
+        pages = (tokens_page(name, 5.0 * n, 100.0, model=f"m{n}") for name in ("a", "b"))
+        fleet.tick(5.0 * n, gpus(gpu(0, 5.0 * n, 500_000 * n)), *pages)
+    assert len(fleet.state.since) == 2 * half and fleet.state.ledger.closed_energy_millijoules is None

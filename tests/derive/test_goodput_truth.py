@@ -10,7 +10,7 @@ from exporter.model.engine import OneToken, Outcome, Signal
 from exporter.model.exact import ExactTotals
 from exporter.model.ledger import Account, SloKey, SloTotals
 from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
+from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from tests.derive.laws import law
 from tests.derive.simulated_engine import MODEL, Habits, Request, SimulatedEngine
 from tests.fakes.readings import Fold, served, silent
@@ -64,17 +64,23 @@ habits = st.builds(
     edges=st.just(EDGES),
     one_token=st.sampled_from(OneToken),
     lazy=st.booleans(),
+    tells_one_token=st.booleans(),
     failures_timed=st.booleans(),
     gauge=st.sampled_from(["current", "current", "missing", "stale"]),
     queue_gauges=st.booleans(),
 )
 
 slos = st.builds(
-    lambda signals, seconds: Slo("slo", tuple(Threshold(s, t) for s, t in zip(signals, seconds, strict=False)), 0.9),
+    lambda signals, seconds, *how: Slo(
+        "slo", tuple(Threshold(s, t) for s, t in zip(signals, seconds, strict=False)), 0.9, ("*",), ("*",), *how
+    ),
     st.sampled_from(
         [[T], [T], [Signal.TPOT], [Signal.E2E], [T, Signal.TPOT], [T, Signal.TPOT], [Signal.E2E, T], list(LATENCIES)]
     ),
-    st.tuples(*[st.sampled_from([0.5, 1.0, 0.75, 1.0, 2.0, 3.0, 5.0])] * 3),
+    st.tuples(*[st.sampled_from([0.25, 0.5, 1.0, 0.75, 1.0, 2.0, 3.0, 5.0])] * 3),
+    st.sampled_from(OneTokenOutputs),
+    st.sampled_from(Errors),
+    st.sampled_from(Cancelled),
 )
 
 
@@ -121,16 +127,22 @@ def last_page(story, now):
     return max((at for at, answers in story.ticks if answers and at <= now), default=None)
 
 
-def eligible_of(ended):
-    return sum(r.outcome is not Outcome.CANCELLED for r in ended)
+def eligible_of(ended, slo):
+    return sum(not r.is_left_out(slo) for r in ended)
 
 
 def assert_brackets(totals, ended, slo):
+    """Only successes that may be of one token, and so left out, can be counted too often: as good only by the upper
+    bound, so that the bounds of the share hold too."""
     succeeded = sum(r.outcome is Outcome.SUCCESS for r in ended)
     good = sum(r.is_good(slo) for r in ended)
+    doubtful = totals.eligible - eligible_of(ended, slo)
     note(f"{totals} against {good} good of {ended}")
-    assert totals.eligible == eligible_of(ended)
+    assert doubtful >= 0
+    if slo.one_token_outputs is not OneTokenOutputs.EXCLUDE:
+        assert doubtful == 0
     assert totals.good_lower <= good <= totals.good_upper <= succeeded
+    assert good + doubtful <= totals.good_upper
     assert totals.good_lower >= 0
 
 
@@ -151,7 +163,10 @@ def check_windows(story):
                 ended, bounds = ended_between(story, since, page_at), minus(totals, before)
                 assert_brackets(bounds, ended, story.slo)
                 good, eligible = exact.good - exact_before.good, exact.eligible - exact_before.eligible
-                assert (eligible, good) == (bounds.eligible, sum(request.is_good(story.slo) for request in ended))
+                assert (eligible, good) == (
+                    eligible_of(ended, story.slo),
+                    sum(request.is_good(story.slo) for request in ended),
+                )
                 assert bounds.good_lower <= good <= bounds.good_upper
             opened, opened_page, before, exact_before = now, page_at, totals or before, exact
         elif now == opened:
@@ -183,7 +198,8 @@ def check_live(story):
             assert_brackets(totals, ended, story.slo)
             exact = snapshot.exact_live.get(KEY)
             if exact is not None and exact.seconds == figure.seconds:
-                assert (exact.eligible, exact.good) == (totals.eligible, sum(r.is_good(story.slo) for r in ended))
+                good = sum(request.is_good(story.slo) for request in ended)
+                assert (exact.eligible, exact.good) == (eligible_of(ended, story.slo), good)
 
 
 @law(400)

@@ -4,15 +4,29 @@ import pytest
 
 from exporter.derive.freshness import fold as fold_source
 from exporter.derive.freshness import is_fresh, server_source
-from exporter.derive.live import MOST_MARKS, marked, trim
+from exporter.derive.live import FINISH_WINDOWS, MOST_MARKS, marked, trim
 from exporter.derive.state import Mark
-from exporter.model.engine import Outcome, Signal
-from exporter.model.ledger import Account, CountKey, Ledger
+from exporter.model.engine import EngineTraits, Moves, Outcome, SeriesId, Signal
+from exporter.model.ledger import Account, CountKey, Ledger, SloKey
 from exporter.model.rules import Rules
+from exporter.model.slo import Slo, Threshold
 from exporter.model.snapshot import Live, SourceState, TokenRates
 from exporter.model.source import Reason
 from exporter.model.tariff import Tariff
-from tests.fakes.readings import MODEL, Fold, counter, finished, gpu, gpus, no_gpus, page, served, silent, tokens_page
+from tests.fakes.readings import (
+    MODEL,
+    Fold,
+    counter,
+    finished,
+    gpu,
+    gpus,
+    histogram,
+    no_gpus,
+    page,
+    served,
+    silent,
+    tokens_page,
+)
 
 A, B = Account("a", MODEL), Account("b", MODEL)
 
@@ -215,3 +229,47 @@ def test_after_a_hole_live_figures_begin_anew():
     assert back.ledger.counts[CountKey(A, Signal.GENERATED_TOKENS)] == 350.0
     after = fold.tick(40.0, watts(40.0, 100.0), tokens_page("a", 40.0, 400.0)).live[A]
     assert (after.seconds, after.tokens.generated, after.watts) == (5.0, 10.0, pytest.approx(100.0))
+
+
+FINISH = EngineTraits(tokens_move=Moves.FINISH)
+
+
+def lumpy_page(now, tokens, server="a"):
+    return served(page(server, now, counter(Signal.GENERATED_TOKENS, tokens), traits=FINISH))
+
+
+def test_counters_that_move_at_the_end_of_a_request_are_seen_through_a_wider_window():
+    """A request of 100 s brings all of its tokens at once: the window holds several, and says how long it is."""
+    fold, joules = Fold(Rules(window_seconds=60.0)), 0
+    rates, seconds = [], []
+    for n in range(201):
+        now, joules = 5.0 * n, joules + 500_000 * (n > 0)
+        snapshot = fold.tick(now, gpus(gpu(0, now, joules)), lumpy_page(now, 1000.0 * (now // 100)))
+        if n > 120:
+            rates.append(snapshot.live[A].tokens.generated)
+            seconds.append(snapshot.live[A].seconds)
+    assert set(seconds) == {FINISH_WINDOWS * 60.0} == {300.0}
+    assert set(rates) == {10.0}, "a window of 60 s would show 0 most of the time"
+    assert snapshot.live[A].watts == 100.0
+
+
+def test_a_lumpy_engine_leaves_the_window_of_others_alone():
+    """Only who counts at the end is looked at for longer; marks are kept for the longest window, and no more."""
+    fold = Fold(Rules(window_seconds=60.0))
+    for n in range(200):
+        now = 5.0 * n
+        snapshot = fold.tick(now, lumpy_page(now, 5.0 * now), tokens_page("b", now, 7.0 * now))
+    assert (snapshot.live[A].seconds, snapshot.live[B].seconds) == (300.0, 60.0)
+    assert (snapshot.live[A].tokens.generated, snapshot.live[B].tokens.generated) == (5.0, 7.0)
+    assert len(fold.state.marks) == 60 + 1
+
+
+def test_good_requests_and_joules_of_a_lumpy_engine_are_of_the_same_time():
+    """An objective's live figures look as far back as the tokens and joules that they are set against."""
+    slo = Slo("slo", (Threshold(Signal.E2E, 2.0),), 0.9)
+    fold = Fold(Rules(window_seconds=20.0, slos=(slo,)))
+    for n in range(60):
+        now = 5.0 * n
+        timed = {SeriesId(Signal.E2E, MODEL): histogram([1.0] * n, (2.0,))}
+        snapshot = fold.tick(now, served(page("a", now, finished(Outcome.SUCCESS, n), histograms=timed, traits=FINISH)))
+    assert snapshot.slo_live[SloKey(A, "slo")].seconds == snapshot.live[A].seconds == 100.0

@@ -108,6 +108,34 @@ def test_unbelievable_values_count_nothing(page: Path) -> None:
     assert reading_of(engine, text, previous=before) == good
 
 
+def _cuts(text: str, at: random.Random) -> list[str]:
+    """The page broken off at the ends of some lines, and within some lines."""
+    lines = text.splitlines(keepends=True)
+    return ["".join(lines[: at.randrange(len(lines))]) for _ in range(ROUNDS)] + [
+        text[: at.randrange(len(text))] for _ in range(ROUNDS)
+    ]
+
+
+def _has_counted(reading: EngineReading) -> bool:
+    return any(reading.counters.values()) or any(histogram.count for histogram in reading.histograms.values())
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=IDS)
+def test_a_page_that_breaks_off_counts_nothing_twice(page: Path) -> None:
+    """Whatever is missing from a page that was cut goes on where it was when it is back, and is not counted again."""
+    text, engine = TEXTS[page], engine_of(page)
+    good = reading_of(engine, text)
+    for cut in _cuts(text, random.Random(3)):
+        broken = reading_of(engine, cut, previous=good)
+        if cut[-1:] in ("", "\n") and not _has_counted(broken):
+            continue  # nothing shows the cut, and nothing has counted yet: a restart looks like this
+        back = reading_of(engine, text, previous=broken)
+        assert not any(grown for _, grown in counter_increases(good, broken))
+        assert not any(grown for _, grown in counter_increases(broken, back))
+        assert not any(histogram.count for _, histogram in histogram_increases(good, broken))
+        assert not any(histogram.count for _, histogram in histogram_increases(broken, back))
+
+
 @pytest.mark.parametrize("engine", sorted(PROFILES))
 @pytest.mark.parametrize("bad", BAD_VALUES)
 def test_dropped_lines_are_counted(engine: str, bad: str) -> None:

@@ -199,12 +199,14 @@ def test_spellings_of_infinity() -> None:
 
 
 def test_without_infinity() -> None:
-    """Without a +Inf bucket the count stands for it, and without that the last bucket."""
+    """Without a +Inf bucket the count stands for it; without either the end is missing, and it is refused."""
     two = buckets(1, 2, edges=("0.1", "1"))
     assert ttft(two + VLLM % ("time_to_first_token_seconds_count", 4))[1] == reading_histogram(
         (0.1, 1.0), (1, 2), 4, None
     )
-    assert ttft(two)[1] == reading_histogram((0.1, 1.0), (1, 2), 2, None)
+    reading, histogram = ttft(two)
+    assert histogram is None
+    assert reading.dropped_lines == 1
 
 
 def test_repeated_edge() -> None:

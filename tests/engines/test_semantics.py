@@ -134,7 +134,7 @@ def test_milliseconds() -> None:
 def test_an_edge_in_milliseconds_is_a_threshold_in_seconds() -> None:
     """A bucket's edge of any whole number of milliseconds is the number that an operator writes in seconds."""
     line = 'maxserve_itl_milliseconds_bucket{le="%s"} 1\n'
-    text = "".join(line % edge for edge in range(1, 1000))
+    text = "".join(line % edge for edge in (*range(1, 1000), "+Inf"))
     (histogram,) = reading_of("max", text).histograms.values()
     assert histogram.edges == tuple(float(f"0.{edge:03}") for edge in range(1, 1000))
 
@@ -198,3 +198,13 @@ def test_gauges_that_lag() -> None:
     """Engines whose count of running requests may be old are known as such: it bounds nothing."""
     lag = {name for name, profile in PROFILES.items() if not profile.traits.running_is_current}
     assert lag == {"max", "nim", "ray_serve", "sglang", "triton", "trtllm", "vllm_router"}
+
+
+def test_tritons_own_joules_are_read_by_uuid() -> None:
+    """Triton counts each GPU's energy itself: it is read as it stands; a broken line or no UUID gives none."""
+    uuid = "GPU-951eeeeb-d284-d263-688e-d98a5306389b"
+    assert read(HERE / "triton/core/datadog-fixture.prom").gpu_joules == {uuid: pytest.approx(4879631.328)}
+    line = "nv_energy_consumption{%s} %s\n"
+    odd = line % ('gpu_uuid="a"', "NaN") + line % ('gpu_uuid=""', 5) + line % ('gpu_uuid="b"', 7)
+    assert reading_of("triton", odd).gpu_joules == {"b": 7.0}
+    assert read(HERE / "nim/1.x/datadog-fixture.prom").gpu_joules == {}

@@ -92,6 +92,8 @@ MISSING: dict[str, tuple[Change, set[str]]] = {
     "temperature": (first_gpu(temperature_celsius=None), {"gpu_temperature_celsius"}),
     "clock": (first_gpu(sm_clock_hertz=None), {"gpu_sm_clock_hertz"}),
     "throttling": (first_gpu(throttled=None), {"gpu_throttled"}),
+    "xid errors": (first_gpu(xid_errors=None), {"gpu_xid_errors_total"}),
+    "latest xid": (first_gpu(last_xid=None), {"gpu_last_xid"}),
     "meter": (without_meter, {"gpu_energy_joules_total"}),
     "prompt tokens": (without_counts(Signal.PROMPT_TOKENS), {"prompt_tokens_total"}),
     "cached tokens": (without_counts(Signal.CACHED_PROMPT_TOKENS), {"cached_prompt_tokens_total"}),
@@ -232,6 +234,14 @@ def test_engine_without_version_has_an_empty_label() -> None:
     assert value(s, "server_info", engine_version="") == 1
 
 
+def test_joules_that_a_server_counts_itself_are_passed_on() -> None:
+    """A server's own count of a GPU's energy stands beside goodwatt's, as it is; most have none."""
+    s = small()
+    assert value(s, "server_gpu_energy_joules_total", server="vllm-0", uuid="GPU-9") == 6.5
+    s = replace(s, servers={"vllm-0": replace(s.servers["vllm-0"], gpu_joules={})})
+    assert value(s, "server_gpu_energy_joules_total") is None
+
+
 def test_histogram_without_sum_has_buckets_only() -> None:
     """A histogram whose sum is unknown has neither _sum nor _count; its +Inf bucket still counts."""
     s = small()
@@ -362,6 +372,7 @@ def test_lost_gpus_take_what_rests_on_joules_with_them() -> None:
     """Without fresh GPUs no series rests on joules: no GPU's, no account's energy and carbon, no ratio. Money stays."""
     shown = names(lost("nvml"))
     gone = {row.name for row in ROWS if "gpu" in row.labels or "joule" in row.name or "watt" in row.name}
+    gone -= {"server_gpu_energy_joules_total"}  # the server itself counts these
     gone |= {"carbon_grams_total", "unattributed_carbon_grams_total"}
     assert not shown & gone
     assert {

@@ -1,5 +1,6 @@
 """goodwatt beside a real vLLM on the CPU, with a model of random weights: its tokens, its requests, its silence."""
 
+import asyncio
 import re
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -7,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.real import watching
-from tests.real.engines import Child, Goodwatt, free_port, goodwatt, vllm
+from tests.real.engines import Child, Goodwatt, free_port, goodwatt, vllm, vllm_model
+from tests.real.lora import adapter
 from tests.real.pages import Page, fetch, until
 from tests.real.traffic import Usage, hang_up, load
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 MODEL = "fast"
+ADAPTERS = ("formal", "terse")
 
 
 async def own(engine: Child) -> tuple[float | None, ...]:
@@ -58,6 +61,42 @@ async def test_counts_are_the_engines_own_across_a_restart(tmp_path: Path) -> No
         await _tokens_of_a_client_that_left(watch, engine, at_crash)
     assert not looked.falls
     assert looked.looks > 10
+
+
+async def test_two_adapters_and_a_restart(tmp_path: Path) -> None:
+    """A vLLM that serves its model and two LoRA adapters books all three under its own name: so does goodwatt, exactly,
+    though it is killed while they are asked for in turn.
+    """
+    port = free_port()
+    url, base = f"http://127.0.0.1:{port}", vllm_model(MODEL)
+    modules = [f"{name}={adapter(tmp_path / name, base)}" for name in ADAPTERS]
+    options = ["--enable-lora", "--max-loras", "2", "--max-lora-rank", "8", "--lora-modules", *modules]
+    async with (
+        AsyncExitStack() as servers,
+        goodwatt(watching.config("vllm", url), tmp_path) as watch,
+        watching.counters(watch) as looked,
+    ):
+        engine = await servers.enter_async_context(vllm(tmp_path, MODEL, *options, port=port))
+        await until(watch, lambda p: counted(p) == (0, 0, 0, 0), "the first page is zero")
+        before = await _in_turn(url)
+        page = await until(watch, lambda p: counted(p) == by_client(before, p), f"{before}")
+        at_crash = await own(engine)
+        assert counted(page) == at_crash
+        with watch.asleep():
+            engine.kill()
+            engine = await servers.enter_async_context(vllm(tmp_path, MODEL, *options, port=port))
+            both = before + await _in_turn(url)
+        page = await until(watch, lambda p: counted(p) == by_client(both, p), f"{both}")
+        assert counted(page) == tuple(map(_sum, at_crash, await own(engine)))
+        models = {dict(labels)["model"] for labels in page.series(watching.GENERATED)}
+        assert models == {MODEL}
+    assert not looked.falls
+
+
+async def _in_turn(url: str) -> Usage:
+    """The model and each adapter, some of them at once."""
+    names = (MODEL, *ADAPTERS)
+    return sum(await asyncio.gather(*(load(url, name, requests=8, concurrency=2) for name in names)), Usage())
 
 
 async def _tokens_of_a_client_that_left(watch: Goodwatt, engine: Child, at_crash: tuple[float | None, ...]) -> None:

@@ -313,6 +313,27 @@ async def test_unknown_outcome_is_told_once(caplog: pytest.LogCaptureFixture) ->
     ]
 
 
+async def test_outcomes_that_are_made_up_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A page with ever new ways to finish is told of a few times, and read all the same."""
+    line = 'vllm:request_success_total{engine="0",finished_reason="%d",model_name="m"} 1\n'
+    async with serving(page(line % 0)) as server, reading_from(server.url) as source:
+        for n in range(0, 90, 3):
+            server.routes["/metrics"] = page("".join(line % one for one in range(n, n + 3)))
+            assert len((await source.read()).counters) == 3
+    assert sum("does not know" in record.getMessage() for record in caplog.records) == 20
+
+
+async def test_pages_of_different_processes_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A start time that goes back shows that several engines answer at one address: one line says what to do."""
+    text = 'process_start_time_seconds %d\nvllm:prompt_tokens_total{model_name="m"} 5\n'
+    async with serving(page(text % 2000)) as server, reading_from(server.url) as source:
+        for started in (2000, 3000, 2000, 3000, 2000):
+            server.routes["/metrics"] = page(text % started)
+            await source.read()
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.startswith(f"server/a: different processes answer at {server.url}/metrics")
+
+
 async def test_nobody_listens() -> None:
     """A closed port says so."""
     port = unused_port()

@@ -190,9 +190,10 @@ def test_repeated_series() -> None:
 
 
 def test_page_that_is_cut_short() -> None:
-    """A last line without its newline may lack digits, so it is dropped."""
-    assert scan("n 1\nm 12", "m", "n") == Page({"n": {(): 1.0}}, frozenset({"m"}), 1)
-    assert scan('n 1\nm{a="b"} 12', "m", "n") == Page({"n": {(): 1.0}}, frozenset({"m"}), 1)
+    """A last line without its newline may lack digits, so it is dropped, and more may be missing."""
+    assert scan("n 1\nm 12", "m", "n") == Page({"n": {(): 1.0}}, frozenset({"m"}), 1, cut=True)
+    assert scan('n 1\nm{a="b"} 12', "m", "n") == Page({"n": {(): 1.0}}, frozenset({"m"}), 1, cut=True)
+    assert scan("n 1\n# EOF", "n") == scan("n 1\n# EOF\n", "n") == Page({"n": {(): 1.0}})
 
 
 def test_ten_megabyte_line() -> None:
