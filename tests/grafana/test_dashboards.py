@@ -184,28 +184,6 @@ def test_every_bucket_has_its_heat() -> None:
     patterns = [one["matcher"]["options"].strip("/") for one in heat(1, 1)]
     fast = "0.001 0.005 0.01 0.02 0.025 0.06 0.1 0.15 0.25 0.5 0.75"
     edges = f"{fast} 1 1.0 2.5 7.5 10 20.0 80.0 160.0 7680.0 +Inf".split()
-        "0.001",
-        "0.005",
-        "0.01",
-        "0.02",
-        "0.025",
-        "0.06",
-        "0.1",
-        "0.15",
-        "0.25",
-        "0.5",
-        "0.75",
-        "1",
-        "1.0",
-        "2.5",
-        "7.5",
-        "10",
-        "20.0",
-        "80.0",
-        "160.0",
-        "7680.0",
-        "+Inf",
-    ]
     found = [[at for at, pattern in enumerate(patterns) if re.match(pattern, edge)] for edge in edges]
     assert all(len(matches) == 1 for matches in found), list(zip(edges, found, strict=True))
     assert found == sorted(found)
