@@ -145,6 +145,11 @@ def _inventory() -> Panel:
             ),
             *(Query(f"max by ({ONE_GPU}) (goodwatt_gpu_{gauge}{{{q.GPUS}}})", instant=True) for gauge in gauges),
             Query(q.increase(MEASURED, q.GPUS, by=ONE_GPU), instant=True),
+            Query(
+                f"max by ({ONE_GPU}) (goodwatt_gpu_last_xid{{{q.GPUS}}})",
+                instant=True,
+                optional="there was no Xid error",
+            ),
         ],
         (
             Column("instance", "goodwatt", width=170),
@@ -157,6 +162,7 @@ def _inventory() -> Panel:
             Column("Value #D", "Busy", "percentunit", 0),
             Column("Value #E", "Temperature", "celsius", 0),
             Column("Value #F", "Energy", JOULES, 1),
+            Column("Value #G", "Last Xid", "none", 0),
         ),
         height=6,
         nothing=NO_GPU,
@@ -200,32 +206,54 @@ def _of_each_gpu() -> list[Panel]:
     ]
 
 
+def _against_the_engine() -> str:
+    """Joules by the driver over those that the inference server counts of the same GPU, itself."""
+    driver = q.rate(MEASURED, q.GPUS, by=f"{ONE_GPU}, uuid")
+    engine = f"max by (instance, uuid) (rate(goodwatt_server_gpu_energy_joules_total{{{q.SERVERS}}}[$__rate_interval]))"
+    return q.ratio(driver, engine, matching="on (instance, uuid) group_left ()")
+
+
 def _trust() -> list[Panel]:
+    xids = f"sum by ({ONE_GPU}) (increase(goodwatt_gpu_xid_errors_total{{{q.GPUS}}}[$__rate_interval]))"
+    jumps = f"60 * {q.rate('gpu_energy_glitches_total', q.GPUS, by=ONE_GPU)}"
     return [
         timeseries(
             "Throttle reasons",
             "GPUs that each reason holds back.",
             [Query(f"sum by (reason) (goodwatt_gpu_throttled{{{q.GPUS}}})", "{{reason}}")],
             replace(COUNT, nothing=NO_GPU),
-            width=8,
             lines=Lines(legend="list", reach=1),
         ),
         timeseries(
+            "Xid errors",
+            "Errors that the driver reported in the four minutes before each point, or in more where points are "
+            "further apart. The table above has each GPU's latest; NVIDIA's documentation lists what the numbers mean.",
+            [Query(xids, EACH, optional="the driver does not report them", step="1m")],
+            COUNT,
+            lines=Lines(reach=1),
+        ),
+        timeseries(
             "Energy against power",
-            "Joules counted over the mean of sampled power for the same time: near 100 % when counter and sensor "
-            "agree.",
-            [Query(_agreement(ONE_GPU), EACH, step=AGREEMENT_STEP)],
+            "Joules counted over the mean of sampled power for the same time, and over what the inference server "
+            "counts of the GPU where it does: near 100 % when they agree.",
+            [
+                Query(_agreement(ONE_GPU), EACH, step=AGREEMENT_STEP),
+                Query(
+                    _against_the_engine(),
+                    f"{EACH}, by the server",
+                    optional="the engine counts no energy itself",
+                    step=AGREEMENT_STEP,
+                ),
+            ],
             Look("percentunit", least=0, nothing=NO_GPU),
-            width=8,
             lines=Lines(reach=1.2),
         ),
         timeseries(
             "Refused jumps",
             "Jumps of the GPUs' energy counters, per minute, that the power limit rules out. They were left out of the "
             "energy.",
-            [Query(f"60 * {q.rate('gpu_energy_glitches_total', q.GPUS, by=ONE_GPU)}", EACH)],
+            [Query(jumps, EACH)],
             Look("suffix:/min", least=0, nothing=NO_GPU),
-            width=8,
             lines=Lines(reach=1),
         ),
     ]
