@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CACHE  ?= $(if $(GOODWATT_CACHE),$(GOODWATT_CACHE),$(HOME)/.cache/goodwatt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint unit test-engines test-vllm test-gpu bench docs parts clean
+.PHONY: help demo run test lint unit test-engines test-vllm test-deploy test-gpu bench docs pictures parts clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,7 +25,7 @@ demo: $(STAMP) ## simulated GPUs and servers, read by the real exporter; ends wi
 run: $(STAMP) ## read this machine's GPUs and inference servers
 	$(BIN)/goodwatt run
 
-parts: ## install what the tests drive: gcc, Prometheus
+parts: ## install what the tests drive: gcc, Prometheus, Alertmanager
 	@.ci/parts
 
 test: $(STAMP) parts lint unit ## every check but the real engines: under 5 minutes
@@ -38,7 +38,7 @@ lint: $(STAMP) ## ruff, mypy, the import contracts
 
 unit: $(STAMP) ## the test suite with its coverage gates
 	rm -f .coverage .coverage.*
-	$(BIN)/pytest -m "not real and not gpu" -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=
+	$(BIN)/pytest -m "not real and not gpu and not deploy" -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --include='exporter/model/*,exporter/derive/*' --fail-under=100
 
@@ -50,15 +50,23 @@ test-vllm: $(STAMP) ## of these, the real vLLM alone: LoRA adapters, restarts, c
 	GOODWATT_CACHE=$(CACHE) PYTHON=$(PYTHON) tests/real/install-engines.sh
 	GOODWATT_CACHE=$(CACHE) $(BIN)/pytest -m real tests/real/test_vllm.py tests/real/test_goodput.py --timeout 900
 
+test-deploy: $(STAMP) parts ## real browser, image, alerts end to end
+	GOODWATT_CACHE=$(CACHE) .ci/parts-deploy
+	GOODWATT_CACHE=$(CACHE) $(BIN)/pytest -m deploy tests --timeout 600
+
 test-gpu: $(STAMP) ## what only a machine with an NVIDIA GPU can answer
 	$(BIN)/pytest -m gpu tests
 
 bench: $(STAMP) ## costs and latencies, as figures and ratios
 	$(BIN)/python -m tests.bench
 
-docs: $(STAMP) ## regenerate the references in docs/ and the dashboards in grafana/
+docs: $(STAMP) ## regenerate the references in docs/, the rules in deploy/ and the dashboards in grafana/
 	$(BIN)/python -m tests.docs
 	$(BIN)/python -m grafana
+	$(BIN)/python -m deploy.kubernetes.generate
+
+pictures: $(STAMP) ## draw the dashboards of docs/dashboards.md again: half an hour; npm, chromium, pngquant
+	GOODWATT_CACHE=$(CACHE) $(BIN)/python -m tests.grafana.render
 
 clean: ## remove what make built
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -51,10 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"goodwatt {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _serving(commands.add_parser("run", help="read this machine and serve the metrics"), _run)
-    _serving(commands.add_parser("demo", help="the same over simulated GPUs and servers"), _demo)
+    _breaking(_serving(commands.add_parser("demo", help="the same over simulated GPUs and servers"), _demo))
     _configured(commands.add_parser("check", help="validate a configuration"), _check)
     _configured(commands.add_parser("once", help="read everything once, print the metrics"), _once)
     _plain(commands.add_parser("metrics", help="print the reference of every metric"), _metrics)
+    _ruling(commands.add_parser("rules", help="print recording rules and alerts for Prometheus"))
     _inspecting(commands.add_parser("engines", help="print which engine offers which signal, or look at one server"))
     return parser
 
@@ -70,6 +71,19 @@ def _inspecting(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_engines)
 
 
+def _ruling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file with objectives and targets of your own")
+    parser.add_argument("--kind", choices=("recording", "alerts", "all"), default="all", help="default: all")
+    parser.add_argument(
+        "--runbook-url",
+        dest="runbook_url",
+        metavar="URL",
+        default="docs/runbooks.md",
+        help="page that the alerts link to, each to its own section; default: docs/runbooks.md",
+    )
+    parser.set_defaults(command=_rules)
+
+
 def _configured(parser: argparse.ArgumentParser, command: object) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file; without it, defaults and local ports")
     parser.add_argument("--log.level", dest="level", choices=log.LEVELS, default="info", help="default: info")
@@ -77,7 +91,18 @@ def _configured(parser: argparse.ArgumentParser, command: object) -> None:
     parser.set_defaults(command=command)
 
 
-def _serving(parser: argparse.ArgumentParser, command: object) -> None:
+def _breaking(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fault",
+        dest="faults",
+        metavar="KIND[:SERVER]@START[+LENGTH]",
+        action="append",
+        default=[],
+        help="break simulated servers: slow, hang, down or restart, START seconds on, for LENGTH; may be repeated",
+    )
+
+
+def _serving(parser: argparse.ArgumentParser, command: object) -> argparse.ArgumentParser:
     _configured(parser, command)
     parser.add_argument(
         "--web.listen-address",
@@ -95,6 +120,7 @@ def _serving(parser: argparse.ArgumentParser, command: object) -> None:
         action="store_true",
         help="let POST and PUT of /-/reload read the configuration again, as SIGHUP does",
     )
+    return parser
 
 
 def _print(text: str) -> None:
@@ -128,9 +154,10 @@ def _demo(options: argparse.Namespace) -> int:
     from exporter.app import flags, serving
 
     web = flags.web(options.address, options.path, lifecycle=options.lifecycle)
+    plan = flags.faults(options.faults)
     config = _config(options) if options.config else None
     log.configure(options.level, options.format)
-    return asyncio.run(serving.demo(config, web))
+    return asyncio.run(serving.demo(config, web, plan))
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -156,6 +183,16 @@ def _metrics(_: argparse.Namespace) -> int:
     from exporter.publish.reference import reference
 
     _print(reference())
+    return 0
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from exporter.prometheus import rules_text
+
+    alerting = replace(_config(options).alerting(), runbook_url=options.runbook_url)
+    sys.stdout.write(rules_text(alerting, options.kind))
     return 0
 
 

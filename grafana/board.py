@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grafana.panels import DATASOURCE, GRID_COLUMNS, Json, Panel
+from grafana import queries as q
+from grafana.overrides import Json
+from grafana.panels import DATASOURCE, GRID_COLUMNS, Panel
 
 SCHEMA_VERSION = 39
 TAG = "goodwatt"
+UNCHOSEN = {"selected": False, "text": "", "value": ""}  # Grafana takes the first value
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Variable:
     of: str = ""  # the label; its own name when empty
     several: bool = True
     last_first: bool = False  # the last value in the alphabet is the one chosen at first
+    everything: str = ".+"  # what All stands for
 
     @property
     def query(self) -> str:
@@ -36,11 +40,27 @@ class Choice:
     values: tuple[tuple[str, str], ...]
 
 
+# An account may have no model's name, and is in All nevertheless.
+NAMELESS_TOO = ".*"
+
 JOB = Variable("job", "Job", "goodwatt_build_info")
-SERVER = Variable("server", "Server", "goodwatt_server_up", 'job=~"$job"')
-MODEL = Variable("model", "Model", "goodwatt_energy_joules_total", 'job=~"$job", server=~"$server"')
-SLO = Variable("slo", "SLO", "goodwatt_slo_objective_ratio", 'job=~"$job"', several=False)
-GPU = Variable("gpu", "GPU", "goodwatt_gpu_info", 'job=~"$job"')
+INSTANCE = Variable("instance", "Instance", "goodwatt_build_info", 'job=~"$job"')
+SERVER = Variable("server", "Server", "goodwatt_server_up", q.JOBS)
+MODEL = Variable("model", "Model", "goodwatt_generated_tokens_total", q.SERVERS, everything=NAMELESS_TOO)
+SLO = Variable("slo", "SLO", "goodwatt_slo_objective_ratio", q.JOBS, several=False)
+GPU = Variable("gpu", "GPU", "goodwatt_gpu_info", q.JOBS)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Moments that are marked on every panel: the values of a query, which are Unix times."""
+
+    name: str
+    expression: str
+
+
+# New prices, objectives or servers explain a jump.
+CONFIGURED = Marks("Configuration read", f"goodwatt_config_last_reload_success_timestamp_seconds{{{q.JOBS}}} * 1000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +72,7 @@ class Board:
     description: str
     variables: tuple[Variable | Choice, ...]
     panels: tuple[Panel, ...]
+    marks: tuple[Marks, ...] = (CONFIGURED,)
     range: str = "now-1h"
 
     def json(self) -> Json:
@@ -63,13 +84,14 @@ class Board:
             "tags": [TAG],
             "schemaVersion": SCHEMA_VERSION,
             "version": 1,
-            "editable": True,
+            "fiscalYearStartMonth": 0,
+            "editable": False,
             "graphTooltip": 1,
             "refresh": "30s",
             "timezone": "browser",
             "time": {"from": self.range, "to": "now"},
             "timepicker": {},
-            "annotations": {"list": []},
+            "annotations": {"list": [_marks(marks) for marks in self.marks]},
             "links": [_others()],
             "templating": {"list": [_datasource(), *(_variable(v) for v in self.variables)]},
             "panels": placed(self.panels),
@@ -87,6 +109,20 @@ def placed(panels: Sequence[Panel]) -> list[Json]:
         found.append({"id": number, **panel.json, "gridPos": place})
         x, line = x + panel.width, max(line, panel.height)
     return found
+
+
+def _marks(marks: Marks) -> Json:
+    return {
+        "name": marks.name,
+        "datasource": DATASOURCE,
+        "enable": True,
+        "hide": False,
+        "iconColor": "purple",
+        "target": {"refId": "Anno", "expr": marks.expression, "interval": "60s"},
+        "titleFormat": marks.name,
+        "tagKeys": "instance",
+        "useValueForTime": True,
+    }
 
 
 def _others() -> Json:
@@ -110,7 +146,7 @@ def _datasource() -> Json:
         "label": "Data source",
         "type": "datasource",
         "query": "prometheus",
-        "current": {},
+        "current": UNCHOSEN,
         "hide": 0,
         "includeAll": False,
         "multi": False,
@@ -124,18 +160,18 @@ def _variable(variable: Variable | Choice) -> Json:
     if isinstance(variable, Choice):
         return _choice(variable)
     everything = {"selected": True, "text": ["All"], "value": ["$__all"]}
-    return {
+    every = {"allValue": variable.everything} if variable.several else {}
+    return every | {
         "name": variable.name,
         "label": variable.label,
         "type": "query",
         "datasource": DATASOURCE,
         "definition": variable.query,
         "query": {"query": variable.query, "refId": variable.name},
-        "current": everything if variable.several else {},
+        "current": everything if variable.several else UNCHOSEN,
         "hide": 0,
         "includeAll": variable.several,
         "multi": variable.several,
-        "allValue": ".+" if variable.several else None,
         "options": [],
         "refresh": 2,
         "regex": "",

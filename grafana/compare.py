@@ -1,121 +1,207 @@
 """Two servers, two models or two times side by side, and efficiency at like load."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from grafana.board import JOB, Board, Choice, Variable
-from grafana.looks import EFFICIENCY, LATENCY, POWER, PRICE, RATIO, TOKENS_PER_JOULE, TOKENS_PER_SECOND
+from grafana import queries as q
+from grafana.board import JOB, NAMELESS_TOO, Board, Choice, Variable
+from grafana.looks import (
+    EFFICIENCY,
+    GOOD,
+    LATENCY,
+    POWER,
+    PRICE,
+    RATIO,
+    SPEED,
+    TOKENS_PER_JOULE,
+)
+from grafana.overrides import Json, by_pattern, coloured
 from grafana.panels import Look, Panel, Query, bars, row, stat, text, timeseries
+from grafana.queries import COST, ENERGY, GENERATED
 
 # Prometheus refuses an offset of nothing.
 SHIFTS = (("none", "1ms"), *((time, time) for time in ("15m", "1h", "1d", "7d")))
 # Running requests at or above the first and below the second figure.
 LOADS = ((0, 1), (1, 4), (4, 16), (16, 64), (64, 256), (256, None))
+TTFT, TPOT = "time_to_first_token_seconds", "time_per_output_token_seconds"
+DIFFERENCE = "B against A"
 
-Over = tuple[str, str]  # a function and its range
-NOW, SHOWN = ("rate", "$__rate_interval"), ("increase", "$__range")
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A function over a range, which side B looks at as long ago as it is shifted."""
+
+    function: str
+    window: str
 
 
-def _variables(side: str) -> tuple[Variable, Variable]:
+NOW, SHOWN = Over("rate", "$__rate_interval"), Over("increase", "$__range")
+Expression = Callable[[str], str]  # of a side, a or b
+
+
+def _variables(side: str) -> tuple[Variable, Variable, Variable]:
     """B begins with the last server, so that two servers are compared at first sight."""
-    server = Variable(
-        *(f"server_{side}", f"Server {side.upper()}", "goodwatt_server_up", 'job=~"$job"', "server"),
-        several=False,
-        last_first=side == "b",
+    name = side.upper()
+    instances = f'job=~"$job", instance=~"$instance_{side}"'
+    servers = f'{instances}, server=~"$server_{side}"'
+    return (
+        Variable(f"instance_{side}", f"Instance {name}", "goodwatt_build_info", 'job=~"$job"', "instance"),
+        Variable(
+            *(f"server_{side}", f"Server {name}", "goodwatt_server_up", instances, "server"),
+            several=False,
+            last_first=side == "b",
+        ),
+        Variable(
+            *(f"model_{side}", f"Model {name}", "goodwatt_generated_tokens_total", servers, "model"),
+            everything=NAMELESS_TOO,
+        ),
     )
-    chosen = f'job=~"$job", server=~"$server_{side}"'
-    return server, Variable(f"model_{side}", f"Model {side.upper()}", "goodwatt_energy_joules_total", chosen, "model")
 
 
 def _selector(side: str) -> str:
-    return f'job=~"$job", server=~"$server_{side}", model=~"$model_{side}"'
+    chosen = ("instance", "server", "model")
+    return ", ".join(['job=~"$job"', *(f'{label}=~"${label}_{side}"' for label in chosen)])
+
+
+def _offset(side: str) -> str:
+    return " offset $shift" if side == "b" else ""
 
 
 def _series(metric: str, side: str, over: Over, more: str = "", *, by: str = "") -> str:
-    offset = " offset $shift" if side == "b" else ""
-    function, window = over
-    return f"sum by ({by}) ({function}(goodwatt_{metric}{{{_selector(side)}{more}}}[{window}]{offset}))"
-
-
-def _ratio(part: str, whole: str, side: str, over: Over, more: tuple[str, str] = ("", "")) -> str:
-    return f"{_series(part, side, over, more[0])} / {_series(whole, side, over, more[1])}"
+    grouping = f" by ({by})" if by else ""
+    selected = f"goodwatt_{metric}{{{_selector(side)}{more}}}[{over.window}]{_offset(side)}"
+    return f"sum{grouping} ({over.function}({selected}))"
 
 
 def _efficiency(side: str, over: Over = NOW) -> str:
-    return _ratio("generated_tokens_total", "energy_joules_total", side, over)
+    return q.ratio(_series(GENERATED, side, over), _series(ENERGY, side, over))
 
 
 def _price(side: str, over: Over = NOW) -> str:
-    cost, tokens = _series("cost_total", side, over, by="currency"), _series("generated_tokens_total", side, over)
-    return f"1e6 * {cost} / on () group_left () {tokens}"
+    cost, tokens = _series(COST, side, over, by="currency"), _series(GENERATED, side, over)
+    return q.ratio(f"1e6 * {cost}", tokens, matching="on () group_left ()")
 
 
-def _goodput(side: str, bound: str) -> str:
-    chosen = ', slo="$slo", method="histogram"'
-    more = (f'{chosen}, bound="{bound}"', chosen)
-    return _ratio("slo_good_requests_total", "slo_requests_total", side, SHOWN, more)
+def _good(side: str, bound: str) -> str:
+    chosen = f', slo="$slo", method="{"exact" if bound == "exact" else "histogram"}"'
+    good = _series("slo_good_requests_total", side, SHOWN, f'{chosen}, bound="{bound}"')
+    return q.ratio(good, _series("slo_requests_total", side, SHOWN, chosen))
 
 
-def _quantile(side: str, histogram: str) -> str:
-    offset = " offset $shift" if side == "b" else ""
-    buckets = f"goodwatt_{histogram}_bucket{{{_selector(side)}}}[$__rate_interval]{offset}"
-    return f"histogram_quantile(0.95, sum by (le) (rate({buckets})))"
+def _quantile(side: str, histogram: str, over: Over = NOW) -> str:
+    return q.seen(f"histogram_quantile(0.95, {_series(f'{histogram}_bucket', side, over, by='le')})")
 
 
-def _headline(side: str) -> list[Panel]:
-    name = side.upper()
+def _difference(a: str, b: str) -> str:
+    """How much more B is than A, as a share of A."""
+    return f"{q.ratio(f'({b})', f'({a})')} - 1"
+
+
+def _versus(
+    title: str, description: str, expression: Callable[[str, Over], str], look: Look, legend: str = ""
+) -> Panel:
+    """A, B and how they differ, in one panel over the time shown."""
+    a, b = expression("a", SHOWN), expression("b", SHOWN)
+    relative = by_pattern(f"/^{DIFFERENCE}/", {"unit": RATIO, "decimals": 1})
+    return stat(
+        title,
+        f"{description} Over the time shown.",
+        [
+            Query(a, f"A{legend}", instant=True),
+            Query(b, f"B{legend}", instant=True),
+            Query(_difference(a, b), f"{DIFFERENCE}{legend}", instant=True),
+        ],
+        replace(look, least=None, overrides=[relative]),
+        width=12,
+    )
+
+
+def _headline() -> list[Panel]:
+    good = [
+        Query(_good(side, bound), f"{side.upper()} {name}", instant=True)
+        for side in ("a", "b")
+        for bound, name in q.BOUNDS
+    ]
     return [
-        stat(
-            f"{name}: tokens per watt",
-            "Generated tokens per joule over the time shown, idle time included.",
-            [Query(_efficiency(side, SHOWN), instant=True)],
-            EFFICIENCY,
-        ),
-        stat(
-            f"{name}: cost per million tokens",
-            "Money for a million generated tokens over the time shown.",
-            [Query(_price(side, SHOWN), "{{currency}}", instant=True)],
+        _versus("Tokens per watt", "Generated tokens per joule, idle time included.", _efficiency, EFFICIENCY),
+        _versus(
+            "Cost per million tokens",
+            "Money for a million generated tokens, idle time included.",
+            _price,
             PRICE,
+            " {{currency}}",
         ),
         stat(
-            f"{name}: good requests",
+            "Good requests",
             "Share of requests that met every threshold over the time shown: at least, and at most.",
-            [
-                Query(_goodput(side, "lower"), "at least", instant=True),
-                Query(_goodput(side, "upper"), "at most", instant=True),
-            ],
-            Look(RATIO, decimals=1),
+            good,
+            GOOD,
+            width=12,
+        ),
+        _versus(
+            "Time to first token, p95",
+            "Interpolated inside buckets: for looking, not for judging.",
+            lambda side, over: _quantile(side, TTFT, over),
+            replace(LATENCY, decimals=2),
         ),
     ]
 
 
-def _both(title: str, description: str, expression: Callable[[str], str], look: Look, legend: str = "") -> Panel:
+def _both(title: str, description: str, expression: Expression, look: Look, legend: str = "") -> Panel:
     queries = [Query(expression(side), f"{side.upper()}{legend}") for side in ("a", "b")]
-    return timeseries(title, description, queries, look)
+    return timeseries(title, description, queries, replace(look, overrides=_colors()))
 
 
-def _against_load(side: str) -> Panel:
+def _colors() -> list[Json]:
+    return [by_pattern("/^A/", coloured("blue")), by_pattern("/^B/", coloured("orange"))]
+
+
+def _courses() -> list[Panel]:
+    interpolated = "Interpolated inside buckets: for looking, not for judging."
+    return [
+        _both("Tokens per watt", "Generated tokens per joule, idle time included.", _efficiency, EFFICIENCY),
+        _both("Cost per million generated tokens", "Idle time included.", _price, PRICE, " {{currency}}"),
+        _both(
+            "Generated tokens per second",
+            "The load that the figures above were made at.",
+            lambda side: _series(GENERATED, side, NOW),
+            SPEED,
+        ),
+        _both("Power", "Mean watts of GPU power given to each side.", lambda side: _series(ENERGY, side, NOW), POWER),
+        _both("Time to first token, p95", interpolated, lambda side: _quantile(side, TTFT), LATENCY),
+        _both("Time per output token, p95", interpolated, lambda side: _quantile(side, TPOT), LATENCY),
+    ]
+
+
+def _against_load() -> Panel:
     return bars(
-        f"{side.upper()}: tokens per watt against load",
-        "Generated tokens per joule while so many requests were running. Load alone changes efficiency several "
-        "times over, so compare like with like.",
-        [Query(_at_load(side, low, high), _load_name(low, high), True, "no time at this load") for low, high in LOADS],
-        Look(TOKENS_PER_JOULE, decimals=2, least=0),
+        "Tokens per watt against requests running",
+        "Generated tokens per joule of the time shown while so many requests were running on a server: load alone "
+        "changes efficiency several times over: compare A and B at like load.",
+        [
+            Query(_at_load(side, low, high), f"{side.upper()}, {_load_name(low, high)}", True, "no time at this load")
+            for low, high in LOADS
+            for side in ("a", "b")
+        ],
+        Look(TOKENS_PER_JOULE, decimals=2, least=0, overrides=_colors()),
+        width=24,
+        height=9,
     )
 
 
 def _at_load(side: str, low: int, high: int | None) -> str:
-    at_load = f"sum by (server, model) (goodwatt_requests_running{{{_selector(side)}}}) >= {low}"
-    if high is not None:
-        at_load += f" < {high}"
-    offset = " offset $shift" if side == "b" else ""
+    """Sums of live figures over the moments at which the load was such; their ratio is of sums as well."""
+    limit = "" if high is None else f" < {high}"
+    at_load = f"sum by (server, model) (goodwatt_requests_running{{{_selector(side)}}}) >= {low}{limit}"
     tokens, watts = (
-        f"sum(sum_over_time((sum by (server, model) (goodwatt_{metric}) and {at_load})[$__range:30s]{offset}))"
+        f"sum(sum_over_time((sum by (server, model) (goodwatt_{metric}) and {at_load})"
+        f"[$__range:$__interval]{_offset(side)}))"
         for metric in (
             f'tokens_per_second{{{_selector(side)}, kind="generated"}}',
             f"attributed_power_watts{{{_selector(side)}}}",
         )
     )
-    return f"{tokens} / {watts}"
+    return q.ratio(tokens, watts)
 
 
 def _load_name(low: int, high: int | None) -> str:
@@ -141,38 +227,12 @@ BOARD = Board(
         Choice("shift", "Shift B", SHIFTS),
     ),
     (
-        *_headline("a"),
-        *_headline("b"),
-        text("How to compare", WORDS),
-        row("Side by side"),
-        _both("Tokens per watt", "Generated tokens per joule, idle time included.", _efficiency, EFFICIENCY),
-        _both("Cost per million generated tokens", "Idle time included.", _price, PRICE, " {{currency}}"),
-        _both(
-            "Generated tokens per second",
-            "The load that the figures above were made at.",
-            lambda side: _series("generated_tokens_total", side, NOW),
-            Look(TOKENS_PER_SECOND, least=0),
-        ),
-        _both(
-            "Power",
-            "Mean watts of GPU power given to each side.",
-            lambda side: _series("energy_joules_total", side, NOW),
-            POWER,
-        ),
-        _both(
-            "Time to first token, p95",
-            "Interpolated inside buckets: for looking, not for judging.",
-            lambda side: _quantile(side, "time_to_first_token_seconds"),
-            LATENCY,
-        ),
-        _both(
-            "Time per output token, p95",
-            "Interpolated inside buckets: for looking, not for judging.",
-            lambda side: _quantile(side, "time_per_output_token_seconds"),
-            LATENCY,
-        ),
+        *_headline(),
+        text("How to compare", WORDS, height=2),
         row("At like load"),
-        _against_load("a"),
-        _against_load("b"),
+        _against_load(),
+        row("Side by side"),
+        *_courses(),
     ),
+    marks=(),
 )

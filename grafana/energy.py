@@ -1,174 +1,249 @@
 """What the GPUs draw, who it is for, and whether the figure can be trusted."""
 
+from dataclasses import replace
+
 from grafana import queries as q
-from grafana.board import GPU, JOB, MODEL, SERVER, Board
-from grafana.looks import BAD_WHEN_ANY, COUNT, POWER, SHARE, WATTS
-from grafana.panels import Column, Look, Query, row, stat, table, timeseries
+from grafana.board import GPU, INSTANCE, JOB, MODEL, SERVER, Board
+from grafana.looks import BAD_WHEN_ANY, COUNT, JOULES, POWER, SHARE, WATTS
+from grafana.panels import STACKED, Column, Lines, Look, Panel, Query, bars, row, stat, table, timeseries
 
 MEASURED, UNATTRIBUTED = "gpu_energy_joules_total", "gpu_unattributed_energy_joules_total"
+ONE_GPU = "instance, gpu"
 EACH = "gpu {{gpu}} {{instance}}"
-ALL_GPUS = q.JOBS
+NO_GPU = "no GPU is read"
+ENERGY = Look("kwatth", decimals=1, least=0, nothing=NO_GPU)
+PART = replace(SHARE, nothing=NO_GPU)
+AGREEMENT_STEP = "1m"  # over a quarter of this both would be as noisy as the sampling of power
 
-BOARD = Board(
-    "goodwatt-energy",
-    "goodwatt / Energy and GPUs",
-    "Power and energy of every GPU, to whom the joules were given, and what nobody claimed.",
-    (JOB, SERVER, MODEL, GPU),
-    (
+
+def _kwh(joules: str) -> str:
+    return f"{joules} / 3.6e6"
+
+
+def _beyond_the_gpu(*factors: str) -> str:
+    """Energy of the time shown up to the boundary that the configured factors of each instance reach."""
+    scale = "".join(
+        f" * on (job, instance) group_left () goodwatt_facility_{factor}_ratio{{{q.JOBS}}}" for factor in factors
+    )
+    return _kwh(f"sum(increase(goodwatt_{MEASURED}{{{q.GPUS}}}[$__range]){scale})")
+
+
+def _conserved() -> str:
+    closed = f"(sum(goodwatt_closed_accounts_energy_joules_total{{{q.JOBS}}}) or vector(0))"
+    given = f"({q.total('energy_joules_total', q.JOBS)} + {q.total(UNATTRIBUTED, q.JOBS)} + {closed})"
+    return q.ratio(given, q.total(MEASURED, q.JOBS))
+
+
+def _agreement(by: str = "") -> str:
+    grouped = f" by ({by})" if by else ""
+    sensed = f"sum{grouped} (avg_over_time(goodwatt_gpu_power_watts{{{q.GPUS}}}[$__rate_interval]))"
+    return q.ratio(q.rate(MEASURED, q.GPUS, by=by), sensed)
+
+
+def _throttled() -> str:
+    """GPUs that any reason holds back."""
+    return f"sum(max by ({ONE_GPU}) (goodwatt_gpu_throttled{{{q.GPUS}}}))"
+
+
+def _headline() -> list[Panel]:
+    return [
         stat(
             "Power now",
             "Drawn by all chosen GPUs.",
             [Query(q.total("gpu_power_watts", q.GPUS))],
             POWER,
-            graph=True,
         ),
         stat(
             "Energy",
             "Of the chosen GPUs over the time shown.",
-            [Query(f"{q.increase(MEASURED, q.GPUS)} / 3.6e6", instant=True)],
-            Look("kwatth", decimals=3),
+            [Query(_kwh(q.increase(MEASURED, q.GPUS)), instant=True)],
+            ENERGY,
         ),
         stat(
             "Unattributed",
             "Share of the joules of the time shown that no server claimed.",
-            [Query(f"{q.increase(UNATTRIBUTED, q.GPUS)} / {q.increase(MEASURED, q.GPUS)}", instant=True)],
-            Look("percentunit", decimals=1, steps=((None, "green"), (0.1, "orange"), (0.5, "red"))),
+            [Query(q.ratio(q.increase(UNATTRIBUTED, q.GPUS), q.increase(MEASURED, q.GPUS)), instant=True)],
+            Look("percentunit", decimals=1, nothing=NO_GPU, steps=((None, "green"), (0.1, "orange"), (0.5, "red"))),
         ),
         stat(
             "Conservation",
-            "Joules given to servers and models, unattributed and closed, over joules measured, since start. 100 "
-            "% always.",
-            [
-                Query(
-                    f"({q.total('energy_joules_total', ALL_GPUS)} + {q.total(UNATTRIBUTED, ALL_GPUS)}"
-                    f" + (sum(goodwatt_closed_accounts_energy_joules_total{{{q.JOBS}}}) or vector(0)))"
-                    f" / {q.total(MEASURED, ALL_GPUS)}",
-                    instant=True,
-                )
-            ],
-            Look("percentunit", decimals=2),
+            "Joules given to servers and models, unattributed and closed, over joules measured, since start and of all "
+            "chosen instances. The ledger conserves: 100 % always.",
+            [Query(_conserved(), instant=True)],
+            replace(PART, decimals=2, least=None, most=None),
         ),
         stat(
             "GPUs lost",
             "GPUs that do not answer; their energy is not counted while they are lost.",
             [Query(f'sum(goodwatt_gpu_state{{{q.GPUS}, state!="ok"}})')],
-            Look("short", decimals=0, steps=BAD_WHEN_ANY),
+            Look("short", decimals=0, nothing=NO_GPU, steps=BAD_WHEN_ANY),
         ),
         stat(
             "GPUs throttled",
             "GPUs whose clocks are held back now, for reasons other than having nothing to do.",
-            [Query(f"count(max by (instance, gpu) (goodwatt_gpu_throttled{{{q.GPUS}}}) == 1) or vector(0)")],
-            Look("short", decimals=0, steps=((None, "green"), (1, "orange"))),
+            [Query(_throttled())],
+            Look("short", decimals=0, nothing=NO_GPU, steps=((None, "green"), (1, "orange"))),
         ),
-        row("Attribution"),
+    ]
+
+
+def _attribution() -> list[Panel]:
+    kinds = "energy_joules_total"
+    return [
         timeseries(
             "Power by server and model",
             "Mean watts given to each server and model, and what no server claimed. Together they are what was "
             "measured.",
             [
-                Query(q.rate("energy_joules_total", by=q.BY_ACCOUNT), q.ACCOUNT),
+                Query(q.rate(kinds, by=q.BY_ACCOUNT), q.ACCOUNT),
                 Query(q.rate(UNATTRIBUTED, q.JOBS), "unattributed"),
             ],
             POWER,
-            stacked=True,
+            lines=STACKED,
         ),
         timeseries(
             "Power, busy and idle",
             "Mean watts while requests were served, and while none were.",
-            [Query(q.rate("energy_joules_total", by="state"), "{{state}}")],
+            [Query(q.rate(kinds, by="state"), "{{state}}")],
             POWER,
-            stacked=True,
+            lines=STACKED,
         ),
-        row("GPUs"),
-        table(
-            "GPUs",
-            "How the joules of each GPU are obtained: measured by the driver's counter, or integrated from "
-            "sampled power.",
+        bars(
+            "Energy by server and model",
+            "Kilowatt-hours of the time shown, by whom they were for.",
             [
-                Query(
-                    f"max by (instance, gpu, product, energy_method, energy_scope) (goodwatt_gpu_info{{{q.GPUS}}})",
-                    instant=True,
-                ),
-                Query(f"max by (instance, gpu) (goodwatt_gpu_power_watts{{{q.GPUS}}})", instant=True),
-                Query(f"max by (instance, gpu) (goodwatt_gpu_power_limit_watts{{{q.GPUS}}})", instant=True),
-                Query(f"max by (instance, gpu) (goodwatt_gpu_utilization_ratio{{{q.GPUS}}})", instant=True),
-                Query(f"max by (instance, gpu) (goodwatt_gpu_temperature_celsius{{{q.GPUS}}})", instant=True),
-                Query(f"sum by (instance, gpu) (increase(goodwatt_{MEASURED}{{{q.GPUS}}}[$__range]))", instant=True),
+                Query(_kwh(q.increase(kinds, by=q.BY_ACCOUNT)), q.ACCOUNT, instant=True),
+                Query(_kwh(q.increase(UNATTRIBUTED, q.JOBS)), "unattributed", instant=True),
             ],
-            (
-                Column("instance", "goodwatt", width=150),
-                Column("gpu", "GPU"),
-                Column("product", "Product", width=240),
-                Column("energy_method", "Method"),
-                Column("energy_scope", "Scope"),
-                Column("Value #B", "Power", WATTS, 0),
-                Column("Value #C", "Limit", WATTS, 0),
-                Column("Value #D", "Busy", "percentunit", 0),
-                Column("Value #E", "Temperature", "celsius", 0),
-                Column("Value #F", "Energy", "joule", 1),
-            ),
+            ENERGY,
             height=6,
         ),
-        timeseries(
+        bars(
+            "From the GPU to the facility's meter",
+            "Kilowatt-hours of the time shown: of the chosen GPUs, with the machines around them (host_factor), and "
+            "with cooling and conversion (pue). A factor of 1 is one that is not configured.",
+            [
+                Query(_beyond_the_gpu(), "GPUs", instant=True),
+                Query(_beyond_the_gpu("host_factor"), "with machines", instant=True),
+                Query(_beyond_the_gpu("host_factor", "pue"), "with cooling", instant=True),
+            ],
+            ENERGY,
+            height=6,
+        ),
+    ]
+
+
+def _inventory() -> Panel:
+    gauges = ("power_watts", "power_limit_watts", "utilization_ratio", "temperature_celsius")
+    return table(
+        "GPUs",
+        "How the joules of each GPU are obtained: measured by the driver's counter, or integrated from sampled power.",
+        [
+            Query(
+                f"max by ({ONE_GPU}, product, energy_method, energy_scope) (goodwatt_gpu_info{{{q.GPUS}}})",
+                instant=True,
+            ),
+            *(Query(f"max by ({ONE_GPU}) (goodwatt_gpu_{gauge}{{{q.GPUS}}})", instant=True) for gauge in gauges),
+            Query(q.increase(MEASURED, q.GPUS, by=ONE_GPU), instant=True),
+        ],
+        (
+            Column("instance", "goodwatt", width=170),
+            Column("gpu", "GPU"),
+            Column("product", "Product", width=240),
+            Column("energy_method", "Method"),
+            Column("energy_scope", "Scope"),
+            Column("Value #B", "Power", WATTS, 0),
+            Column("Value #C", "Limit", WATTS, 0),
+            Column("Value #D", "Busy", "percentunit", 0),
+            Column("Value #E", "Temperature", "celsius", 0),
+            Column("Value #F", "Energy", JOULES, 1),
+        ),
+        height=6,
+        nothing=NO_GPU,
+    )
+
+
+def _each(title: str, description: str, expression: str, look: Look, width: int = 8) -> Panel:
+    return timeseries(title, description, [Query(expression, EACH)], look, width=width)
+
+
+def _of_each_gpu() -> list[Panel]:
+    watts, limit = (f"goodwatt_gpu_{gauge}{{{q.GPUS}}}" for gauge in ("power_watts", "power_limit_watts"))
+    used, memory = (f"goodwatt_gpu_memory_{gauge}_bytes{{{q.GPUS}}}" for gauge in ("used", "total"))
+    return [
+        _each(
             "Power by GPU",
             "As the driver reports it: a mean over one second on most GPUs since Ampere, the moment on older ones.",
-            [Query(f"goodwatt_gpu_power_watts{{{q.GPUS}}}", EACH)],
+            watts,
             POWER,
         ),
-        timeseries(
+        _each(
             "Share of the power limit",
             "Power over the limit in force. At 100 % the limit holds the clocks back.",
-            [Query(f"goodwatt_gpu_power_watts{{{q.GPUS}}} / goodwatt_gpu_power_limit_watts{{{q.GPUS}}}", EACH)],
-            SHARE,
+            q.ratio(watts, limit),
+            PART,
         ),
-        timeseries(
+        _each("Temperature", "Of the GPU die.", f"goodwatt_gpu_temperature_celsius{{{q.GPUS}}}", Look("celsius")),
+        _each(
             "Busy",
             "Share of the driver's sample period in which any kernel ran. It says nothing of how full the GPU was.",
-            [Query(f"goodwatt_gpu_utilization_ratio{{{q.GPUS}}}", EACH)],
-            SHARE,
-            width=8,
+            f"goodwatt_gpu_utilization_ratio{{{q.GPUS}}}",
+            PART,
         ),
-        timeseries(
-            "Memory",
-            "Share of the device memory in use.",
-            [Query(f"goodwatt_gpu_memory_used_bytes{{{q.GPUS}}} / goodwatt_gpu_memory_total_bytes{{{q.GPUS}}}", EACH)],
-            SHARE,
-            width=8,
-        ),
-        timeseries(
-            "Temperature",
-            "Of the GPU die.",
-            [Query(f"goodwatt_gpu_temperature_celsius{{{q.GPUS}}}", EACH)],
-            Look("celsius", decimals=0),
-            width=8,
-        ),
-        timeseries(
+        _each("Memory", "Share of the device memory in use.", q.ratio(used, memory), PART),
+        _each(
             "Clock",
             "Of the streaming multiprocessors.",
-            [Query(f"goodwatt_gpu_sm_clock_hertz{{{q.GPUS}}}", EACH)],
-            Look("hertz", least=0),
-            width=8,
+            f"goodwatt_gpu_sm_clock_hertz{{{q.GPUS}}}",
+            Look("hertz", least=0, nothing=NO_GPU),
         ),
+    ]
+
+
+def _trust() -> list[Panel]:
+    return [
         timeseries(
             "Throttle reasons",
             "GPUs that each reason holds back.",
             [Query(f"sum by (reason) (goodwatt_gpu_throttled{{{q.GPUS}}})", "{{reason}}")],
-            COUNT,
+            replace(COUNT, nothing=NO_GPU),
             width=8,
+            lines=Lines(legend="list", reach=1),
         ),
         timeseries(
             "Energy against power",
             "Joules counted over the mean of sampled power for the same time: near 100 % when counter and sensor "
             "agree.",
-            [
-                Query(
-                    f"sum by (instance, gpu) (rate(goodwatt_{MEASURED}{{{q.GPUS}}}[5m]))"
-                    f" / sum by (instance, gpu) (avg_over_time(goodwatt_gpu_power_watts{{{q.GPUS}}}[5m]))",
-                    EACH,
-                )
-            ],
-            Look("percentunit", decimals=0),
+            [Query(_agreement(ONE_GPU), EACH, step=AGREEMENT_STEP)],
+            Look("percentunit", least=0, nothing=NO_GPU),
             width=8,
+            lines=Lines(reach=1.2),
         ),
+        timeseries(
+            "Refused jumps",
+            "Jumps of the GPUs' energy counters, per minute, that the power limit rules out. They were left out of the "
+            "energy.",
+            [Query(f"60 * {q.rate('gpu_energy_glitches_total', q.GPUS, by=ONE_GPU)}", EACH)],
+            Look("suffix:/min", least=0, nothing=NO_GPU),
+            width=8,
+            lines=Lines(reach=1),
+        ),
+    ]
+
+
+BOARD = Board(
+    "goodwatt-energy",
+    "goodwatt / Energy and GPUs",
+    "Power and energy of every GPU, to whom the joules were given, and what nobody claimed.",
+    (JOB, INSTANCE, SERVER, MODEL, GPU),
+    (
+        *_headline(),
+        row("Attribution"),
+        *_attribution(),
+        row("GPUs"),
+        _inventory(),
+        *_of_each_gpu(),
+        row("Throttling and trust"),
+        *_trust(),
     ),
 )

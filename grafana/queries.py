@@ -1,35 +1,53 @@
 """PromQL that several dashboards share. Ratios are sums of counters over sums of counters, never averages of ratios."""
 
-ACCOUNTS = 'job=~"$job", server=~"$server", model=~"$model"'
-SERVERS = 'job=~"$job", server=~"$server"'
-GPUS = 'job=~"$job", gpu=~"$gpu"'
-JOBS = 'job=~"$job"'
+JOBS = 'job=~"$job", instance=~"$instance"'
+SERVERS = f'{JOBS}, server=~"$server"'
+ACCOUNTS = f'{SERVERS}, model=~"$model"'
+GPUS = f'{JOBS}, gpu=~"$gpu"'
 OBJECTIVE = f'{ACCOUNTS}, slo="$slo"'
 
 BY_ACCOUNT = "server, model"
 ACCOUNT = "{{server}} {{model}}"
 
-# The latency histograms' evidence is counted once a window (a minute unless configured), so it needs longer ranges.
-SLO_INTERVAL = "2m"
+# The evidence of latency histograms is counted once a window, which is a minute unless configured: with this step
+# $__rate_interval holds four of them.
+SLO_STEP = "1m"
 BOUNDS = (("lower", "at least"), ("upper", "at most"))
+PROMISED = f'max(goodwatt_slo_objective_ratio{{{JOBS}, slo="$slo"}})'
+
+GENERATED, ENERGY, COST, REVENUE = "generated_tokens_total", "energy_joules_total", "cost_total", "revenue_total"
+IDLE = f'{ACCOUNTS}, state="idle"'
 
 
 def rate(metric: str, selector: str = ACCOUNTS, *, by: str = "", window: str = "$__rate_interval") -> str:
     """Growth per second, summed."""
-    grouping = f" by ({by})" if by else ""
-    return f"sum{grouping} (rate(goodwatt_{metric}{{{selector}}}[{window}]))"
+    return f"sum{_grouped(by)} (rate(goodwatt_{metric}{{{selector}}}[{window}]))"
 
 
 def increase(metric: str, selector: str = ACCOUNTS, *, by: str = "") -> str:
     """Growth over the time shown, summed."""
-    grouping = f" by ({by})" if by else ""
-    return f"sum{grouping} (increase(goodwatt_{metric}{{{selector}}}[$__range]))"
+    return f"sum{_grouped(by)} (increase(goodwatt_{metric}{{{selector}}}[$__range]))"
+
+
+def events(metric: str, selector: str, *, by: str, window: str) -> str:
+    """How often something happened within a window, the first time included: before that it had no series."""
+    series = f"goodwatt_{metric}{{{selector}}}"
+    return f"sum by ({by}) (increase({series}[{window}]) and {series} offset {window} or {series})"
 
 
 def total(metric: str, selector: str = ACCOUNTS, *, by: str = "") -> str:
     """A gauge, summed."""
-    grouping = f" by ({by})" if by else ""
-    return f"sum{grouping} (goodwatt_{metric}{{{selector}}})"
+    return f"sum{_grouped(by)} (goodwatt_{metric}{{{selector}}})"
+
+
+def ratio(part: str, whole: str, *, matching: str = "") -> str:
+    """One sum over another; nothing, and not NaN, where there is nothing to divide by."""
+    return f"{part} /{f' {matching}' if matching else ''} ({whole} > 0)"
+
+
+def how_many(metric: str, condition: str, selector: str) -> str:
+    """How many series fulfil a condition: 0 where none does, nothing where there is no series."""
+    return f"sum(goodwatt_{metric}{{{selector}}} {condition})"
 
 
 def good(bound: str, selector: str = OBJECTIVE) -> str:
@@ -42,33 +60,45 @@ def judged(bound: str, selector: str = OBJECTIVE) -> str:
     return f'{selector}, method="{_method(bound)}"'
 
 
-def good_share(bound: str, selector: str = OBJECTIVE, *, by: str = "", window: str = "$__rate_interval") -> str:
+def good_share(bound: str, *, by: str = "", window: str = "$__rate_interval") -> str:
     """Share of requests that were good."""
-    part = rate("slo_good_requests_total", good(bound, selector), by=by, window=window)
-    return f"{part} / {rate('slo_requests_total', judged(bound, selector), by=by, window=window)}"
+    part = rate("slo_good_requests_total", good(bound), by=by, window=window)
+    return ratio(part, rate("slo_requests_total", judged(bound), by=by, window=window))
+
+
+def good_share_shown(bound: str, *, by: str = "") -> str:
+    """Share of requests that were good over the time shown."""
+    return good_share(bound, by=by, window="$__range")
 
 
 def threshold_share(bound: str) -> str:
     """Share of requests within one threshold alone, by threshold."""
     part = rate("slo_threshold_met_requests_total", good(bound), by="signal")
-    return f"{part} / {rate('slo_threshold_requests_total', judged(bound), by='signal')}"
-
-
-def good_share_shown(bound: str, selector: str = OBJECTIVE, *, by: str = "") -> str:
-    """Share of requests that were good over the time shown."""
-    part = increase("slo_good_requests_total", good(bound, selector), by=by)
-    return f"{part} / {increase('slo_requests_total', judged(bound, selector), by=by)}"
+    return ratio(part, rate("slo_threshold_requests_total", judged(bound), by="signal"))
 
 
 def burn(bound: str, window: str) -> str:
     """How many times faster than the objective allows the error budget is being spent."""
-    allowed = f'(1 - max(goodwatt_slo_objective_ratio{{{JOBS}, slo="$slo"}}))'
-    return f"(1 - {good_share(bound, window=window)}) / {allowed}"
+    return ratio(f"(1 - {good_share(bound, window=window)})", f"1 - {PROMISED}")
 
 
-def quantile(share: float, histogram: str, *, by: str) -> str:
+def budget_left(bound: str) -> str:
+    """Share of the requests that were allowed to be bad and were not, over as long as the time shown."""
+    return f"1 - {burn(bound, '$__range')}"
+
+
+def quantile(share: float, histogram: str, selector: str = ACCOUNTS) -> str:
     """A latency that this share of the requests did not exceed, as the buckets tell: an estimate inside a bucket."""
-    return f"histogram_quantile({share}, {rate(f'{histogram}_bucket', by=f'le, {by}')})"
+    return seen(f"histogram_quantile({share}, {rate(f'{histogram}_bucket', selector, by='le')})")
+
+
+def seen(latency: str) -> str:
+    """Nothing, and not NaN, where there was no request."""
+    return f"{latency} >= 0"
+
+
+def _grouped(by: str) -> str:
+    return f" by ({by})" if by else ""
 
 
 def _method(bound: str) -> str:

@@ -1,13 +1,17 @@
-"""Write every generated page of docs/ anew: `make docs`. Tests compare the files with the same functions."""
+"""Write every generated page of docs/ and the rules for Prometheus anew: `make docs`. Tests compare what is there."""
 
+from functools import partial
 from pathlib import Path
 
 from exporter.config.reference import reference as configuration
 from exporter.engines import load_profiles
 from exporter.engines.matrix import coverage_matrix
+from exporter.model.alerting import Alerting
+from exporter.prometheus import rules_text
 from exporter.publish.reference import reference as metrics
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 
 BEGIN, END = "<!-- made by `make docs` -->\n\n", "\n<!-- end -->"
 
@@ -18,17 +22,29 @@ def engines() -> str:
     return before + BEGIN + coverage_matrix(load_profiles()) + END + rest.partition(END)[2]
 
 
-PAGES = {"metrics.md": metrics, "configuration.md": configuration, "engines.md": engines}
+def rules(kind: str) -> str:
+    """deploy/prometheus/goodwatt-KIND.rules.yml: for whatever objectives the scraped goodwatts publish."""
+    return rules_text(Alerting(), kind)
+
+
+PAGES = {
+    "docs/metrics.md": metrics,
+    "docs/configuration.md": configuration,
+    "docs/engines.md": engines,
+    "deploy/prometheus/goodwatt-recording.rules.yml": partial(rules, "recording"),
+    "deploy/prometheus/goodwatt-alerts.rules.yml": partial(rules, "alerts"),
+}
 
 
 def main() -> None:
-    """Write the pages that differ and say which."""
+    """Write the files that differ and say which."""
     for name, make in PAGES.items():
-        page = DOCS / name
+        page = ROOT / name
         text = make()
         if not page.exists() or page.read_text() != text:
+            page.parent.mkdir(exist_ok=True)
             page.write_text(text)
-            print(f"written: docs/{name}")
+            print(f"written: {name}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """What the flags say, checked before anything starts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from exporter.address import Address, parse_address
 from exporter.app.endings import WrongUse
-from exporter.publish.address import Address, parse_address
+from exporter.demo.fleet import DEFAULT_SERVERS
+from exporter.demo.plan import PlannedFault, planned_fault
 from exporter.publish.http import checked_path
 
 
@@ -22,3 +25,11 @@ def web(address: str, telemetry_path: str, *, lifecycle: bool = False) -> Web:
         return Web(parse_address(address), checked_path(telemetry_path), lifecycle)
     except ValueError as wrong:
         raise WrongUse(str(wrong)) from None
+
+
+def faults(texts: Iterable[str]) -> tuple[PlannedFault, ...]:
+    """Faults of the demo, from the flags. Raises WrongUse when one of them cannot be."""
+    try:
+        return tuple(planned_fault(text, [server.name for server in DEFAULT_SERVERS]) for text in texts)
+    except ValueError as wrong:
+        raise WrongUse(f"--fault {wrong}") from None

@@ -41,7 +41,8 @@ async def inspect(config: Config, url: str, engine: str = "auto") -> str:
 
 
 def _section(config: Config, url: str, engine: str) -> ServerSection:
-    known = next((one for one in config.servers or () if same_page(one.url) == same_page(url)), None)
+    paged = ((one, one.url) for one in config.servers or () if one.url is not None)
+    known = next((one for one, page in paged if same_page(page) == same_page(url)), None)
     if known is None:
         return ServerSection(name=NAME, url=url, engine=engine)
     return known if engine == "auto" else known.model_copy(update={"engine": engine})

@@ -39,7 +39,7 @@ def roster(candidates: Iterable[Candidate], engines: Collection[str]) -> Roster:
     pages: dict[object, str] = {}
     refused = []
     for candidate in candidates:
-        section, page = candidate.section, same_page(candidate.section.url)
+        section, page = candidate.section, _place(candidate.section)
         if section.name in servers and pages.get(page) == section.name:
             continue
         why = _why_not(section, servers, pages.get(page), engines)
@@ -49,6 +49,13 @@ def roster(candidates: Iterable[Candidate], engines: Collection[str]) -> Roster:
         else:
             refused.append(Refusal(section.name, candidate.origin, why))
     return Roster(tuple(servers.values()), tuple(refused))
+
+
+def _place(section: ServerSection) -> object:
+    """What no two servers share: their page, or where their clients connect."""
+    if section.url is not None:
+        return same_page(section.url)
+    return None if section.proxy is None else section.proxy.listen
 
 
 def _why_not(

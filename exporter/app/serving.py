@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter import __version__
+from exporter.address import Address
 from exporter.app.endings import CannotStart
 from exporter.app.flags import Web
 from exporter.app.local_ports import LocalPorts
@@ -24,7 +25,7 @@ from exporter.config import Config, load, parse
 from exporter.config.public import config_hash, redacted
 from exporter.config.sections import MAX_SERVERS
 from exporter.demo.demo import Demo
-from exporter.publish.address import Address
+from exporter.demo.plan import PlannedFault
 from exporter.publish.formats import render
 from exporter.publish.http import About, Publisher
 from exporter.publish.metrics import table
@@ -46,18 +47,25 @@ async def run(config: Config, web_: Web, file: Path | None = None) -> int:
     return await _serve(config, web_, World(config.engine_profiles()), reloader)
 
 
-async def demo(own: Config | None, web_: Web) -> int:
-    """Serve simulated GPUs and servers, under the SLOs, prices and intervals of `own` where it is given."""
-    async with AsyncExitStack() as running:
-        simulation = Demo()
+async def demo(own: Config | None, web_: Web, plan: Sequence[PlannedFault] = ()) -> int:
+    """Serve simulated GPUs and servers, under the SLOs, prices and intervals of `own` where it is given.
+
+    What `plan` names goes wrong at its time.
+    """
+    async with AsyncExitStack() as running, asyncio.TaskGroup() as beside:
+        simulation = Demo(sends_spans=True)
         running.push_async_callback(simulation.aclose)
         await simulation.start()
         config = parse(simulation.config_text(), "<demo>")
         if own is not None:
-            simulated = {"servers": config.servers, "gpus": config.gpus, "server_discovery": ()}
+            simulated = {"servers": config.servers, "gpus": config.gpus, "otlp": config.otlp, "server_discovery": ()}
             config = own.model_copy(update=simulated)
         world = World(config.engine_profiles(), simulation.driver, simulated=True)
-        return await _serve(config, web_, world, Reloader(config, _about(config, True), None, "this is the demo"))
+        breaking = beside.create_task(simulation.play(plan))
+        try:
+            return await _serve(config, web_, world, Reloader(config, _about(config, True), None, "this is the demo"))
+        finally:
+            breaking.cancel()
 
 
 async def once(config: Config) -> str:

@@ -4,15 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from exporter.app.local_ports import LocalPorts
 from exporter.app.roster import Candidate, Refusal, roster
 from exporter.app.target_files import TargetFiles
 from exporter.config import Config
 from exporter.engines.profile import Profile
-from exporter.sources import World, open_source
+from exporter.sources import Front, World, front, open_source
 from exporter.sources.sampler import Sampler, Source
-from exporter.sources.sections import ServerSection
+from exporter.sources.sections import OtlpSection, ServerSection
 
 log = logging.getLogger(__name__)
 
@@ -22,16 +23,32 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """A server that is read. It keeps its source, and so its connection, while nothing of it changes."""
+    """A server that is read. It keeps its sources, and so its connections, while nothing of them changes."""
 
     section: ServerSection
     profiles: tuple[tuple[str, Profile], ...]  # that it may turn out to be
-    source: Source
+    page: Source | None
+    proxy: Source | None
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return tuple(source for source in (self.page, self.proxy) if source is not None)
 
     def is_another_than(self, before: "_Server") -> bool:
         """Whether something else may be behind the name, so that counting begins anew."""
+        if self.page is None:  # then it is the proxy that counts, and a new one begins at 0
+            return self.proxy is not before.proxy
         same = (self.section.url, self.section.engine) == (before.section.url, before.section.engine)
         return not same or self.profiles != before.profiles
+
+
+@dataclass(frozen=True, slots=True)
+class _Otlp:
+    """The receiver of spans. It keeps what it has received while nothing of it changes."""
+
+    section: OtlpSection
+    profiles: Mapping[str, Profile]
+    source: Source
 
 
 class Watch:
@@ -40,10 +57,11 @@ class Watch:
     def __init__(self, sampler: Sampler, config: Config, world: World, local: LocalPorts | None = None) -> None:
         self._sampler = sampler
         self._config = config
-        self._world = world
+        self._world = replace(world, servers=lambda: tuple(self._servers))
         self._local = local or LocalPorts()
         self._files = TargetFiles()
         self._gpus: Source | None = None
+        self._otlp: _Otlp | None = None
         self._servers: Mapping[str, _Server] = {}
         self._refused: frozenset[Refusal] = frozenset()
         self._begun = False
@@ -90,9 +108,14 @@ class Watch:
         servers = {section.name: self._server(section) for section in chosen.servers}
         before, self._servers, self._begun = self._servers, servers, True
         self._open_gpus()
+        self._open_otlp()
         _tell_gone(before.keys() - servers.keys())
+        beside = (self._gpus, None if self._otlp is None else self._otlp.source)
         self._sampler.change(
-            [*([] if self._gpus is None else [self._gpus]), *(server.source for server in servers.values())],
+            [
+                *(source for source in beside if source is not None),
+                *chain(*(server.sources for server in servers.values())),
+            ],
             self._config.rules(chosen.servers),
             anew=[name for name, server in servers.items() if name in before and server.is_another_than(before[name])],
             then=then,
@@ -110,15 +133,29 @@ class Watch:
         before = self._servers.get(section.name)
         if before is not None and (before.section, before.profiles) == (section, profiles):
             return before
-        source = open_source(section, self._world)
-        assert source is not None
-        return _Server(section, profiles, source)
+        return _Server(section, profiles, open_source(section, self._world), self._proxy(front(section), before))
+
+    def _proxy(self, wanted: Front | None, before: _Server | None) -> Source | None:
+        """The same one, with its clients and their streams, while nothing of its own changes."""
+        if wanted is None:
+            return None
+        same = before is not None and front(before.section) == wanted
+        return before.proxy if before is not None and same else open_source(wanted, self._world)
 
     def _open_gpus(self) -> None:
         if self._config.gpus.kind == "none":
             self._gpus = None
         elif self._gpus is None:
             self._gpus = open_source(self._config.gpus, self._world)
+
+    def _open_otlp(self) -> None:
+        section, profiles = self._config.otlp, self._world.profiles
+        if section is None:
+            self._otlp = None
+        elif self._otlp is None or (self._otlp.section, self._otlp.profiles) != (section, profiles):
+            source = open_source(section, self._world)
+            assert source is not None
+            self._otlp = _Otlp(section, profiles, source)
 
     def _tell_refused(self, refused: frozenset[Refusal]) -> None:
         by_cause: dict[tuple[str, str], list[str]] = {}

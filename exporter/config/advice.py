@@ -7,14 +7,23 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from exporter.address import parse_address
+from exporter.config.alert_advice import alert_advice
 from exporter.config.sections import READ_SHARE, Config, SloSection
 from exporter.derive.slo_advice import edge_advice
 from exporter.engines.profile import Profile
 from exporter.model.slo import Slo
-from exporter.sources.sections import DiscoverySection, ServerSection, TlsSection
+from exporter.sources import otlp_protobuf
+from exporter.sources.sections import DiscoverySection, OtlpSection, ProxySection, ServerSection, TlsSection
+
+_OF_A_PAGE = ("engine", "timeout_seconds", "headers", "bearer_token_file", "basic_auth", "tls")
 
 
-def advice(config: Config, profiles: Mapping[str, Profile] | None = None) -> tuple[str, ...]:
+def advice(
+    config: Config,
+    profiles: Mapping[str, Profile] | None = None,
+    no_protobuf: Callable[[], bool] = otlp_protobuf.missing,
+) -> tuple[str, ...]:
     """One line each: what, where, what to do; never a secret. `profiles` (by default all known) tell the buckets."""
     profiles = config.engine_profiles() if profiles is None else profiles
     lines = [line for server in config.servers or () for line in _server(server, config.interval_seconds)]
@@ -22,18 +31,40 @@ def advice(config: Config, profiles: Mapping[str, Profile] | None = None) -> tup
         lines += _reached(f"server_discovery[{at}]:", section, config.interval_seconds)
     own = config.slos if "slos" in config.model_fields_set else ()  # nobody asked for the default one
     lines += [line for slo in own for line in _slo(slo, config, profiles)]
-    lines += [*_money(config), *_margin(config), *_no_gpus(config)]
+    lines += [] if config.otlp is None else _otlp(config.otlp, config, no_protobuf)
+    lines += [*_money(config), *_margin(config), *_no_gpus(config), *alert_advice(config)]
     return tuple(dict.fromkeys(lines))
 
 
 def _server(server: ServerSection, interval_seconds: float) -> Iterator[str]:
     place = f"server {server.name}:"
+    if server.proxy is not None:
+        yield from _proxy(place, server, server.proxy)
+    if server.url is None:
+        return
     url = urlsplit(server.url)
     yield from _reached(place, server, interval_seconds)
     if server.tls != TlsSection() and url.scheme == "http":
         yield f"{place} tls has no effect on an http:// url; write https:// or remove tls"
     if _has_credentials(server) and url.scheme == "http" and not is_loopback(url.hostname or ""):
         yield f"{place} its credentials cross the network unencrypted; use https://"
+
+
+def _proxy(place: str, server: ServerSection, proxy: ProxySection) -> Iterator[str]:
+    idle = [key for key in _OF_A_PAGE if key in server.model_fields_set and server.url is None]
+    if idle:
+        yield f"{place} without a url nothing is read, and {', '.join(idle)} has no effect; add the url of its metrics"
+    upstream = urlsplit(proxy.upstream)
+    if proxy.tls != TlsSection() and upstream.scheme == "http":
+        yield f"{place} proxy.tls has no effect on an http:// upstream; write https:// or remove tls"
+    if proxy.tls.insecure_skip_verify:
+        yield f"{place} proxy.tls.insecure_skip_verify accepts any certificate; set proxy.tls.ca_file instead"
+    for key, path in _tls_files(proxy.tls):
+        problem = unreadable(path)
+        if problem:
+            yield f"{place} proxy.{key} {path} {problem}; until it can be read, clients are answered 502"
+    if is_loopback(upstream.hostname or "") and not is_loopback(parse_address(proxy.listen).host):
+        yield f"{place} proxy.listen lets other machines reach a server that listens on this one only; is that meant?"
 
 
 def _reached(place: str, section: ServerSection | DiscoverySection, interval_seconds: float) -> Iterator[str]:
@@ -63,14 +94,16 @@ def is_loopback(host: str) -> bool:
 
 
 def _files(server: ServerSection | DiscoverySection) -> Iterator[tuple[str, Path]]:
-    tls = server.tls
     named = {
         "bearer_token_file": server.bearer_token_file,
         "basic_auth.password_file": server.basic_auth.password_file if server.basic_auth else None,
-        "tls.ca_file": tls.ca_file,
-        "tls.cert_file": tls.cert_file,
-        "tls.key_file": tls.key_file,
     }
+    yield from ((key, path) for key, path in named.items() if path is not None)
+    yield from _tls_files(server.tls)
+
+
+def _tls_files(tls: TlsSection) -> Iterator[tuple[str, Path]]:
+    named = {"tls.ca_file": tls.ca_file, "tls.cert_file": tls.cert_file, "tls.key_file": tls.key_file}
     yield from ((key, path) for key, path in named.items() if path is not None)
 
 
@@ -96,7 +129,7 @@ def _slo(slo: SloSection, config: Config, profiles: Mapping[str, Profile]) -> It
         meant = [server for server in config.servers if any(fnmatchcase(server.name, one) for one in slo.servers)]
         if not meant:
             yield f"{place} its servers match none of {', '.join(server.name for server in config.servers)}"
-        for engine in sorted({server.engine for server in meant} & profiles.keys()):
+        for engine in sorted({server.engine for server in meant if server.proxy is None} & profiles.keys()):
             yield from _slo_on_engine(slo.noun(), profiles[engine])
     if slo.e2e_seconds is not None and slo.ttft_seconds is not None and slo.e2e_seconds <= slo.ttft_seconds:
         yield f"{place} e2e_seconds is not above ttft_seconds, which therefore has no effect; raise e2e_seconds"
@@ -109,6 +142,22 @@ def _slo_on_engine(slo: Slo, profile: Profile) -> Iterator[str]:
         yield f"slo {slo.name}: {lacking}, so it cannot be judged there"
     for line in edge_advice(slo, profile.default_edges):
         yield f"{line} (default buckets of {profile.name})"
+
+
+def _otlp(otlp: OtlpSection, config: Config, no_protobuf: Callable[[], bool]) -> Iterator[str]:
+    if no_protobuf():
+        yield f"otlp: {otlp_protobuf.MISSING}"
+    host = parse_address(otlp.listen).host
+    if not is_loopback(host):
+        yield f"otlp: whoever reaches {otlp.listen} can send spans; keep others out, or listen on 127.0.0.1"
+    if config.server_discovery or config.servers is None:
+        return
+    names = [server.name for server in config.servers]
+    if not names:
+        yield "otlp: servers is empty, so no span belongs to one; list the servers that send spans"
+    strangers = sorted(set(otlp.services.values()) - set(names)) if names else []
+    if strangers:
+        yield f"otlp: services names {', '.join(strangers)}, which servers does not; servers: {', '.join(names)}"
 
 
 def _money(config: Config) -> Iterator[str]:

@@ -36,6 +36,8 @@ _FORMS = {
     r"^[a-zA-Z_:][a-zA-Z0-9_:]*$": "must be a metric's name: letters, digits, '_' and ':', no digit first",
     r"^[a-zA-Z_:][a-zA-Z0-9_:]*\*?$": _NAMES_OF_METRICS,
     r"^[a-zA-Z_:][a-zA-Z0-9_:]*(\*|\{[a-zA-Z_][a-zA-Z0-9_]*\})?$": _NAMES_OF_METRICS,
+    r"^[^*]+\*?$": "must be a span's name, or the beginning of one and a *",
+    r"^[a-zA-Z_][a-zA-Z0-9_.-]*$": "must be an attribute's name: letters, digits, '_', '.' and '-', a letter first",
     r"^[a-zA-Z_][a-zA-Z0-9_]*$": "must be a label's name: letters, digits and '_', no digit first",
 }
 _LIMITS = {
@@ -91,7 +93,7 @@ def _value_message(kind: str, context: Mapping[str, Any], value: Plain) -> str:
         return _wrong_kind(_WANTED[kind], value)
     if kind in _LIMITS:
         key, words = _LIMITS[kind]
-        return f"must be {words} {context[key]:g}; found {value:g}"
+        return f"must be {words} {context[key]:.12g}; found {value:.12g}"
     return _OTHERS.get(kind, _invalid)(context, value)
 
 
@@ -161,7 +163,7 @@ def _number_repair(value: Plain) -> str | None:
     number = float(parts[1].replace("_", ""))
     if parts[2]:
         return f"write {number / 100:g} for {number:g} %"
-    return f"write {number:g}, without quotes or unit"
+    return f"write {number:.12g}, without quotes or unit"
 
 
 def _text_repair(value: Plain) -> str | None:

@@ -34,7 +34,8 @@ def public_url(url: str) -> str:
 def _public(config: Config) -> dict[str, Any]:
     shown = config.model_dump(mode="json", exclude_none=True)
     for server in shown.get("servers", ()):
-        server["url"] = public_url(server["url"])
+        if "url" in server:
+            server["url"] = public_url(server["url"])
     for reached in (*shown.get("servers", ()), *shown["server_discovery"]):
         reached["headers"] = dict.fromkeys(reached["headers"], HIDDEN)
     return shown

@@ -67,7 +67,7 @@ def _limits(known: FieldInfo) -> Iterator[str]:
     for rule in known.metadata:
         for key, words in _LIMITS.items():
             if hasattr(rule, key):
-                yield f"{words} {getattr(rule, key):g}"
+                yield f"{words} {getattr(rule, key):.12g}"
 
 
 def _words(annotation: Any) -> str:

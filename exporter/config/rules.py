@@ -6,14 +6,18 @@ Each rule reads what it can and skips the rest, so that all problems are told at
 import re
 from collections.abc import Iterator, Mapping
 
+from exporter.address import parse_address
+from exporter.config.alert_rules import alert_rules
 from exporter.config.document import Document, Fault, Path, Plain
-from exporter.config.entries import entries, fault, name_rule, number, section, texts
+from exporter.config.entries import entries, fault, name_message, name_rule, number, section, texts
 from exporter.config.profiles import profile_rule
 from exporter.config.sections import Config, CostSection, SloSection
 from exporter.config.servers import server_rules
+from exporter.sources.otlp_spans import LONGEST_SERVICE_NAME
 
 _ABSENT: Mapping[Path, str] = {
     ("servers",): "has no value; write [] to watch none, or remove the key to try the usual local ports",
+    ("otlp",): "has no value; write {} for its defaults, or remove the key to receive no spans",
     ("slos",): "has no value; write [] for none, or remove the key to get the default objective",
 }
 _THRESHOLDS = ("ttft_seconds", "tpot_seconds", "e2e_seconds")
@@ -26,7 +30,7 @@ def rule_faults(document: Document, engines: tuple[str, ...]) -> Iterator[Fault]
     own = (name for _, name in texts(document, "profiles", "name") if name != "auto")
     known = tuple(dict.fromkeys((*engines, *own)))
     servers = (_values, _window, _gpus_kind, *server_rules(known))
-    for rule in (*servers, profile_rule(engines), name_rule("slos"), _slos, _cost, _revenue):
+    for rule in (*servers, profile_rule(engines), name_rule("slos"), _slos, _cost, _revenue, _otlp, alert_rules):
         yield from rule(document)
 
 
@@ -96,6 +100,23 @@ def _revenue(document: Document) -> Iterator[Fault]:
     for at, entry in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(entry, dict):
             yield from _patterns(document, ("revenue", "prices", at), entry)
+
+
+def _otlp(document: Document) -> Iterator[Fault]:
+    otlp = section(document, "otlp")
+    listen = otlp.get("listen")
+    if isinstance(listen, str):
+        try:
+            parse_address(listen)
+        except ValueError as wrong:
+            yield fault(document, ("otlp", "listen"), str(wrong))
+    services = otlp.get("services")
+    for service, server in services.items() if isinstance(services, dict) else ():
+        message = name_message(server) if isinstance(server, str) else None
+        if not service or len(service) > LONGEST_SERVICE_NAME:
+            message = f"a service's name must have 1 to {LONGEST_SERVICE_NAME} characters"
+        if message:
+            yield fault(document, ("otlp", "services", service), message)
 
 
 def _patterns(document: Document, path: Path, entry: Mapping[str, object]) -> Iterator[Fault]:

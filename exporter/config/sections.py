@@ -5,14 +5,16 @@ from typing import Literal
 
 from pydantic import Field
 
+from exporter.config.alerts_section import AlertsSection
 from exporter.engines import load_profiles
 from exporter.engines.profile import Profile
+from exporter.model.alerting import Alerting
 from exporter.model.engine import Signal
 from exporter.model.rules import Rules
 from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from exporter.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
 from exporter.schema import Section
-from exporter.sources.sections import DiscoverySection, GpusSection, ServerSection
+from exporter.sources.sections import DiscoverySection, GpusSection, OtlpSection, ServerSection
 
 # Less than the frame gives a source, so that the line about a late server comes from whoever knows its address.
 READ_SHARE = 0.75
@@ -144,6 +146,9 @@ class Config(Section):
     server_discovery: tuple[DiscoverySection, ...] = Field(
         (), description="Files that list more servers to read and may change at any time. With it no port is tried."
     )
+    otlp: OtlpSection | None = Field(
+        None, description="Where servers send their spans; `{}` takes the defaults. Absent: nothing listens."
+    )
     profiles: tuple[OwnProfile, ...] = Field(
         (),
         description="Engine profiles of your own (docs/engines.md), tried before those shipped. To replace a shipped "
@@ -159,6 +164,9 @@ class Config(Section):
         default_factory=FacilitySection, description="Factors from the GPUs' energy to the facility's."
     )
     carbon: CarbonSection | None = Field(None, description="What the energy emits. Absent: no carbon is published.")
+    alerts: AlertsSection = Field(
+        default_factory=AlertsSection, description="When the alerts of `goodwatt rules` are to fire."
+    )
 
     @property
     def looks_on_local_ports(self) -> bool:
@@ -203,6 +211,11 @@ class Config(Section):
     def carbon_noun(self) -> Carbon | None:
         """None: nothing is known of carbon, and none is published."""
         return None if self.carbon is None else Carbon(self.carbon.grams_per_kwh)
+
+    def alerting(self) -> Alerting:
+        """What the generated alerts compare with. Objectives that the file does not name are whatever is published."""
+        objectives = self.slo_nouns() if "slos" in self.model_fields_set else None
+        return self.alerts.noun(objectives, self.cost.currency if self.cost else None, self.window_seconds)
 
     def rules(self, servers: Iterable[ServerSection] | None = None) -> Rules:
         """All that the fold needs, with these servers or else those of this file.

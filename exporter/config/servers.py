@@ -8,6 +8,7 @@ from exporter.config.document import Document, Fault, Path, Plain
 from exporter.config.entries import Rule, entries, fault, name_rule, repeated, texts
 from exporter.config.errors import printable
 from exporter.config.messages import did_you_mean, value_at
+from exporter.config.proxies import proxy_rule
 from exporter.config.sections import MAX_SERVERS
 from exporter.config.urls import same_page, url_message
 
@@ -187,6 +188,7 @@ def server_rules(engines: tuple[str, ...]) -> tuple[Rule, ...]:
         _files,
         name_rule("servers"),
         _urls,
+        proxy_rule,
         engine_rule(engines),
         _gpus,
         _credentials,

@@ -13,7 +13,7 @@ window_seconds: 60
 gpus: {{kind: auto}}
 servers:
 {servers}
-slos:
+{otlp}slos:
 {slos}
 cost: {{currency: USD, price_per_gpu_hour: 1.69}}
 revenue:
@@ -24,9 +24,14 @@ carbon: {{grams_per_kwh: 400}}
 """
 
 
-def demo_config_text(servers: Sequence[RunningServer], slos: Sequence[Slo]) -> str:
-    """YAML for these servers, each with its own GPUs by UUID, and these objectives. Both lists may be empty."""
-    return FRAME.format(servers=_list([_server(server) for server in servers]), slos=_list([_slo(slo) for slo in slos]))
+def demo_config_text(servers: Sequence[RunningServer], slos: Sequence[Slo], span_port: int | None = None) -> str:
+    """YAML for these servers, each with its own GPUs by UUID, and these objectives. Both lists may be empty.
+
+    `span_port` is where the servers send spans to on loopback; None: nowhere.
+    """
+    otlp = "" if span_port is None else f'otlp: {{listen: "127.0.0.1:{span_port}"}}\n'
+    listed = (_list([_server(server) for server in servers]), _list([_slo(slo) for slo in slos]))
+    return FRAME.format(servers=listed[0], otlp=otlp, slos=listed[1])
 
 
 def _list(entries: Sequence[dict[str, object]]) -> str:

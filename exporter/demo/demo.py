@@ -1,7 +1,8 @@
 """The demo as a whole: simulated servers on loopback, one simulated driver, and the configuration that fits them."""
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 
@@ -9,7 +10,9 @@ from exporter.demo.config_text import demo_config_text
 from exporter.demo.fleet import DEFAULT_SERVERS, DEFAULT_SLOS
 from exporter.demo.gpus import SimulatedDriver, SimulatedGpu
 from exporter.demo.live import LiveEngine
+from exporter.demo.plan import PlannedFault, play
 from exporter.demo.server import EngineServer, Faults
+from exporter.demo.spans import SpanSender, free_port
 from exporter.demo.spec import RunningServer, SimulatedServer
 from exporter.model.slo import Slo
 
@@ -20,7 +23,8 @@ class Demo:
     """Simulated servers and GPUs that keep up with `clock`.
 
     Everything but the clocks is fixed by `seed`. The servers have `past_seconds` of traffic behind them at the start.
-    The driver may be used from another thread, and before `start`.
+    The driver may be used from another thread, and before `start`. With `sends_spans` every request that ends after the
+    start is sent to the receiver that the configuration asks for.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class Demo:
         *,
         seed: int = 1,
         past_seconds: float = PAST_SECONDS,
+        sends_spans: bool = False,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -42,8 +47,9 @@ class Demo:
             SimulatedGpu(index, engine)
             for index, engine in enumerate(engine for engine in self._engines for _ in range(engine.spec.gpus))
         )
-        epoch_seconds = wall_clock() - past_seconds
-        self._http = tuple(EngineServer(engine, epoch_seconds) for engine in self._engines)
+        self._epoch_seconds = wall_clock() - past_seconds
+        self._span_port = free_port() if sends_spans else None
+        self._http = tuple(EngineServer(engine, self._epoch_seconds) for engine in self._engines)
         if len({spec.name for spec in servers}) < len(servers):
             raise ValueError("two simulated servers have the same name; each needs its own")
         self._by_name = {http.engine.spec.name: http for http in self._http}
@@ -70,6 +76,10 @@ class Demo:
         for http in self._http:
             self._running.push_async_callback(http.aclose)
             await http.start()
+        if self._span_port is not None:
+            sender = SpanSender(self._engines, self._span_port, self._epoch_seconds)
+            self._running.push_async_callback(sender.aclose)
+            sender.start()
 
     async def aclose(self) -> None:
         """Stop listening; harmless when repeated."""
@@ -83,9 +93,15 @@ class Demo:
         """What may be broken on one server. Raises KeyError for an unknown name."""
         return self._by_name[name].faults
 
+    async def play(self, plan: Iterable[PlannedFault]) -> None:
+        """Let every planned fault happen at its time, counted from now."""
+        async with asyncio.TaskGroup() as group:
+            for planned in plan:
+                group.create_task(play(planned, {name: http.faults for name, http in self._by_name.items()}))
+
     def config_text(self) -> str:
         """A configuration file for the running demo, as YAML."""
-        return demo_config_text(self.servers, self._slos)
+        return demo_config_text(self.servers, self._slos, self._span_port)
 
 
 def _dice(seed: int, spec: SimulatedServer) -> Random:

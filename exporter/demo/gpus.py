@@ -117,6 +117,11 @@ class SimulatedDriver:
         """Idle, power cap or nothing."""
         return REASON_BITS[self._gait(handle)]
 
+    def xid_errors(self, handle: object) -> Sequence[int]:
+        """Simulated GPUs have none."""
+        self._gpu(handle)
+        return ()
+
     def _gait(self, handle: object) -> str:
         if self.utilization_percent(handle) == 0:
             return "idle"

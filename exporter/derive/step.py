@@ -95,7 +95,7 @@ def _take_records(
     back |= found.tellers.keys() - state.tellers.keys()
     told = {account: now if account.server in back else since for account, since in state.told.items()}
     paged = (account for account in state.since if account.server in found.tellers)
-    new = [a for a in (*paged, *(one.account for one in found.admitted)) if a not in told]
+    new = [a for a in dict.fromkeys((*paged, *(one.account for one in found.admitted))) if a not in told]
     ledger = requests.opened(state.ledger, new, rules.slos)
     return replace(
         state,

@@ -33,7 +33,7 @@ def _meaning(profiles: Iterable[Profile]) -> list[list[str]]:
         "prompt tokens are counted",
         "client hangs up",
     ]
-    head += ["`tpot` of one token", "`itl` is observed per", "`requests_running`", "model", "told apart by"]
+    head += ["`tpot` of one token", "`itl` is observed per", "`requests_running`", "model", "told apart by", "spans"]
     return [head, *(_row(one) for one in profiles)]
 
 
@@ -55,6 +55,7 @@ def _row(one: Profile) -> list[str]:
         " or ".join(f"`{label}`" for label in one.labels.model)
         or (f"`{one.model_name_from}`" if one.model_name_from else NO),
         ", ".join(f"`{label}`" for label in one.labels.replica) or NO,
+        NO if one.spans is None else ", ".join(dict.fromkeys(f"`{name.strip()}`" for name in one.spans.names)),
     ]
 
 

@@ -22,6 +22,8 @@ LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 OutcomeWord = Annotated[Outcome, Field(strict=False)]
 Path = Annotated[str, Field(pattern=r"^/[^?#\s]*$")]
 Edges = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False)]
+AttributeName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.-]*$")]
+SpanName = Annotated[str, Field(pattern=r"^[^*]+\*?$")]
 
 
 class Names(Section):
@@ -145,6 +147,40 @@ class Traits(Section):
     )
 
 
+class ByAttribute(Section):
+    """An attribute of a span whose value, or the first of its values, tells how the request ended."""
+
+    attribute: AttributeName
+    values: Mapping[str, OutcomeWord]
+    otherwise: OutcomeWord = Field(description="Outcome of a value that a newer engine may add.")
+    absent: OutcomeWord = Field(description="Outcome of a request without the attribute.")
+
+
+class Spans(Section):
+    """The one span that an engine sends for each request. Of several attributes for one thing the first present counts.
+
+    Its start is the request's arrival.
+    """
+
+    names: Annotated[tuple[SpanName, ...], Field(strict=False, min_length=1)] = Field(
+        description="Names of the span; one that ends in * is the beginning of a name."
+    )
+    unless: Mapping[AttributeName, Many[SpanName]] = Field(
+        default={}, description="No request where the attribute has one of these values, or begins so before a *."
+    )
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="Factor of all times here to seconds.")
+    e2e_seconds: Annotated[tuple[AttributeName, ...], Field(strict=False, min_length=1)]
+    ttft_seconds: Many[AttributeName] = ()
+    decode_seconds: Many[AttributeName] = Field(
+        default=(), description="First token to last, where the engine's tpot is made of it; absent: e2e less ttft."
+    )
+    prompt_tokens: Many[AttributeName] = ()
+    cached_prompt_tokens: Many[AttributeName] = ()
+    generated_tokens: Many[AttributeName] = ()
+    model: Many[AttributeName] = ()
+    outcome: OutcomeWord | ByAttribute = Outcome.SUCCESS
+
+
 class Profile(Section):
     """One engine. The shape is the same for the profiles shipped and for an operator's own."""
 
@@ -174,6 +210,7 @@ class Profile(Section):
     default_edges: Mapping[Annotated[Signal, Field(strict=False)], Edges] = Field(
         default={}, description="The engine's default bucket edges in seconds, for advice before the first page."
     )
+    spans: Spans | None = Field(default=None, description="How its OTLP spans tell of requests, where it sends any.")
 
     @model_validator(mode="after")
     def _words_fit_signals(self) -> Self:

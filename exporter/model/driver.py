@@ -3,6 +3,7 @@
 Every method may raise `DriverError` and nothing else, and may block for ever. All calls come from one thread.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from exporter.model.gpu import EnergyScope
@@ -91,4 +92,8 @@ class GpuDriver(Protocol):
 
     def throttle_reasons_mask(self, handle: object) -> int:
         """Why the clocks are held back now, as the bits of NVML's clock event reasons."""
+        ...
+
+    def xid_errors(self, handle: object) -> Sequence[int]:
+        """Xid numbers that were reported since the last call, in their order; the first call begins to listen."""
         ...

@@ -62,6 +62,8 @@ class GpuReading:
     temperature_celsius: float | None = None
     sm_clock_hertz: float | None = None
     throttled: Mapping[str, bool] | None = None  # reason -> active now; every reason the driver can tell is present
+    xid_errors: int | None = None  # since goodwatt began to listen; None where the driver reports none
+    last_xid: int | None = None  # None until the first
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ class RequestRecord:
     """Latencies are in seconds and >= 0, tokens are whole; None is what could not be told, never 0.
 
     `ttft_seconds` is None where no token came or none was seen on its own (an answer in one piece).
-    `tpot_seconds` is (e2e - ttft) / (generated - 1), None below two generated tokens.
+    `tpot_seconds` is (e2e - ttft) / (generated - 1), None below two generated tokens; where a server tells the time
+    from its first token to its last, and observes that in its histogram, it is made of that.
     `prompt_tokens` includes the cached ones. `arrival_unix_seconds` is wall-clock time.
     """
 
@@ -39,6 +40,7 @@ class Shed(StrEnum):
     PARTIAL = "partial"  # lacks what a record cannot do without
     FOREIGN = "foreign"  # of something that is no request of an engine
     UNKNOWN_SERVER = "unknown_server"  # of an engine, but of none that is configured
+    REFUSED = "refused"  # answered with a status such as 400 or 404: a mistake of the client's, no work of the engine
     OTHER_SOURCE = "other_source"  # of a server whose requests another source tells of
     MALFORMED = "malformed"  # cannot be decoded
     OVERFLOW = "overflow"  # more than the queue holds between two ticks

@@ -11,8 +11,9 @@ from exporter.model.request import RequestsReading
 class Reason(StrEnum):
     """Closed vocabulary of the `reason` label. The detail beside it says what, where and what to do."""
 
-    # GPU
+    # a library that is not installed, of the GPU's driver or of Python
     LIBRARY_MISSING = "library_missing"
+    # GPU
     DRIVER_MISSING = "driver_missing"
     DRIVER_ERROR = "driver_error"
     PERMISSION = "permission"

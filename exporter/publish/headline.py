@@ -10,12 +10,13 @@ from exporter.publish.numbers import percent, short, span
 
 
 class Figure(NamedTuple):
-    """`value` is None where there is none; `note` then says why."""
+    """`value` is None where there is none; `note` then says why. `range` holds its bounds, alike where it is exact."""
 
     label: str
     value: str | None
     unit: str
     note: str
+    range: tuple[float, float] | None = None
 
 
 def headline(snapshot: Snapshot, account: Account, live: Live) -> tuple[Figure, Figure, Figure]:
@@ -28,8 +29,9 @@ def _efficiency(snapshot: Snapshot, live: Live) -> Figure:
     value = efficiency.tokens_per_watt(live.tokens.generated, live.watts)
     each = efficiency.joules_per_token(live.tokens.generated, live.watts)
     if value is None or each is None:
-        return Figure(label, None, "", _no_gpu(snapshot) or _no_tokens(live) or "no energy was counted for it")
-    return Figure(label, short(value), "tokens/s per W", f"{short(each)} J per token, at {short(live.watts or 0)} W")
+        return Figure(label, None, "", no_gpu(snapshot) or no_tokens(live) or "no energy was counted for it")
+    note = f"{short(each)} J per token, at {short(live.watts or 0)} W"
+    return Figure(label, short(value), "tokens/s per W", note, (value, value))
 
 
 def _cost(snapshot: Snapshot, live: Live) -> Figure:
@@ -39,11 +41,11 @@ def _cost(snapshot: Snapshot, live: Live) -> Figure:
     hourly = efficiency.cost_per_hour(live.cost_per_second)
     value = efficiency.cost_per_million_tokens(live.cost_per_second, live.tokens.generated)
     if hourly is None:
-        return Figure(label, None, "", _no_gpu(snapshot) or "nothing has been spent on it yet")
+        return Figure(label, None, "", no_gpu(snapshot) or "nothing has been spent on it yet")
     spent = f"{short(hourly)} {tariff.currency} per hour"
     if value is None:
-        return Figure(label, None, "", f"{_no_tokens(live)}; {spent}")
-    return Figure(label, short(value), tariff.currency, spent)
+        return Figure(label, None, "", f"{no_tokens(live)}; {spent}")
+    return Figure(label, short(value), tariff.currency, spent, (value, value))
 
 
 def _goodput(snapshot: Snapshot, account: Account) -> Figure:
@@ -54,20 +56,23 @@ def _goodput(snapshot: Snapshot, account: Account) -> Figure:
         return Figure(label, None, "", "no objective fits this server's latency histograms")
     if not slo.eligible:
         return Figure(label, None, "", f"no request ended in the last {short(slo.seconds)} s")
-    rate = span(slo.lower / slo.seconds, slo.upper / slo.seconds)
+    lower, upper = slo.lower / slo.seconds, slo.upper / slo.seconds
     share = percent(slo.lower / slo.eligible, slo.upper / slo.eligible)
-    return Figure(label, rate, "requests/s", f"{share} of requests are within {_slo_name(key)}")
+    note = f"{share} of requests are within {_slo_name(key)}"
+    return Figure(label, span(lower, upper), "requests/s", note, (lower, upper))
 
 
 def _slo_name(key: SloKey) -> str:
     return f"objective {key.slo}"
 
 
-def _no_gpu(snapshot: Snapshot) -> str | None:
+def no_gpu(snapshot: Snapshot) -> str | None:
+    """Why there is no energy at all, where that is so."""
     return None if snapshot.gpus else "no GPU can be read, see the sources below"
 
 
-def _no_tokens(live: Live) -> str | None:
+def no_tokens(live: Live) -> str | None:
+    """Why nothing can be said of each token, where that is so."""
     if live.tokens.generated is None:
         return "the engine does not count generated tokens"
     return None if live.tokens.generated else f"no token was generated in the last {short(live.seconds)} s"

@@ -3,20 +3,21 @@
 import asyncio
 import logging
 import re
-import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
+from exporter.address import Address, cannot_listen, parse_address
+from exporter.connections import Connections, HttpLog
+from exporter.listening import listen
 from exporter.model.snapshot import Snapshot
-from exporter.publish import landing
-from exporter.publish.address import Address, cannot_listen, parse_address
-from exporter.publish.connections import Connections, limit_unread
+from exporter.publish.answers import text
 from exporter.publish.formats import Pages, choose
 from exporter.publish.metrics import table
+from exporter.publish.page.front import PATHS, Front
+from exporter.publish.page.shell import Link
 from exporter.publish.row import About
 
 __all__ = ["About", "Address", "Publisher", "Reload", "Reloaded", "parse_address"]
@@ -31,7 +32,6 @@ STALE_SECONDS = 30.0
 STALE_INTERVALS = 3
 SHUTDOWN_SECONDS = 0.5
 SWEEP_SECONDS = 5.0
-BACKLOG = 128
 
 _PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
 
@@ -45,14 +45,6 @@ class Reloaded(NamedTuple):
 
 Reload = Callable[[], Awaitable[Reloaded]]
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class _Log(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs, without the requests that are no HTTP: every port scan sends some."""
-
-    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        if not isinstance(kwargs.get("exc_info"), HttpProcessingError):
-            super().log(level, msg, *args, **kwargs)
 
 
 class Publisher:
@@ -82,7 +74,8 @@ class Publisher:
         self._clock = clock
         self._pages = Pages(table(about), clock)
         self._began = clock()
-        self._landing: str | None = None
+        self._front = Front(self._links(), self._note)
+        self._front.describe(about)
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self._connections: Connections | None = None
@@ -99,8 +92,9 @@ class Publisher:
             self._about, self._config_text = self._adopted
             self._adopted = None
             self._pages.describe(table(self._about))
-        self._landing = None
+            self._front.describe(self._about)
         self._pages.turn(snapshot)
+        self._front.turn(snapshot)
 
     def publish(self, snapshot: Snapshot) -> None:
         """The same as setting `latest`."""
@@ -122,13 +116,13 @@ class Publisher:
         Raises OSError whose `strerror` is one line that says what to do.
         """
         runner = web.AppRunner(
-            self._application(), access_log=None, logger=_Log(log), shutdown_timeout=SHUTDOWN_SECONDS
+            self._application(), access_log=None, logger=HttpLog(log), shutdown_timeout=SHUTDOWN_SECONDS
         )
         await runner.setup()
         assert runner.server is not None
         self._runner, self._connections = runner, Connections(runner.server)
         try:
-            self._server = await _listen(self._connections, Address(host, port))
+            self._server = await listen(self._connections, Address(host, port))
         except OSError as error:
             await self.aclose()
             raise OSError(error.errno, cannot_listen(Address(host, port), error)) from error
@@ -137,6 +131,7 @@ class Publisher:
 
     async def aclose(self) -> None:
         """Stop within about SHUTDOWN_SECONDS, whatever clients do; harmless when repeated."""
+        self._front.close()
         if self._sweep is not None:
             self._sweep.cancel()
         if self._server is not None:
@@ -156,8 +151,7 @@ class Publisher:
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._guard])
         application.router.add_get(self._path, self._metrics)
-        if self._path != "/":
-            application.router.add_get("/", self._home)
+        application.router.add_routes(self._front.routes(home=self._path != "/"))
         application.router.add_get(HEALTHY, self._healthy)
         application.router.add_get(READY, self._ready)
         application.router.add_get(CONFIG, self._config)
@@ -165,17 +159,20 @@ class Publisher:
         application.router.add_put(RELOAD, self._reloaded)
         return application
 
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Answer) -> web.StreamResponse:
+    def _note(self, request: web.Request) -> None:
         assert self._connections is not None
         self._connections.asked(request.protocol, self._clock())
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Answer) -> web.StreamResponse:
+        self._note(request)
         try:
             response = await handler(request)
         except web.HTTPNotFound:
-            response = _html(landing.not_found(self._links()), 404)
+            response = self._front.not_found(request)
         except web.HTTPMethodNotAllowed as refused:
             allowed = sorted(refused.allowed_methods)
-            response = _text(f"{refused.method[:20]} is not possible here; use {' or '.join(allowed)}", 405)
+            response = text(f"{refused.method[:20]} is not possible here; use {' or '.join(allowed)}", 405)
             response.headers["Allow"] = ", ".join(allowed)
         response.headers["Server"] = "goodwatt"
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -185,39 +182,34 @@ class Publisher:
         variant = choose(request.headers.get("Accept"), request.headers.get("Accept-Encoding"))
         body = self._pages.page(variant)
         if body is None:
-            return _text("no readings yet; the first tick is under way", 503)
+            return text("no readings yet; the first tick is under way", 503)
         headers = {"Content-Type": variant.format.value, "Vary": "Accept, Accept-Encoding"}
         if variant.gzip:
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=body, headers=headers)
 
-    async def _home(self, _: web.Request) -> web.Response:
-        if self._landing is None:
-            self._landing = landing.page(self.latest, self._about, self._links())
-        return _html(self._landing)
-
     async def _healthy(self, _: web.Request) -> web.Response:
         wrong = self._unhealthy() or stale(self.latest, self._clock(), self._began)
-        return _text("ok") if wrong is None else _text(wrong, 503)
+        return text("ok") if wrong is None else text(wrong, 503)
 
     async def _ready(self, _: web.Request) -> web.Response:
-        return _text("no readings yet; the first tick is under way", 503) if self.latest is None else _text("ok")
+        return text("no readings yet; the first tick is under way", 503) if self.latest is None else text("ok")
 
     async def _config(self, _: web.Request) -> web.Response:
-        return _text(self._config_text)
+        return text(self._config_text)
 
     async def _reloaded(self, _: web.Request) -> web.Response:
         if self._reload is None:
-            return _text("reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP", 403)
+            return text("reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP", 403)
         done = await self._reload()
-        return _text(done.text, 200 if done.ok else 500)
+        return text(done.text, 200 if done.ok else 500)
 
-    def _links(self) -> tuple[landing.Link, ...]:
+    def _links(self) -> tuple[Link, ...]:
         return (
-            landing.Link(self._path, "metrics"),
-            landing.Link(CONFIG, "configuration"),
-            landing.Link(HEALTHY, "healthy"),
-            landing.Link(READY, "ready"),
+            Link(self._path, "metrics"),
+            Link(CONFIG, "configuration"),
+            Link(HEALTHY, "healthy"),
+            Link(READY, "ready"),
         )
 
 
@@ -225,7 +217,7 @@ def checked_path(path: str) -> str:
     """A telemetry path that can be served. Raises ValueError, one line that says what to write instead."""
     if not _PATH.fullmatch(path):
         raise ValueError(f"telemetry path {path[:80]!r} must begin with '/' and hold only letters, digits and '/-._~'")
-    if path in (HEALTHY, READY, CONFIG, RELOAD):
+    if path in (HEALTHY, READY, CONFIG, RELOAD, *PATHS):
         raise ValueError(f"telemetry path {path!r} is taken by goodwatt itself; choose another, for instance /metrics")
     return path
 
@@ -238,37 +230,3 @@ def stale(latest: Snapshot | None, now: float, began: float) -> str | None:
     if age <= max(STALE_INTERVALS * interval, STALE_SECONDS):
         return None
     return f"no tick has ended for {age:.0f} s; restart goodwatt and report its log"
-
-
-async def _listen(connections: Connections, address: Address) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
-    if address.host in ("", "::"):
-        return await loop.create_server(connections, sock=_everywhere(address), backlog=BACKLOG)
-    server = await loop.create_server(connections, address.host, address.port, backlog=BACKLOG)
-    for listening in server.sockets:
-        limit_unread(listening)
-    return server
-
-
-def _everywhere(address: Address) -> socket.socket:
-    """One socket for IPv4 and IPv6 where there is IPv6, so that a port chosen by the system is the same for both."""
-    dual = socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if dual or address.host else socket.AF_INET
-    listening = socket.create_server((address.host, address.port), family=family, dualstack_ipv6=dual, backlog=BACKLOG)
-    listening.setblocking(False)
-    limit_unread(listening)
-    return listening
-
-
-def _text(line: str, status: int = 200) -> web.Response:
-    text = line if line.endswith("\n") else line + "\n"
-    return web.Response(text=text, status=status, headers={"Cache-Control": "no-store"})
-
-
-def _html(page: str, status: int = 200) -> web.Response:
-    headers = {
-        "Cache-Control": "no-store",
-        "Content-Security-Policy": landing.CONTENT_SECURITY_POLICY,
-        "Referrer-Policy": "no-referrer",
-    }
-    return web.Response(text=page, status=status, content_type="text/html", headers=headers)

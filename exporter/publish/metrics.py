@@ -131,6 +131,22 @@ GPUS = (
         (*GPU, "state"),
         gpu.state,
     ),
+    Metric(
+        "gpu_xid_errors_total",
+        C,
+        "errors",
+        "Xid errors that the driver reported of the GPU since goodwatt began to listen.",
+        GPU,
+        gpu.field(lambda g: g.xid_errors),
+    ),
+    Metric(
+        "gpu_last_xid",
+        G,
+        "",
+        "Number of the GPU's latest Xid error, as NVIDIA's documentation lists them. Absent until there is one.",
+        GPU,
+        gpu.field(lambda g: g.last_xid),
+    ),
 )
 
 SERVERS = (

@@ -30,6 +30,15 @@ def percent(lower: float, upper: float) -> str:
 
 def ago(seconds: float) -> str:
     """An age: `0.4 s ago`, `3 min ago`."""
+    return f"{_duration(seconds)} ago"
+
+
+def lately(seconds: float) -> str:
+    """A stretch of time that ends now: `last 45 s`, `last 12 min`."""
+    return f"last {_duration(round(seconds))}"
+
+
+def _duration(seconds: float) -> str:
     if seconds < 120:
-        return f"{short(round(seconds, 1))} s ago"
-    return f"{seconds / 60:.0f} min ago" if seconds < 7200 else f"{seconds / 3600:.0f} h ago"
+        return f"{short(round(seconds, 1))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

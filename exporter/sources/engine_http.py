@@ -236,6 +236,7 @@ def first_model(body: str) -> str | None:
 
 def _address(section: ServerSection, candidates: Mapping[str, Profile]) -> URL:
     """The url, with the engine's own path where it has none."""
+    assert section.url is not None
     url = URL(section.url)
     if url.path not in ("", "/"):
         return url

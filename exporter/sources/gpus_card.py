@@ -1,7 +1,8 @@
 """One GPU of an opened driver: what it can be asked, what it refused for good, and where its joules come from."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
@@ -37,12 +38,28 @@ class Refusal:
     error: DriverError
 
 
-class Card:
-    """Asks one GPU. Lives on the lane's thread, from one open of the driver to the next."""
+@dataclass(frozen=True, slots=True)
+class Xids:
+    """How many Xid errors were heard of; None while nothing could be listened to."""
 
-    def __init__(self, driver: GpuDriver, handle: object, gpu: Gpu, integral: Integral | None = None) -> None:
+    errors: int | None = None
+    last: int | None = None
+
+    def heard(self, new: Sequence[int]) -> "Xids":
+        """With these added."""
+        return Xids((self.errors or 0) + len(new), new[-1] if new else self.last)
+
+
+class Card:
+    """Asks one GPU. Lives on the lane's thread, from one open of the driver to the next.
+
+    What was counted of the GPU before goes on from `former`.
+    """
+
+    def __init__(self, driver: GpuDriver, handle: object, gpu: Gpu, former: "Card | None" = None) -> None:
         self.gpu = gpu
-        self.integral = integral or Integral()
+        self.integral: Integral = former.integral if former else Integral()
+        self.xids: Xids = former.xids if former else Xids()
         self.refusals: dict[str, Refusal] = {}
         self.method: EnergyMethod | None = None
         self.lost = False
@@ -68,10 +85,14 @@ class Card:
             if fault_of(error) is not Fault.LOST:
                 raise
             self._mark_lost(error)
-            return GpuReading(self.gpu, clock(), state=GpuState.LOST)
+            return self.absent(clock)
         self._mark_found()
         self._reads += 1
         return reading
+
+    def absent(self, clock: Callable[[], float]) -> GpuReading:
+        """A reading of a GPU that does not answer: who it is, and the errors that it told of before."""
+        return GpuReading(self.gpu, clock(), state=GpuState.LOST, xid_errors=self.xids.errors, last_xid=self.xids.last)
 
     def sample(self, at_seconds: float) -> int | None:
         """Milliwatts now; where the energy is integrated, the sample is counted as of `at_seconds`."""
@@ -103,6 +124,7 @@ class Card:
         megahertz = ask("sm_clock", driver.sm_clock_megahertz)
         mask = ask("throttle_reasons", driver.throttle_reasons_mask)
         limit = self._limit()
+        self._listen()
         return GpuReading(
             gpu=self.gpu,
             at_seconds=at_seconds,
@@ -115,6 +137,8 @@ class Card:
             temperature_celsius=_divided(ask("temperature", driver.temperature_celsius), 1),
             sm_clock_hertz=None if megahertz is None else megahertz * 1e6,
             throttled=None if mask is None else {name: bool(mask & bit) for name, bit in THROTTLE_REASONS.items()},
+            xid_errors=self.xids.errors,
+            last_xid=self.xids.last,
         )
 
     def _counted(self) -> int | None:
@@ -156,7 +180,20 @@ class Card:
             self._limit_milliwatts = self._ask("power_limit", self._driver.power_limit_milliwatts)
         return self._limit_milliwatts
 
+    def _listen(self) -> None:
+        """Take the Xids that came. To be heard is no answer of the GPU: a dead driver's event sets go on working."""
+        heard = self._try("xid_errors", self._driver.xid_errors)
+        if heard is not None:
+            self.xids = self.xids.heard(heard)
+        for xid in heard or ():
+            log.warning("nvml: gpu %d (%s): Xid %d; see dmesg and NVIDIA's list", self.gpu.index, self.gpu.uuid, xid)
+
     def _ask(self, quantity: str, method: Callable[[object], T]) -> T | None:
+        answer = self._try(quantity, method)
+        self.answers += answer is not None
+        return answer
+
+    def _try(self, quantity: str, method: Callable[[object], T]) -> T | None:
         refusal = self.refusals.get(quantity)
         if refusal is not None and refusal.fault is Fault.UNSUPPORTED:
             return None
@@ -167,7 +204,6 @@ class Card:
             return None
         if refusal is not None:
             del self.refusals[quantity]
-        self.answers += 1
         return answer
 
     def _twice(self, method: Callable[[object], T]) -> T:
@@ -194,6 +230,8 @@ class Card:
                 self.gpu.uuid,
                 error,
             )
+            with suppress(DriverError):  # the Xid that tells why may be waiting
+                self._listen()
         self.lost = True
 
     def _mark_found(self) -> None:

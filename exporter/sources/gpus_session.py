@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
-from exporter.derive.integration import Integral
 from exporter.model.driver import DriverError, GpuDriver
-from exporter.model.gpu import Gpu, GpuReading, GpusReading, GpuState
+from exporter.model.gpu import Gpu, GpusReading
 from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources.gpus_card import Card, Refusal
 from exporter.sources.gpus_faults import Fault, dead, denied, fault_of, not_opened
@@ -50,7 +49,7 @@ class Session:
         self._reads += 1
         readings = [card.read(clock) for card in self.cards.values()]
         self._refuse_if_silent()
-        readings += [GpuReading(gpu, clock(), state=GpuState.LOST) for gpu in self._absent()]
+        readings += [card.absent(clock) for card in self._absent()]
         readings.sort(key=lambda reading: reading.gpu.index)
         return GpusReading(tuple(readings), self.driver.simulated, tuple(self._notes()))
 
@@ -79,12 +78,11 @@ class Session:
         uuid = driver.uuid(handle)
         product = _text_or(lambda: driver.product(handle), "unknown")
         board = _text_or(lambda: driver.board_serial(handle), None)
-        former = self._known.get(uuid)
         gpu = Gpu(uuid, index, product, self.version, board)
-        return Card(driver, handle, gpu, former.integral if former else Integral())
+        return Card(driver, handle, gpu, self._known.get(uuid))
 
-    def _absent(self) -> list[Gpu]:
-        return [card.gpu for uuid, card in self._known.items() if uuid not in self.cards]
+    def _absent(self) -> list[Card]:
+        return [card for uuid, card in self._known.items() if uuid not in self.cards]
 
     def _nothing(self) -> SourceUnavailable:
         for error in self._unnamed.values():
@@ -110,8 +108,8 @@ class Session:
             yield from card.notes()
         for index, error in self._unnamed.items():
             yield f"gpu {index}: cannot be identified: {error}"
-        for gpu in self._absent():
-            yield f"gpu {gpu.index} ({gpu.uuid}): no longer listed by the driver"
+        for card in self._absent():
+            yield f"gpu {card.gpu.index} ({card.gpu.uuid}): no longer listed by the driver"
 
 
 def _first(refusals: list[Refusal], fault: Fault) -> Refusal | None:

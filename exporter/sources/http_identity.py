@@ -15,14 +15,37 @@ _ACCEPT = "text/plain;version=0.0.4, */*;q=0.1"
 Stamp = tuple[tuple[int, int, int], ...]
 
 
+class Trust:
+    """How an https server is verified. Reads the files again at every use, so that a rotated certificate counts."""
+
+    def __init__(self, source: str, tls: TlsSection) -> None:
+        self._source = source
+        self._tls = tls
+        self._stamp: Stamp | None = None
+        self._context: ssl.SSLContext | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Raises SourceUnavailable(TLS) if a certificate file cannot be used."""
+        tls = self._tls
+        try:
+            stamp = _stamp(tls)
+            if self._context is None or stamp != self._stamp:
+                self._context, self._stamp = _context(tls), stamp
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "not a PEM certificate"
+            named = ", ".join(f"{key} {path}" for key, path in _files(tls))
+            detail = f"{self._source}: cannot use tls {named}: {reason}; give readable PEM files"
+            raise SourceUnavailable(Reason.TLS, detail) from None
+        return self._context
+
+
 class Identity:
     """Reads the section's files again at every request, so that a rotated token or certificate is used at once."""
 
     def __init__(self, source: str, section: ServerSection) -> None:
         self._source = source
         self._section = section
-        self._stamp: Stamp | None = None
-        self._context: ssl.SSLContext | None = None
+        self._trust = Trust(source, section.tls)
 
     def headers(self) -> dict[str, str]:
         """Headers of a request. Raises SourceUnavailable(CREDENTIALS) if a token or password cannot be read."""
@@ -40,17 +63,7 @@ class Identity:
 
     def context(self) -> ssl.SSLContext:
         """How an https server is verified. Raises SourceUnavailable(TLS) if a certificate file cannot be used."""
-        tls = self._section.tls
-        try:
-            stamp = _stamp(tls)
-            if self._context is None or stamp != self._stamp:
-                self._context, self._stamp = _context(tls), stamp
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "not a PEM certificate"
-            named = ", ".join(f"{key} {path}" for key, path in _files(tls))
-            detail = f"{self._source}: cannot use tls {named}: {reason}; give readable PEM files"
-            raise SourceUnavailable(Reason.TLS, detail) from None
-        return self._context
+        return self._trust.context()
 
     def _secret(self, key: str, path: Path) -> str:
         try:

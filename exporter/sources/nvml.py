@@ -1,6 +1,7 @@
 """The machine's NVIDIA driver. The only module that knows pynvml."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -12,10 +13,12 @@ from exporter.model.gpu import EnergyScope
 P = ParamSpec("P")
 T = TypeVar("T")
 
+MOST_XIDS = 64  # of one GPU between two reads
 SUPERCHIPS = ("GH200", "GB200", "GB300")  # boards whose energy counter may cover CPU and memory too
 _FUNCTION_NOT_FOUND = 13
 _VERSION_MISMATCH = 25
 _CORRUPTED_INFOROM = 14
+_TIMEOUT = 10
 _FIELD_ENERGY = 191
 _SCOPES = (0, 1)  # GPU, module
 
@@ -45,17 +48,20 @@ class NvmlDriver:
     def __init__(self) -> None:
         self._memory_version: int | None
         self._reasons: Callable[[object], Any]
+        self._listening: dict[int, tuple[object, Any]] = {}  # event sets, by the id of the handle beside each
         self._prefer_newest()
 
     @_refusals
     def open(self) -> None:
         """Load the library and attach to the driver."""
+        self._listening = {}
         self._prefer_newest()
         pynvml.nvmlInit()
 
     @_refusals
     def close(self) -> None:
         """Detach from the driver."""
+        self._stop_listening()
         pynvml.nvmlShutdown()
 
     @_refusals
@@ -151,9 +157,44 @@ class NvmlDriver:
             self._reasons = older
             return int(older(handle))
 
+    @_refusals
+    def xid_errors(self, handle: object) -> Sequence[int]:
+        """From an event set of the GPU's own, so that one GPU which cannot be listened to hides no other."""
+        _, events = self._listening.get(id(handle)) or self._listen(handle)
+        return _waiting(events)
+
+    def _listen(self, handle: object) -> tuple[object, Any]:
+        events = pynvml.nvmlEventSetCreate()
+        try:
+            pynvml.nvmlDeviceRegisterEvents(handle, pynvml.nvmlEventTypeXidCriticalError, events)
+        except pynvml.NVMLError:
+            pynvml.nvmlEventSetFree(events)
+            raise
+        self._listening[id(handle)] = handle, events
+        return handle, events
+
+    def _stop_listening(self) -> None:
+        listening, self._listening = self._listening, {}
+        for _, events in listening.values():
+            with suppress(pynvml.NVMLError):
+                pynvml.nvmlEventSetFree(events)
+
     def _prefer_newest(self) -> None:
         self._memory_version = pynvml.nvmlMemory_v2
         self._reasons = pynvml.nvmlDeviceGetCurrentClocksEventReasons
+
+
+def _waiting(events: Any) -> Sequence[int]:
+    """Xids that wait to be taken, MOST_XIDS at most. Never blocks."""
+    taken: list[int] = []
+    while len(taken) < MOST_XIDS:
+        try:
+            taken.append(int(pynvml.nvmlEventSetWait_v2(events, 0).eventData))
+        except pynvml.NVMLError as error:
+            if error.value != _TIMEOUT and not taken:
+                raise
+            break
+    return taken
 
 
 def nearest_scope(total: int, gpu: int | None, module: int | None) -> EnergyScope:

@@ -1,8 +1,10 @@
 """What the sampler is told to read as configuration and files change."""
 
+import asyncio
 import logging
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from exporter.app.local_ports import LocalPorts
@@ -10,11 +12,17 @@ from exporter.app.watch import Watch
 from exporter.config import Config, parse
 from exporter.model.engine import Signal
 from exporter.model.ledger import Account, CountKey
+from exporter.model.request import Shed
 from exporter.model.snapshot import Snapshot
+from exporter.model.source import Reason
 from exporter.sources import World
+from exporter.sources.otlp import OtlpSource
 from exporter.sources.sampler import Sampler
 from tests.fakes.fake_driver import FakeDriver, FakeGpu
 from tests.fakes.http_server import FakeServer, page, serving, unused_port
+from tests.fakes.openai_server import STREAM_HEAD, Talk, chat_events, chunk, event, openai_server, streams
+from tests.fakes.otlp import PATH, PROTOBUF, in_protobuf, vllm_row
+from tests.sources.proxies import ask, calling, post
 
 NO_GPUS = "gpus: {kind: none}\n"
 
@@ -199,3 +207,132 @@ async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
         await watch.aclose()
         await sampler.aclose()
     assert [(name, page.engine) for name, page in snapshot.servers.items()] == [(name, "llamacpp")]
+
+
+async def test_the_receiver_of_spans_stays_while_its_section_does() -> None:
+    """A reload that leaves `otlp` alone keeps its queue; another one is another receiver; without one none listens."""
+    async with serving(page(toy(100))) as a:
+        running = Running(config(("a", a), more="otlp: {listen: '127.0.0.1:0'}\n"))
+        assert {state.source for state in (await running.tick()).sources} == {"otlp", "server/a"}
+        receiver = otlp_of(running)
+        assert await sent(receiver, 3) == 200
+        snapshot = await running.reload(config(("a", a), more="otlp: {listen: '127.0.0.1:0'}\nslos: []\n"))
+        assert otlp_of(running) is receiver
+        assert recorded(snapshot) == 3
+        await running.reload(config(("a", a), more="otlp: {listen: '127.0.0.1:0', queue_requests: 7}\n"))
+        assert receiver.port is None and otlp_of(running).port is not None
+        last = otlp_of(running)
+        snapshot = await running.reload(config(("a", a)))
+        assert {state.source for state in snapshot.sources} == {"server/a"}
+        assert last.port is None
+        await running.aclose()
+
+
+async def test_spans_belong_to_the_servers_that_are_read_now() -> None:
+    """A server that a reload adds has spans of its own name from then on."""
+    async with serving(page(toy(100))) as a, serving(page(toy(100))) as b:
+        otlp = "otlp: {listen: '127.0.0.1:0'}\n"
+        running = Running(config(("a", a), ("b", b), more=otlp))
+        await running.tick()
+        await sent(otlp_of(running), 1, "c")
+        snapshot = await running.tick()
+        (state,) = [state for state in snapshot.sources if state.source == "otlp"]
+        assert state.shed == {Shed.UNKNOWN_SERVER: 1}
+        await running.reload(config(("a", a), ("c", b), more=otlp))
+        await sent(otlp_of(running), 2, "c")
+        snapshot = await running.tick()
+        assert recorded(snapshot, "c") == 2
+        await running.aclose()
+
+
+def otlp_of(running: Running) -> OtlpSource:
+    (found,) = [source for source in running.sampler.sources if isinstance(source, OtlpSource)]
+    return found
+
+
+async def sent(receiver: OtlpSource, spans: int, service: str = "a") -> int:
+    """The status of a request with so many new spans."""
+    body = in_protobuf([vllm_row(spans * 1000 + n, service=service) for n in range(spans)])
+    url = f"http://127.0.0.1:{receiver.port}{PATH}"
+    async with aiohttp.ClientSession() as client, client.post(url, data=body, headers=PROTOBUF) as answer:
+        return answer.status
+
+
+def recorded(snapshot: Snapshot, server: str = "a") -> int:
+    return sum(count for (account, *_), count in snapshot.ledger.records.items() if account.server == server)
+
+
+def fronted(listen: int, upstream: str, server: str = "", more: str = "", keys: str = "") -> str:
+    proxy = f"proxy: {{listen: '127.0.0.1:{listen}', upstream: '{upstream}'{keys}}}"
+    return f"{NO_GPUS}servers: [{{name: a, {server}{proxy}}}]\n{more}"
+
+
+async def test_a_proxy_keeps_its_clients_through_a_reload_that_leaves_it_alone() -> None:
+    """Another interval, price or SLO cuts no stream; the server's page and its proxy are two sources."""
+    port, go_on = unused_port(), asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        await talk.send(STREAM_HEAD, chunk(chat_events(1)[1]))
+        await go_on.wait()
+        await talk.send(chunk(event(b"[DONE]")), b"0\r\n\r\n")
+
+    async with openai_server(script) as server, serving(page(toy(100))) as metrics:
+        running = Running(fronted(port, server.url, f"url: '{metrics.url}', "))
+        snapshot = await running.tick()
+        assert [state.source for state in snapshot.sources] == ["server/a", "proxy/a"]
+        async with calling(port) as client:
+            await client.send(post())
+            await client.until(b"t0")
+            before = running.sampler.sources
+            text = fronted(port, server.url, f"url: '{metrics.url}', timeout_seconds: 1, ", "window_seconds: 120")
+            await running.reload(text)
+            assert running.sampler.sources[1] is before[1] and running.sampler.sources[0] is not before[0]
+            go_on.set()
+            await client.whole()
+        await told_of(running, 1)
+        await running.aclose()
+
+
+async def told_of(running: Running, requests: int) -> Snapshot:
+    """The snapshot on which so many requests are counted."""
+    while True:
+        snapshot = await running.tick()
+        if sum(snapshot.ledger.records.values()) >= requests:
+            return snapshot
+        await asyncio.sleep(0.01)
+
+
+async def test_a_proxy_that_changes_frees_its_address_for_the_next() -> None:
+    """Another limit is in force from the next request on, on the same port, and no token is counted twice."""
+    port = unused_port()
+    async with openai_server(streams(3, (9, 4, 3))) as server:
+        running = Running(fronted(port, server.url))
+        await running.tick()
+        await ask(port, post())
+        snapshot = await told_of(running, 1)
+        assert counted(snapshot) == 3 and snapshot.servers["a"].engine == "proxy"
+        await running.reload(fronted(port, server.url, keys=", max_body_bytes: 1024"))
+        assert (await ask(port, post(bytes(2000))))[0].startswith(b"HTTP/1.1 413 ")
+        await ask(port, post())
+        snapshot = await told_of(running, 2)
+        assert counted(snapshot) == 6
+        assert all(state.up for state in snapshot.sources)
+        snapshot = await running.reload(f"{NO_GPUS}servers: []\n")
+        with pytest.raises(ConnectionRefusedError):
+            await ask(port, post())
+        await running.aclose()
+
+
+async def test_a_proxy_whose_address_is_taken_is_a_source_that_is_down() -> None:
+    """The rest is read as ever, and it listens as soon as the address is free."""
+    async with openai_server() as server, serving(page(toy(100))) as metrics:
+        taken = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+        port = taken.sockets[0].getsockname()[1]
+        running = Running(fronted(port, server.url, f"url: '{metrics.url}', "))
+        states = {state.source: state for state in (await running.tick()).sources}
+        assert states["server/a"].up and states["proxy/a"].reason is Reason.CANNOT_LISTEN
+        taken.close()
+        await taken.wait_closed()
+        states = {state.source: state for state in (await running.tick()).sources}
+        assert states["proxy/a"].up
+        await running.aclose()

@@ -5,16 +5,14 @@ also asks for fan speed, PCIe and NVLink traffic and processes, most of which th
 """
 
 import contextlib
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.observed import Scraper, cpu_seconds, driver, memory_bytes, program
-from tests.bench.rows import CannotRun, Row, median
+from tests.bench.others import installed
+from tests.bench.rows import Row, median
 from tests.end_to_end.programs import free_port, get, goodwatt, until
 from tests.fakes.nvml_stub import stub_of
 
@@ -50,24 +48,9 @@ def rows(quick: bool) -> list[Row]:
 
 
 def nvitop_exporter() -> Path:
-    """The program, installed into the cache folder if it is not there yet. Raises CannotRun when it cannot be had."""
-    cache = Path(os.environ.get("GOODWATT_CACHE") or Path.home() / ".cache" / "goodwatt")
-    venv = cache / f"nvitop-{VERSION}"
-    installed = venv / "bin" / "nvitop-exporter"
-    if not installed.exists():
-        _install(venv)
-    return installed
-
-
-def _install(venv: Path) -> None:
-    print(f"installing nvitop-exporter {VERSION} into {venv}", file=sys.stderr)
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    """The program. Raises CannotRun when it cannot be had."""
     wanted = [f"nvitop-exporter=={VERSION}", f"nvitop=={VERSION}"]
-    for command in ([sys.executable, "-m", "venv", "--clear", str(venv)], [*pip, *wanted]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            why = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-            raise CannotRun(f"nvitop-exporter {VERSION} cannot be installed into {venv}: {' '.join(why)}")
+    return installed("nvitop", VERSION, "nvitop-exporter", wanted)
 
 
 def _check(scrapers: tuple[Scraper, ...]) -> None:

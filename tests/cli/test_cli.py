@@ -71,6 +71,16 @@ def test_a_wrong_flag_is_one_line(flag: str, value: str, word: str, capsys: pyte
     assert lines[0].startswith("goodwatt: ") and word in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("fault", "word"), [("slow", "such as slow:chat@60+120"), ("slow:nobody@1", "knows the servers chat, batch")]
+)
+def test_a_fault_that_cannot_be_is_one_line(fault: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo refuses it before anything starts, with what to write instead."""
+    assert main(["demo", "--fault", "restart@1", "--fault", fault]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("goodwatt: --fault ") and word in lines[0]
+
+
 def test_metrics_prints_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
     """`goodwatt metrics` prints what docs/metrics.md holds."""
     assert main(["metrics"]) == 0

@@ -177,3 +177,75 @@ def test_an_engine_of_ones_own_has_buckets_too() -> None:
     )
     said = of(own + "servers: [{name: a, url: 'http://h', engine: toy}]\nslos: [{name: s, ttft_seconds: 1.5}]")
     assert any("1.5 s lies inside the bucket (1, 2]" in line for line in said)
+
+
+def of_otlp(text: str, missing: bool = False) -> tuple[str, ...]:
+    return advice(parse(f"slos: []\n{text}"), None, lambda: missing)
+
+
+def test_spans_that_belong_to_nobody() -> None:
+    """No server at all, and services of servers that are not listed, are said; not where files may list them."""
+    servers = "servers: [{name: a, url: 'http://h'}, {name: b, url: 'http://i'}]\n"
+    assert of_otlp("otlp: {}\nservers: []") == (
+        "otlp: servers is empty, so no span belongs to one; list the servers that send spans",
+    )
+    assert of_otlp(servers + "otlp: {services: {x: a, y: c}}") == (
+        "otlp: services names c, which servers does not; servers: a, b",
+    )
+    assert of_otlp("server_discovery: [{files: [x.yaml]}]\notlp: {services: {y: c}}") == ()
+    assert of_otlp("otlp: {services: {y: c}}") == of_otlp(servers + "otlp: {services: {x: a}}") == ()
+
+
+def test_spans_that_cannot_be_read() -> None:
+    """Without the package that reads protobuf, what to install is said."""
+    assert of_otlp("otlp: {}", missing=True) == (
+        "otlp: the package opentelemetry-proto, which reads protobuf, is missing; pip install 'goodwatt[otlp]'",
+    )
+
+
+@pytest.mark.parametrize("listen", [":4318", "0.0.0.0:4318", "10.0.0.1:4318", "gpu-1:4318"])
+def test_spans_from_anywhere(listen: str) -> None:
+    """An address that others can reach is said, since nobody who sends spans has to say who it is."""
+    assert of_otlp(f"otlp: {{listen: '{listen}'}}") == (
+        f"otlp: whoever reaches {listen} can send spans; keep others out, or listen on 127.0.0.1",
+    )
+    assert of_otlp("otlp: {listen: '[::1]:1'}") == of_otlp("otlp: {listen: 'localhost:1'}") == ()
+
+
+def proxied(keys: str = "", server: str = "", upstream: str = "http://10.0.0.1:8000") -> tuple[str, ...]:
+    listen = "" if "listen" in keys else "listen: '127.0.0.1:9000', "
+    return of(f"servers: [{{name: a, {server}proxy: {{{listen}upstream: '{upstream}', {keys}}}}}]")
+
+
+def test_a_proxy_that_opens_a_server_to_other_machines() -> None:
+    """A server that only this machine could reach is reachable from others through its proxy: that is said."""
+    line = "server a: proxy.listen lets other machines reach a server that listens on this one only; is that meant?"
+    assert proxied("listen: ':9000'", upstream="http://localhost:8000") == (line,)
+    assert proxied("listen: ':9000'") == ()
+    assert proxied(upstream="http://localhost:8000") == ()
+
+
+def test_keys_without_effect_beside_a_proxy() -> None:
+    """Without a url nothing is read, so how it would be read has no effect; tls has none on http."""
+    line = "without a url nothing is read, and engine, timeout_seconds has no effect; add the url of its metrics"
+    assert proxied(server="timeout_seconds: 1, engine: vllm, ") == (f"server a: {line}",)
+    assert proxied(server="url: 'http://h', engine: vllm, ") == ()
+    assert proxied("tls: {server_name: x}") == (
+        "server a: proxy.tls has no effect on an http:// upstream; write https:// or remove tls",
+    )
+
+
+def test_certificates_of_a_proxy() -> None:
+    """What weakens or hinders the verification of its upstream is said."""
+    assert proxied("tls: {insecure_skip_verify: true, ca_file: /no/ca}", upstream="https://h") == (
+        "server a: proxy.tls.insecure_skip_verify accepts any certificate; set proxy.tls.ca_file instead",
+        "server a: proxy.tls.ca_file /no/ca does not exist; until it can be read, clients are answered 502",
+    )
+
+
+def test_an_engine_without_histograms_can_be_judged_behind_a_proxy() -> None:
+    """The proxy's records tell what its page cannot."""
+    slo = "\nslos: [{name: s, ttft_seconds: 1}]"
+    server = "servers: [{name: a, url: 'http://h', engine: llamacpp%s}]"
+    assert of(server % ", proxy: {listen: '127.0.0.1:9', upstream: 'http://h'}" + slo) == ()
+    assert of(server % "" + slo) == ("slo s: llamacpp offers no ttft histogram, so it cannot be judged there",)

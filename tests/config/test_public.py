@@ -34,6 +34,13 @@ def test_what_is_hidden_and_what_is_not() -> None:
         "facility:\n"
         "  host_factor: 1.0\n"
         "  pue: 1.0\n"
+        "alerts:\n"
+        "  minimum_requests: 20\n"
+        "  efficiency_drop_ratio: 0.25\n"
+        "  idle_ratio: 0.5\n"
+        "  unattributed_ratio: 0.25\n"
+        "  energy_disagreement_ratio: 0.2\n"
+        "  disabled: []\n"
     )
 
 
@@ -52,3 +59,9 @@ def test_repr_shows_no_url_and_no_header() -> None:
     """repr and str of a configuration leave out what may be secret."""
     config = parse("servers: [{name: a, url: 'http://h/?k=hunter2', headers: {X-Key: hunter2}}]")
     assert "hunter2" not in f"{config} {config!r} {config.servers!r}"
+
+
+def test_a_server_without_a_page_is_shown_without_a_url() -> None:
+    """Its proxy is shown, with every default."""
+    shown = redacted(parse("servers: [{name: a, proxy: {listen: ':9000', upstream: 'http://h:1/base'}}]"))
+    assert "url:" not in shown and "upstream: http://h:1/base\n" in shown and "max_body_bytes: 104857600\n" in shown

@@ -106,10 +106,14 @@ class Goodwatt:
 
 @contextlib.contextmanager
 def goodwatt(
-    tmp_path: Path, *arguments: str, config: str | None = None, environment: Mapping[str, str] | None = None
+    tmp_path: Path,
+    *arguments: str,
+    config: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    port: int | None = None,
 ) -> Iterator[Goodwatt]:
-    """`goodwatt ARGUMENTS` on a free port, ready to be scraped; ended afterwards."""
-    port = free_port()
+    """`goodwatt ARGUMENTS` on a port, a free one unless given, ready to be scraped; ended afterwards."""
+    port = port or free_port()
     command = [sys.executable, "-m", "exporter", *arguments, "--web.listen-address", f"127.0.0.1:{port}"]
     if config is not None:
         (tmp_path / "goodwatt.yaml").write_text(config)
@@ -147,15 +151,18 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def prometheus(tmp_path: Path, target: str) -> Iterator[Prometheus]:
-    """A real Prometheus that scrapes `target` (host:port) every second. Fails when the program is not installed."""
+def prometheus(tmp_path: Path, target: str, more: str = "") -> Iterator[Prometheus]:
+    """A real Prometheus that scrapes `target` (host:port) every second. Fails when the program is not installed.
+
+    `more` are further lines of its configuration.
+    """
     program = shutil.which("prometheus")
     assert program, "Prometheus is missing: apt-get install --no-install-recommends prometheus"
     port = free_port()
     configuration = tmp_path / "prometheus.yml"
     configuration.write_text(
-        "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
-        f"scrape_configs:\n- job_name: goodwatt\n  static_configs: [{{targets: ['{target}']}}]\n"
+        "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
+        f"scrape_configs:\n- job_name: goodwatt\n  static_configs: [{{targets: ['{target}']}}]\n{more}"
     )
     log = tmp_path / "prometheus.log"
     with log.open("w") as output:
@@ -173,6 +180,31 @@ def prometheus(tmp_path: Path, target: str) -> Iterator[Prometheus]:
     try:
         until(lambda: get(f"{running.url}/-/ready")[0] == 200, seconds=20, why=log.read_text)
         yield running
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def alertmanager(tmp_path: Path, configuration: str) -> Iterator[str]:
+    """A real Alertmanager, by its host:port. Fails when the program is not installed."""
+    program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    assert program, "Alertmanager is missing: apt-get install --no-install-recommends prometheus-alertmanager"
+    (tmp_path / "alertmanager.yml").write_text(configuration)
+    address = f"127.0.0.1:{free_port()}"
+    log = tmp_path / "alertmanager.log"
+    command = [
+        program,
+        f"--config.file={tmp_path / 'alertmanager.yml'}",
+        f"--storage.path={tmp_path / 'alerts'}",
+        f"--web.listen-address={address}",
+        "--cluster.listen-address=",
+    ]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        until(lambda: get(f"http://{address}/-/ready")[0] == 200, seconds=20, why=log.read_text)
+        yield address
     finally:
         process.kill()
         process.wait()

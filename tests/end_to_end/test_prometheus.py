@@ -96,3 +96,19 @@ def test_the_page_holds_the_three_headlines(demo: Goodwatt) -> None:
         lower = page.all("goodwatt_goodput_ratio", server=server, bound="lower")
         upper = page.all("goodwatt_goodput_ratio", server=server, bound="upper")
         assert len(lower) == len(upper) > 0
+
+
+def test_the_demo_shows_exact_goodput(demo: Goodwatt) -> None:
+    """The simulated servers send a span for each request, and goodwatt judges each by itself."""
+    page = until(lambda: page if _is_exact(page := demo.page()) else None, seconds=10, why=demo.logged)
+    good, all_ = (page.sum(f"goodwatt_slo_{name}_total", slo="strict", method="exact") for name in GOOD)
+    assert good is not None and all_ is not None and 0 < good < all_
+    assert page.sum("goodwatt_requests_shed_total", source="otlp") is None
+
+
+GOOD = "good_requests", "requests"
+
+
+def _is_exact(page: Page) -> bool:
+    """Whether records of both servers are counted."""
+    return all((page.sum("goodwatt_request_records_total", server=name) or 0) > 5 for name in ("chat", "batch"))

@@ -14,8 +14,8 @@ from exporter.demo.fleet import CHAT
 class EngineThread:
     """One simulated vLLM for each name, each on a loopback port of its own."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.demo = Demo([replace(CHAT, name=name) for name in names])
+    def __init__(self, names: Sequence[str], model: str = CHAT.model) -> None:
+        self.demo = Demo([replace(CHAT, name=name, model=model) for name in names])
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 

@@ -37,6 +37,7 @@ class FakeGpu:
     celsius: int = 61
     megahertz: int = 1755
     mask: int = 0x4
+    xids: list[int] = field(default_factory=list)  # that wait to be taken
     refuse: dict[str, int] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
 
@@ -114,6 +115,11 @@ class FakeDriver:
 
     def throttle_reasons_mask(self, handle: object) -> int:
         return self._asked("throttle_reasons_mask", handle).mask
+
+    def xid_errors(self, handle: object) -> list[int]:
+        gpu = self._asked("xid_errors", handle)
+        waiting, gpu.xids = gpu.xids, []
+        return waiting
 
     def _asked(self, method: str, handle: object) -> FakeGpu:
         assert isinstance(handle, FakeGpu)

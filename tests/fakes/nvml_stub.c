@@ -27,7 +27,7 @@
 #define MAX_RULES 64
 #define TEXT 96
 
-enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, UNSUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, LOST = 15, UNKNOWN = 999 };
+enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, UNSUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, TIMED_OUT = 10, LOST = 15, UNKNOWN = 999 };
 
 typedef unsigned int uint;
 typedef unsigned long long ull;
@@ -36,7 +36,7 @@ struct gpu {
     char uuid[TEXT], product[TEXT], serial[TEXT];
     ull low_mw, high_mw, period_ms, step_ms, limit_mw, memory_used, memory_total, mask;
     long long offset_mj;
-    uint counter, percent, celsius, megahertz, lost, module, gpu_share_percent;
+    uint counter, percent, celsius, megahertz, lost, module, gpu_share_percent, xid, xid_count;
 };
 
 struct rule {
@@ -83,6 +83,8 @@ static void set_gpu(struct gpu *g, const char *key, const char *value) {
     else if (!strcmp(key, "lost")) g->lost = number;
     else if (!strcmp(key, "module")) g->module = number;
     else if (!strcmp(key, "gpu_share_percent")) g->gpu_share_percent = number;
+    else if (!strcmp(key, "xid")) g->xid = number;
+    else if (!strcmp(key, "xid_count")) g->xid_count = number;
 }
 
 static void add_rule(struct rule *rules, uint *count, const char *rest) {
@@ -373,6 +375,35 @@ int nvmlDeviceGetClockInfo(device_t device, int kind, uint *megahertz)
 int nvmlDeviceGetMaxClockInfo(device_t device, int kind, uint *megahertz) ON_GPU(*megahertz = kind == 2 ? 2619 : 1980)
 int nvmlDeviceGetCurrentClocksEventReasons(device_t device, ull *mask) ON_GPU(*mask = g->mask)
 int nvmlDeviceGetCurrentClocksThrottleReasons(device_t device, ull *mask) ON_GPU(*mask = g->mask)
+
+/* ---- events: one for each step of xid_count after the registration; no wait is longer than a look ---- */
+
+struct listener { int slot; uint told; };
+struct event { device_t device; ull type, number; uint gpu_instance, compute_instance; };
+
+static int listen_to(struct listener *listener, int slot, const struct gpu *g, ull types) {
+    if (!(types & 8)) return INVALID;
+    listener->slot = slot;
+    listener->told = g->xid_count;
+    return OK;
+}
+
+static int next_event(struct listener *listener, struct event *event) {
+    if (listener->slot < 0) return TIMED_OUT;
+    const struct gpu *g = &state.gpus[listener->slot];
+    if (listener->told >= g->xid_count) return TIMED_OUT;
+    listener->told++;
+    *event = (struct event){.device = &anchors[listener->slot], .type = 8, .number = g->xid};
+    return OK;
+}
+
+int nvmlEventSetCreate(struct listener **listener)
+    ON_SYSTEM(1, { *listener = calloc(1, sizeof **listener); (*listener)->slot = -1; })
+int nvmlDeviceRegisterEvents(device_t device, ull types, struct listener *listener)
+    ON_GPU(code = listen_to(listener, slot, g, types))
+int nvmlEventSetWait_v2(struct listener *listener, struct event *event, uint timeout_ms)
+    ON_SYSTEM(1, { (void)timeout_ms; code = next_event(listener, event); })
+int nvmlEventSetFree(struct listener *listener) ON_SYSTEM(1, free(listener))
 
 /* ---- what other exporters also ask ---- */
 

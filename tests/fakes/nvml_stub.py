@@ -52,6 +52,8 @@ class StubGpu:
     mask: int = 0
     lost: bool = False
     module: bool = False  # field 191 knows the module scope, and the counter is the module's
+    xid: int = 0  # the number of every Xid
+    xid_count: int = 0  # an Xid is reported for each step up
     gpu_share_percent: int = 100  # of the counter, in field 191 at GPU scope
 
     def wave_mj(self, at_seconds: float) -> float:

@@ -72,6 +72,8 @@ def gpu(index: int, tick: int, watts: int = 614) -> GpuReading:
         temperature_celsius=64.0,
         sm_clock_hertz=1.755e9,
         throttled={reason: reason == "sw_power_cap" for reason in REASONS},
+        xid_errors=1,
+        last_xid=31,
     )
 
 

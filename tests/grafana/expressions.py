@@ -1,4 +1,4 @@
-"""The PromQL of the dashboards: what is asked, with Grafana's variables filled in, and which names it mentions."""
+"""The PromQL of the dashboards: what is asked, with Grafana's variables filled in, and what it is made of."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from grafana.board import Board, Choice
 from grafana.files import BOARDS
-from grafana.panels import Query
+from grafana.panels import Panel, Query
 
-SELECTED = re.compile(r"(goodwatt_\w+)(?:\{([^}]*)\})?")
+SELECTOR = re.compile(r"(\w*)(\(?)\b([a-z]\w+)\{([^}]*)\}(?:\[([^\]]*)\])?")
 MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
+MATCHING = re.compile(r"on \([\w, ]*\) group_left \(\) ")
 
 
 @dataclass(frozen=True)
@@ -17,18 +18,39 @@ class Asked:
     """One query of one panel."""
 
     board: Board
-    panel: str
+    panel: Panel
     query: Query
 
     def __str__(self) -> str:
-        return f"{self.board.title}: {self.panel}: {self.query.expression}"
+        return f"{self.board.title}: {self.panel.title}: {self.query.expression}"
+
+
+@dataclass(frozen=True)
+class Selector:
+    """`function(metric{matchers}[window])`; function and window are empty where there is none."""
+
+    function: str
+    metric: str
+    matchers: tuple[tuple[str, str, str], ...]
+    window: str
+
+    @property
+    def labels(self) -> set[str]:
+        return {label for label, _, _ in self.matchers}
 
 
 def asked() -> Iterator[Asked]:
     """Every query of every panel."""
     for board in BOARDS:
         for panel in board.panels:
-            yield from (Asked(board, panel.title, query) for query in panel.queries)
+            yield from (Asked(board, panel, query) for query in panel.queries)
+
+
+def expressions(board: Board) -> Iterator[str]:
+    """All that a dashboard asks: its panels, its variables, and the moments that it marks."""
+    yield from (query.expression for panel in board.panels for query in panel.queries)
+    yield from (query for _, query in variables(board) if query)
+    yield from (marks.expression for marks in board.marks)
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
@@ -44,7 +66,26 @@ def variables(board: Board) -> Iterator[tuple[str, str]]:
         yield variable.name, "" if isinstance(variable, Choice) else variable.query
 
 
-def selectors(expression: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each of our metrics with the labels that it is matched by."""
-    for metric, matchers in SELECTED.findall(expression):
-        yield metric, tuple(label for label, _, _ in MATCHER.findall(matchers))
+def selectors(expression: str) -> Iterator[Selector]:
+    """Every selector of series."""
+    for function, opened, metric, matchers, window in SELECTOR.findall(expression):
+        yield Selector(function if opened else "", metric, tuple(MATCHER.findall(matchers)), window)
+
+
+def divisors(expression: str) -> Iterator[str]:
+    """What stands under every fraction's line: a number, or all between its parentheses."""
+    for found in re.finditer(r" / ", expression):
+        rest = MATCHING.sub("", expression[found.end() :], count=1)
+        number = re.match(r"[\d.e]+", rest)
+        yield number[0] if number else rest[1 : _closing(rest)]
+
+
+def _closing(text: str) -> int:
+    """Where the parenthesis is closed that the text begins with."""
+    assert text.startswith("("), text
+    depth = 0
+    for at, character in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if depth == 0:
+            return at
+    raise AssertionError(f"never closed: {text}")

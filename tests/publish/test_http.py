@@ -2,13 +2,15 @@
 
 import asyncio
 import gzip
+import re
 import socket
 import time
 from dataclasses import replace
+from urllib.parse import urljoin
 
 import pytest
 
-from exporter.publish.connections import FIRST_REQUEST_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
+from exporter.connections import FIRST_REQUEST_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
 from exporter.publish.formats import Format, Variant
 from exporter.publish.http import SWEEP_SECONDS, About, Address, Publisher, Reloaded, checked_path, stale
 from tests.fakes.snapshots import snapshot
@@ -122,12 +124,21 @@ async def test_config_is_shown_as_given() -> None:
 
 
 async def test_not_found_has_links() -> None:
-    """An unknown path gives 404 with links to what there is, and does not repeat what was asked for."""
-    async with serving() as (_, client, _clock), client.get("/wp-login.php") as answer:
-        text = await answer.text()
-        assert answer.status == 404
-        assert all(f'href="{path}"' in text for path in ("/", "/metrics", "/config", "/-/healthy", "/-/ready"))
-        assert "wp-login" not in text
+    """An unknown path gives 404 with links to what there is, and does not repeat what was asked for.
+
+    From any depth the links are relative, and lead to the same places behind a prefix."""
+    wanted = ["/", "/metrics", "/config", "/-/healthy", "/-/ready"]
+    async with serving() as (_, client, _clock):
+        for path in ("/wp-login.php", "/wp-login/", "/a/wp-login", "/a/b/c/wp-login"):
+            async with client.get(path) as answer:
+                text = await answer.text()
+            assert answer.status == 404
+            links = re.findall(r'<a href="([^"]*)"', text)
+            assert [urljoin(f"http://x{path}", link) for link in links] == [f"http://x{each}" for each in wanted]
+            assert [urljoin(f"http://x/in/front{path}", link) for link in links] == [
+                f"http://x/in/front{each}" for each in wanted
+            ]
+            assert "wp-login" not in text
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/", "/config", "/-/healthy", "/-/ready"])
@@ -160,10 +171,11 @@ async def test_telemetry_path() -> None:
         publisher.latest = small()
         assert "# HELP" in await (await client.get("/m/etrics")).text()
         assert (await client.get("/metrics")).status == 404
-        assert 'href="/m/etrics"' in await (await client.get("/")).text()
+        assert 'href="./m/etrics"' in await (await client.get("/")).text()
     async with serving(telemetry_path="/") as (publisher, client, _):
         publisher.latest = small()
         assert "# HELP" in await (await client.get("/")).text()
+        assert (await client.get("/-/events")).status == 404
 
 
 @pytest.mark.parametrize("path", ["", "metrics", "/a?b", "/a#b", "/{name}", "/a%20b", "/\u00e4", "/a\nb", "/a b"])

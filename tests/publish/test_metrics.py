@@ -17,12 +17,13 @@ UNITLESS = {
     "source_up",
     "gpu_throttled",
     "gpu_state",
+    "gpu_last_xid",  # a number in a list
     "requests_running",
     "requests_waiting",
     "requests_shed_total",  # not of requests alone
 }
 BASE_UNITS = {"joules", "watts", "seconds", "bytes", "hertz", "celsius", "grams", "ratio"}
-COUNTED = {"tokens", "requests", "records", "preemptions", "lines", "glitches", "ticks", "failures"}
+COUNTED = {"tokens", "requests", "records", "preemptions", "lines", "glitches", "errors", "ticks", "failures"}
 
 rows = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 

@@ -92,6 +92,8 @@ MISSING: dict[str, tuple[Change, set[str]]] = {
     "temperature": (first_gpu(temperature_celsius=None), {"gpu_temperature_celsius"}),
     "clock": (first_gpu(sm_clock_hertz=None), {"gpu_sm_clock_hertz"}),
     "throttling": (first_gpu(throttled=None), {"gpu_throttled"}),
+    "xid errors": (first_gpu(xid_errors=None), {"gpu_xid_errors_total"}),
+    "latest xid": (first_gpu(last_xid=None), {"gpu_last_xid"}),
     "meter": (without_meter, {"gpu_energy_joules_total"}),
     "prompt tokens": (without_counts(Signal.PROMPT_TOKENS), {"prompt_tokens_total"}),
     "cached tokens": (without_counts(Signal.CACHED_PROMPT_TOKENS), {"cached_prompt_tokens_total"}),

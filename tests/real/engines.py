@@ -142,7 +142,8 @@ async def llama_server(folder: Path, *options: str, port: int = 0) -> AsyncItera
     port = port or free_port()
     binary, weights = installed(CACHE / "llama" / "llama-server"), installed(CACHE / "llama" / f"{LLAMA_MODEL}.gguf")
     command = [*POLITE, binary, "-m", weights, "--host", "127.0.0.1", "--port", str(port), "--alias", LLAMA_MODEL]
-    limits = ["-np", "4", "-c", "8192", "-t", "2"]
+    # Without repacking it uses no AMX, which some virtual machines' CPUs announce and their kernels do not grant.
+    limits = ["-np", "4", "-c", "8192", "-t", "2", "--no-repack"]
     async with _engine(spawn([*command, *limits, *options], port, folder / "llama-server.log")) as child:
         yield child
 
@@ -153,20 +154,35 @@ def vllm_model(name: str) -> Path:
 
 
 @asynccontextmanager
-async def vllm(folder: Path, model: str, *options: str, port: int = 0) -> AsyncIterator[Child]:
+async def vllm(
+    folder: Path, model: str, *options: str, port: int = 0, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Child]:
     """A vLLM on the CPU that is ready and serves the model under its own name."""
     port = port or free_port()
     command = [*POLITE, installed(VLLM), "serve", vllm_model(model), "--host", "127.0.0.1", "--port", str(port)]
     shape = ["--served-model-name", model, "--dtype", "bfloat16", "--max-model-len", "2048", "--max-num-seqs", "16"]
     quick = ["--enforce-eager"]  # compiling costs more time than it saves here
     log = folder / f"vllm-{model}.log"
-    async with _engine(spawn([*command, *shape, *quick, *options], port, log, VLLM_ENVIRONMENT)) as child:
+    own = {**VLLM_ENVIRONMENT, **(environment or {})}
+    async with _engine(spawn([*command, *shape, *quick, *options], port, log, own)) as child:
         yield child
 
 
 @dataclass
 class Goodwatt(Child):
-    """The goodwatt command."""
+    """The goodwatt command on a configuration file."""
+
+    config: Path
+
+    async def reloaded(self, config: str) -> None:
+        """Another configuration, taken up by SIGHUP."""
+        self.config.write_text(config)
+        before = self.output.count("is in force")
+        self.popen.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 15
+        while self.output.count("is in force") == before:
+            assert time.monotonic() < end, f"not taken up:\n{self.tail()}"
+            await asyncio.sleep(0.1)
 
     async def page(self) -> Page:
         """What it publishes now."""
@@ -191,7 +207,7 @@ async def goodwatt(config: str, folder: Path, environment: Mapping[str, str] | N
     address = f"127.0.0.1:{port}"
     command = [sys.executable, "-m", "exporter", "run", "--config", file, "--web.listen-address", address]
     child = spawn(command, port, log, environment)
-    watch = Goodwatt(child.url, child.log, child.popen)
+    watch = Goodwatt(child.url, child.log, child.popen, file)
     try:
         await watch.ready("/-/ready", within_seconds=30)
         yield watch

@@ -46,6 +46,7 @@ async def test_a_reading_is_in_si_units():
             "hw_thermal_slowdown": False,
             "hw_power_brake_slowdown": False,
         },
+        xid_errors=0,
     )
 
 
@@ -176,11 +177,59 @@ async def test_a_lost_gpu_keeps_its_identity():
     source = GpuSource(FakeDriver(lost, sound), Clock())
     before = await reading_of(source)
     lost.refuse["*"] = 15
+    await reading_of(source)
     calls = lost.calls.total()
     after = await reading_of(source)
-    assert after[A] == GpuReading(before[A].gpu, 1000.0, state=GpuState.LOST)
+    assert after[A] == GpuReading(before[A].gpu, 1000.0, state=GpuState.LOST, xid_errors=0)
     assert after[B] == before[B]
     assert lost.calls.total() == calls + 1
+
+
+async def test_xid_errors_are_counted_and_told(caplog):
+    """Every Xid is counted once and told in the log with its number, also the one that comes as the GPU is lost."""
+    gpu, other = FakeGpu(A), FakeGpu(B)
+    source = GpuSource(FakeDriver(gpu, other), Clock())
+    await source.read()
+    gpu.xids = [31, 13]
+    reading = (await reading_of(source))[A]
+    assert (reading.xid_errors, reading.last_xid) == (2, 13)
+    gpu.xids, gpu.refuse["energy_millijoules"] = [79], 15
+    after = await reading_of(source)
+    assert (after[A].state, after[A].xid_errors, after[A].last_xid) == (GpuState.LOST, 3, 79)
+    assert (after[B].xid_errors, after[B].last_xid) == (0, None)
+    told = [line for line in caplog.messages if "Xid" in line and A in line and "see dmesg and" in line]
+    assert [number in line for number, line in zip(("Xid 31", "Xid 13", "Xid 79"), told, strict=True)] == [True] * 3
+
+
+async def test_xid_errors_go_on_after_the_driver_was_loaded_anew():
+    """The count of a GPU outlives the session: a driver that went away and came back takes nothing from it."""
+    clock, gpu = Clock(), FakeGpu(A)
+    driver = FakeDriver(gpu)
+    source = GpuSource(driver, clock)
+    await source.read()
+    gpu.xids = [48]
+    await source.read()
+    driver.refuse["*"] = 9
+    with pytest.raises(SourceUnavailable):
+        await source.read()
+    driver.refuse.clear()
+    clock.advance(120)
+    reading = (await reading_of(source))[A]
+    assert (reading.state, reading.xid_errors, reading.last_xid) == (GpuState.OK, 1, 48)
+
+
+async def test_xid_errors_are_absent_where_nothing_reports_them():
+    """Where a driver has no events the count is absent, not 0; hearing them is no answer of a GPU that is silent."""
+    gpu = FakeGpu(A, refuse={"xid_errors": 3})
+    reading = (await reading_of(GpuSource(FakeDriver(gpu), Clock())))[A]
+    assert (reading.xid_errors, reading.last_xid) == (None, None)
+    silent = FakeGpu(B)
+    silent.refuse = {name: 999 for name in vars(FakeDriver) if name.endswith(("joules", "watts", "percent", "bytes"))}
+    silent.refuse |= dict.fromkeys(("temperature_celsius", "sm_clock_megahertz", "throttle_reasons_mask"), 999)
+    source = GpuSource(FakeDriver(silent), Clock())
+    with pytest.raises(SourceUnavailable) as caught:
+        await source.read()
+    assert caught.value.reason is Reason.DRIVER_ERROR
 
 
 async def test_a_lost_gpu_comes_back(caplog):

@@ -115,6 +115,12 @@ async def test_every_quantity_and_every_switch(library, tmp_path):
         assert (line["gpus"][0]["utilization_ratio"], line["gpus"][1]["power_watts"]) == (0.57, 400.0)
         assert "permission denied: Insufficient Permissions (NVML code 4)" in line["notes"][0]
 
+        assert [gpu["xid_errors"] for gpu in line["gpus"]] == [0, 0]
+        stub.gpus[1].xid, stub.gpus[1].xid_count = 31, 2
+        stub.write()
+        line = await gpus.until(lambda line: line["gpus"][1]["xid_errors"])
+        assert [(gpu["xid_errors"], gpu["last_xid"]) for gpu in line["gpus"]] == [(0, None), (2, 31)]
+
         stub.gpus[0].lost = True
         stub.write()
         line = await gpus.until(lost)

@@ -1,0 +1,53 @@
+"""Pieces of PromQL, and the windows that fit how often goodwatt's counters move."""
+
+from math import ceil
+
+from exporter.model.alerting import Alerting
+
+ACCOUNT = "job, instance, server, model"
+SHORT_WINDOWS, LONG_WINDOWS = 4, 8  # counters of objectives move once a window: fewer moves would be a guess
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def duration(seconds: float) -> str:
+    """As Prometheus writes it, rounded up to whole seconds: `5m`, `1h30m`."""
+    rest, text = max(1, ceil(round(seconds, 6))), ""
+    for unit, length in _UNITS:
+        count, rest = divmod(rest, length)
+        text += f"{count}{unit}" if count else ""
+    return text
+
+
+def seconds_of(window: float, alerting: Alerting, least: int = SHORT_WINDOWS) -> int:
+    """Length of a window in whole seconds: scaled, and at least `least` times the window of the counters."""
+    return ceil(round(max(window * alerting.scale, least * alerting.window_seconds), 6))
+
+
+def window_of(window: float, alerting: Alerting, least: int = SHORT_WINDOWS) -> str:
+    """The same as text."""
+    return duration(seconds_of(window, alerting, least))
+
+
+def wait_of(seconds: float, alerting: Alerting) -> str:
+    """How long an alert waits before it fires."""
+    return duration(seconds * alerting.scale)
+
+
+def rate(metric: str, window: str, *, by: str, selector: str = "") -> str:
+    """Growth per second, summed."""
+    braces = f"{{{selector}}}" if selector else ""
+    return f"sum by ({by}) (rate(goodwatt_{metric}{braces}[{window}]))"
+
+
+def never_down(window: str) -> str:
+    """Servers that were read without a gap: of a gap the tokens are added later and the joules never are."""
+    return f"(min_over_time(goodwatt_server_up[{window}]) == 1)"
+
+
+def energy_of_known(window: str) -> str:
+    """Joules per second of every account whose tokens are counted too, without gaps; for ratios with tokens."""
+    return (
+        f"{rate('energy_joules_total', window, by=f'{ACCOUNT}, state')}\n"
+        f"  and on (job, instance, server) {never_down(window)}\n"
+        f"  and on ({ACCOUNT}) goodwatt_generated_tokens_total"
+    )

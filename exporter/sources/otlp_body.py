@@ -1,0 +1,87 @@
+"""The body of a request, whole and in bounded memory, or why it is refused."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+from aiohttp import web
+
+BODY_SECONDS = 10.0  # what an exporter gives a whole export, by default
+BODIES_AT_ONCE = 4  # of the largest size: beyond it new ones are told to come again
+
+
+class Refused(Exception):
+    """An HTTP status and one line that says why. `again_seconds`: when to try again."""
+
+    def __init__(self, status: int, why: str, again_seconds: int | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+        self.again_seconds = again_seconds
+
+
+class Bodies:
+    """Reads bodies of at most `largest` bytes, as they come and inflated, and holds a few of them at a time."""
+
+    def __init__(self, largest: int, seconds: float = BODY_SECONDS) -> None:
+        self._largest = largest
+        self._seconds = seconds
+        self._held = 0
+
+    async def read(self, request: web.BaseRequest) -> bytes:
+        """The body without its compression. Raises Refused."""
+        inflater = _inflater(request.headers.get("Content-Encoding", ""))
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        content = bytearray()
+        try:
+            async with asyncio.timeout(self._seconds):
+                async for chunk in _chunks(request):
+                    self._hold(len(content), len(chunk))
+                    content += chunk
+        except TimeoutError:
+            raise Refused(408, f"the body did not come within {self._seconds:g} s") from None
+        finally:
+            self._held -= len(content)
+        return bytes(content) if inflater is None else self._inflated(inflater, content)
+
+    def _hold(self, held: int, more: int) -> None:
+        if held + more > self._largest:
+            raise self._too_large()
+        if self._held + more > BODIES_AT_ONCE * self._largest:
+            raise Refused(429, "too much is being received at once", again_seconds=1)
+        self._held += more
+
+    def _inflated(self, inflater: "zlib._Decompress", content: bytearray) -> bytes:
+        """One piece never becomes more than is allowed: a small body may inflate a thousandfold."""
+        try:
+            inflated = inflater.decompress(content, self._largest + 1)
+        except zlib.error:
+            raise Refused(400, "the body is said to be gzip, and is not") from None
+        if len(inflated) > self._largest:
+            raise self._too_large()
+        if not inflater.eof or inflater.unused_data:
+            raise Refused(400, "the gzip stream breaks off, or something follows it")
+        return inflated
+
+    def _too_large(self) -> Refused:
+        return Refused(413, f"the body is larger than {self._largest} bytes; see otlp.largest_body_bytes")
+
+
+async def _chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.content.iter_any():
+            yield chunk
+    except (aiohttp.ClientError, web.RequestPayloadError, ConnectionError):
+        raise Refused(400, "the body breaks off, or is no HTTP") from None
+
+
+def _inflater(encoding: str) -> "zlib._Decompress | None":
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return None
+    if name not in ("gzip", "x-gzip"):
+        raise Refused(415, "only gzip or no Content-Encoding is understood")
+    return zlib.decompressobj(wbits=31)

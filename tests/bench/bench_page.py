@@ -1,0 +1,107 @@
+"""What the live page costs a tick: when nobody looks, and with ten pages open. Readers are a process of their own.
+
+CPU time is that of this process, which publishes and sends: 8 GPUs and one server, an hour of trends behind them.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from exporter.model.snapshot import Snapshot
+from exporter.publish.http import About, Publisher
+from exporter.publish.page.cards import remember
+from exporter.publish.page.history import HOUR_SECONDS, History
+from exporter.publish.page.live import event, live
+from tests.bench.rows import Row, median
+from tests.fakes.snapshots import INTERVAL, snapshot
+
+GPUS = 8
+PAGES = 10
+PAUSE_SECONDS = 0.004  # for what is sent to be on its way
+ROUNDS = 5
+ASK = b"GET /-/events HTTP/1.0\r\n\r\n"
+
+
+def rows(quick: bool) -> list[Row]:
+    """CPU of each and their ratio; the trends alone; bytes of an event."""
+    ticks = 100 if quick else 300
+    picture = snapshot(GPUS)
+    nobody, looked_at = asyncio.run(_both(picture, ticks))
+    return [
+        Row("publish a tick, nobody looks", nobody, "ms"),
+        Row(f"publish a tick, {PAGES} pages open", looked_at, "ms"),
+        Row(f"{PAGES} pages open / nobody", looked_at / nobody, "ratio"),
+        Row("of a tick when nobody looks: keep the trends", median(_kept(picture, ticks)), "ms", 0.1),
+        Row("an event, with an hour of trends", _bytes(picture), "bytes"),
+    ]
+
+
+def _pictures(picture: Snapshot, ticks: int) -> Iterator[Snapshot]:
+    for tick in range(ticks):
+        later = tick * INTERVAL
+        yield replace(picture, at_seconds=picture.at_seconds + later, unix_seconds=picture.unix_seconds + later)
+
+
+def _kept(picture: Snapshot, ticks: int) -> Iterator[float]:
+    history = History()
+    for one in _pictures(picture, ticks):
+        began = time.perf_counter()
+        remember(history, one)
+        yield (time.perf_counter() - began) * 1000
+
+
+async def _both(picture: Snapshot, ticks: int) -> tuple[float, float]:
+    """Medians of rounds that take turns, so that a busy machine does the same to both."""
+    found: dict[int, list[float]] = {0: [], PAGES: []}
+    for _ in range(ROUNDS):
+        for pages, spent in found.items():
+            spent.append(await _published(picture, ticks, pages))
+    return median(found[0]), median(found[PAGES])
+
+
+async def _published(picture: Snapshot, ticks: int, pages: int) -> float:
+    """Milliseconds of CPU for each tick."""
+    publisher = Publisher(About("bench", "bench", "bench"))
+    address = await publisher.start("127.0.0.1", 0)
+    for one in _pictures(picture, int(HOUR_SECONDS / INTERVAL)):
+        publisher.latest = one
+    command = [sys.executable, "-m", "tests.bench.bench_page", str(address.port), str(pages)]
+    readers = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert readers.stdout is not None
+    assert await readers.stdout.readline() == b"reading\n"
+    began = time.process_time()
+    for one in _pictures(picture, ticks):
+        publisher.latest = one
+        await asyncio.sleep(PAUSE_SECONDS)
+    spent = time.process_time() - began
+    await publisher.aclose()
+    await readers.wait()
+    return spent * 1000 / ticks
+
+
+def _bytes(picture: Snapshot) -> int:
+    history = History()
+    for one in _pictures(picture, int(HOUR_SECONDS / INTERVAL)):
+        remember(history, one)
+    return len(event(picture, "bench", live(picture, About("bench"), history)))
+
+
+async def _read(port: int, pages: int) -> None:
+    """Open this many pages, say so, and take what comes until the end."""
+    streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(pages)]
+    for reader, writer in streams:
+        writer.write(ASK)
+        await reader.readuntil(b"data: ")
+    print("reading", flush=True)
+    await asyncio.gather(*(_drained(reader) for reader, _ in streams))
+
+
+async def _drained(reader: asyncio.StreamReader) -> None:
+    while await reader.read(65536):
+        pass
+
+
+if __name__ == "__main__":
+    asyncio.run(_read(int(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,90 @@
+"""A client of chat streams that costs next to nothing, and notes when first tokens come.
+
+`python -m tests.bench.stream_client '[url, streams, requests, tokens, gap]'` prints what it saw as JSON.
+"""
+
+import asyncio
+import gc
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+
+KEY = "sk-bench-0123456789abcdef0123456789abcdef"  # LiteLLM wants a long one
+CONTENT = b'"content":'
+
+
+@dataclass
+class Seen:
+    """In seconds: `ttfts` in the order that requests ended, `gaps` between two pieces of the same answer."""
+
+    ttfts: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+    tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds
+
+
+class Connection(asyncio.Protocol):
+    """Sends the same request again and again, as long as `more` says so."""
+
+    def __init__(self, wire: bytes, requests: int, seen: Seen, over: asyncio.Future[None]) -> None:
+        self._wire, self._left, self._seen, self._over = wire, requests, seen, over
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        self._left -= 1
+        self._tail, self._events, self._first, self._last = b"", 0, 0.0, 0.0
+        self._began = time.perf_counter()
+        self._transport.write(self._wire)
+
+    def data_received(self, data: bytes) -> None:
+        look = self._tail + data
+        self._events += data.count(CONTENT) + (CONTENT in look and CONTENT not in data)
+        if self._events >= 2 and not self._first:  # the first one only names the role
+            self._first = time.perf_counter() - self._began
+        now = time.perf_counter()
+        if self._first and self._last:
+            self._seen.gaps.append(now - self._last)
+        self._last = now
+        self._tail = look[-len(CONTENT) + 1 :]
+        if look.endswith(b"0\r\n\r\n"):
+            self._seen.ttfts.append(self._first)
+            self._seen.tokens += self._events - 1
+            if self._left:
+                self._send()
+            else:
+                self._over.set_result(None)
+                self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._over.done():
+            self._over.set_exception(exc or ConnectionResetError("the answer broke off"))
+
+
+async def load(url: str, streams: int, requests: int, tokens: int, gap: float) -> Seen:
+    """`requests` on each of so many connections, one after the other."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    body = json.dumps({"model": "m", "messages": [], "stream": True, "tokens": tokens, "gap": gap}).encode()
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    wire = f"{head}Authorization: Bearer {KEY}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    loop, seen = asyncio.get_running_loop(), Seen()
+    began = time.perf_counter()
+    overs = [loop.create_future() for _ in range(streams)]
+    for over in overs:
+        await loop.create_connection(lambda over=over: Connection(wire, requests, seen, over), host, int(port))
+        await asyncio.sleep(gap / streams)  # so that the streams are not all due at once
+    await asyncio.gather(*overs)
+    seen.seconds = time.perf_counter() - began
+    return seen
+
+
+if __name__ == "__main__":
+    gc.disable()
+    print(json.dumps(asdict(asyncio.run(load(*json.loads(sys.argv[1]))))))

@@ -1,0 +1,30 @@
+"""The compose files as data."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.deploy.needed import DEPLOY
+
+FOLDER = DEPLOY / "compose"
+MAIN, GPU = FOLDER / "compose.yaml", FOLDER / "compose.gpu.yaml"
+
+
+def services(file: Path = MAIN) -> dict[str, dict[str, Any]]:
+    """By name."""
+    return dict(yaml.safe_load(file.read_text())["services"])
+
+
+def mounts(service: dict[str, Any]) -> dict[str, Path]:
+    """The files and folders of this repository that a service sees, by where it sees them."""
+    pairs = [volume.split(":")[:2] for volume in service.get("volumes", ())]
+    return {inside: (FOLDER / outside).resolve() for outside, inside in pairs if outside.startswith(".")}
+
+
+def command(service: dict[str, Any], where: dict[str, Path]) -> list[str]:
+    """What a service is started with, with the paths that it sees replaced by `where` they are here."""
+    words = [str(word) for word in service["command"]]
+    for inside in sorted(where, key=len, reverse=True):
+        words = [word.replace(inside, str(where[inside])) for word in words]
+    return words

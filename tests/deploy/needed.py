@@ -1,0 +1,56 @@
+"""Where things of deploy/ are, and the programs that prove them. A missing one fails the test with what installs it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+DEPLOY = ROOT / "deploy"
+CACHE = Path(os.environ.get("GOODWATT_CACHE") or Path.home() / ".cache" / "goodwatt")
+
+PACKAGES = {  # of Debian, where they are not called as the program is
+    "promtool": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
+    "systemd-analyze": "systemd",
+    "systemd-nspawn": "systemd-container",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+}
+INSTALL = {
+    "hadolint": "make .venv/.installed",
+    "check-jsonschema": "make .venv/.installed",
+    "kubectl": "install Kubernetes' client, 1.29 or newer (Debian's kubernetes-client is older)",
+}
+
+
+def program(name: str) -> str:
+    """Its path: of this virtual environment, else of the system."""
+    here = Path(sys.executable).parent / name
+    found = str(here) if here.exists() else shutil.which(name)
+    assert found, f"{name} is missing: {INSTALL.get(name) or 'apt-get install ' + PACKAGES.get(name, name)}"
+    return found
+
+
+def ran(*command: str | Path, within_seconds: float = 60, cwd: Path | None = None) -> str:
+    """What it printed; an AssertionError with that when it failed."""
+    name, *arguments = map(str, command)
+    done = subprocess.run(
+        [program(name), *arguments],
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=within_seconds,
+        cwd=cwd,
+    )
+    assert done.returncode == 0, f"{name} ended with {done.returncode}:\n{done.stdout[-4000:]}"
+    return done.stdout
+
+
+def rule_files(folder: Path = DEPLOY / "prometheus") -> Sequence[Path]:
+    """The rule files that are shipped."""
+    return sorted(folder.glob("*.rules.yml"))

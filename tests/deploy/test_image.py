@@ -1,0 +1,105 @@
+"""deploy/docker/Dockerfile: built for real, and run as an orchestrator would run it.
+
+The base is a stand-in where no registry of images can be reached: Debian with Debian's own Python, tagged with the name
+of the official image that the Dockerfile asks for. So the Dockerfile's steps are proved, and not the official base.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter import __version__
+from tests.deploy.image import TAG, Container, Store, container
+from tests.end_to_end.programs import Page, free_port, get, until
+
+pytestmark = pytest.mark.deploy
+
+
+@pytest.fixture(scope="module")
+def settings(store: Store) -> dict[str, Any]:
+    return store.settings(TAG)
+
+
+@pytest.fixture(scope="module")
+def demo(store: Store, settings: dict[str, Any], files: Path) -> Iterator[tuple[Container, str]]:
+    address = f"127.0.0.1:{free_port()}"
+    with container(store.folder / "bundle", files, settings, ["demo", "--web.listen-address", address]) as running:
+        until(lambda: get(f"http://{address}/-/ready")[0] == 200, seconds=60, why=running.logged)
+        yield running, f"http://{address}"
+
+
+def test_what_the_image_says_of_itself(settings: dict[str, Any]) -> None:
+    """A numeric user without rights, the port, labels, and goodwatt as the command."""
+    assert settings["User"] == "65532:65532"
+    assert list(settings["ExposedPorts"]) == ["17077/tcp"]
+    assert settings["Entrypoint"] == ["goodwatt"]
+    assert settings["Cmd"] == ["run"]
+    assert settings["Labels"]["org.opencontainers.image.version"] == __version__
+    assert settings["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
+def test_the_demo_runs_in_it(demo: tuple[Container, str]) -> None:
+    """`goodwatt demo` counts tokens and joules with a read-only root and no capability."""
+    running, url = demo
+    page = until(lambda: _with_tokens(url), seconds=30, why=running.logged)
+    assert page.sum("goodwatt_gpu_energy_joules_total")
+
+
+def _with_tokens(url: str) -> Page | None:
+    page = Page.parse(get(f"{url}/metrics")[1])
+    return page if page.sum("goodwatt_generated_tokens_total") else None
+
+
+def test_nobody_inside_is_root(demo: tuple[Container, str]) -> None:
+    """The process has the image's user and not one capability, and cannot write to the root."""
+    running, _ = demo
+    look = (
+        "import os\n"
+        "status = dict(line.split(':', 1) for line in open('/proc/1/status'))\n"
+        "print(status['Uid'].split()[0], status['CapEff'].strip())\n"
+        "open('/opt/goodwatt/x', 'w')\n"
+    )
+    done = running.runs("python", "-c", look)
+    assert done.stdout.split() == ["65532", "0000000000000000"]
+    assert "Read-only file system" in done.stderr
+
+
+def test_the_health_check_tells_the_two_apart(demo: tuple[Container, str], settings: dict[str, Any]) -> None:
+    """The command of HEALTHCHECK succeeds where goodwatt answers and fails where nobody does."""
+    running, url = demo
+    kind, *check = settings["Healthcheck"]["Test"]
+    assert kind == "CMD"
+    well = running.runs("env", f"GOODWATT_HEALTH_URL={url}/-/healthy", *check)
+    assert well.returncode == 0, well.stderr
+    nobody = running.runs("env", f"GOODWATT_HEALTH_URL=http://127.0.0.1:{free_port()}/-/healthy", *check)
+    assert nobody.returncode != 0
+
+
+def test_nothing_to_build_with_is_left(files: Path) -> None:
+    """There is no pip in its environment and no source tree, and of the repository only the packages."""
+    inside = files / "opt/goodwatt"
+    assert (inside / "bin/goodwatt").exists()
+    assert not list(inside.glob("bin/pip*"))
+    assert not (files / "src").exists()
+    packages = next(inside.glob("lib/python*/site-packages"))
+    assert (packages / "exporter/engines/vllm.yaml").exists()
+    assert not (packages / "tests").exists()
+
+
+def test_its_optional_parts_work(demo: tuple[Container, str]) -> None:
+    """Spans in protobuf can be read in it: what the extra `otlp` brings is there."""
+    running, _ = demo
+    done = running.runs("python", "-c", "import opentelemetry.proto.trace.v1.trace_pb2")
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_leaves_when_told(store: Store, files: Path, settings: dict[str, Any]) -> None:
+    """SIGTERM to the container ends it in time with 0, so that no orchestrator has to kill it."""
+    address = f"127.0.0.1:{free_port()}"
+    arguments = ["demo", "--web.listen-address", address]
+    with container(store.folder / "leaving", files, settings, arguments) as running:
+        until(lambda: get(f"http://{address}/-/ready")[0] == 200, seconds=60, why=running.logged)
+        running.process.terminate()
+        assert running.process.wait(10) == 0

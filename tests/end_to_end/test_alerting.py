@@ -1,0 +1,88 @@
+"""From a fault to somebody who is told: demo, real Prometheus with our rules, real Alertmanager, webhook."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.config import parse
+from exporter.model.alerting import Alerting
+from exporter.prometheus import rules_text
+from tests.end_to_end.programs import Prometheus, alertmanager, get, goodwatt, prometheus, until
+from tests.fakes.webhook import Webhook, webhook
+
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).parents[2]
+SCALE = 1 / 150  # an hour is 24 s
+CONFIG = """\
+cost: {price_per_gpu_hour: 1.69}
+interval_seconds: 1
+window_seconds: 3
+slos:
+  - {name: fluent, tpot_seconds: 0.05, objective_ratio: 0.95}
+"""
+ROUTING = """\
+route: {{receiver: everybody, group_by: [alertname, server, model], group_wait: 0s, group_interval: 1s}}
+receivers: [{{name: everybody, webhook_configs: [{{url: '{url}', send_resolved: true}}]}}]
+"""
+BURN = {"alertname": "GoodwattSloBudgetBurn", "severity": "page", "slo": "fluent", "long_window": "24s"}
+DOWN = {"alertname": "GoodwattServerDown", "severity": "page", "server": "batch"}
+
+
+def test_a_fault_is_told_and_its_end_too(tmp_path: Path) -> None:
+    """A slow server burns its error budget and a dead one is down: the webhook hears of both, and that they are over.
+
+    The other server's objective is left alone, and the documented inhibition silences no page.
+    """
+    rules = tmp_path / "rules.yml"
+    rules.write_text(rules_text(_alerting(), "all"))
+    faults = ("--fault", "slow:chat@20+45", "--fault", "down:batch@20+20")
+    with (
+        webhook() as heard,
+        alertmanager(tmp_path, ROUTING.format(url=heard.url) + _documented_inhibition()) as address,
+        goodwatt(tmp_path, "demo", *faults, config=CONFIG) as demo,
+        prometheus(tmp_path, demo.url.removeprefix("http://"), _watching(rules, address)) as server,
+    ):
+        for status in ("firing", "resolved"):
+            _hear(heard, status, DOWN)
+            _hear(heard, status, BURN)
+        _rules_are_well(server)
+    burn = heard.told("firing", **BURN)[0]
+    assert burn["labels"]["model"] == "meta-llama/Llama-3.1-8B-Instruct"
+    assert burn["annotations"]["summary"].startswith("meta-llama/Llama-3.1-8B-Instruct: the error budget of SLO fluent")
+    assert burn["annotations"]["runbook_url"] == "docs/runbooks.md#goodwattslobudgetburn"
+    assert not heard.told("firing", alertname="GoodwattSloBudgetBurn", model="openai/gpt-oss-20b")
+
+
+def _rules_are_well(server: Prometheus) -> None:
+    """Every rule evaluates without an error, and the headline figures are recorded at every level."""
+    groups = json.loads(get(f"{server.url}/api/v1/rules")[1])["data"]["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
+    for level in ("server_model", "model", "fleet"):
+        for metric in ("tokens_per_joule", "cost_per_million_tokens", "goodput", "idle_energy"):
+            assert server.query(f"{level}:goodwatt_{metric}:ratio_rate12s"), (level, metric)
+        for metric in ("cost_per_hour", "generated_tokens"):
+            assert server.query(f"{level}:goodwatt_{metric}:rate12s"), (level, metric)
+
+
+def _alerting() -> Alerting:
+    return replace(parse(CONFIG).alerting(), scale=SCALE)
+
+
+def _watching(rules: Path, address: str) -> str:
+    managers = {"alertmanagers": [{"static_configs": [{"targets": [address]}]}]}
+    return yaml.safe_dump({"rule_files": [str(rules)], "alerting": managers})
+
+
+def _documented_inhibition() -> str:
+    text = (ROOT / "docs" / "alerts.md").read_text().split("```yaml\n# alertmanager.yml")[1].split("```")[0]
+    return "#" + text
+
+
+def _hear(heard: Webhook, status: str, labels: dict[str, str]) -> None:
+    told = sorted({(one["status"], one["labels"]["alertname"]) for one in heard.alerts})
+    until(lambda: heard.told(status, **labels) or None, seconds=90, why=lambda: f"{status} {labels}; so far: {told}")

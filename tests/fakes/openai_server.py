@@ -1,0 +1,182 @@
+"""An inference server on a raw socket: it answers with whatever script a test gives, and tells what it received."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from exporter.sources.proxy_body import decoder
+from exporter.sources.proxy_head import RequestHead, read_request
+
+
+@dataclass
+class Received:
+    """One request as it was on the wire."""
+
+    head: RequestHead
+    text: bytes
+    body: bytearray = field(default_factory=bytearray)
+
+
+class Talk:
+    """One request's conversation, from the server's side."""
+
+    def __init__(self, server: "OpenAiServer", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.server = server
+        self.reader = reader
+        self.writer = writer
+        self.received: Received | None = None
+
+    async def send(self, *pieces: bytes) -> None:
+        """Each piece in a write of its own."""
+        for piece in pieces:
+            self.writer.write(piece)
+            await self.writer.drain()
+
+    async def events(self, events: Iterable[bytes], pause: float = 0.0, head: bytes = b"") -> None:
+        """A chunked event stream, one chunk an event."""
+        await self.send(head or STREAM_HEAD)
+        for event in events:
+            await self.send(chunk(event))
+            await asyncio.sleep(pause)
+        await self.send(b"0\r\n\r\n")
+
+    def kill(self) -> None:
+        """End the connection at once, in the middle of whatever it is."""
+        self.writer.transport.abort()
+
+
+Script = Callable[[Talk], Awaitable[None]]
+
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(content: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
+def plain(body: bytes, status: str = "200 OK", kind: str = "application/json", more: str = "") -> bytes:
+    """A whole answer with a length."""
+    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode() + body
+
+
+def event(message: object) -> bytes:
+    return b"data: " + (message if isinstance(message, bytes) else json.dumps(message).encode()) + b"\n\n"
+
+
+def chat_events(tokens: int, model: str = "m", usage: tuple[int, int, int] | None = None) -> list[bytes]:
+    """What a chat streams: the role, the tokens, the end, and (prompt, cached, generated) where that was asked for."""
+
+    def part(delta: object, finish: str | None = None) -> bytes:
+        return event({"model": model, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+
+    events = [part({"role": "assistant", "content": ""})]
+    events += [part({"content": f"t{n} "}) for n in range(tokens)]
+    events.append(part({}, "stop"))
+    if usage is not None:
+        prompt, cached, generated = usage
+        told = {
+            "prompt_tokens": prompt,
+            "completion_tokens": generated,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        }
+        events.append(event({"model": model, "choices": [], "usage": told}))
+    return [*events, event(b"[DONE]")]
+
+
+def streams(tokens: int = 3, usage: tuple[int, int, int] | None = None, pause: float = 0.0) -> Script:
+    async def script(talk: Talk) -> None:
+        await talk.events(chat_events(tokens, usage=usage), pause)
+
+    return script
+
+
+def answers(wire: bytes) -> Script:
+    async def script(talk: Talk) -> None:
+        await talk.send(wire)
+
+    return script
+
+
+@dataclass
+class OpenAiServer:
+    """`script` plays for every request whose body is whole, or as soon as its head is there (`eager`)."""
+
+    script: Script
+    eager: bool = False
+    keeps: bool = True
+    port: int = 0
+    received: list[Received] = field(default_factory=list)
+    connections: int = 0
+    left: int = 0  # clients that went in the middle of an answer
+    open: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open.add(writer)
+        try:
+            while True:
+                await self._one(Talk(self, reader, writer))
+                if not self.keeps or writer.is_closing():
+                    return
+        except asyncio.IncompleteReadError:
+            pass
+        except ConnectionError:
+            self.left += 1
+        finally:
+            self.open.discard(writer)
+            writer.close()
+
+    async def _one(self, talk: Talk) -> None:
+        text = await talk.reader.readuntil(b"\r\n\r\n")
+        talk.received = Received(read_request(text[:-4]), text)
+        self.received.append(talk.received)
+        if not self.eager:
+            await self.read_body(talk)
+        await self.script(talk)
+
+    async def read_body(self, talk: Talk) -> None:
+        assert talk.received is not None
+        body = decoder(talk.received.head.body)
+        while not body.done:
+            wire = await talk.reader.read(65536)
+            if not wire:
+                raise ConnectionResetError
+            _, content = body.take(wire)
+            for piece in content:
+                talk.received.body += piece
+
+
+@asynccontextmanager
+async def openai_server(
+    script: Script | None = None, *, eager: bool = False, keeps: bool = True, port: int = 0
+) -> AsyncIterator[OpenAiServer]:
+    """On a loopback port; by default it streams three tokens."""
+    fake = OpenAiServer(script or streams(), eager, keeps)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            await fake.serve(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+        finally:
+            tasks.discard(task)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", port, backlog=2048)
+    fake.port = server.sockets[0].getsockname()[1]
+    try:
+        yield fake
+    finally:
+        server.close()
+        for task in tuple(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

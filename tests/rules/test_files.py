@@ -1,0 +1,186 @@
+"""The rules as files: what Prometheus, its operator and a reader may rely on."""
+
+import re
+import shutil
+import subprocess
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.cli import main
+from exporter.config import parse
+from exporter.model.alerting import Alerting
+from exporter.prometheus import KINDS, alert_names, rule_groups
+from tests.docs import rules
+from tests.grafana.expressions import selectors
+from tests.grafana.test_dashboards import labels_by_metric
+from tests.rules.promtool import ALERTING, promtool
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "deploy" / "prometheus"
+OWN_SLOS = "slos: [{name: a, ttft_seconds: 1, objective_ratio: 0.9}, {name: b.c, e2e_seconds: 9}]\n"
+VARIANTS = {
+    "default": Alerting(),
+    "everything": ALERTING,
+    "named": parse(OWN_SLOS).alerting(),
+    "long window": parse("window_seconds: 3600\n" + OWN_SLOS).alerting(),
+    "scaled": Alerting(scale=1 / 150, window_seconds=3),
+    "none": parse("slos: []").alerting(),
+}
+DURATION = re.compile(r"(\d+d)?(\d+h)?(\d+m)?(\d+s)?")
+# What Prometheus knows of a target, and what it adds to it.
+SCRAPE_LABELS = {"job", "instance"}
+RECORDED = re.compile(r"\b[a-z_]+:goodwatt_\w+:\w+")
+variants = pytest.mark.parametrize("alerting", VARIANTS.values(), ids=VARIANTS)
+
+
+def all_rules(alerting: Alerting, kind: str = "all") -> list[dict[str, Any]]:
+    return list(chain.from_iterable(group["rules"] for group in rule_groups(alerting, kind)))
+
+
+@pytest.mark.parametrize("kind", ["recording", "alerts"])
+def test_the_shipped_files_are_what_is_generated(kind: str) -> None:
+    """deploy/prometheus holds exactly what `make docs` writes and `goodwatt rules` prints without a configuration."""
+    assert (SHIPPED / f"goodwatt-{kind}.rules.yml").read_text() == rules(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_command_prints_them(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`goodwatt rules` prints YAML with the groups of the kind; all is both."""
+    assert main(["rules", "--kind", kind]) == 0
+    assert yaml.safe_load(capsys.readouterr().out) == {"groups": rule_groups(Alerting(), kind)}
+    assert rule_groups(Alerting()) == rule_groups(Alerting(), "recording") + rule_groups(Alerting(), "alerts")
+
+
+def test_the_command_reads_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Objectives, targets and the runbooks' address are those that were given; a wrong file is refused."""
+    file = tmp_path / "g.yaml"
+    file.write_text(
+        OWN_SLOS + "cost: {price_per_gpu_hour: 1, currency: EUR}\n"
+        "alerts: {generated_cost_per_million_tokens: 0.7, disabled: [GoodwattAbsent]}\n"
+    )
+    assert main(["rules", "--config", str(file), "--kind", "alerts", "--runbook-url", "https://wiki/goodwatt"]) == 0
+    groups = yaml.safe_load(capsys.readouterr().out)["groups"]
+    alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    assert {rule["alert"] for rule in alerts} == set(alert_names()) - {"GoodwattAbsent"}
+    assert all(rule["annotations"]["runbook_url"].startswith("https://wiki/goodwatt#goodwatt") for rule in alerts)
+    text = "\n".join(rule["expr"] for rule in alerts)
+    assert 'slo="a"' in text and 'slo="b.c"' in text and 'currency="EUR"' in text and "> 0.7" in text
+    file.write_text("alerts: {burn_1h_factor: 1000}\n")
+    assert main(["rules", "--config", str(file)]) == 2
+
+
+@variants
+@pytest.mark.parametrize("kind", ["recording", "alerts"])
+def test_promtool_has_nothing_to_say(alerting: Alerting, kind: str, tmp_path: Path) -> None:
+    """Every variant passes promtool's check with all its lints, each file alone."""
+    (tmp_path / "r.yml").write_text(yaml.safe_dump({"groups": rule_groups(alerting, kind)}))
+    command = [promtool(), "check", "rules", "--lint=all", "--lint-fatal", str(tmp_path / "r.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@variants
+def test_every_name_is_one_of_ours(alerting: Alerting) -> None:
+    """Metrics and labels that rules mention are in the metric table, or are recorded by a rule of the same file."""
+    known = labels_by_metric()
+    for kind in ("recording", "alerts"):
+        recorded = {rule["record"] for rule in all_rules(alerting, kind) if "record" in rule}
+        for rule in all_rules(alerting, kind):
+            assert set(RECORDED.findall(rule["expr"])) <= recorded, rule
+            for metric, labels in selectors(RECORDED.sub("", rule["expr"])):
+                assert metric in known, (metric, rule)
+                assert set(labels) <= known[metric] | SCRAPE_LABELS, (metric, labels)
+
+
+@variants
+def test_what_is_recorded_is_there_before_it_is_asked_for(alerting: Alerting) -> None:
+    """A rule uses what an earlier rule of its group records. Groups run beside each other, so that only tickets, which
+
+    are in no hurry, use windows of the pages' group too: those may be an evaluation old.
+    """
+    groups = rule_groups(alerting)
+    recorded = {group["name"]: {rule["record"] for rule in group["rules"] if "record" in rule} for group in groups}
+    for group in groups:
+        seen = set(recorded["goodwatt-slo-page"]) if group["name"] == "goodwatt-slo-ticket" else set()
+        for rule in group["rules"]:
+            assert set(RECORDED.findall(rule["expr"])) <= seen
+            seen |= {rule["record"]} if "record" in rule else set()
+
+
+@variants
+def test_nothing_is_recorded_twice(alerting: Alerting) -> None:
+    """No series is written by two rules, also when both files are loaded."""
+    names = Counter(rule["record"] for rule in all_rules(alerting) if "record" in rule)
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@variants
+def test_groups_fit_a_prometheus_rule(alerting: Alerting) -> None:
+    """Keys, names and durations are those that the custom resource of Prometheus's operator allows."""
+    groups = rule_groups(alerting)
+    assert len({group["name"] for group in groups}) == len(groups)
+    for group in groups:
+        assert set(group) <= {"name", "interval", "rules"}
+        assert DURATION.fullmatch(group.get("interval", "1m"))
+        for rule in group["rules"]:
+            assert set(rule) <= {"record", "alert", "expr", "for", "labels", "annotations"}
+            assert DURATION.fullmatch(rule.get("for", "1m"))
+            texts = [*rule.get("labels", {}).values(), *rule.get("annotations", {}).values(), rule["expr"]]
+            assert all(isinstance(text, str) for text in texts)
+
+
+def sections() -> dict[str, str]:
+    parts = (ROOT / "docs" / "runbooks.md").read_text().split("\n## ")[1:]
+    return {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
+
+
+def test_every_alert_has_its_runbook_and_every_runbook_its_alert() -> None:
+    """The sections of docs/runbooks.md are the alerts; each says what it means, where to look, what to do."""
+    assert sorted(sections()) == sorted(alert_names())
+    for name, text in sections().items():
+        assert [word for word in ("**Means**", "**Look at**", "**Do**") if word not in text] == [], name
+
+
+def test_every_alert_explains_itself() -> None:
+    """Severity, summary, a description that is a sentence, and a link to its own section."""
+    for rule in all_rules(ALERTING, "alerts"):
+        if "alert" in rule:
+            notes = rule["annotations"]
+            assert rule["labels"]["severity"] in {"page", "ticket"}
+            assert notes["summary"] and not notes["summary"].endswith(".")
+            assert notes["description"].replace("{{ end }}", "").endswith(".")
+            assert notes["runbook_url"] == f"docs/runbooks.md#{rule['alert'].lower()}"
+
+
+def test_the_runbooks_mention_only_what_exists() -> None:
+    """Metrics that docs/runbooks.md and docs/alerts.md name are in the table, or recorded."""
+    known = {*labels_by_metric(), *(rule.get("record", "") for rule in all_rules(ALERTING))}
+    for page in ("runbooks.md", "alerts.md"):
+        text = (ROOT / "docs" / page).read_text()
+        for name in re.findall(r"`((?:[a-z_]+:)?goodwatt_[a-z0-9_:]+)", text):
+            full = {f"{level}:{name}" for level in ("server_model", "model", "fleet")}
+            assert name in known or any(one.startswith(tuple(full)) for one in known), f"{name} in {page}"
+
+
+def test_no_objective_no_alert_on_it() -> None:
+    """`slos: []` leaves error budgets out and everything else in."""
+    names = {rule["alert"] for rule in all_rules(VARIANTS["none"]) if "alert" in rule}
+    assert not any(name.startswith("GoodwattSlo") for name in names)
+    assert "GoodwattServerDown" in names
+
+
+def test_the_documented_inhibition_is_one(tmp_path: Path) -> None:
+    """The example for Alertmanager in docs/alerts.md is accepted by amtool."""
+    program = shutil.which("amtool")
+    assert program, "amtool is missing: apt-get install --no-install-recommends prometheus-alertmanager"
+    block = (ROOT / "docs" / "alerts.md").read_text().split("```yaml\n# alertmanager.yml")[1].split("```")[0]
+    (tmp_path / "a.yml").write_text("receivers: [{name: x}]\nroute: {receiver: x}\n#" + block)
+    done = subprocess.run(
+        [program, "check-config", str(tmp_path / "a.yml")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "1 inhibit rules" in done.stdout, done.stdout + done.stderr
