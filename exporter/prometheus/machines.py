@@ -56,11 +56,13 @@ def _disagreement(alerting: Alerting) -> Alert:
     counted = rate("gpu_energy_joules_total", window, by=GPU)
     sampled = f"(avg by ({GPU}) (avg_over_time(goodwatt_gpu_power_watts[{window}])) > 0)"
     measured = 'goodwatt_gpu_info{energy_method="measured", energy_scope="gpu"}'
+    # rate() divides by its whole range: of a counter that is younger it is too low.
+    old = f"goodwatt_gpu_energy_joules_total offset {window}"
     limit = f"{alerting.energy_disagreement_ratio:g}"
     return Alert(
         "GoodwattEnergyDisagreement",
         TICKET,
-        f"abs({counted}\n  / {sampled} - 1) > {limit}\n  and on ({GPU}) {measured}",
+        f"abs({counted}\n  / {sampled} - 1) > {limit}\n  and on ({GPU}) {measured}\n  and on ({GPU}) {old}",
         f"{WHICH_GPU}: the energy counter and the power sensor disagree",
         f"Over the last {window} they differ by {{{{ $value | humanizePercentage }}}}. Figures per joule of this GPU "
         "may be as wrong.",

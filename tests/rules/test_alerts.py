@@ -336,6 +336,12 @@ QUIET = (
         6 * HOURS,
     ),
     (
+        "of a GPU that is new the counter has not counted for the whole range yet",
+        "GoodwattEnergyDisagreement",
+        gpu_energy(((300, 500),), shown=500),
+        40,
+    ),
+    (
         "integrated energy is the sensor's own and cannot disagree with it",
         "GoodwattEnergyDisagreement",
         gpu_energy(((300, 700),), shown=500, method="integrated"),
