@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.bench.observed import CpuShare, cpu_seconds, memory_bytes, page_server, program
@@ -63,26 +63,26 @@ def rows(quick: bool) -> list[Row]:
     """What each of them adds to the first token, takes from the throughput and costs; and whether memory grows."""
     rounds, single, many = (1, 200, SETTLE) if quick else (3, 600, MANY)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
-        upstream = running.enter_context(_upstream())
-        urls, pids = {DIRECT: upstream}, {}
+        upstream, pid = running.enter_context(_upstream())
+        urls, pids = {DIRECT: upstream}, {DIRECT: pid}
         urls[OURS], pids[OURS] = running.enter_context(_goodwatt(Path(folder), upstream))
         urls[NGINX], pids[NGINX] = running.enter_context(_nginx(Path(folder), upstream))
         urls[THEIRS], pids[THEIRS] = running.enter_context(_litellm(Path(folder), upstream))
-        first = _firsts(urls, rounds, single)
+        first = _firsts(urls, pids, rounds, single)
         paced, cpu = _paced(urls, pids, rounds)
         flat_out = {name: _loaded(urls[name], 2, 2000, 0.0) for name in (DIRECT, OURS, NGINX)}
         grown = _growth(urls[OURS], pids[OURS], many)
-    with tempfile.TemporaryDirectory() as folder, _upstream() as upstream:
+    with tempfile.TemporaryDirectory() as folder, _upstream() as (upstream, _):
         gaps = list(_gaps(Path(folder), upstream, rounds))
     return [*_first_rows(first), *_paced_rows(paced, cpu), *gaps, *_flat_rows(flat_out), *grown]
 
 
 @contextlib.contextmanager
-def _upstream() -> Iterator[str]:
+def _upstream() -> Iterator[tuple[str, int]]:
     command = [sys.executable, "-m", "tests.bench.stream_server"]
     with program(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        yield process.stdout.readline().strip(), process.pid
 
 
 @contextlib.contextmanager
@@ -129,9 +129,11 @@ def _litellm(folder: Path, upstream: str) -> Iterator[tuple[str, int]]:
         yield f"http://127.0.0.1:{port}", process.pid
 
 
-def _loaded(url: str, requests: int, tokens: int, gap: float, streams: int = STREAMS) -> Seen:
+def _loaded(
+    url: str, requests: int, tokens: int, gap: float, *, streams: int = STREAMS, watched: Sequence[str] = ()
+) -> Seen:
     """One load, from a process of its own, so that the client never waits for this one."""
-    arguments = json.dumps([url, streams, requests, tokens, gap])
+    arguments = json.dumps([url, streams, requests, tokens, gap, watched])
     command = [sys.executable, "-m", "tests.bench.stream_client", arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -139,31 +141,49 @@ def _loaded(url: str, requests: int, tokens: int, gap: float, streams: int = STR
     return Seen(**json.loads(done.stdout))
 
 
-Rounds = dict[str, list[list[float]]]
+Rounds = dict[str, list[Seen]]
 
 
-def _firsts(urls: Mapping[str, str], rounds: int, requests: int) -> Rounds:
-    """Milliseconds to the first token, of one stream after the other. The first round is not counted."""
+def _firsts(urls: Mapping[str, str], pids: Mapping[str, int], rounds: int, requests: int) -> Rounds:
+    """One stream after the other. The first round is not counted."""
     found: Rounds = {name: [] for name in urls}
     for _ in range(2 * rounds):
         for name, url in urls.items():
-            found[name].append([1000 * one for one in _loaded(url, requests, 2, 0.0, streams=1).ttfts])
+            watched = ["self", *(str(pids[one]) for one in (DIRECT, name) if one != OURS), *_threads(name, pids)]
+            found[name].append(_loaded(url, requests, 2, 0.0, streams=1, watched=watched))
     return {name: seen[1:] for name, seen in found.items()}
 
 
+def _threads(name: str, pids: Mapping[str, int]) -> list[str]:
+    """Of goodwatt those beside the main one: what passes through it never waits for that."""
+    if name != OURS:
+        return []
+    tasks = (task.name for task in Path(f"/proc/{pids[OURS]}/task").iterdir())
+    return [f"{pids[OURS]}/task/{task}" for task in tasks if task != str(pids[OURS])]
+
+
 def _first_rows(found: Rounds) -> Iterator[Row]:
+    yield from _added_rows("p50", {who: [_milliseconds(one, 0.5) for one in seen] for who, seen in found.items()})
+    yield from _added_rows("p99", {who: [_milliseconds(one, 0.99) for one in seen] for who, seen in found.items()})
+    left = {who: [_milliseconds(one, 0.99, less_waiting=True) for one in seen] for who, seen in found.items()}
+    yield from _added_rows("p99, less waiting for a core", left)
+
+
+def _milliseconds(seen: Seen, share: float, *, less_waiting: bool = False) -> float:
+    waited = seen.waited if less_waiting else [0.0] * len(seen.ttfts)
+    return 1000 * percentile([max(a - b, 0.0) for a, b in zip(seen.ttfts, waited, strict=True)], share)
+
+
+def _added_rows(what: str, found: Mapping[str, list[float]]) -> Iterator[Row]:
     """What is added in a round, against the direct streams of the same round; of the rounds the middle one."""
-    for share, name in ((0.5, "p50"), (0.99, "p99")):
-        direct = [percentile(one, share) for one in found[DIRECT]]
-        yield Row(f"first token, direct, {name}", median(direct), "ms")
-        added = {
-            who: median(percentile(one, share) - base for one, base in zip(found[who], direct, strict=True))
-            for who in (OURS, NGINX, THEIRS)
-        }
-        for who, milliseconds in added.items():
-            target = TTFT_TARGET_MILLISECONDS if who == OURS else None
-            yield Row(f"{who} adds to it, {name}", milliseconds, "ms", target)
-        yield Row(f"goodwatt's to LiteLLM's, {name}", added[OURS] / added[THEIRS], "ratio", 1.0)
+    yield Row(f"first token, direct, {what}", median(found[DIRECT]), "ms")
+    added = {
+        who: median(one - base for one, base in zip(found[who], found[DIRECT], strict=True))
+        for who in (OURS, NGINX, THEIRS)
+    }
+    for who, milliseconds in added.items():
+        yield Row(f"{who} adds, {what}", milliseconds, "ms", TTFT_TARGET_MILLISECONDS if who == OURS else None)
+    yield Row(f"goodwatt's to LiteLLM's, {what}", added[OURS] / added[THEIRS], "ratio", 1.0)
 
 
 def _gaps(folder: Path, upstream: str, rounds: int) -> Iterator[Row]:
@@ -201,8 +221,8 @@ def _paced_rows(speeds: Mapping[str, list[float]], costs: Mapping[str, list[floa
     for name in (OURS, NGINX, THEIRS):
         lost = median(100 * (1 - ours / direct) for ours, direct in zip(speeds[name], speeds[DIRECT], strict=True))
         yield Row(f"lost of it through {name}", lost, "%", LOST_TARGET_PERCENT if name == OURS else None)
-    for name, cost in costs.items():
-        yield Row(f"CPU of {name} a token", median(cost), "us")
+    for name in (OURS, NGINX, THEIRS):
+        yield Row(f"CPU of {name} a token", median(costs[name]), "us")
 
 
 def _flat_rows(found: Mapping[str, Seen]) -> Iterator[Row]:

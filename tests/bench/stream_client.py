@@ -1,6 +1,6 @@
 """A client of chat streams that costs next to nothing, and notes when first tokens come.
 
-`python -m tests.bench.stream_client '[url, streams, requests, tokens, gap]'` prints what it saw as JSON.
+`python -m tests.bench.stream_client '[url, streams, requests, tokens, gap, watched]'` prints what it saw as JSON.
 """
 
 import asyncio
@@ -8,7 +8,10 @@ import gc
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+
+from tests.bench.observed import waited_seconds
 
 KEY = "sk-bench-0123456789abcdef0123456789abcdef"  # LiteLLM wants a long one
 CONTENT = b'"content":'
@@ -16,9 +19,13 @@ CONTENT = b'"content":'
 
 @dataclass
 class Seen:
-    """In seconds: `ttfts` in the order that requests ended, `gaps` between two pieces of the same answer."""
+    """In seconds: `ttfts` in the order that requests ended, `gaps` between two pieces of the same answer.
+
+    `waited` is how long those who are watched, and this program, had no core while the first token was on its way.
+    """
 
     ttfts: list[float] = field(default_factory=list)
+    waited: list[float] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
     tokens: int = 0
     seconds: float = 0.0
@@ -31,8 +38,10 @@ class Seen:
 class Connection(asyncio.Protocol):
     """Sends the same request again and again, as long as `more` says so."""
 
-    def __init__(self, wire: bytes, requests: int, seen: Seen, over: asyncio.Future[None]) -> None:
-        self._wire, self._left, self._seen, self._over = wire, requests, seen, over
+    def __init__(
+        self, wire: bytes, requests: int, seen: Seen, over: asyncio.Future[None], watched: Sequence[str]
+    ) -> None:
+        self._wire, self._left, self._seen, self._over, self._watched = wire, requests, seen, over, watched
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -41,6 +50,7 @@ class Connection(asyncio.Protocol):
     def _send(self) -> None:
         self._left -= 1
         self._tail, self._events, self._first, self._last = b"", 0, 0.0, 0.0
+        self._before = sum(map(waited_seconds, self._watched))
         self._began = time.perf_counter()
         self._transport.write(self._wire)
 
@@ -49,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._events += data.count(CONTENT) + (CONTENT in look and CONTENT not in data)
         if self._events >= 2 and not self._first:  # the first one only names the role
             self._first = time.perf_counter() - self._began
+            self._seen.waited.append(sum(map(waited_seconds, self._watched)) - self._before)
         now = time.perf_counter()
         if self._first and self._last:
             self._seen.gaps.append(now - self._last)
@@ -68,7 +79,7 @@ class Connection(asyncio.Protocol):
             self._over.set_exception(exc or ConnectionResetError("the answer broke off"))
 
 
-async def load(url: str, streams: int, requests: int, tokens: int, gap: float) -> Seen:
+async def load(url: str, streams: int, requests: int, tokens: int, gap: float, *, watched: Sequence[str] = ()) -> Seen:
     """`requests` on each of so many connections, one after the other."""
     host, _, port = url.removeprefix("http://").partition(":")
     body = json.dumps({"model": "m", "messages": [], "stream": True, "tokens": tokens, "gap": gap}).encode()
@@ -78,7 +89,7 @@ async def load(url: str, streams: int, requests: int, tokens: int, gap: float) -
     began = time.perf_counter()
     overs = [loop.create_future() for _ in range(streams)]
     for over in overs:
-        await loop.create_connection(lambda over=over: Connection(wire, requests, seen, over), host, int(port))
+        await loop.create_connection(lambda over=over: Connection(wire, requests, seen, over, watched), host, int(port))
         await asyncio.sleep(gap / streams)  # so that the streams are not all due at once
     await asyncio.gather(*overs)
     seen.seconds = time.perf_counter() - began
@@ -87,4 +98,5 @@ async def load(url: str, streams: int, requests: int, tokens: int, gap: float) -
 
 if __name__ == "__main__":
     gc.disable()
-    print(json.dumps(asdict(asyncio.run(load(*json.loads(sys.argv[1]))))))
+    *asked, who = json.loads(sys.argv[1])
+    print(json.dumps(asdict(asyncio.run(load(*asked, watched=who)))))
