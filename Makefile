@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Everything they need is installed by them.
-PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3.14; do command -v $$p; done) python3)
+PYTHON ?= $(firstword $(shell for p in python3.11 python3.12 python3.13 python3.14; do command -v $$p; done; true) python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed

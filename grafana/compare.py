@@ -228,7 +228,7 @@ BOARD = Board(
     ),
     (
         *_headline(),
-        text("How to compare", WORDS, height=2),
+        text("How to compare", WORDS),
         row("At like load"),
         _against_load(),
         row("Side by side"),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from grafana import queries as q
 from grafana.board import GPU, INSTANCE, JOB, MODEL, SERVER, Board
-from grafana.looks import BAD_WHEN_ANY, COUNT, JOULES, POWER, SHARE, WATTS
+from grafana.looks import BAD_WHEN_ANY, COUNT, JOULES, JUST_BEGUN, POWER, SHARE, WATTS
 from grafana.panels import STACKED, Column, Lines, Look, Panel, Query, bars, row, stat, table, timeseries
 
 MEASURED, UNATTRIBUTED = "gpu_energy_joules_total", "gpu_unattributed_energy_joules_total"
@@ -34,10 +34,11 @@ def _conserved() -> str:
     return q.ratio(given, q.total(MEASURED, q.JOBS))
 
 
-def _agreement(by: str = "") -> str:
-    grouped = f" by ({by})" if by else ""
-    sensed = f"sum{grouped} (avg_over_time(goodwatt_gpu_power_watts{{{q.GPUS}}}[$__rate_interval]))"
-    return q.ratio(q.rate(MEASURED, q.GPUS, by=by), sensed)
+def _agreement() -> str:
+    """Only where the counter was there a whole window ago: to `rate` a younger one looks as if it had counted less."""
+    sensed = f"sum by ({ONE_GPU}) (avg_over_time(goodwatt_gpu_power_watts{{{q.GPUS}}}[$__rate_interval]))"
+    counted = q.ratio(q.rate(MEASURED, q.GPUS, by=ONE_GPU), sensed)
+    return f"{counted} and on ({ONE_GPU}) goodwatt_{MEASURED}{{{q.GPUS}}} offset $__rate_interval"
 
 
 def _throttled() -> str:
@@ -145,6 +146,11 @@ def _inventory() -> Panel:
             ),
             *(Query(f"max by ({ONE_GPU}) (goodwatt_gpu_{gauge}{{{q.GPUS}}})", instant=True) for gauge in gauges),
             Query(q.increase(MEASURED, q.GPUS, by=ONE_GPU), instant=True),
+            Query(
+                f"max by ({ONE_GPU}) (goodwatt_gpu_last_xid{{{q.GPUS}}})",
+                instant=True,
+                optional="there was no Xid error",
+            ),
         ],
         (
             Column("instance", "goodwatt", width=170),
@@ -157,6 +163,7 @@ def _inventory() -> Panel:
             Column("Value #D", "Busy", "percentunit", 0),
             Column("Value #E", "Temperature", "celsius", 0),
             Column("Value #F", "Energy", JOULES, 1),
+            Column("Value #G", "Last Xid", "none", 0),
         ),
         height=6,
         nothing=NO_GPU,
@@ -200,32 +207,54 @@ def _of_each_gpu() -> list[Panel]:
     ]
 
 
+def _against_the_engine() -> str:
+    """Joules by the driver over those that the inference server counts of the same GPU, itself."""
+    driver = q.rate(MEASURED, q.GPUS, by=f"{ONE_GPU}, uuid")
+    engine = f"max by (instance, uuid) (rate(goodwatt_server_gpu_energy_joules_total{{{q.SERVERS}}}[$__rate_interval]))"
+    return q.ratio(driver, engine, matching="on (instance, uuid) group_left ()")
+
+
 def _trust() -> list[Panel]:
+    xids = f"sum by ({ONE_GPU}) (increase(goodwatt_gpu_xid_errors_total{{{q.GPUS}}}[$__rate_interval]))"
+    jumps = f"60 * {q.rate('gpu_energy_glitches_total', q.GPUS, by=ONE_GPU)}"
     return [
         timeseries(
             "Throttle reasons",
             "GPUs that each reason holds back.",
             [Query(f"sum by (reason) (goodwatt_gpu_throttled{{{q.GPUS}}})", "{{reason}}")],
             replace(COUNT, nothing=NO_GPU),
-            width=8,
             lines=Lines(legend="list", reach=1),
         ),
         timeseries(
+            "Xid errors",
+            "Errors that the driver reported in the four minutes before each point, or in more where points are "
+            "further apart. The table above has each GPU's latest; NVIDIA's documentation lists what the numbers mean.",
+            [Query(xids, EACH, optional="the driver does not report them", step="1m")],
+            COUNT,
+            lines=Lines(reach=1),
+        ),
+        timeseries(
             "Energy against power",
-            "Joules counted over the mean of sampled power for the same time: near 100 % when counter and sensor "
-            "agree.",
-            [Query(_agreement(ONE_GPU), EACH, step=AGREEMENT_STEP)],
+            "Joules counted over the mean of sampled power for the same time, and over what the inference server "
+            "counts of the GPU where it does: near 100 % when they agree.",
+            [
+                Query(_agreement(), EACH, optional=f"{NO_GPU}, or {JUST_BEGUN}", step=AGREEMENT_STEP),
+                Query(
+                    _against_the_engine(),
+                    f"{EACH}, by the server",
+                    optional="the engine counts no energy itself",
+                    step=AGREEMENT_STEP,
+                ),
+            ],
             Look("percentunit", least=0, nothing=NO_GPU),
-            width=8,
             lines=Lines(reach=1.2),
         ),
         timeseries(
             "Refused jumps",
             "Jumps of the GPUs' energy counters, per minute, that the power limit rules out. They were left out of the "
             "energy.",
-            [Query(f"60 * {q.rate('gpu_energy_glitches_total', q.GPUS, by=ONE_GPU)}", EACH)],
+            [Query(jumps, EACH)],
             Look("suffix:/min", least=0, nothing=NO_GPU),
-            width=8,
             lines=Lines(reach=1),
         ),
     ]

@@ -22,6 +22,7 @@ from grafana.looks import (
 from grafana.overrides import Json, by_name, coloured
 from grafana.panels import STACKED, Column, Lines, Look, Panel, Query, bars, row, stat, table, timeseries
 
+NO_EXACT = f"{NO_RECORDS}, or no objective"
 SIGNAL_COLORS = {"ttft": "blue", "tpot": "purple", "e2e": "orange"}
 BURNING = Look(TIMES, decimals=1, least=0, nothing=NO_OBJECTIVE, steps=((None, "green"), (1, "orange"), (6, "red")))
 BUDGET = Look(RATIO, decimals=0, nothing=NO_OBJECTIVE, steps=((None, "red"), (0, "orange"), (0.25, "green")))
@@ -201,8 +202,8 @@ def _records() -> list[Panel]:
             "Generated tokens per second of requests that met every threshold, and of all that count. Only records of "
             "requests can tell.",
             [
-                Query(q.rate("slo_good_tokens_total", q.good("exact")), "good", optional=NO_RECORDS),
-                Query(q.rate("slo_tokens_total", q.judged("exact")), "all", optional=NO_RECORDS),
+                Query(q.rate("slo_good_tokens_total", q.good("exact")), "good", optional=NO_EXACT),
+                Query(q.rate("slo_tokens_total", q.judged("exact")), "all", optional=NO_EXACT),
             ],
             replace(SPEED, overrides=[by_name("good", coloured(EXACT)), by_name("all", coloured(UPPER))]),
             width=8,

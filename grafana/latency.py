@@ -14,6 +14,7 @@ LATENCIES = (
     ("Request duration", "request_duration_seconds", "e2e", heat(5, 1)),
 )
 BEYOND = by_name("+Inf", {"displayName": "slower"})
+ONE_ENGINE = "Choose servers of one engine: buckets with different edges do not add up."
 NO_HISTOGRAM = "the engine publishes no such histogram"
 
 
@@ -24,7 +25,7 @@ def _course(title: str, histogram: str, signal: str) -> Panel:
     return timeseries(
         title,
         "Over all chosen servers and models, beside the SLO's threshold where it has one. Quantiles are interpolated "
-        "inside buckets: for looking, not for judging.",
+        f"inside buckets: for looking, not for judging. {ONE_ENGINE}",
         [
             *(Query(q.quantile(share, histogram), name) for share, name, _ in shares),
             Query(threshold, "threshold", optional="the SLO has no such threshold"),
@@ -39,7 +40,7 @@ def _heat(title: str, histogram: str, colors: list[Json]) -> Panel:
     return timeseries(
         f"{title}, heat",
         "Which share of the requests fell into which bucket of the engine's histogram: fast ones at the bottom and "
-        "green, slow ones at the top and red or violet. The bars below are the key to the colours.",
+        f"green, slow ones at the top and red or violet. The bars below are the key to the colours. {ONE_ENGINE}",
         [Query(q.rate(f"{histogram}_bucket", by="le"), "{{le}}", format="heatmap")],
         Look("reqps", least=0, nothing=NO_HISTOGRAM, overrides=[*colors, BEYOND]),
         width=8,
@@ -50,7 +51,8 @@ def _heat(title: str, histogram: str, colors: list[Json]) -> Panel:
 def _spread(title: str, histogram: str, colors: list[Json]) -> Panel:
     return bars(
         f"{title}, spread",
-        "Requests of the time shown in each bucket of the engine's histogram, by the bucket's upper edge in seconds.",
+        "Requests of the time shown in each bucket of the engine's histogram, by the bucket's upper edge in seconds. "
+        f"{ONE_ENGINE}",
         [Query(q.increase(f"{histogram}_bucket", by="le"), "{{le}}", instant=True, format="heatmap")],
         Look("short", decimals=0, least=0, nothing=NO_HISTOGRAM, overrides=[*colors, BEYOND]),
         width=8,

@@ -95,7 +95,7 @@ def timeseries(
         "drawStyle": "line",
         "lineWidth": 1 if lines.stack == "none" else 0,
         "fillOpacity": 0 if lines.stack == "none" else 70,
-        "showPoints": "never",
+        "showPoints": "auto" if lines.stack == "none" else "never",
         "spanNulls": False,
         "stacking": {"mode": lines.stack, "group": "A"},
     }
@@ -269,7 +269,7 @@ def _defaults(look: Look, custom: Json, nothing: str) -> Json:
         "noValue": nothing,
         "color": {"mode": "thresholds" if look.steps else "palette-classic"},
         "thresholds": {"mode": "absolute", "steps": steps},
-        "mappings": _mappings(look.words),
+        "mappings": _mappings(look, nothing),
         "links": [],
     }
     limits = {"decimals": look.decimals, "min": look.least, "max": look.most}
@@ -277,9 +277,12 @@ def _defaults(look: Look, custom: Json, nothing: str) -> Json:
     return defaults | ({"custom": custom} if custom else {})
 
 
-def _mappings(words: Sequence[tuple[str, str]]) -> list[Json]:
-    options = {str(at): {"text": word, "color": color, "index": at} for at, (word, color) in enumerate(words)}
-    return [{"type": "value", "options": options}] if options else []
+def _mappings(look: Look, nothing: str) -> list[Json]:
+    """Words for numbers; and where values are coloured, no colour for none: Grafana would give it the lowest one's."""
+    words = {str(at): {"text": word, "color": color, "index": at} for at, (word, color) in enumerate(look.words)}
+    silence = {"match": "null", "result": {"text": nothing, "color": "text", "index": len(words)}}
+    named = [{"type": "value", "options": words}] if words else []
+    return [*named, {"type": "special", "options": silence}] if words or look.steps else []
 
 
 def _target(at: int, query: Query) -> Json:

@@ -15,10 +15,13 @@ MOST_REMEMBERED = 4096  # series of each kind: replicas that came and went
 Value = TypeVar("Value", float, Histogram)
 
 
-def is_new_run(previous: EngineReading, started_unix_seconds: float | None) -> bool:
-    """Whether a page is of a process that started after the one behind the page before, as far as both tell."""
+def same_run(previous: EngineReading | None, engine: str, started_unix_seconds: float | None) -> EngineReading | None:
+    """The page before, unless another engine wrote it, or a process that started earlier, as far as both tell."""
+    if previous is None or previous.engine != engine:
+        return None
     before = previous.started_unix_seconds
-    return before is not None and started_unix_seconds is not None and started_unix_seconds > before
+    later = before is not None and started_unix_seconds is not None and started_unix_seconds > before
+    return None if later else previous
 
 
 def is_complete(

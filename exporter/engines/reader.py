@@ -54,28 +54,25 @@ def read_page(
 ) -> EngineReading:
     """What the page says in canonical signals. What it lacks is absent, never 0.
 
-    `default_model` names the model of series without a model label. `previous` is the server's last reading: with it, a
-    cumulative series that cannot be believed on this page keeps its last value, so that it neither grows nor seems to
-    start again, and a difference of two counters (`less`) never falls while neither of them fell.
+    `default_model` names the model of series without a model label. `previous` is the server's last reading: a series
+    that cannot be believed on this page keeps its value from there, and what is missing is remembered as absent.
     """
     started = _started(profile, page)
-    if previous is not None and (previous.engine != profile.name or continuity.is_new_run(previous, started)):
-        previous = None
+    previous = continuity.same_run(previous, profile.name, started)
     sheet = _Sheet(profile, page, default_model or profile.default_model, previous, refused=set(page.damaged))
     chosen = {signal: _first_present(page, signal, offered) for signal, offered in profile.signals.items()}
     for signal, alternative in chosen.items():
         if alternative is not None:
             _read_signal(sheet, signal, alternative)
-    gone = _absent(sheet)
-    alternatives = _alternatives(sheet, chosen)
+    gone, alternatives = _absent(sheet), _alternatives(sheet, chosen)
     return EngineReading(
         server=server,
         at_seconds=at_seconds,
         engine=profile.name,
         traits=profile.engine_traits(prompt_includes_cached=not any(a.excludes_cached for a in chosen.values() if a)),
-        counters=_held(sheet.counters, previous.counters if previous else {}, sheet.refused),
+        counters=_held(sheet, sheet.counters, previous.counters if previous else {}),
         gauges=sheet.gauges,
-        histograms=_held(sheet.histograms, previous.histograms if previous else {}, sheet.refused),
+        histograms=_held(sheet, sheet.histograms, previous.histograms if previous else {}),
         engine_version=_version(profile, page),
         started_unix_seconds=started if started is not None or previous is None else previous.started_unix_seconds,
         gpu_joules=_gpu_joules(profile.gpu_energy, page),
@@ -253,9 +250,9 @@ def _name(metric: str, series: str) -> str:
 Value = TypeVar("Value", float, Histogram)
 
 
-def _held(now: dict[SeriesId, Value], before: Mapping[SeriesId, Value], refused: set[str]) -> dict[SeriesId, Value]:
+def _held(sheet: _Sheet, now: dict[SeriesId, Value], before: Mapping[SeriesId, Value]) -> dict[SeriesId, Value]:
     for key, value in before.items():
-        if key not in now and key.series.partition("{")[0] in refused:
+        if key not in now and key.series.partition("{")[0] in sheet.refused:
             now[key] = value
     return now
 

@@ -26,9 +26,10 @@ class SpanRule:
 
     def is_request(self, attributes: Mapping[str, Value]) -> bool:
         """False for a span of this name that is none, such as a health check."""
-        return not any(
-            _one_of(str(attributes[name]), values) for name, values in self.spans.unless.items() if name in attributes
-        )
+        for name, patterns in self.spans.unless.items():
+            if name in attributes and _one_of(str(attributes[name]), patterns):
+                return False
+        return True
 
     def record(self, server: str, start_ns: int, attributes: Mapping[str, Value]) -> RequestRecord | None:
         """The request; None where the span lacks a duration or a start, or says what cannot be."""

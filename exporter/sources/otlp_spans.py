@@ -8,6 +8,7 @@ from exporter.engines.spans import Value
 
 TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
 LONGEST_SERVICE_NAME = 256
+_NO_TRACE, _NO_SPAN = bytes(TRACE_ID_BYTES), bytes(SPAN_ID_BYTES)
 
 
 class Malformed(Exception):
@@ -54,8 +55,8 @@ class Span(Protocol):
 
 def span_key(trace_id: bytes, span_id: bytes) -> bytes:
     """One key of the two, empty where one of them is no id."""
-    good = len(trace_id) == TRACE_ID_BYTES and len(span_id) == SPAN_ID_BYTES and any(trace_id) and any(span_id)
-    return trace_id + span_id if good else b""
+    good = len(trace_id) == TRACE_ID_BYTES and len(span_id) == SPAN_ID_BYTES
+    return trace_id + span_id if good and trace_id != _NO_TRACE and span_id != _NO_SPAN else b""
 
 
 def service_of(resource: dict[str, Value]) -> Service:

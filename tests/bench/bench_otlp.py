@@ -19,6 +19,7 @@ from tests.fakes.otlp import GZIP, PATH, PROTOBUF, in_protobuf, vllm_row, zipped
 
 BATCH = 512  # what the SDK's batch processor sends at most
 SPANS_PER_SECOND = 2000.0
+GROUP = 20  # batches
 CPU_PERCENT = 10.0
 GROWTH_MEBIBYTES = 1.0
 SETTLED = 100_000  # requests after which as many keys are remembered as ever will be
@@ -126,9 +127,12 @@ def _memory(running: Goodwatt, sender: Sender, requests: int) -> list[Row]:
 
 
 def _most_resident(running: Goodwatt, sender: Sender, requests: int) -> int:
+    """In groups of what 2,000 spans a second bring to a tick of 5 s, each counted before the next one is sent."""
     most = 0
-    for body in sender.bodies(requests // BATCH):
+    for number, body in enumerate(sender.bodies(requests // BATCH), 1):
         sender.send(body)
         most = max(most, memory_bytes(running.process.pid))
+        if number % GROUP == 0:
+            until(lambda: _records(running) == sender.sent, seconds=15, why=running.logged)
     until(lambda: _records(running) == sender.sent, seconds=15, why=running.logged)
     return most

@@ -70,3 +70,25 @@ def test_an_interrupt_of_once_is_no_traceback(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             assert process.communicate(timeout=10)[0] == ""
     assert process.returncode == 130
+
+
+def test_a_start_that_hangs_does_not_keep_the_process() -> None:
+    """SIGTERM while the first look at files and ports has not come back ends the process within two seconds too."""
+    script = (
+        "import asyncio\n"
+        "from exporter.app.serving import _until_told\n"
+        "class Hanging:\n"
+        "    async def look(self):\n"
+        "        print('looking', flush=True)\n"
+        "        await asyncio.sleep(60)\n"
+        "class Reloads:\n"
+        "    async def reload(self): ...\n"
+        "asyncio.run(_until_told(None, Hanging(), Reloads(), ''))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "looking\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    assert time.monotonic() - began < 2.0

@@ -170,5 +170,5 @@ def test_docs_hold_a_valid_profile() -> None:
 
 def test_docs_name_every_reason() -> None:
     """docs/engines.md explains every reason that reading a server can give."""
-    about_gpus = {"library_missing", "driver_missing", "driver_error", "permission", "no_gpus", "wedged"}
+    about_gpus = {"driver_missing", "driver_error", "permission", "no_gpus", "wedged"}
     assert {reason for reason in Reason if f"`{reason}`" in DOCS} == set(Reason) - about_gpus

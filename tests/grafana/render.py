@@ -25,24 +25,24 @@ HERE = Path(__file__).parent / "view"
 PICTURES = Path(__file__).parents[2] / "docs" / "dashboards"
 CACHE = Path(os.environ.get("GOODWATT_CACHE", Path.home() / ".cache" / "goodwatt")) / "dashboard-view"
 MINUTES, WIDTH = 25, 1400
+TOPS = {"economics": 776, "goodput": 632}  # pixels of those whose top is drawn alone as well, for a first look
 CHOSEN = {"goodwatt-goodput": "&var-slo=strict", "goodwatt-economics": "&var-slo=comfortable"}
-TSC = "--noEmit --strict --skipLibCheck --target es2022 --module nodenext --moduleResolution nodenext check.ts"
+TSC = "--noEmit --strict --skipLibCheck --target es2022 --module esnext --moduleResolution bundler check.ts"
 
 
 def main(minutes: float) -> None:
     """Install, check, wait and draw."""
     _install()
     _check_types()
-    scratch = Path(tempfile.mkdtemp())
     with (
-        goodwatt(scratch, "demo") as demo,
-        prometheus(scratch, demo.url.removeprefix("http://")) as server,
+        tempfile.TemporaryDirectory() as scratch,
+        goodwatt(Path(scratch), "demo") as demo,
+        prometheus(Path(scratch), demo.url.removeprefix("http://")) as server,
         _served(CACHE) as page,
     ):
         print(f"history grows for {minutes:g} minutes", flush=True)
         time.sleep(60 * minutes)
         _draw(page, server.url, f"now-{max(1, round(minutes - 1))}m")
-    shutil.rmtree(scratch)
 
 
 def _install() -> None:
@@ -61,12 +61,18 @@ def _check_types() -> None:
 def _draw(page: str, prometheus_url: str, begin: str) -> None:
     PICTURES.mkdir(exist_ok=True)
     for board in BOARDS:
-        name = board.uid.removeprefix("goodwatt-")
         asked = f"dash=boards/{board.uid}.json&prom={prometheus_url}&from={begin}&scrape=5{CHOSEN.get(board.uid, '')}"
-        _run("node", "shot.mjs", str(PICTURES), str(WIDTH), f"{name}={page}/?{asked}")
-        picture = str(PICTURES / f"{name}.png")
-        _run("pngquant", "--force", "--strip", "--speed", "1", "--output", picture, "96", picture)
-        print(f"drawn: docs/dashboards/{name}.png", flush=True)
+        name = board.uid.removeprefix("goodwatt-")
+        _picture(name, f"{page}/?{asked}")
+        if name in TOPS:
+            _picture(f"{name}-top", f"{page}/?{asked}&most={TOPS[name]}")
+
+
+def _picture(name: str, url: str) -> None:
+    _run("node", "shot.mjs", str(PICTURES), str(WIDTH), f"{name}={url}")
+    picture = str(PICTURES / f"{name}.png")
+    _run("pngquant", "--force", "--strip", "--speed", "1", "--output", picture, "96", picture)
+    print(f"drawn: docs/dashboards/{name}.png", flush=True)
 
 
 @contextmanager

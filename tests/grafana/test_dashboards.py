@@ -11,6 +11,7 @@ import pytest
 from exporter.publish.metrics import table
 from exporter.publish.row import About, Kind
 from grafana.files import BOARDS, FOLDER, rendered
+from grafana.looks import heat
 from tests.grafana.expressions import asked, divisors, expressions, selectors
 
 KINDS = {"timeseries", "stat", "bargauge", "table", "text", "row"}
@@ -176,3 +177,13 @@ def test_what_moves_once_a_window_is_asked_over_several() -> None:
         for selector in selectors(one.query.expression):
             if selector.metric in ONCE_A_WINDOW and selector.window == "$__rate_interval":
                 assert one.query.step == "1m", str(one)
+
+
+def test_every_bucket_has_its_heat() -> None:
+    """An edge of a bucket, however an engine writes it, has one colour, and a slower one is never cooler."""
+    patterns = [one["matcher"]["options"].strip("/") for one in heat(1, 1)]
+    fast = "0.001 0.005 0.01 0.02 0.025 0.06 0.1 0.15 0.25 0.5 0.75"
+    edges = f"{fast} 1 1.0 2.5 7.5 10 20.0 80.0 160.0 7680.0 +Inf".split()
+    found = [[at for at, pattern in enumerate(patterns) if re.match(pattern, edge)] for edge in edges]
+    assert all(len(matches) == 1 for matches in found), list(zip(edges, found, strict=True))
+    assert found == sorted(found)

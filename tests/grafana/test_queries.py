@@ -119,9 +119,15 @@ def answers(server: Prometheus, *, everything: bool = True) -> Iterator[tuple[As
 
 @pytest.mark.parametrize("everything", [True, False], ids=["all", "one of each"])
 def test_every_query_answers(seen: Prometheus, everything: bool) -> None:
-    """Each expression parses and returns data, unless it says why it may not: for All, and for one value of each."""
-    silent = [one for one, answer in answers(seen, everything=everything) if not answer and not one.query.optional]
-    assert not silent, "\n".join(map(str, silent))
+    """Each expression parses and returns data, unless it says why it may not: for All, and for one value of each.
+
+    Within a while: on a busy machine a lower bound of good requests may be 0 in the first windows.
+    """
+
+    def silent() -> list[Asked]:
+        return [one for one, answer in answers(seen, everything=everything) if not answer and not one.query.optional]
+
+    until(lambda: not silent(), seconds=30, why=lambda: "\n".join(map(str, silent())))
 
 
 def test_reasons_are_not_excuses(seen: Prometheus) -> None:

@@ -92,9 +92,9 @@ def test_every_name_is_one_of_ours(alerting: Alerting) -> None:
         recorded = {rule["record"] for rule in all_rules(alerting, kind) if "record" in rule}
         for rule in all_rules(alerting, kind):
             assert set(RECORDED.findall(rule["expr"])) <= recorded, rule
-            for metric, labels in selectors(RECORDED.sub("", rule["expr"])):
-                assert metric in known, (metric, rule)
-                assert set(labels) <= known[metric] | SCRAPE_LABELS, (metric, labels)
+            for selector in selectors(RECORDED.sub("", rule["expr"])):
+                assert selector.metric in known, (selector, rule)
+                assert selector.labels <= known[selector.metric] | SCRAPE_LABELS, selector
 
 
 @variants

@@ -135,7 +135,7 @@ def slos(snapshot: Snapshot) -> Node | None:
         Column("Model"),
         Column("Server"),
         number("Wanted"),
-        Column("Good over the window"),
+        Column("Good over the window", "share"),
         Column("Kept"),
         number("Good since start"),
     )
@@ -158,7 +158,7 @@ def _slos(snapshot: Snapshot, known: dict[str, Slo]) -> Iterator[tuple[Cell, ...
 
 
 def _thresholds(slo: Slo) -> str:
-    return ", ".join(f"{one.signal.value} {short(one.seconds)} s" for one in slo.thresholds)
+    return ", ".join(f"{one.signal.value} {short(one.seconds)}\N{NO-BREAK SPACE}s" for one in slo.thresholds)
 
 
 def _attained(now: Attained | None, wanted: float) -> tuple[Cell, Cell]:
