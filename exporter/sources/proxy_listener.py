@@ -28,7 +28,7 @@ class Listener:
     def __init__(
         self, name: str, server: str, section: ProxySection, tally: Tally, over: Callable[[], None] = lambda: None
     ) -> None:
-        """`over` is called once, when it has been closed and the last request has ended."""
+        """`over` is called once, when it has been closed and the last client has all of its answer."""
         self._name = name
         self._over = over
         self._address = parse_address(section.listen)
@@ -54,10 +54,11 @@ class Listener:
         """Listen. Raises SourceUnavailable(CANNOT_LISTEN) with a line that says what to do."""
         desk, address = self._desk, self._address
         loop = asyncio.get_running_loop()
-        try:
+        try:  # in two steps: whoever gives up in between leaves no open socket behind
             self._listening = await loop.create_server(
-                lambda: Client(desk), address.host or None, address.port, backlog=BACKLOG
+                lambda: Client(desk), address.host or None, address.port, backlog=BACKLOG, start_serving=False
             )
+            await self._listening.start_serving()
         except OSError as error:
             why = cannot_listen(address, error, "proxy.listen")
             raise SourceUnavailable(Reason.CANNOT_LISTEN, f"{self._name}: {why}") from None
@@ -73,7 +74,7 @@ class Listener:
             self._listening = None
         for client in tuple(self._desk.clients):
             client.close_if_idle()
-        if not self._desk.running:
+        if not self._desk.clients:
             self._end()
 
     def abort(self) -> None:
@@ -99,7 +100,7 @@ class Listener:
         for client in tuple(self._desk.clients):
             client.sweep(now)
         self._desk.pool.sweep()
-        if self._desk.closes and not self._desk.running:
+        if self._desk.closes and not self._desk.clients:
             self._end()
         else:
             self._sweep_later()

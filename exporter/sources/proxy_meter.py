@@ -154,14 +154,9 @@ class Meter:
         return (self._last - self._first) / (generated - 1)
 
     @property
-    def streams(self) -> bool:
-        """Whether the answer comes token by token."""
-        return self._streams
-
-    @property
-    def finished(self) -> bool:
-        """Whether the server has said that the answer is whole."""
-        return self._finished
+    def lacks_end(self) -> bool:
+        """Whether it is a stream that can be read, and the server has not yet said that it is whole."""
+        return self._streams and self._readable and not self._finished
 
 
 def _of_status(status: int) -> Outcome | Shed:

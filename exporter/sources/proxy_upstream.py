@@ -109,6 +109,18 @@ class Upstream(asyncio.Protocol):
         else:
             self._transport.pause_reading()
 
+    @property
+    def has_sent_all(self) -> bool:
+        """Whether the server has taken everything that was written."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size() == 0
+
+    @property
+    def ends(self) -> bool:
+        """Whether the server has closed it, though it was not told yet."""
+        assert self._transport is not None
+        return self._transport.is_closing()
+
     def close(self) -> None:
         """At once; whoever has it is told nothing more."""
         self.exchange = None
@@ -143,7 +155,7 @@ class Pool:
         """A connection that waits to be used again, the latest first; None where there is none."""
         while self._idle:
             found = self._idle.pop()
-            if self._clock() - found.idle_since <= IDLE_SECONDS:
+            if self._clock() - found.idle_since <= IDLE_SECONDS and not found.ends:
                 found.reused = True
                 return found
             found.close()

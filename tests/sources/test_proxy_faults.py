@@ -543,6 +543,24 @@ async def test_a_request_that_may_have_been_done_is_not_sent_twice() -> None:
             assert len(server.received) == asked
 
 
+async def test_a_server_that_has_begun_is_not_asked_again() -> None:
+    """A 100 on a kept connection, and then nothing: the client saw it, and is told 502."""
+    async with openai_server(streams(1)) as server, proxy(server.url) as through:
+        await ask(through.port, post())
+
+        async def begins(talk: Talk) -> None:
+            await talk.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await asyncio.sleep(0.05)
+            talk.kill()
+
+        server.script = begins
+        async with calling(through.port) as client:
+            await client.send(post())
+            assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert (await client.whole())[0].startswith(b"HTTP/1.1 502 ")
+        assert (len(server.received), server.connections) == (2, 1)
+
+
 async def test_more_than_a_client_may_hold_back_waits() -> None:
     """Requests sent ahead are answered one by one; those that would fill memory stay in the client's own buffers."""
     async with openai_server(streams(1)) as server, proxy(server.url, max_header_bytes=1024) as through:
