@@ -334,6 +334,7 @@ async def test_an_endless_line_passes_and_is_not_measured() -> None:
             "its body is not in proper chunks",
         ),
         (b"GET / HTTP/1.1\r\n\r\n", 400, "there must be one Host header"),
+        (b"GET / HTTP/1.1\nHost: h\n\n", 400, "lines must end with carriage return and line feed"),
         (b"\x16\x03\x01\x02\x00\r\n\r\n", 400, "the first line is no HTTP/1.1 request line"),
         (b"CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", 400, "the request's target is no path"),
         (
