@@ -41,6 +41,7 @@ class Meter:
         self._first: float | None = None
         self._last = 0.0
         self._pieces = 0  # messages that brought content
+        self._choices = 1
         self._heard = Heard()
 
     def asks(self, piece: bytes) -> None:
@@ -117,6 +118,7 @@ class Meter:
                 self._first = now
             self._last = now
             self._pieces += 1
+        self._choices = max(self._choices, heard.choices)
         self._failed |= heard.failed
         self._finished |= heard.finished
         if heard.model is not None or heard.prompt is not None or heard.generated is not None:
@@ -149,9 +151,9 @@ class Meter:
         return (self._pieces, True) if self._streams else (None, False)
 
     def _tpot(self, generated: int | None) -> float | None:
-        if self._first is None or generated is None or generated < 2:
-            return None
-        return (self._last - self._first) / (generated - 1)
+        """Of several choices, which come side by side, each has its share of the tokens."""
+        share = 0.0 if generated is None else generated / self._choices
+        return None if self._first is None or share < 2 else (self._last - self._first) / (share - 1)
 
     @property
     def lacks_end(self) -> bool:

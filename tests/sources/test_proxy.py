@@ -14,10 +14,11 @@ from exporter.model.engine import Outcome, SeriesId, Signal
 from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources.proxy import ProxySource
 from exporter.sources.proxy_client import Client
-from exporter.sources.proxy_listener import enough
+from exporter.sources.proxy_listener import Listener, enough
+from exporter.sources.proxy_tally import Tally
 from exporter.sources.sections import TlsSection
 from tests.fakes.certificates import Certificates, make_certificates
-from tests.fakes.http_server import Reply, serving
+from tests.fakes.http_server import Reply, serving, unused_port
 from tests.fakes.openai_server import (
     STREAM_HEAD,
     Talk,
@@ -308,6 +309,24 @@ async def test_an_address_that_is_taken_is_said_and_tried_again() -> None:
         assert await ask(second.port, post())
         await second.aclose()
         await second.aclose()
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_who_gives_up_opening_may_open_again(turns: int) -> None:
+    """At whatever moment a tick's deadline comes, no socket is left behind that would keep the address taken."""
+    async with openai_server() as server:
+        free = unused_port()
+        where = section(server.url).model_copy(update={"listen": f"127.0.0.1:{free}"})
+        listener = Listener("proxy/a", "a", where, Tally())
+        opening = asyncio.create_task(listener.open())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.wait([opening])
+        if not listener.is_open:
+            await listener.open()
+        assert (await ask(free, post()))[1]
+        listener.abort()
 
 
 async def test_closing_lets_running_answers_end_and_frees_the_address() -> None:
