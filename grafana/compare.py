@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from grafana import queries as q
 from grafana.board import JOB, NAMELESS_TOO, Board, Choice, Variable
@@ -118,7 +119,7 @@ def _versus(
 
 def _headline() -> list[Panel]:
     good = [
-        Query(_good(side, bound), f"{side.upper()} {name}", instant=True)
+        Query(q.proven(partial(_good, side), bound), f"{side.upper()} {name}", instant=True)
         for side in ("a", "b")
         for bound, name in q.BOUNDS
     ]

@@ -1,6 +1,7 @@
 """What tokens cost, in money and in energy, and how much of it was within the objective."""
 
 from dataclasses import replace
+from functools import partial
 
 from grafana import queries as q
 from grafana.board import INSTANCE, JOB, MODEL, SERVER, SLO, Board
@@ -144,8 +145,7 @@ def _ledger(title: str, by: str, labels: tuple[Column, ...], description: str) -
         q.ratio(q.increase(ENERGY, q.IDLE, by=by), q.increase(ENERGY, by=by)),
         q.increase(COST, by=f"{by}, currency"),
         _per_million(by=by),
-        q.good_share_shown("lower", by=by),
-        q.good_share_shown("upper", by=by),
+        *(q.proven(partial(q.good_share_shown, by=by), bound) for bound, _ in q.BOUNDS),
     )
     margin = f"{q.increase(REVENUE, by=f'{by}, currency')} - {q.increase(COST, by=f'{by}, currency')}"
     return table(
@@ -163,8 +163,8 @@ def _ledger(title: str, by: str, labels: tuple[Column, ...], description: str) -
             Column("Value #F", "Cost", MONEY, 3),
             Column("Value #G", "Per million", MONEY, 3),
             Column("Value #J", "Margin", MONEY, 3),
-            Column("Value #H", "Good, at least", RATIO, 1, width=110),
-            Column("Value #I", "Good, at most", RATIO, 1, width=110),
+            Column("Value #H", "Good, at least", RATIO, 2, width=110),
+            Column("Value #I", "Good, at most", RATIO, 2, width=110),
         ),
         height=5,
         most_first="Cost",

@@ -1,6 +1,7 @@
 """Whether the promised latencies were kept, as bounds and exactly."""
 
 from dataclasses import replace
+from functools import partial
 
 from grafana import queries as q
 from grafana.board import INSTANCE, JOB, MODEL, SERVER, SLO, Board
@@ -38,6 +39,10 @@ def _verdict() -> str:
     return f"{by_bounds} != 1 or 2 * {exact} or {by_bounds}"
 
 
+def _burn(bound: str, window: str) -> str:
+    return q.proven(partial(q.burn, window=window), bound)
+
+
 def _headline() -> list[Panel]:
     return [
         stat(
@@ -69,16 +74,17 @@ def _headline() -> list[Panel]:
         stat(
             "Error budget left",
             "Share of the allowed bad requests that is left over the time shown, at least and at most. If even the "
-            "latter is below zero, the objective is surely missed.",
-            [Query(q.budget_left(bound), name, instant=True) for bound, name in q.BOUNDS],
+            "latter is below zero, the objective is surely missed. Of servers without histograms by records, then both "
+            "are the same.",
+            [Query(q.proven(q.budget_left, bound), name, instant=True) for bound, name in q.BOUNDS],
             BUDGET,
             width=5,
         ),
         stat(
             "Burn rate, last hour",
             "How many times faster than allowed the error budget is spent: surely, by the upper bound of good "
-            "requests, and perhaps, by the lower one.",
-            [Query(q.burn("upper", "1h"), "surely", True), Query(q.burn("lower", "1h"), "perhaps", True)],
+            "requests, and perhaps, by the lower one. Of servers without histograms both are by records of requests.",
+            [Query(_burn("upper", "1h"), "surely", True), Query(_burn("lower", "1h"), "perhaps", True)],
             BURNING,
             width=5,
         ),
@@ -128,7 +134,7 @@ def _budget() -> list[Panel]:
             "Error budget left",
             "Share of the allowed bad requests that was left at each moment, over as long a time before it as the time "
             "shown. Below zero the objective is missed.",
-            [Query(q.budget_left(bound), name, step=q.SLO_STEP) for bound, name in q.BOUNDS],
+            [Query(q.proven(q.budget_left, bound), name, step=q.SLO_STEP) for bound, name in q.BOUNDS],
             Look(RATIO, most=1, nothing=NO_OBJECTIVE, overrides=band()),
             width=8,
             lines=Lines(points=100),
@@ -137,7 +143,7 @@ def _budget() -> list[Panel]:
             "Burn rate, surely",
             "How many times faster than allowed the error budget is spent over each window before, by the upper bound "
             "of good requests: what an alert may page for. At 1 the budget lasts exactly as long as it should.",
-            [Query(q.burn("upper", window), window, step=q.SLO_STEP) for window in windows],
+            [Query(_burn("upper", window), window, step=q.SLO_STEP) for window in windows],
             burning,
             width=8,
             lines=Lines(points=100),
@@ -145,7 +151,7 @@ def _budget() -> list[Panel]:
         timeseries(
             "Burn rate, perhaps",
             "The same by the lower bound of good requests: what is worth a ticket, since it may or may not be so.",
-            [Query(q.burn("lower", window), window, step=q.SLO_STEP) for window in windows],
+            [Query(_burn("lower", window), window, step=q.SLO_STEP) for window in windows],
             burning,
             width=8,
             lines=Lines(points=100),
@@ -153,12 +159,13 @@ def _budget() -> list[Panel]:
     ]
 
 
+def _requests(bound: str) -> str:
+    return q.increase("slo_requests_total", q.judged(bound), by=q.BY_ACCOUNT)
+
+
 def _details() -> list[Panel]:
-    columns = (
-        q.increase("slo_requests_total", q.judged("lower"), by=q.BY_ACCOUNT),
-        q.good_share_shown("lower", by=q.BY_ACCOUNT),
-        q.good_share_shown("upper", by=q.BY_ACCOUNT),
-    )
+    share = partial(q.good_share_shown, by=q.BY_ACCOUNT)
+    columns = (q.proven(_requests, "lower"), q.proven(share, "lower"), q.proven(share, "upper"))
     return [
         table(
             "Servers and models",
@@ -171,9 +178,9 @@ def _details() -> list[Panel]:
                 Column("server", "Server"),
                 Column("model", "Model", width=260),
                 Column("Value #A", "Requests", "short", 0),
-                Column("Value #B", "Good, at least", RATIO, 1),
-                Column("Value #D", "Good, exactly", RATIO, 1),
-                Column("Value #C", "Good, at most", RATIO, 1),
+                Column("Value #B", "Good, at least", RATIO, 2),
+                Column("Value #D", "Good, exactly", RATIO, 2),
+                Column("Value #C", "Good, at most", RATIO, 2),
             ),
             width=16,
             height=6,

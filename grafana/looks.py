@@ -18,13 +18,14 @@ MONEY = "none"  # the currency is a label, and stands in the legend
 NO_PRICE = "no price is configured"
 NO_OBJECTIVE = "no objective, or no request yet"
 NO_RECORDS = "no records of requests"  # neither otlp nor a proxy is configured
+JUST_BEGUN = "goodwatt has only just begun"
 NOT_COUNTED = "the engine does not count them"
 
 EFFICIENCY = Look(TOKENS_PER_JOULE, decimals=2, least=0, nothing="no tokens, or no GPU energy")
 PRICE = Look(MONEY, decimals=3, least=0, nothing=NO_PRICE)
 BILL = Look(MONEY, decimals=2, nothing=NO_PRICE)
 SHARE = Look(RATIO, decimals=1, least=0, most=1)
-GOOD = Look(RATIO, decimals=1, least=0, most=1, nothing=NO_OBJECTIVE)
+GOOD = Look(RATIO, decimals=2, least=0, most=1, nothing=NO_OBJECTIVE)
 SPEED = Look(TOKENS_PER_SECOND, decimals=1, least=0)
 POWER = Look(WATTS, least=0, nothing="no GPU is read")
 LATENCY = Look("s", least=0)

@@ -1,5 +1,7 @@
 """PromQL that several dashboards share. Ratios are sums of counters over sums of counters, never averages of ratios."""
 
+from collections.abc import Callable
+
 JOBS = 'job=~"$job", instance=~"$instance"'
 SERVERS = f'{JOBS}, server=~"$server"'
 ACCOUNTS = f'{SERVERS}, model=~"$model"'
@@ -69,6 +71,11 @@ def good_share(bound: str, *, by: str = "", window: str = "$__rate_interval") ->
 def good_share_shown(bound: str, *, by: str = "") -> str:
     """Share of requests that were good over the time shown."""
     return good_share(bound, by=by, window="$__range")
+
+
+def proven(figure: Callable[[str], str], bound: str) -> str:
+    """A figure by what histograms prove, and where there are none by records of requests: that is both bounds."""
+    return f"{figure(bound)} or {figure('exact')}"
 
 
 def threshold_share(bound: str) -> str:

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 
 from exporter.model.alerting import Alerting
 from exporter.prometheus.burn import DAY, HOUR, MINUTE
-from exporter.prometheus.promql import ACCOUNT, duration, energy_of_known, rate, wait_of, window_of
+from exporter.prometheus.promql import (
+    ACCOUNT,
+    duration,
+    energy_of_known,
+    old_enough,
+    rate,
+    seconds_of,
+    wait_of,
+    window_of,
+)
 from exporter.prometheus.rule import TICKET, Alert, Group, Record
 
 SERVER = "job, server, model"
@@ -64,12 +73,13 @@ def _compared(tokens: str, joules: str, window: str, alerting: Alerting) -> str:
 def _idle(alerting: Alerting) -> Iterator[Record | Alert]:
     window = window_of(6 * HOUR, alerting)
     record = f"server_model:goodwatt_idle_energy:ratio_rate{window}"
+    old = old_enough("energy_joules_total", seconds_of(6 * HOUR, alerting))
     idle = rate("energy_joules_total", window, by=SERVER, selector='state="idle"')
     yield Record(record, f"{idle}\n  / ({rate('energy_joules_total', window, by=SERVER)} > 0)")
     yield Alert(
         "GoodwattIdleBurnsMoney",
         TICKET,
-        f"{record} > {alerting.idle_ratio:g}",
+        f"{record} > {alerting.idle_ratio:g}\n  and on ({SERVER}) {old}",
         f"{PLACE} spends most of its energy on waiting",
         f"Of its GPU energy of the last {window}, {{{{ $value | humanizePercentage }}}} was spent while no request was "
         f"served.{COST_QUERY % window}",
@@ -82,7 +92,8 @@ def _cost(alerting: Alerting) -> Iterator[Alert]:
     target, currency, window = alerting.cost_per_million_tokens, alerting.currency, window_of(HOUR, alerting)
     if target is None or currency is None:
         return
-    spent = rate("cost_total", window, by="job, model, currency", selector=f'currency="{currency}"')
+    counted = f"and on ({ACCOUNT}) rate(goodwatt_generated_tokens_total[{window}])"
+    spent = f'sum by (job, model, currency) (rate(goodwatt_cost_total{{currency="{currency}"}}[{window}]) {counted})'
     tokens = rate("generated_tokens_total", window, by="job, model")
     yield Alert(
         "GoodwattCostPerTokenAboveTarget",

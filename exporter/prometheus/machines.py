@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from exporter.model.alerting import Alerting
 from exporter.prometheus.burn import DAY, HOUR, MINUTE
-from exporter.prometheus.promql import duration, rate, wait_of, window_of
+from exporter.prometheus.promql import duration, old_enough, rate, seconds_of, seen_throughout, wait_of, window_of
 from exporter.prometheus.rule import PAGE, TICKET, Alert, Group
 
 GPU = "job, instance, gpu, uuid"
@@ -41,10 +41,11 @@ def _gpus(alerting: Alerting) -> Iterator[Alert]:
 
 def _throttled(alerting: Alerting) -> Alert:
     window = window_of(15 * MINUTE, alerting)
+    old = old_enough("gpu_throttled", seconds_of(15 * MINUTE, alerting))
     return Alert(
         "GoodwattGpuThrottled",
         TICKET,
-        f'avg_over_time(goodwatt_gpu_throttled{{reason!~"{BY_DESIGN}"}}[{window}]) > 0.5',
+        f'avg_over_time(goodwatt_gpu_throttled{{reason!~"{BY_DESIGN}"}}[{window}]) > 0.5\n  and {old}',
         f"{WHICH_GPU} is throttled: {{{{ $labels.reason }}}}",
         f"In {{{{ $value | humanizePercentage }}}} of the last {window} its clocks were held back.",
         alerting.runbook_url,
@@ -55,14 +56,13 @@ def _disagreement(alerting: Alerting) -> Alert:
     window = window_of(HOUR, alerting)
     counted = rate("gpu_energy_joules_total", window, by=GPU)
     sampled = f"(avg by ({GPU}) (avg_over_time(goodwatt_gpu_power_watts[{window}])) > 0)"
+    throughout = seen_throughout("gpu_power_watts", seconds_of(HOUR, alerting))
     measured = 'goodwatt_gpu_info{energy_method="measured", energy_scope="gpu"}'
-    # rate() divides by its whole range: of a counter that is younger it is too low.
-    old = f"goodwatt_gpu_energy_joules_total offset {window}"
     limit = f"{alerting.energy_disagreement_ratio:g}"
     return Alert(
         "GoodwattEnergyDisagreement",
         TICKET,
-        f"abs({counted}\n  / {sampled} - 1) > {limit}\n  and on ({GPU}) {measured}\n  and on ({GPU}) {old}",
+        f"abs({counted}\n  / {sampled} - 1) > {limit}\n  and on ({GPU}) {throughout}\n  and on ({GPU}) {measured}",
         f"{WHICH_GPU}: the energy counter and the power sensor disagree",
         f"Over the last {window} they differ by {{{{ $value | humanizePercentage }}}}. Figures per joule of this GPU "
         "may be as wrong.",

@@ -6,6 +6,7 @@ from exporter.model.alerting import Alerting
 
 ACCOUNT = "job, instance, server, model"
 SHORT_WINDOWS, LONG_WINDOWS = 4, 8  # counters of objectives move once a window: fewer moves would be a guess
+MOMENTS, PRESENT_RATIO = 60, 0.95  # of a window, at which a gauge is looked for, and how many suffice
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -37,6 +38,19 @@ def rate(metric: str, window: str, *, by: str, selector: str = "") -> str:
     """Growth per second, summed."""
     braces = f"{{{selector}}}" if selector else ""
     return f"sum by ({by}) (rate(goodwatt_{metric}{braces}[{window}]))"
+
+
+def seen_throughout(gauge: str, seconds: int) -> str:
+    """Series of a gauge that were there nearly all the time: over a gap `rate` and a mean do not tell the same."""
+    step = ceil(seconds / MOMENTS)
+    moments = int(PRESENT_RATIO * (seconds // step))
+    return f"count_over_time(goodwatt_{gauge}[{duration(seconds)}:{duration(step)}]) >= {moments}"
+
+
+def old_enough(metric: str, seconds: int) -> str:
+    """Series that were there in the first half of a window: a share of less would be told as if it were of all."""
+    half = duration(seconds / 2)
+    return f"present_over_time(goodwatt_{metric}[{half}] offset {half})"
 
 
 def never_down(window: str) -> str:

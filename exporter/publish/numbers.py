@@ -3,6 +3,7 @@
 from math import floor, log10
 
 _SMALLEST_PLAIN = 1e-4
+_LEAST_MISSING = 1e-7  # percent; below it floats have no digits left
 
 
 def short(value: float) -> str:
@@ -24,8 +25,17 @@ def span(lower: float, upper: float) -> str:
 
 
 def percent(lower: float, upper: float) -> str:
-    """Bounds of a share, in percent."""
-    return f"{span(lower * 100, upper * 100)} %"
+    """Bounds of a share, in percent. What is not all is never written as 100."""
+    low, high = _hundredths(lower), _hundredths(upper)
+    return f"{low if low == high else f'{low} to {high}'} %"
+
+
+def _hundredths(share: float) -> str:
+    """Close below 100 it is what is missing that has two significant digits: 99.95, 99.999."""
+    rest = (1 - share) * 100
+    if not _LEAST_MISSING <= rest < 1:
+        return short(share * 100)
+    return f"{100 - rest:.{1 - floor(log10(rest))}f}".rstrip("0").rstrip(".")
 
 
 def ago(seconds: float) -> str:

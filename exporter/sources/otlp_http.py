@@ -133,7 +133,8 @@ class TraceServer:
         if encoding is None:
             return self._unknown(request.content_type)
         try:
-            taken = await self._intake.take(encoding.spans(await self._bodies.read(request)))
+            async with self._bodies.opened(request) as body:
+                taken = await self._intake.take(encoding.spans(body))
         except Refused as refused:
             return self._refused(encoding, refused)
         except Malformed as wrong:

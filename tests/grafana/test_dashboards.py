@@ -171,6 +171,19 @@ def test_nothing_is_divided_by_zero() -> None:
             assert divisor.endswith(" > 0") or float(divisor) > 0, str(one)
 
 
+def test_usual_objectives_are_not_rounded_to_all() -> None:
+    """99.95 % and 99.99 % are read as such wherever a share of good requests, or what was promised, is a number."""
+    for one in asked():
+        told = one.panel.json["fieldConfig"]
+        fields = [told["defaults"]] if one.panel.json["type"] == "stat" else []
+        overrides = [o for o in told["overrides"] if o["matcher"]["options"].startswith("Good,")]
+        fields += [{each["id"]: each["value"] for each in override["properties"]} for override in overrides]
+        share = "slo_good_requests" in one.query.expression or "slo_objective" in one.query.expression
+        budget = one.panel.title == "Error budget left"
+        for field in fields if share and not budget else ():
+            assert field["unit"] != "percentunit" or field["decimals"] >= 2, str(one)
+
+
 def test_what_moves_once_a_window_is_asked_over_several() -> None:
     """Counters of objectives move once a minute, so $__rate_interval, four steps, has to be four minutes."""
     for one in asked():

@@ -43,6 +43,34 @@ def test_spans() -> None:
 
 
 @pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.99, "99 %"),
+        (0.994, "99.4 %"),
+        (0.999, "99.9 %"),
+        (0.9995, "99.95 %"),
+        (0.9999, "99.99 %"),
+        (0.99999, "99.999 %"),
+        (0.999961, "99.9961 %"),
+        (1.0, "100 %"),
+        (1.2, "120 %"),
+        (0.0, "0 %"),
+    ],
+)
+def test_what_is_not_all_is_not_100_percent(share: float, text: str) -> None:
+    """An objective of 99.95 % and a share of 99.99 % are written as such: one bad request in ten thousand is seen."""
+    assert percent(share, share) == text
+
+
+@given(share=st.floats(min_value=0, max_value=1 - 1e-8))
+def test_less_than_all_reads_as_less(share: float) -> None:
+    """No share below one is rounded up to 100 %, and each is within half a percent of what is meant."""
+    told = float(percent(share, share).removesuffix(" %"))
+    assert told < 100
+    assert told == pytest.approx(share * 100, rel=0.0051)
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"), [(0.04, "0 s ago"), (4.2, "4.2 s ago"), (180, "3 min ago"), (9000, "2 h ago")]
 )
 def test_ages(seconds: float, text: str) -> None:

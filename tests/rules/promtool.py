@@ -16,7 +16,7 @@ from exporter.prometheus import rule_groups
 ALERTING = Alerting(cost_per_million_tokens=0.5, currency="USD")
 HOURS = 60  # minutes
 
-Series = Mapping[str, "Counter | Gauge"]
+Series = Mapping[str, "Counter | Gauge | Gap"]
 
 
 def promtool() -> str:
@@ -54,6 +54,17 @@ class Gauge:
             count = minutes // step
             parts.append(f"_x{count}" if value is None else f"{value:.12g}+0x{count - 1}")
         return " ".join(parts)
+
+
+class Gap:
+    """A counter that is gone for some minutes and begins anew."""
+
+    def __init__(self, before: Counter, minutes: int, after: Counter) -> None:
+        self.before, self.minutes, self.after = before, minutes, after
+
+    def text(self, step: int) -> str:
+        """In promtool's notation, a sample in `step` minutes."""
+        return f"{self.before.text(step)} _x{self.minutes // step} {self.after.text(step)}"
 
 
 @dataclass(frozen=True)

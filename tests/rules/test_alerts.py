@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporter.prometheus import alert_names
-from tests.rules.promtool import ALERTING, HOURS, Counter, Fired, Gauge, Series, Story
+from tests.rules.promtool import ALERTING, HOURS, Counter, Fired, Gap, Gauge, Series, Story
 
 I = 'job="j", instance="i"'  # noqa: E741 - the labels of a scrape
 S = f'{I}, server="s"'
@@ -336,10 +336,44 @@ QUIET = (
         6 * HOURS,
     ),
     (
-        "of a GPU that is new the counter has not counted for the whole range yet",
+        "what a server costs that does not count its tokens is no part of their price",
+        "GoodwattCostPerTokenAboveTarget",
+        {
+            f'goodwatt_cost_total{{{M}, component="rent", currency="USD"}}': Counter((10 * HOURS, 0.01)),
+            f"goodwatt_generated_tokens_total{{{M}}}": Counter((10 * HOURS, 1e5)),
+            f'goodwatt_cost_total{{{I}, server="t", model="m", component="rent", currency="USD"}}': Counter(
+                (10 * HOURS, 1)
+            ),
+        },
+        6 * HOURS,
+    ),
+    (
+        "a server that began to wait within the hour was not idle for most of six",
+        "GoodwattIdleBurnsMoney",
+        energy((3 * HOURS, 0, 100)) | IDLE_COST,
+        HOURS,
+    ),
+    (
+        "a first sample is not most of a quarter of an hour",
+        "GoodwattGpuThrottled",
+        {f'goodwatt_gpu_throttled{{{G}, reason="hw_slowdown"}}': Gauge((5, None), (2, 1), (20, 0))},
+        6,
+    ),
+    (
+        "half an hour after the start a rate over the hour is half of the mean, and both are right",
         "GoodwattEnergyDisagreement",
-        gpu_energy(((300, 500),), shown=500),
-        40,
+        gpu_energy(((120, 500),), shown=500),
+        35,
+    ),
+    (
+        "of a gap the rate has nothing, and the mean power knows nothing",
+        "GoodwattEnergyDisagreement",
+        gpu_energy(((240, 500),), shown=500)
+        | {
+            f"goodwatt_gpu_energy_joules_total{{{G}}}": Gap(Counter((100, 30_000)), 20, Counter((120, 30_000))),
+            f"goodwatt_gpu_power_watts{{{G}}}": Gauge((100, 500), (20, None), (120, 500)),
+        },
+        155,
     ),
     (
         "integrated energy is the sensor's own and cannot disagree with it",
@@ -378,7 +412,7 @@ QUIET = (
 @pytest.mark.parametrize(("why", "alert", "series", "minute"), QUIET, ids=[why for why, *_ in QUIET])
 def test_it_stays_quiet(why: str, alert: str, series: Series, minute: int, tmp_path: Path) -> None:
     """What looks like trouble and is none."""
-    economic = alert in ("GoodwattEfficiencyRegression", "GoodwattCostPerTokenAboveTarget")
+    economic = alert in ("GoodwattEfficiencyRegression", "GoodwattIdleBurnsMoney", "GoodwattCostPerTokenAboveTarget")
     groups, step = (ECONOMY, 10) if economic else (MACHINES, 1)
     story = Story(alert, series, {minute: NOBODY}, groups=groups, step=step)
     complaints = story.complaints(tmp_path)
