@@ -352,9 +352,16 @@ def test_behind_a_prefix(browser: Browser, demo: Goodwatt) -> None:
         one.wait_for("live")
 
 
+SAID = """() => {
+  const link = document.getElementById('link');
+  window.said = [];
+  new MutationObserver(() => window.said.push(link.textContent)).observe(link, { childList: true });
+}"""
+
+
 def test_one_page_too_many_says_so(browser: Browser, tmp_path: Path) -> None:
-    """With every stream taken another page shows the figures at load and says why it is not live; once there is room
-    it is."""
+    """With every stream taken another page shows the figures at load and says why it is not live, once and not at
+    every try; once there is room it is."""
     with goodwatt(tmp_path, "demo", config=PRICED) as running, ExitStack() as taken:
         until(lambda: get(f"{running.url}/")[1].count('class="figure"') == 6, seconds=10)
         port = int(running.url.rpartition(":")[2])
@@ -365,6 +372,10 @@ def test_one_page_too_many_says_so(browser: Browser, tmp_path: Path) -> None:
         with tab(browser, running.url) as one:
             assert one.page.locator("#live .figure").count() == 6
             one.page.wait_for_function("() => document.getElementById('link').textContent.includes('too many pages')")
+            one.page.evaluate(SAID)
+            with one.page.expect_response(lambda told: told.request.method == "HEAD", timeout=15_000):
+                pass
+            assert one.page.evaluate("window.said") == []
             taken.close()
             one.wait_for("live", 40)
 

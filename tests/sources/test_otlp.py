@@ -351,9 +351,9 @@ async def test_silent_connections_are_cut() -> None:
     await server.start(address())
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     await asyncio.sleep(0.05)
-    server._swept()
+    server._listening._swept()
     now = 31.0
-    server._swept()
+    server._listening._swept()
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await asyncio.wait_for(reader.readexactly(1), 5)
     writer.close()

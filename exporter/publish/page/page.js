@@ -58,7 +58,7 @@
     const [live, link, pause, toggle] = ["live", "link", "pause", "theme"].map((id) => document.getElementById(id));
     const { version, events } = document.body.dataset;
     const title = document.title;
-    let source, again, watch, seconds = 5, failures = 0, lost = null, at = null, paused = false, agreed = false;
+    let source, again, watch, seconds = 5, failures = 0, lost = null, at = null, paused = false, agreed = false, full = false;
 
     function say(state, text) { // once: every change is read aloud
       if (link.textContent !== text) link.textContent = text;
@@ -96,14 +96,20 @@
       stop();
       lost ??= new Date();
       failures += 1;
-      say("lost", `lost since ${clock(lost)}; the figures are from before. Trying again`);
+      complain();
       if (failures > 2) crowded();
       again = setTimeout(listen, Math.min(1000 * 2 ** (failures - 1), 15000));
     }
 
+    function complain() {
+      say("lost", full ? `not live since ${clock(lost)}: too many pages are open`
+        : `lost since ${clock(lost)}; the figures are from before. Trying again`);
+    }
+
     async function crowded() { // an event source does not tell why it was refused
       const answer = await fetch(events, { method: "HEAD" }).catch(() => null);
-      if (answer?.status === 503 && lost) say("lost", `not live since ${clock(lost)}: too many pages are open`);
+      full = answer?.status === 503;
+      if (lost) complain();
     }
 
     function stop() {
