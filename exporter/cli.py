@@ -26,7 +26,7 @@ def entry() -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run one command. Everything that goes wrong in an expected way is one line on stderr."""
-    options = _parser().parse_args(argv)
+    options = _options(argv)
     try:
         return int(options.command(options))
     except ConfigError as wrong:
@@ -44,6 +44,15 @@ def main(argv: Sequence[str]) -> int:
         return INTERRUPTED
 
 
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    options, rest = parser.parse_known_args(argv)
+    if rest:
+        a_file = "; a file is named by --config FILE" if rest[0].endswith((".yaml", ".yml")) else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{a_file}")
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="goodwatt", description="Tokens per watt, cost per token and goodput of LLM inference servers."
@@ -51,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"goodwatt {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _serving(commands.add_parser("run", help="read this machine and serve the metrics"), _run)
-    _breaking(_serving(commands.add_parser("demo", help="the same over simulated GPUs and servers"), _demo))
+    demo = commands.add_parser("demo", help="the same over simulated GPUs and servers")
+    _breaking(_serving(demo, _demo, "objectives and prices of its own"))
     _configured(commands.add_parser("check", help="validate a configuration"), _check)
     _configured(commands.add_parser("once", help="read everything once, print the metrics"), _once)
     _plain(commands.add_parser("metrics", help="print the reference of every metric"), _metrics)
@@ -84,8 +94,8 @@ def _ruling(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_rules)
 
 
-def _configured(parser: argparse.ArgumentParser, command: object) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file; without it, defaults and local ports")
+def _configured(parser: argparse.ArgumentParser, command: object, without: str = "defaults and local ports") -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"YAML file; without it, {without}")
     parser.add_argument("--log.level", dest="level", choices=log.LEVELS, default="info", help="default: info")
     parser.add_argument("--log.format", dest="format", choices=log.FORMATS, default="logfmt", help="default: logfmt")
     parser.set_defaults(command=command)
@@ -102,8 +112,10 @@ def _breaking(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _serving(parser: argparse.ArgumentParser, command: object) -> argparse.ArgumentParser:
-    _configured(parser, command)
+def _serving(
+    parser: argparse.ArgumentParser, command: object, without: str = "defaults and local ports"
+) -> argparse.ArgumentParser:
+    _configured(parser, command, without)
     parser.add_argument(
         "--web.listen-address",
         dest="address",

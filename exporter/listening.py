@@ -1,19 +1,72 @@
-"""Sockets to listen on."""
+"""Web servers of ours: a socket to listen on, and an end that no client can put off."""
 
 import asyncio
 import socket
+import time
+from collections.abc import Callable
+
+from aiohttp import web
 
 from exporter.address import Address
 from exporter.connections import Connections, limit_unread
 
 BACKLOG = 128
+SHUTDOWN_SECONDS = 0.5  # for `shutdown_timeout` of the runner
+SWEEP_SECONDS = 5.0
 
 
-async def listen(connections: Connections, address: Address) -> asyncio.Server:
-    """Serve every connection to an address; an empty host is every interface. Raises OSError.
+class Listening:
+    """A runner of aiohttp's on one address, once. Clients that hold a connection and do nothing are cut."""
 
-    In two steps, so that nobody who gives up in between leaves an open socket behind.
-    """
+    def __init__(self, runner: web.AppRunner | web.ServerRunner, clock: Callable[[], float] = time.monotonic) -> None:
+        self._runner = runner
+        self._clock = clock
+        self._server: asyncio.Server | None = None
+        self._connections: Connections | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, between start and end."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self, address: Address) -> None:
+        """Serve; an empty host is every interface. Raises OSError; then nothing is left behind."""
+        await self._runner.setup()
+        assert self._runner.server is not None
+        self._connections = Connections(self._runner.server)
+        try:
+            self._server = await _listen(self._connections, address)
+        except BaseException:
+            await self.aclose()
+            raise
+        self._sweep_later()
+
+    def asked(self, request: web.BaseRequest) -> None:
+        """Note that a whole request came."""
+        assert self._connections is not None
+        self._connections.asked(request.protocol, self._clock())
+
+    async def aclose(self) -> None:
+        """Stop within about SHUTDOWN_SECONDS, whatever clients do; harmless when repeated."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+    def _sweep_later(self) -> None:
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._swept)
+
+    def _swept(self) -> None:
+        assert self._connections is not None
+        self._connections.sweep(self._clock())
+        self._sweep_later()
+
+
+async def _listen(connections: Connections, address: Address) -> asyncio.Server:
+    """In two steps, so that nobody who gives up in between leaves an open socket behind."""
     server = await _bound(connections, address)
     try:
         await server.start_serving()

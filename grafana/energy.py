@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from grafana import queries as q
 from grafana.board import GPU, INSTANCE, JOB, MODEL, SERVER, Board
-from grafana.looks import BAD_WHEN_ANY, COUNT, JOULES, POWER, SHARE, WATTS
+from grafana.looks import BAD_WHEN_ANY, COUNT, JOULES, JUST_BEGUN, POWER, SHARE, WATTS
 from grafana.panels import STACKED, Column, Lines, Look, Panel, Query, bars, row, stat, table, timeseries
 
 MEASURED, UNATTRIBUTED = "gpu_energy_joules_total", "gpu_unattributed_energy_joules_total"
@@ -34,10 +34,11 @@ def _conserved() -> str:
     return q.ratio(given, q.total(MEASURED, q.JOBS))
 
 
-def _agreement(by: str = "") -> str:
-    grouped = f" by ({by})" if by else ""
-    sensed = f"sum{grouped} (avg_over_time(goodwatt_gpu_power_watts{{{q.GPUS}}}[$__rate_interval]))"
-    return q.ratio(q.rate(MEASURED, q.GPUS, by=by), sensed)
+def _agreement() -> str:
+    """Only where the counter was there a whole window ago: to `rate` a younger one looks as if it had counted less."""
+    sensed = f"sum by ({ONE_GPU}) (avg_over_time(goodwatt_gpu_power_watts{{{q.GPUS}}}[$__rate_interval]))"
+    counted = q.ratio(q.rate(MEASURED, q.GPUS, by=ONE_GPU), sensed)
+    return f"{counted} and on ({ONE_GPU}) goodwatt_{MEASURED}{{{q.GPUS}}} offset $__rate_interval"
 
 
 def _throttled() -> str:
@@ -237,7 +238,7 @@ def _trust() -> list[Panel]:
             "Joules counted over the mean of sampled power for the same time, and over what the inference server "
             "counts of the GPU where it does: near 100 % when they agree.",
             [
-                Query(_agreement(ONE_GPU), EACH, step=AGREEMENT_STEP),
+                Query(_agreement(), EACH, optional=f"{NO_GPU}, or {JUST_BEGUN}", step=AGREEMENT_STEP),
                 Query(
                     _against_the_engine(),
                     f"{EACH}, by the server",

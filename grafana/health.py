@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from grafana import queries as q
 from grafana.board import INSTANCE, JOB, Board, Variable
-from grafana.looks import BAD_WHEN_ANY, COUNT, LATENCY, PER_MINUTE, SHARE
+from grafana.looks import BAD_WHEN_ANY, COUNT, JUST_BEGUN, LATENCY, PER_MINUTE, SHARE
 from grafana.panels import Column, Lines, Look, Panel, Query, row, stat, table, timeseries
 
 SOURCE = Variable("source", "Source", "goodwatt_source_up", q.JOBS)
@@ -161,7 +161,8 @@ def _sources() -> list[Panel]:
 def _missed_ticks() -> str:
     """Only where goodwatt was there a whole window ago: to `rate` a younger one looks as if it had missed ticks."""
     ticks, interval = f"goodwatt_ticks_total{{{q.JOBS}}}", f"goodwatt_interval_seconds{{{q.JOBS}}}"
-    return f"clamp_min(1 - rate({ticks}[$__rate_interval]) * {interval}, 0) and {ticks} offset $__rate_interval"
+    missed = f"clamp_min(round(1 - rate({ticks}[$__rate_interval]) * {interval}, 0.001), 0)"
+    return f"{missed} and {ticks} offset $__rate_interval"
 
 
 def _cost() -> list[Panel]:
@@ -178,7 +179,7 @@ def _cost() -> list[Panel]:
             "Ticks missed",
             "Share of the ticks that were due and did not happen. Above 0 the machine is too busy, or a tick too slow.",
             [
-                Query(_missed_ticks(), "{{instance}}", optional="goodwatt has only just begun", step="1m"),
+                Query(_missed_ticks(), "{{instance}}", optional=JUST_BEGUN, step="1m"),
             ],
             SHARE,
             width=8,

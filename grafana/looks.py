@@ -18,6 +18,7 @@ MONEY = "none"  # the currency is a label, and stands in the legend
 NO_PRICE = "no price is configured"
 NO_OBJECTIVE = "no objective, or no request yet"
 NO_RECORDS = "no records of requests"  # neither otlp nor a proxy is configured
+JUST_BEGUN = "goodwatt has only just begun"
 NOT_COUNTED = "the engine does not count them"
 
 EFFICIENCY = Look(TOKENS_PER_JOULE, decimals=2, least=0, nothing="no tokens, or no GPU energy")

@@ -50,8 +50,16 @@ async def run(config: Config, web_: Web, file: Path | None = None) -> int:
 async def demo(own: Config | None, web_: Web, plan: Sequence[PlannedFault] = ()) -> int:
     """Serve simulated GPUs and servers, under the SLOs, prices and intervals of `own` where it is given.
 
-    What `plan` names goes wrong at its time.
+    What `plan` names goes wrong at its time. Raises CannotStart when the address cannot be had.
     """
+    try:
+        return await _simulated(own, web_, plan)
+    except ExceptionGroup as several:  # of what runs beside one another, as which one thing comes, too
+        refused = several.subgroup(CannotStart)
+        raise several if refused is None else refused.exceptions[0] from None
+
+
+async def _simulated(own: Config | None, web_: Web, plan: Sequence[PlannedFault]) -> int:
     async with AsyncExitStack() as running, asyncio.TaskGroup() as beside:
         simulation = Demo(sends_spans=True)
         running.push_async_callback(simulation.aclose)

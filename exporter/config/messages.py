@@ -14,7 +14,8 @@ from exporter.schema import Section
 
 _SHOWN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _UNIT = re.compile(r"_(ms|s|sec|secs|seconds|millis|milliseconds|us|m|min|minutes|h|hours?|percent|pct|ratio)$")
-_NUMBER = re.compile(r"\s*([-+]?[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)\s*(%?)[A-Za-z]{0,12}\s*")
+_NUMBER = re.compile(r"\s*([-+]?[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)\s*(%|[A-Za-z]{0,12})\s*")
+_SCALES = {"us": 1e-6, "ms": 1e-3, "m": 60, "min": 60, "h": 3600, "kb": 1000, "kib": 1024, "mb": 10**6, "mib": 2**20}
 _TRUTH = {"yes": "true", "on": "true", "y": "true", "true": "true", "no": "false", "off": "false", "n": "false"}
 _WANTED = {
     "float_type": "a number",
@@ -133,7 +134,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     words = tuple(known)
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).lower().replace("-", "_")
     stem = _UNIT.sub("", plain)
-    near = [name for name in words if name == plain or name.startswith(stem + "_")]
+    near = [name for name in words if name in (plain, plain + "s")]
+    near = near or [name for name in words if name.startswith(stem + "_")]
     near = near or difflib.get_close_matches(plain, words, 1, 0.6)
     return f"; did you mean '{near[0]}'?" if near else ""
 
@@ -161,8 +163,9 @@ def _number_repair(value: Plain) -> str | None:
     if parts is None:
         return None
     number = float(parts[1].replace("_", ""))
-    if parts[2]:
-        return f"write {number / 100:g} for {number:g} %"
+    scale = 0.01 if parts[2] == "%" else _SCALES.get(parts[2].lower())
+    if scale is not None:
+        return f"write {number * scale:.12g} for {number:.12g} {parts[2]}"
     return f"write {number:.12g}, without quotes or unit"
 
 

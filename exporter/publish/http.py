@@ -1,6 +1,5 @@
 """The web server: it shows the latest snapshot, and never waits for a source."""
 
-import asyncio
 import logging
 import re
 import time
@@ -10,8 +9,8 @@ from typing import NamedTuple
 from aiohttp import web
 
 from exporter.address import Address, cannot_listen, parse_address
-from exporter.connections import Connections, HttpLog
-from exporter.listening import listen
+from exporter.connections import HttpLog
+from exporter.listening import SHUTDOWN_SECONDS, Listening
 from exporter.model.snapshot import Snapshot
 from exporter.publish.answers import text
 from exporter.publish.formats import Pages, choose
@@ -30,8 +29,6 @@ CONFIG = "/config"
 RELOAD = "/-/reload"
 STALE_SECONDS = 30.0
 STALE_INTERVALS = 3
-SHUTDOWN_SECONDS = 0.5
-SWEEP_SECONDS = 5.0
 
 _PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
 
@@ -76,10 +73,7 @@ class Publisher:
         self._began = clock()
         self._front = Front(self._links(), self._note)
         self._front.describe(about)
-        self._runner: web.AppRunner | None = None
-        self._server: asyncio.Server | None = None
-        self._connections: Connections | None = None
-        self._sweep: asyncio.TimerHandle | None = None
+        self._listening: Listening | None = None
 
     @property
     def latest(self) -> Snapshot | None:
@@ -118,35 +112,18 @@ class Publisher:
         runner = web.AppRunner(
             self._application(), access_log=None, logger=HttpLog(log), shutdown_timeout=SHUTDOWN_SECONDS
         )
-        await runner.setup()
-        assert runner.server is not None
-        self._runner, self._connections = runner, Connections(runner.server)
+        self._listening = Listening(runner, self._clock)
         try:
-            self._server = await listen(self._connections, Address(host, port))
+            await self._listening.start(Address(host, port))
         except OSError as error:
-            await self.aclose()
             raise OSError(error.errno, cannot_listen(Address(host, port), error)) from error
-        self._sweep_later()
-        return Address(host, self._server.sockets[0].getsockname()[1])
+        return Address(host, self._listening.port)
 
     async def aclose(self) -> None:
         """Stop within about SHUTDOWN_SECONDS, whatever clients do; harmless when repeated."""
         self._front.close()
-        if self._sweep is not None:
-            self._sweep.cancel()
-        if self._server is not None:
-            self._server.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-        self._sweep = self._server = self._runner = None
-
-    def _sweep_later(self) -> None:
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._swept)
-
-    def _swept(self) -> None:
-        assert self._connections is not None
-        self._connections.sweep(self._clock())
-        self._sweep_later()
+        if self._listening is not None:
+            await self._listening.aclose()
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._guard])
@@ -160,8 +137,8 @@ class Publisher:
         return application
 
     def _note(self, request: web.Request) -> None:
-        assert self._connections is not None
-        self._connections.asked(request.protocol, self._clock())
+        assert self._listening is not None
+        self._listening.asked(request)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Answer) -> web.StreamResponse:

@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
@@ -22,20 +23,33 @@ class Refused(Exception):
 
 
 class Bodies:
-    """Reads bodies of at most `largest` bytes, as they come and inflated, and holds a few of them at a time."""
+    """Reads bodies of at most `largest` bytes, as they come and inflated, and holds a few of them at a time.
+
+    Only one is inflated and decoded at a time: a thousandth of it may have been sent, and spans take a hundredfold.
+    """
 
     def __init__(self, largest: int, seconds: float = BODY_SECONDS) -> None:
         self._largest = largest
         self._seconds = seconds
         self._held = 0
+        self._one = asyncio.Lock()
 
-    async def read(self, request: web.BaseRequest) -> bytes:
-        """The body without its compression. Raises Refused."""
+    @asynccontextmanager
+    async def opened(self, request: web.BaseRequest) -> AsyncIterator[bytes]:
+        """The body without its compression; the next one waits until this one is done with. Raises Refused."""
         inflater = _inflater(request.headers.get("Content-Encoding", ""))
+        content = bytearray()
+        try:
+            await self._receive(request, content)
+            async with self._one:
+                yield bytes(content) if inflater is None else self._inflated(inflater, content)
+        finally:
+            self._held -= len(content)
+
+    async def _receive(self, request: web.BaseRequest, content: bytearray) -> None:
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
-        content = bytearray()
         try:
             async with asyncio.timeout(self._seconds):
                 async for chunk in _chunks(request):
@@ -43,9 +57,6 @@ class Bodies:
                     content += chunk
         except TimeoutError:
             raise Refused(408, f"the body did not come within {self._seconds:g} s") from None
-        finally:
-            self._held -= len(content)
-        return bytes(content) if inflater is None else self._inflated(inflater, content)
 
     def _hold(self, held: int, more: int) -> None:
         if held + more > self._largest:

@@ -1,6 +1,5 @@
 """OTLP over HTTP: POST /v1/traces, on a listener of its own."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -9,8 +8,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from exporter.address import Address, cannot_listen
-from exporter.connections import Connections, HttpLog
-from exporter.listening import listen
+from exporter.connections import HttpLog
+from exporter.listening import SHUTDOWN_SECONDS, Listening
 from exporter.model.request import Shed
 from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources import otlp_json, otlp_protobuf
@@ -23,8 +22,6 @@ log = logging.getLogger(__name__)
 
 PATH = "/v1/traces"
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
-SHUTDOWN_SECONDS = 0.5
-SWEEP_SECONDS = 5.0
 _LINGER_SECONDS = 0.5  # for what a refused client still sends
 _STATUS_CODES = {400: 3, 408: 4, 413: 8, 429: 8}  # google.rpc.Code: INVALID_ARGUMENT, DEADLINE_EXCEEDED, ...
 _MALFORMED = 400
@@ -69,57 +66,36 @@ class TraceServer:
         self._bodies = bodies
         self._known = known
         self._clock = clock
-        self._runner: web.ServerRunner | None = None
-        self._server: asyncio.Server | None = None
-        self._connections: Connections | None = None
-        self._sweep: asyncio.TimerHandle | None = None
+        self._listening: Listening | None = None
         self.lacks_protobuf = False  # somebody sent it, and the package is missing
 
     @property
     def port(self) -> int | None:
         """Where it listens; None while it does not."""
-        return None if self._server is None else int(self._server.sockets[0].getsockname()[1])
+        return None if self._listening is None else self._listening.port
 
     async def start(self, address: Address) -> None:
         """Listen. Raises SourceUnavailable where it cannot; then it may be tried again."""
         server = web.Server(
             self._answered, access_log=None, logger=HttpLog(log), lingering_time=_LINGER_SECONDS, auto_decompress=False
         )
-        runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
-        await runner.setup()
-        self._runner, self._connections = runner, Connections(server)
+        listening = Listening(web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS), self._clock)
         try:
-            self._server = await listen(self._connections, address)
+            await listening.start(address)
         except OSError as error:
-            await self.aclose()
             detail = f"otlp: {cannot_listen(address, error, 'otlp.listen')}"
             raise SourceUnavailable(Reason.CANNOT_LISTEN, detail) from None
-        except BaseException:
-            await self.aclose()
-            raise
-        self._sweep_later()
+        self._listening = listening
 
     async def aclose(self) -> None:
         """Stop within about SHUTDOWN_SECONDS, whatever clients do; harmless when repeated."""
-        if self._sweep is not None:
-            self._sweep.cancel()
-        if self._server is not None:
-            self._server.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-        self._sweep = self._server = self._runner = None
-
-    def _sweep_later(self) -> None:
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._swept)
-
-    def _swept(self) -> None:
-        assert self._connections is not None
-        self._connections.sweep(self._clock())
-        self._sweep_later()
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            await listening.aclose()
 
     async def _answered(self, request: web.BaseRequest) -> web.Response:
-        assert self._connections is not None
-        self._connections.asked(request.protocol, self._clock())
+        if self._listening is not None:
+            self._listening.asked(request)
         response = await self._answer(request)
         response.headers["Server"] = "goodwatt"
         return response
@@ -133,7 +109,8 @@ class TraceServer:
         if encoding is None:
             return self._unknown(request.content_type)
         try:
-            taken = await self._intake.take(encoding.spans(await self._bodies.read(request)))
+            async with self._bodies.opened(request) as body:
+                taken = await self._intake.take(encoding.spans(body))
         except Refused as refused:
             return self._refused(encoding, refused)
         except Malformed as wrong:

@@ -3,7 +3,7 @@
 import re
 from typing import Protocol
 
-from exporter.sources.proxy_head import BadMessage, Body
+from exporter.sources.proxy_head import FIELD, BadMessage, Body
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?")
 _LONGEST_SIZE_LINE = 4096
@@ -106,7 +106,7 @@ class Chunks:
 
     def _trailer(self, line: bytes) -> None:
         self._trailers += len(line)
-        if self._trailers > _LONGEST_TRAILERS:
+        if self._trailers > _LONGEST_TRAILERS or (line and not FIELD.fullmatch(line)):
             raise self._bad()
         self.done = not line
 

@@ -14,6 +14,7 @@ from exporter.sources.proxy_head import END, BadMessage, RequestHead, read_reque
 FIRST_BYTES_SECONDS = 30.0  # for a request's head, from the first byte of the connection
 IDLE_SECONDS = 300.0  # between two requests
 LINGER_SECONDS = 1.0  # for a client to read an answer that came before its request was whole
+_EMPTY_LINE = b"\n\n"  # the end of a header to loose readers; such a client would wait for nothing
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -71,6 +72,8 @@ class Client(asyncio.Protocol):
         end = self._held.find(END)
         if end > most or (end < 0 and len(self._held) > most):
             self._reply(431, f"the header is longer than max_header_bytes ({most})")
+        elif end < 0 and _EMPTY_LINE in self._held:
+            self._reply(400, "lines must end with carriage return and line feed")
         elif end >= 0:
             text, self._held = self._held[:end], self._held[end + len(END) :]
             try:

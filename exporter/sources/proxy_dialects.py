@@ -6,6 +6,7 @@ API, llama.cpp's own completion.
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 # The ends of paths whose answers are generated tokens. A request of any other path is passed on and makes no record.
 PATHS = (
@@ -37,11 +38,12 @@ class Heard(NamedTuple):
     generated: int | None = None
     failed: bool = False
     finished: bool = False  # the server says by it that the answer is whole
+    choices: int = 1  # answers to the one request, as far as this message shows (OpenAI's `n`)
 
 
 def makes_records(method: bytes, path: str) -> bool:
-    """Whether an answer to it is generated tokens."""
-    return method == b"POST" and path.rstrip("/").endswith(PATHS)
+    """Whether an answer to it is generated tokens. Servers decode a path before they look at it."""
+    return method == b"POST" and unquote(path).rstrip("/").endswith(PATHS)
 
 
 def hear(message: object) -> Heard:
@@ -70,6 +72,7 @@ def _completion(message: Message) -> Heard:
         cached,
         generated,
         finished=any(choice.get("finish_reason") for choice in choices),
+        choices=1 + max((_count(choice.get("index")) or 0 for choice in choices), default=0),
     )
 
 

@@ -10,6 +10,7 @@ LARGEST_ANSWER = 2 * 1024 * 1024  # bytes of an answer in one piece, kept until 
 LARGEST_INFLATED = 256 * 1024 * 1024
 _INFLATED_AT_ONCE = 256 * 1024
 _DONE = b"[DONE]"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 END_OF_STREAM: dict[str, object] = {"type": "message_stop"}  # what OpenAI's `[DONE]` says, as a message
 
 
@@ -58,6 +59,7 @@ class SseReader:
     def __init__(self) -> None:
         self._lines = _Lines()
         self._event = bytearray()
+        self._mark = _BYTE_ORDER_MARK  # may stand before the first line
 
     def feed(self, piece: bytes) -> Iterator[object]:
         """One message an event. An event ends with an empty line."""
@@ -70,6 +72,8 @@ class SseReader:
         yield from self._line(b"")
 
     def _line(self, line: bytes) -> Iterator[object]:
+        if self._mark:
+            line, self._mark = line.removeprefix(self._mark), b""
         if line.startswith(b"data:"):
             self._event += line[5:] + b"\n"
             if len(self._event) > LARGEST_EVENT:

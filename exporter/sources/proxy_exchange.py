@@ -166,6 +166,7 @@ class Exchange:
         if head.status == 101:
             raise BadMessage(502, "it changes the protocol although nobody asked")
         if head.status < 200:
+            self._sent = None  # the server has begun
             return write_response(head, chunked=False, closes=False) if self._head.version_11 else b""
         self._answer, self._sent = head, None
         self._body = decoder(head.body, 502)
@@ -198,7 +199,7 @@ class Exchange:
         self.over = True
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            if reusable and self._answer.keeps and self._client.sent_whole():
+            if reusable and self._answer.keeps and self._client.sent_whole() and upstream.has_sent_all:
                 upstream.read(on=True)
                 self._pool.give_back(upstream)
             else:
@@ -226,9 +227,8 @@ class Exchange:
 
     def _ends_well(self, reset: bool) -> bool:
         """Of a body that ends with the connection: the server must have said that it is whole, where it can."""
-        meter = self.meter
-        in_good_order = meter is None or meter.finished or not meter.streams
-        return isinstance(self._body, Rest) and not reset and in_good_order
+        lacks_end = self.meter is not None and self.meter.lacks_end
+        return isinstance(self._body, Rest) and not reset and not lacks_end
 
     def _broken(self, why: str) -> None:
         """The server failed. Before its answer the client is told why; within it the answer is cut."""

@@ -5,13 +5,13 @@ grammar does not allow is refused, and what says where a body ends is always wri
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 Field = tuple[bytes, bytes]
 
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
 _REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([!-~\x80-\xff]+) HTTP/1\.([01])")
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n\0]*))?")
 _ABSOLUTE = re.compile(rb"(?i)https?://[^/?#]*(/[^#]*|\?[^#]*)?")
@@ -31,6 +31,7 @@ _OF_ONE_HOP = frozenset(
     }
 )
 _OURS = frozenset({b"host", b"content-length", b"x-forwarded-for", b"via"})
+_LENGTH_NAME = frozenset({b"content-length"})
 END = b"\r\n\r\n"
 
 
@@ -136,7 +137,8 @@ def write_request(head: RequestHead, host: bytes, prefix: bytes, client: bytes) 
     named = {name.lower() for name, _ in head.fields}
     before = b", ".join(value for name, value in head.fields if name.lower() == b"x-forwarded-for")
     via = b", ".join(value for name, value in head.fields if name.lower() == b"via")
-    lines = [b"%s %s%s HTTP/1.1" % (head.method, prefix, head.target), b"Host: " + host]
+    target = head.target if head.target == b"*" else prefix + head.target
+    lines = [b"%s %s HTTP/1.1" % (head.method, target), b"Host: " + host]
     lines += _passed(head.fields, _OURS)
     lines.append(b"X-Forwarded-For: " + (before + b", " + client if before else client))
     if b"x-forwarded-proto" not in named:
@@ -153,8 +155,9 @@ def write_request(head: RequestHead, host: bytes, prefix: bytes, client: bytes) 
 
 def write_response(head: ResponseHead, *, chunked: bool, closes: bool) -> bytes:
     """The head for the client, which is told that the connection closes, and (`chunked`) that the body is in chunks."""
-    leave_out = frozenset({b"content-length"}) if head.body.length is None else frozenset()
-    lines = [b"HTTP/1.1 %d %s" % (head.status, head.reason), *_passed(head.fields, leave_out)]
+    may_tell = head.body.length is not None and head.status >= 200 and head.status != 204
+    passed = _passed(_with_one_length(head.fields), frozenset() if may_tell else _LENGTH_NAME)
+    lines = [b"HTTP/1.1 %d %s" % (head.status, head.reason), *passed]
     if chunked:
         lines.append(b"Transfer-Encoding: chunked")
     if closes:
@@ -164,14 +167,24 @@ def write_response(head: ResponseHead, *, chunked: bool, closes: bool) -> bytes:
 
 def _passed(fields: Iterable[Field], leave_out: frozenset[bytes]) -> list[bytes]:
     kept = tuple(fields)
-    dropped = _OF_ONE_HOP | _options(kept) | leave_out
+    dropped = _OF_ONE_HOP | (_options(kept) - _LENGTH_NAME) | leave_out
     return [b"%s: %s" % field for field in kept if field[0].lower() not in dropped]
+
+
+def _with_one_length(fields: Iterable[Field]) -> Iterator[Field]:
+    """A second Content-Length, which says the same as the first, is left out."""
+    told = False
+    for name, value in fields:
+        is_length = name.lower() in _LENGTH_NAME
+        if not (is_length and told):
+            yield name, value
+        told |= is_length
 
 
 def _fields(lines: Iterable[bytes], status: int = 400) -> tuple[Field, ...]:
     fields = []
     for line in lines:
-        found = _FIELD.fullmatch(line)
+        found = FIELD.fullmatch(line)
         if found is None:
             raise BadMessage(status, "a header line is malformed")
         fields.append((found[1], found[2].rstrip(b" \t")))

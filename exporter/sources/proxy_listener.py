@@ -28,7 +28,7 @@ class Listener:
     def __init__(
         self, name: str, server: str, section: ProxySection, tally: Tally, over: Callable[[], None] = lambda: None
     ) -> None:
-        """`over` is called once, when it has been closed and the last request has ended."""
+        """`over` is called once, when it has been closed and the last client has all of its answer."""
         self._name = name
         self._over = over
         self._address = parse_address(section.listen)
@@ -54,13 +54,18 @@ class Listener:
         """Listen. Raises SourceUnavailable(CANNOT_LISTEN) with a line that says what to do."""
         desk, address = self._desk, self._address
         loop = asyncio.get_running_loop()
-        try:
+        try:  # in two steps, so that whoever gives up in between leaves no open socket behind
             self._listening = await loop.create_server(
-                lambda: Client(desk), address.host or None, address.port, backlog=BACKLOG
+                lambda: Client(desk), address.host or None, address.port, backlog=BACKLOG, start_serving=False
             )
+            await self._listening.start_serving()
         except OSError as error:
+            self._stop_listening()
             why = cannot_listen(address, error, "proxy.listen")
             raise SourceUnavailable(Reason.CANNOT_LISTEN, f"{self._name}: {why}") from None
+        except BaseException:
+            self._stop_listening()
+            raise
         _make_room(self._name, 2 * desk.section.max_concurrent_requests + _OWN_FILES)
         log.info("%s: passes on what comes to %s to %s", self._name, _shown(address, self.port), desk.pool.origin.shown)
         self._sweep_later()
@@ -68,13 +73,16 @@ class Listener:
     def close(self) -> None:
         """Take nothing more. Answers under way go on to their end, and are not counted any more."""
         self._desk.closes = True
+        self._stop_listening()
+        for client in tuple(self._desk.clients):
+            client.close_if_idle()
+        if not self._desk.clients:
+            self._end()
+
+    def _stop_listening(self) -> None:
         if self._listening is not None:
             self._listening.close()
             self._listening = None
-        for client in tuple(self._desk.clients):
-            client.close_if_idle()
-        if not self._desk.running:
-            self._end()
 
     def abort(self) -> None:
         """Cut everything at once."""
@@ -99,7 +107,7 @@ class Listener:
         for client in tuple(self._desk.clients):
             client.sweep(now)
         self._desk.pool.sweep()
-        if self._desk.closes and not self._desk.running:
+        if self._desk.closes and not self._desk.clients:
             self._end()
         else:
             self._sweep_later()

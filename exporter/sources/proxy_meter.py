@@ -41,6 +41,7 @@ class Meter:
         self._first: float | None = None
         self._last = 0.0
         self._pieces = 0  # messages that brought content
+        self._choices = 1
         self._heard = Heard()
 
     def asks(self, piece: bytes) -> None:
@@ -117,6 +118,7 @@ class Meter:
                 self._first = now
             self._last = now
             self._pieces += 1
+        self._choices = max(self._choices, heard.choices)
         self._failed |= heard.failed
         self._finished |= heard.finished
         if heard.model is not None or heard.prompt is not None or heard.generated is not None:
@@ -149,19 +151,14 @@ class Meter:
         return (self._pieces, True) if self._streams else (None, False)
 
     def _tpot(self, generated: int | None) -> float | None:
-        if self._first is None or generated is None or generated < 2:
-            return None
-        return (self._last - self._first) / (generated - 1)
+        """Of several choices, which come side by side, each has its share of the tokens."""
+        share = 0.0 if generated is None else generated / self._choices
+        return None if self._first is None or share < 2 else (self._last - self._first) / (share - 1)
 
     @property
-    def streams(self) -> bool:
-        """Whether the answer comes token by token."""
-        return self._streams
-
-    @property
-    def finished(self) -> bool:
-        """Whether the server has said that the answer is whole."""
-        return self._finished
+    def lacks_end(self) -> bool:
+        """Whether it is a stream that can be read, and the server has not yet said that it is whole."""
+        return self._streams and self._readable and not self._finished
 
 
 def _of_status(status: int) -> Outcome | Shed:

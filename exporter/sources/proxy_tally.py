@@ -47,4 +47,4 @@ class Tally:
             if isinstance(one, Shed):
                 shed[one] = shed.get(one, 0) + 1
         records = tuple(one for one in told if not isinstance(one, Shed))
-        return Drained(records, shed, tuple(meter.asked_model for meter in tuple(self._running)))
+        return Drained(records, shed, tuple(meter.asked_model for meter in self._running.copy()))

@@ -40,7 +40,8 @@ class LoopThread:
 
         def run() -> None:
             work()
-            over.set_result(None)
+            if over.set_running_or_notify_cancel():  # somebody still waits
+                over.set_result(None)
 
         self.tell(run)
         with suppress(TimeoutError):

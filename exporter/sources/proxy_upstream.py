@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 2.0  # less than servers keep an idle connection: uvicorn and llama-server close it after 5 s
 
+_NO_NAME = "the host's name has no address; check upstream"
+
 
 class Exchange(Protocol):
     """What is told of the connection that it was given."""
@@ -109,6 +111,18 @@ class Upstream(asyncio.Protocol):
         else:
             self._transport.pause_reading()
 
+    @property
+    def has_sent_all(self) -> bool:
+        """Whether the server has taken everything that was written."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size() == 0
+
+    @property
+    def ends(self) -> bool:
+        """Whether the server has closed it, though it was not told yet."""
+        assert self._transport is not None
+        return self._transport.is_closing()
+
     def close(self) -> None:
         """At once; whoever has it is told nothing more."""
         self.exchange = None
@@ -143,7 +157,7 @@ class Pool:
         """A connection that waits to be used again, the latest first; None where there is none."""
         while self._idle:
             found = self._idle.pop()
-            if self._clock() - found.idle_since <= IDLE_SECONDS:
+            if self._clock() - found.idle_since <= IDLE_SECONDS and not found.ends:
                 found.reused = True
                 return found
             found.close()
@@ -159,6 +173,8 @@ class Pool:
             raise self._failed(504, why) from None
         except OSError as error:  # ssl.SSLError and socket.gaierror are of its kind
             raise self._failed(502, f"cannot reach {self.origin.shown}: {_reason(error)}") from None
+        except ValueError:  # UnicodeError, from a name that cannot be looked up, is of its kind
+            raise self._failed(502, f"cannot reach {self.origin.shown}: {_NO_NAME} and tls.server_name") from None
         except SourceUnavailable as failure:  # a file of ours
             raise self._failed(502, failure.detail.removeprefix(f"{self._name}: ")) from None
         if self._down:
@@ -213,5 +229,5 @@ def _reason(error: OSError) -> str:
     if error.errno is not None and error.errno > 0:
         return f"{os.strerror(error.errno).lower()}; is the server running?"
     if error.errno is not None:  # of looking the name up
-        return "the host's name has no address; check upstream"
+        return _NO_NAME
     return "no address of it takes connections; is the server running?"

@@ -71,7 +71,7 @@ OVERFLOW = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 480, 768, 1280])
+@pytest.mark.parametrize("width", [360, 480, 768, 866, 1024, 1280])
 def test_no_width_scrolls_sideways(browser: Browser, demo: Goodwatt, width: int, scheme: str) -> None:
     """From a phone to a desk nothing reaches beyond the screen, with every definition open."""
     with tab(browser, demo.url, viewport={"width": width, "height": 740}, color_scheme=scheme) as one:

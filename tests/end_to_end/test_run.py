@@ -172,14 +172,14 @@ def test_nothing_to_read_is_legal(tmp_path: Path) -> None:
         assert running.terminate()[0] == 0
 
 
-def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["run", "demo"])
+def test_a_taken_port_is_one_clear_line(tmp_path: Path, command: str) -> None:
     """The second process on a port ends with 1 and says which flag to use."""
     config = "servers: []\ngpus: {kind: none}\n"
     with goodwatt(tmp_path, "run", config=config) as running:
         address = running.url.removeprefix("http://")
-        command = [sys.executable, "-m", "exporter", "run", "--web.listen-address", address]
         second = subprocess.run(
-            [*command, "--config", str(tmp_path / "goodwatt.yaml")],
+            [sys.executable, "-m", "exporter", command, "--web.listen-address", address],
             check=False,
             capture_output=True,
             text=True,
@@ -187,6 +187,7 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
         )
     assert second.returncode == 1
     assert second.stderr.splitlines()[-1].startswith(f"goodwatt: cannot listen on {address}: address already in use")
+    assert "Traceback" not in second.stderr
 
 
 def test_once_prints_one_scrape(tmp_path: Path, engines: EngineThread) -> None:

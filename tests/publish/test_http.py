@@ -11,8 +11,9 @@ from urllib.parse import urljoin
 import pytest
 
 from exporter.connections import FIRST_REQUEST_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
+from exporter.listening import SWEEP_SECONDS
 from exporter.publish.formats import Format, Variant
-from exporter.publish.http import SWEEP_SECONDS, About, Address, Publisher, Reloaded, checked_path, stale
+from exporter.publish.http import About, Address, Publisher, Reloaded, checked_path, stale
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import small
 from tests.publish.serving import ABOUT, Clock, connecting, serving
@@ -205,7 +206,7 @@ async def test_a_busy_port_is_one_line() -> None:
             f"cannot listen on 127.0.0.1:{port}: address already in use; stop the program that uses it, or choose "
             "another port with --web.listen-address"
         )
-        assert second._runner is None
+        assert second._listening._server is None
 
 
 async def test_every_interface() -> None:
@@ -259,20 +260,20 @@ async def test_silent_connections_are_cut() -> None:
         whole, writer = await connect(ASK)
         assert b"200 OK" in await whole.readuntil(b"\n\r\n")
         await whole.readuntil(b"\n")
-        publisher._swept()
+        publisher._listening._swept()
         clock.now += FIRST_REQUEST_SECONDS + 1
-        publisher._swept()
+        publisher._listening._swept()
         assert await half.read() == b""
         writer.write(ASK)
         assert b"200 OK" in await whole.readuntil(b"\n\r\n")
         await whole.readuntil(b"\n")
         clock.now += IDLE_SECONDS
-        publisher._swept()
+        publisher._listening._swept()
         writer.write(ASK)
         assert b"200 OK" in await whole.readuntil(b"\n\r\n")
         await whole.readuntil(b"\n")
         clock.now += IDLE_SECONDS + 1
-        publisher._swept()
+        publisher._listening._swept()
         assert await whole.read() == b""
     await publisher.aclose()
 
@@ -281,12 +282,12 @@ async def test_sweeping_goes_on() -> None:
     """While it listens, a publisher sweeps its connections again and again."""
     publisher = Publisher(ABOUT, clock=Clock())
     await publisher.start("127.0.0.1", 0)
-    first = publisher._sweep
-    publisher._swept()
-    assert publisher._sweep is not None
+    first = publisher._listening._sweep
+    publisher._listening._swept()
+    assert publisher._listening._sweep is not None
     assert first is not None
-    assert publisher._sweep is not first
-    assert publisher._sweep.when() > asyncio.get_running_loop().time() + SWEEP_SECONDS / 2
+    assert publisher._listening._sweep is not first
+    assert publisher._listening._sweep.when() > asyncio.get_running_loop().time() + SWEEP_SECONDS / 2
     first.cancel()
     await publisher.aclose()
 

@@ -249,9 +249,9 @@ async def test_an_open_page_is_not_silent() -> None:
             clock.now += IDLE_SECONDS - 1
             publisher.latest = replace(s, unix_seconds=float(tick))
             assert (await received(reader))["at"] == tick
-            publisher._swept()
+            publisher._listening._swept()
         clock.now += IDLE_SECONDS + 1
-        publisher._swept()
+        publisher._listening._swept()
         publisher.latest = s
         with pytest.raises(asyncio.IncompleteReadError):
             await received(reader)

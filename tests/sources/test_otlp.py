@@ -3,8 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ from exporter.sources.otlp_body import Bodies
 from exporter.sources.otlp_http import IN_JSON, JSON, PATH, TraceServer, encodings
 from exporter.sources.otlp_intake import Belonging, Intake
 from exporter.sources.otlp_protobuf import Protobuf
+from exporter.sources.otlp_spans import Span
 from exporter.sources.sections import OtlpSection
 from tests.engines.golden import PROFILES
 from tests.fakes import otlp
@@ -242,6 +244,29 @@ async def test_bodies_share_a_bounded_memory() -> None:
         assert (await receiver.read()).shed[Shed.OVERFLOW] == 1
 
 
+async def test_only_one_body_is_decoded_at_a_time() -> None:
+    """A few kilobytes of gzip may become hundreds of megabytes of spans: those of many clients never add up."""
+    alive = most = 0
+
+    def counted(body: bytes) -> Iterator[Span]:
+        nonlocal alive, most
+        alive, most = alive + 1, max(most, alive + 1)
+        try:
+            yield from IN_JSON.spans(body)
+        finally:
+            alive -= 1
+
+    section = OtlpSection(listen="127.0.0.1:0")
+    receiver = OtlpSource(section, PROFILES.values(), lambda: ("chat",), known={JSON: replace(IN_JSON, spans=counted)})
+    await receiver.read()
+    body = zipped(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{}] * 5000}]}]}).encode())
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as client:
+        answers = await asyncio.gather(*(send(client, body, otlp.JSON | GZIP) for _ in range(8)))
+    assert [status for status, _, _ in answers] == [200] * 8
+    assert (most, (await receiver.read()).shed) == (1, {Shed.FOREIGN: 40_000})
+    await receiver.aclose()
+
+
 async def test_many_clients_and_large_bodies_leave_the_loop_to_others() -> None:
     """While 20,000 spans are taken, everybody else gets a turn every few milliseconds."""
     async with listening(largest_body_bytes=64 * 1024 * 1024, queue_requests=100_000) as (receiver, client):
@@ -326,9 +351,9 @@ async def test_silent_connections_are_cut() -> None:
     await server.start(address())
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     await asyncio.sleep(0.05)
-    server._swept()
+    server._listening._swept()
     now = 31.0
-    server._swept()
+    server._listening._swept()
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await asyncio.wait_for(reader.readexactly(1), 5)
     writer.close()

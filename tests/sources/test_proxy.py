@@ -5,6 +5,7 @@ import gzip
 import logging
 import os
 import resource
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ import pytest
 from exporter.model.engine import Outcome, SeriesId, Signal
 from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources.proxy import ProxySource
-from exporter.sources.proxy_listener import enough
+from exporter.sources.proxy_client import Client
+from exporter.sources.proxy_listener import Listener, enough
+from exporter.sources.proxy_tally import Tally
 from exporter.sources.sections import TlsSection
 from tests.fakes.certificates import Certificates, make_certificates
-from tests.fakes.http_server import Reply, serving
+from tests.fakes.http_server import Reply, serving, unused_port
 from tests.fakes.openai_server import (
     STREAM_HEAD,
     Talk,
@@ -308,6 +311,24 @@ async def test_an_address_that_is_taken_is_said_and_tried_again() -> None:
         await second.aclose()
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_who_gives_up_opening_may_open_again(turns: int) -> None:
+    """At whatever moment a tick's deadline comes, no socket is left behind that would keep the address taken."""
+    async with openai_server() as server:
+        free = unused_port()
+        where = section(server.url).model_copy(update={"listen": f"127.0.0.1:{free}"})
+        listener = Listener("proxy/a", "a", where, Tally())
+        opening = asyncio.create_task(listener.open())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.wait([opening])
+        if not listener.is_open:
+            await listener.open()
+        assert (await ask(free, post()))[1]
+        listener.abort()
+
+
 async def test_closing_lets_running_answers_end_and_frees_the_address() -> None:
     """A reload that changes the proxy cuts nobody off: another one listens while the old answers go on."""
     go_on = asyncio.Event()
@@ -335,6 +356,45 @@ async def test_closing_lets_running_answers_end_and_frees_the_address() -> None:
         assert (await running.rest()).endswith(b"0\r\n\r\n")
         await ask(port, post())
         await asyncio.to_thread(new.abort)
+
+
+async def test_closing_lets_a_slow_client_have_its_answer_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server has sent and the client has not yet taken is not lost with the thread."""
+    made, body = Client.connection_made, bytes(60_000)
+
+    def with_a_small_buffer(self: Client, transport: asyncio.Transport) -> None:
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        made(self, transport)
+
+    monkeypatch.setattr(Client, "connection_made", with_a_small_buffer)
+    async with openai_server(answers(plain(body))) as server, proxy(server.url) as old:
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.setblocking(False)
+            loop, answer = asyncio.get_running_loop(), b""
+            await loop.sock_connect(slow, ("127.0.0.1", old.port))
+            await loop.sock_sendall(slow, post())
+            await old.told(0, shed=1)
+            await old.source.aclose()
+            await asyncio.sleep(0.05)
+            async with asyncio.timeout(20):
+                while piece := await loop.sock_recv(slow, 2**16):
+                    answer += piece
+        assert answer.endswith(b"\r\n\r\n" + body)
+
+
+async def test_a_stream_that_cannot_be_read_ends_as_the_server_ends_it() -> None:
+    """Nobody can tell whether it said that it was whole, so that it is no break: the client sees a good end."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: br\r\n\r\n"
+
+    async def script(talk: Talk) -> None:
+        await talk.send(head + b"\x0b\x02\x80")
+        talk.writer.close()
+
+    async with openai_server(script) as server, proxy(server.url) as through:
+        assert (await ask(through.port, post()))[1] == chunk(b"\x0b\x02\x80") + b"0\r\n\r\n"
+        await through.told(0, shed=1)
+    assert through.shed == {"partial": 1}
 
 
 @pytest.mark.parametrize(

@@ -171,9 +171,10 @@ async def test_a_server_that_is_down_and_comes_back(caplog: pytest.LogCaptureFix
     assert lines == [f"proxy/a: {why}", f"proxy/a: http://127.0.0.1:{port}/v1 can be reached again"]
 
 
-async def test_a_name_without_an_address() -> None:
-    """The client is told, and what to look at."""
-    async with proxy("http://no-such-host.invalid:1") as through:
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "n" * 64])
+async def test_a_name_without_an_address(host: str) -> None:
+    """The client is told, and what to look at; also of a name that is too long to be one."""
+    async with proxy(f"http://{host}:1") as through:
         head, body = await ask(through.port, post())
     assert head.startswith(b"HTTP/1.1 502 ")
     assert "the host's name has no address; check upstream" in said(body)
@@ -333,6 +334,7 @@ async def test_an_endless_line_passes_and_is_not_measured() -> None:
             "its body is not in proper chunks",
         ),
         (b"GET / HTTP/1.1\r\n\r\n", 400, "there must be one Host header"),
+        (b"GET / HTTP/1.1\nHost: h\n\n", 400, "lines must end with carriage return and line feed"),
         (b"\x16\x03\x01\x02\x00\r\n\r\n", 400, "the first line is no HTTP/1.1 request line"),
         (b"CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", 400, "the request's target is no path"),
         (
@@ -541,6 +543,24 @@ async def test_a_request_that_may_have_been_done_is_not_sent_twice() -> None:
             head, _ = await ask(through.port, post(bytes(100_000 if path == "/big" else 10), path))
             assert head.split(b" ")[1] == status
             assert len(server.received) == asked
+
+
+async def test_a_server_that_has_begun_is_not_asked_again() -> None:
+    """A 100 on a kept connection, and then nothing: the client saw it, and is told 502."""
+    async with openai_server(streams(1)) as server, proxy(server.url) as through:
+        await ask(through.port, post())
+
+        async def begins(talk: Talk) -> None:
+            await talk.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            await asyncio.sleep(0.05)
+            talk.kill()
+
+        server.script = begins
+        async with calling(through.port) as client:
+            await client.send(post())
+            assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert (await client.whole())[0].startswith(b"HTTP/1.1 502 ")
+        assert (len(server.received), server.connections) == (2, 1)
 
 
 async def test_more_than_a_client_may_hold_back_waits() -> None:

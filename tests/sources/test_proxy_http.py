@@ -178,6 +178,29 @@ def test_an_answer_goes_on_as_it_came_but_for_what_is_of_one_hop() -> None:
     assert write_response(head, chunked=False, closes=False) == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
 
 
+@pytest.mark.parametrize(
+    ("start", "lines", "told"),
+    [
+        ("HTTP/1.1 200 OK", ["Connection: Content-Length", "Content-Length: 3"], b"Content-Length: 3\r\n"),
+        ("HTTP/1.1 200 OK", ["Content-Length: 3", "content-length: 3"], b"Content-Length: 3\r\n"),
+        ("HTTP/1.1 304 Not Modified", ["Content-Length: 3"], b"Content-Length: 3\r\n"),
+        ("HTTP/1.1 204 No Content", ["Content-Length: 3"], b""),
+        ("HTTP/1.1 204 No Content", ["Transfer-Encoding: chunked"], b""),
+        ("HTTP/1.1 103 Early Hints", ["Content-Length: 3"], b""),
+    ],
+)
+def test_a_length_is_told_once_and_only_where_there_may_be_one(start: str, lines: list[str], told: bytes) -> None:
+    """Whatever the server adds, the client sees the same end of the body as the proxy."""
+    head = response(*lines, start=start)
+    assert write_response(head, chunked=False, closes=False) == start.encode() + b"\r\n" + told + b"\r\n"
+
+
+def test_what_is_asked_of_the_server_itself_stays_so() -> None:
+    """`*` is no path, and has nothing before it."""
+    wire = write_request(request(start="OPTIONS * HTTP/1.1"), b"up", b"/base", b"10.0.0.1")
+    assert wire.startswith(b"OPTIONS * HTTP/1.1\r\n")
+
+
 pieces = st.lists(st.binary(min_size=1, max_size=40), max_size=8)
 
 
@@ -217,6 +240,8 @@ def test_chunks_are_the_same_in_whatever_pieces_they_come(
         b"1;" + b"e" * 5000,
         b"1;" + b"e" * 5000 + b"\r\n",
         b"0\r\n" + b"X: y\r\n" * 5000,
+        b"0\r\nGET / HTTP/1.1\r\n\r\n",
+        b"0\r\nX: a\rb\r\n\r\n",
         b"3 ;a\0b\r\n",
     ],
 )

@@ -65,6 +65,31 @@ def test_without_usage_tokens_are_those_of_the_content_and_said_to_be_estimated(
     assert told.tpot_seconds == 0.0
 
 
+def test_several_choices_share_the_tokens() -> None:
+    """With `n` answers side by side, the time per token is that of one of them, and all their tokens count."""
+
+    def part(index: object, text: str) -> bytes:
+        return event({"choices": [{"index": index, "delta": {"content": text}}]})
+
+    usage = event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 6}})
+    both = [(11.0 + n, part(0, "x") + part(1, "y")) for n in range(3)]
+    told = record(*both, (14.0, usage))
+    assert (told.ttft_seconds, told.tpot_seconds, told.generated_tokens) == (1.0, 1.0, 6)
+    told = record((11.0, part(0, "x") + part(1, "y")), (12.0, part(10**30, "z") + part("2", "z")))
+    assert (told.tpot_seconds, told.generated_tokens) == (1.0, 4)
+    told = record((11.0, part(0, "x") + part(2, "y")), (12.0, part(1, "z")))
+    assert (told.tpot_seconds, told.generated_tokens) == (None, 3)
+
+
+def test_a_byte_order_mark_hides_no_event() -> None:
+    """As the standard for server-sent events has it, before the first line only."""
+    first, *rest = chat_events(1)[1:]
+    told = record((11.0, b"\xef\xbb\xbf" + first), (12.0, b"".join(rest)))
+    assert (told.ttft_seconds, told.generated_tokens) == (1.0, 1)
+    told = record((11.0, first), (12.0, b"\xef\xbb\xbf" + first + b"".join(rest)))
+    assert told.generated_tokens == 1
+
+
 def test_an_answer_in_one_piece_has_tokens_and_no_first_token() -> None:
     """Nobody saw when they came."""
     usage = {"prompt_tokens": 5, "completion_tokens": 6, "prompt_tokens_details": None}
@@ -375,6 +400,7 @@ def test_no_text_of_a_prompt_or_an_answer_is_kept() -> None:
 def test_which_paths_make_records() -> None:
     """Generation by POST, whatever stands before the path; embeddings, model lists and metrics do not."""
     posts = ["/v1/chat/completions", "/openai/v1/completions/", "/api/generate", "/v1/messages", "/completion"]
+    posts += ["/v1/chat/completion%73", "/v1%2Fmessages"]
     assert all(makes_records(b"POST", path) for path in posts)
     others = ["/v1/embeddings", "/v1/models", "/metrics", "/", "/v1/chat", "/tokenize", "/v1/completions/x"]
     assert not any(makes_records(b"POST", path) for path in others)
