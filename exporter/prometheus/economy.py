@@ -17,6 +17,7 @@ from exporter.prometheus.promql import (
 from exporter.prometheus.rule import TICKET, Alert, Group, Record
 
 SERVER = "job, server, model"
+GENERATED = "goodwatt_generated_tokens_total"
 PLACE = "{{ $labels.model }} on {{ $labels.server }}"
 LIKE_RATIO = 0.2  # loads that differ by less are alike
 LEAST_LIKE = 6  # moments of like load that make a baseline
@@ -92,13 +93,13 @@ def _cost(alerting: Alerting) -> Iterator[Alert]:
     target, currency, window = alerting.cost_per_million_tokens, alerting.currency, window_of(HOUR, alerting)
     if target is None or currency is None:
         return
-    counted = f"and on ({ACCOUNT}) rate(goodwatt_generated_tokens_total[{window}])"
-    spent = f'sum by (job, model, currency) (rate(goodwatt_cost_total{{currency="{currency}"}}[{window}]) {counted})'
-    tokens = rate("generated_tokens_total", window, by="job, model")
+    cost, tokens = f'rate(goodwatt_cost_total{{currency="{currency}"}}[{window}])', f"rate({GENERATED}[{window}])"
+    spent = f"sum by (job, model, currency) ({cost} and on ({ACCOUNT}) {tokens})"
+    paid = f"sum by (job, model) ({tokens} and on ({ACCOUNT}) {cost})"
     yield Alert(
         "GoodwattCostPerTokenAboveTarget",
         TICKET,
-        f"1e6 * {spent}\n  / on (job, model) group_left () ({tokens} > 0)\n  > {target:g}",
+        f"1e6 * {spent}\n  / on (job, model) group_left () ({paid} > 0)\n  > {target:g}",
         "{{ $labels.model }} costs more per token than the target",
         f"A million generated tokens of the last {window} cost "
         f'{{{{ $value | printf "%.2f" }}}} {{{{ $labels.currency }}}}, idle time included; the target is {target:g}.',

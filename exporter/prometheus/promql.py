@@ -58,10 +58,15 @@ def never_down(window: str) -> str:
     return f"(min_over_time(goodwatt_server_up[{window}]) == 1)"
 
 
-def energy_of_known(window: str) -> str:
-    """Joules per second of every account whose tokens are counted too, without gaps; for ratios with tokens."""
+def known(figure: str, window: str) -> str:
+    """A figure of every account whose tokens are counted too, without gaps; for ratios with tokens."""
     return (
-        f"{rate('energy_joules_total', window, by=f'{ACCOUNT}, state')}\n"
+        f"{figure}\n"
         f"  and on (job, instance, server) {never_down(window)}\n"
         f"  and on ({ACCOUNT}) goodwatt_generated_tokens_total"
     )
+
+
+def energy_of_known(window: str) -> str:
+    """Joules per second of those."""
+    return known(rate("energy_joules_total", window, by=f"{ACCOUNT}, state"), window)

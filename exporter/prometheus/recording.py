@@ -7,7 +7,7 @@ nothing is absent, never 0, NaN or infinite.
 from collections.abc import Iterator
 
 from exporter.model.alerting import Alerting
-from exporter.prometheus.promql import ACCOUNT, energy_of_known, rate, window_of
+from exporter.prometheus.promql import ACCOUNT, energy_of_known, known, rate, window_of
 from exporter.prometheus.rule import Group, Record
 
 LEVELS = {"server_model": "job, server, model", "model": "job, model", "fleet": "job"}
@@ -27,14 +27,17 @@ def _part(metric: str, window: str) -> str:
 
 
 def _parts(window: str) -> Iterator[Record]:
-    """Accounts of which tokens and joules are both known, without gaps: what ratios are made of."""
+    """Accounts of which tokens and joules, or tokens and money, are both known, without gaps: what ratios are made of.
+
+    Rent is known also where no joules are. Paid tokens have the currency of what they cost.
+    """
     energy, tokens = _part("energy_joules", window), _part("generated_tokens", window)
     yield Record(energy, energy_of_known(window))
     yield Record(tokens, f"{rate('generated_tokens_total', window, by=ACCOUNT)}\n  and on ({ACCOUNT}) {energy}")
-    yield Record(
-        _part("cost", window),
-        f"{rate('cost_total', window, by=f'{ACCOUNT}, currency')}\n  and on ({ACCOUNT}) {tokens}",
-    )
+    cost, paid = _part("cost", window), _part("paid_tokens", window)
+    yield Record(cost, known(rate("cost_total", window, by=f"{ACCOUNT}, currency"), window))
+    generated = rate("generated_tokens_total", window, by=ACCOUNT)
+    yield Record(paid, f"0 * {cost}\n  + on ({ACCOUNT}) group_left () {generated}")
 
 
 def _level(level: str, by: str, window: str) -> Iterator[Record]:
@@ -64,10 +67,11 @@ def _ratios(level: str, by: str, window: str) -> Iterator[Record]:
     idle = f'sum by ({by}) ({_part("energy_joules", window)}{{state="idle"}})'
     tokens = f"(sum by ({by}) ({_part('generated_tokens', window)}) > 0)"
     spent = f"sum by ({by}, currency) ({_part('cost', window)})"
+    paid = f"(sum by ({by}, currency) ({_part('paid_tokens', window)}) > 0)"
     yield Record(f"{level}:goodwatt_tokens_per_joule:ratio_rate{window}", f"{tokens}\n  / {joules}", GENERATED)
     yield Record(
         f"{level}:goodwatt_cost_per_million_tokens:ratio_rate{window}",
-        f"1e6 * {spent}\n  / on ({by}) group_left () {tokens}",
+        f"1e6 * {spent}\n  / {paid}",
         GENERATED,
     )
     yield Record(f"{level}:goodwatt_idle_energy:ratio_rate{window}", f"{idle}\n  / {joules}")

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from exporter.derive import efficiency
+from exporter.derive.live import longest_window_seconds
 from exporter.model.ledger import Account, SloKey
 from exporter.model.snapshot import Live, Snapshot
 from exporter.publish.attained import in_window
@@ -64,6 +65,13 @@ def _goodput(snapshot: Snapshot, account: Account) -> Figure:
 
 def _slo_name(key: SloKey) -> str:
     return f"objective {key.slo}"
+
+
+def looking_back(snapshot: Snapshot) -> str:
+    """How far the live figures look back, in words. Some look further: see `window_seconds` of derive."""
+    usual, longest = snapshot.rules.window_seconds, longest_window_seconds(snapshot.servers.values(), snapshot.rules)
+    further = f" ({short(longest)} s where tokens are counted when a request ends)" if longest > usual else ""
+    return f"the last {short(usual)} s{further}"
 
 
 def no_gpu(snapshot: Snapshot) -> str | None:

@@ -13,7 +13,7 @@ from deploy.kubernetes import generate
 from exporter import __version__
 from exporter.cli import DEFAULT_PORT
 from exporter.config import parse
-from exporter.publish.http import HEALTHY, READY
+from exporter.publish.http import HEALTHY
 from tests.deploy.kinds import DRA, OLDEST, containers, objects, validate
 from tests.deploy.needed import DEPLOY, ROOT, ran, rule_files
 
@@ -59,11 +59,12 @@ def test_the_validation_can_fail() -> None:
 
 
 def test_goodwatt_is_a_native_sidecar() -> None:
-    """It is an initial container that is restarted for ever, and nothing waits for it but its own readiness."""
+    """It is an initial container that is restarted for ever, and neither vLLM's start nor its traffic waits for it."""
     pod = only("Deployment")["spec"]["template"]["spec"]
     (goodwatt,) = pod["initContainers"]
     assert goodwatt["restartPolicy"] == "Always"
     assert "startupProbe" not in goodwatt  # vLLM would wait for it
+    assert "readinessProbe" not in goodwatt  # the pod would get no traffic while goodwatt hangs
 
 
 def test_it_has_no_rights() -> None:
@@ -83,7 +84,6 @@ def test_probes_and_ports_are_goodwatt_s_own() -> None:
     (port,) = goodwatt["ports"]
     assert port == {"name": "goodwatt", "containerPort": DEFAULT_PORT}
     assert goodwatt["livenessProbe"]["httpGet"] == {"path": HEALTHY, "port": port["name"]}
-    assert goodwatt["readinessProbe"]["httpGet"] == {"path": READY, "port": port["name"]}
 
 
 def test_its_configuration_reads_the_server_beside_it() -> None:

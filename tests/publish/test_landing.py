@@ -18,7 +18,10 @@ from exporter.model.tariff import Tariff
 from exporter.publish.headline import headline
 from exporter.publish.http import About
 from exporter.publish.page.assets import SCRIPT, STYLE
+from exporter.publish.page.meanings import meanings
+from exporter.publish.page.node import html
 from exporter.publish.page.shell import CONTENT_SECURITY_POLICY, Link, not_found, page
+from exporter.sources.gpus_card import THROTTLE_REASONS
 from tests.fakes import snapshots as fake
 from tests.publish.pages import recorded, small
 from tests.publish.serving import ABOUT, serving
@@ -304,3 +307,9 @@ def test_an_objective_of_records_alone_is_listed() -> None:
     s = replace(s, ledger=replace(s.ledger, slos={}), servers={})
     assert "60 % of 70" in read(s).text
     assert "60 % of 70" not in read(replace(s, tellers={})).text
+
+
+def test_an_idle_gpu_is_not_held_back() -> None:
+    """Having nothing to do is no reason that is read, and the page does not say that it were."""
+    assert not any("idle" in reason for reason in THROTTLE_REASONS)
+    assert "Having nothing to do is not among the reasons." in html(meanings())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exporter.model.engine import Signal
+from exporter.model.engine import Moves, Signal
 from exporter.model.ledger import Account
 from exporter.model.slo import Slo, Threshold
 from exporter.model.snapshot import ExactLive, Live, Snapshot, TokenRates
@@ -246,3 +246,14 @@ def test_an_objective_without_a_window_or_a_name() -> None:
     s = fake.snapshot(1, ["llama-0"], model="", rules=rules)
     assert rows(s, "slos")[1][1] == "llama-0"
     assert Account("llama-0", "") in s.live
+
+
+def test_how_far_the_figures_look_back_is_said() -> None:
+    """Where an engine counts tokens when a request ends they look back five times as far, and the page says so."""
+    s = small()
+    assert text(told(s)["live"]).count("the last 60 s, ") + text(told(s)["live"]).count("the last 60 s\n") == 2
+    lumpy = {
+        name: replace(one, traits=replace(one.traits, tokens_move=Moves.FINISH)) for name, one in s.servers.items()
+    }
+    words = text(told(replace(s, servers=lumpy))["live"])
+    assert words.count("the last 60 s (300 s where tokens are counted when a request ends)") == 2

@@ -93,6 +93,11 @@ STORIES = (
         {
             f'goodwatt_cost_total{{{M}, component="rent", currency="USD"}}': Counter((9 * HOURS, 2 / 60)),
             f"goodwatt_generated_tokens_total{{{M}}}": Counter((180, 1e5), (180, 1e4), (180, 1e5)),
+            # Tokens that were paid in another currency are not cheap, they are of another bill.
+            f'goodwatt_cost_total{{{I}, server="t", model="m", component="rent", currency="EUR"}}': Counter(
+                (9 * HOURS, 9)
+            ),
+            f'goodwatt_generated_tokens_total{{{I}, server="t", model="m"}}': Counter((9 * HOURS, 1e7)),
         },
         {
             3 * HOURS: NOBODY,

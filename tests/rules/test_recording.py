@@ -71,6 +71,19 @@ def test_ratios_are_of_sums_at_every_level(tmp_path: Path) -> None:
     )
 
 
+def test_money_of_each_currency_is_over_the_tokens_that_it_paid(tmp_path: Path) -> None:
+    """A server paid in another currency is no part of a price, and rent is known also where no joules are."""
+    series = {
+        **work("s1", "m", 1000, 500, 0),
+        'goodwatt_server_up{job="j", instance="i", server="s2"}': Gauge((LENGTH, 1)),
+        "goodwatt_generated_tokens_total" + account("s2", "m"): Counter((LENGTH, 60 * 4000)),
+        "goodwatt_cost_total" + account("s2", "m", ', component="rent", currency="EUR"'): Counter((LENGTH, 60 * 0.002)),
+    }
+    kind = 'job="j", kind="generated"'
+    prices = {f'{{{kind}, currency="USD"}}': 1.0, f'{{{kind}, currency="EUR"}}': 0.5}
+    check(tmp_path, series, {"fleet:goodwatt_cost_per_million_tokens:ratio_rate5m": prices})
+
+
 def test_what_is_not_known_has_no_sample(tmp_path: Path) -> None:
     """No tokens, no joules or no prices: no ratio and no money, neither 0 nor NaN nor infinite."""
     series = work("idle", "m", 0, 0, 100)

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from exporter.model.snapshot import Snapshot
+from exporter.publish.headline import looking_back
 from exporter.publish.numbers import short
 from exporter.publish.page import tables
 from exporter.publish.page.cards import cards
@@ -56,7 +57,7 @@ def badge() -> Element:
 
 def _when(snapshot: Snapshot, about: About) -> Element:
     clock = datetime.fromtimestamp(snapshot.unix_seconds, UTC)
-    over = f"figures over the last {short(snapshot.rules.window_seconds)} s"
+    over = f"figures over {looking_back(snapshot)}"
     when = el("span", f"{clock:%Y-%m-%d %H:%M:%S} UTC, {over}", class_="soft")
     return el("p", badge() if is_simulated(snapshot, about) else None, " ", when, class_="when")
 

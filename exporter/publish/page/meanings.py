@@ -38,7 +38,8 @@ _MEANINGS = (
     ),
     (
         "Held back by",
-        "Why the driver keeps the GPU's clocks below what they could be; a power cap and idling are usual.",
+        "Why the driver keeps the GPU's clocks below what they could be; a power cap is usual at full load. Having "
+        "nothing to do is not among the reasons.",
     ),
     (
         f"A dash ({UNKNOWN})",

@@ -9,7 +9,7 @@ from exporter.model.ledger import Account, SloKey
 from exporter.model.slo import Slo
 from exporter.model.snapshot import Live, Snapshot, SourceState
 from exporter.publish.attained import Attained, in_window, objectives, since_start
-from exporter.publish.headline import headline, no_gpu
+from exporter.publish.headline import headline, looking_back, no_gpu
 from exporter.publish.numbers import ago, percent, short
 from exporter.publish.page.drawing import band, bar
 from exporter.publish.page.node import Node, el
@@ -29,9 +29,7 @@ def accounts(snapshot: Snapshot) -> Node | None:
         Column("Server"),
         *(number(heading) for heading in ("Tokens/s", "Power", "J/token", money, "Idle", "Running", "Waiting")),
     )
-    window = (
-        f"Over the last {short(snapshot.rules.window_seconds)} s, generated tokens. Joules and money include idle time."
-    )
+    window = f"Over {looking_back(snapshot)}, generated tokens. Joules and money include idle time."
     rows = (_account(snapshot, account, live) for account, live in lives(snapshot))
     return table("models", "Servers and models", window, columns, rows)
 
