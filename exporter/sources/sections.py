@@ -130,5 +130,8 @@ class OtlpSection(Section):
         20000, ge=1, le=1000000, description="Requests that may wait for the next tick; more are refused and counted."
     )
     largest_body_bytes: int = Field(
-        4194304, ge=1024, le=67108864, description="Largest body, as it comes and inflated; larger ones are refused."
+        4194304,
+        ge=1024,
+        le=16777216,
+        description="Largest body, as it comes and inflated; larger ones are refused. Decoded it takes many times as much.",
     )
