@@ -70,8 +70,11 @@ def _offset(side: str) -> str:
 
 def _series(metric: str, side: str, over: Over, more: str = "", *, by: str = "") -> str:
     grouping = f" by ({by})" if by else ""
-    selected = f"goodwatt_{metric}{{{_selector(side)}{more}}}[{over.window}]{_offset(side)}"
-    return f"sum{grouping} ({over.function}({selected}))"
+    return f"sum{grouping} ({_growth(metric, side, over, more)})"
+
+
+def _growth(metric: str, side: str, over: Over, more: str = "") -> str:
+    return f"{over.function}(goodwatt_{metric}{{{_selector(side)}{more}}}[{over.window}]{_offset(side)})"
 
 
 def _efficiency(side: str, over: Over = NOW) -> str:
@@ -79,8 +82,7 @@ def _efficiency(side: str, over: Over = NOW) -> str:
 
 
 def _price(side: str, over: Over = NOW) -> str:
-    cost, tokens = _series(COST, side, over, by="currency"), _series(GENERATED, side, over)
-    return q.ratio(f"1e6 * {cost}", tokens, matching="on () group_left ()")
+    return q.price(_growth(COST, side, over), _growth(GENERATED, side, over))
 
 
 def _good(side: str, bound: str) -> str:

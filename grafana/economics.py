@@ -33,8 +33,12 @@ UNCLAIMED = "unattributed"
 
 def _per_million(*, by: str = "") -> str:
     """By currency, and by what else is named."""
-    cost = q.increase(COST, by=f"{by}, currency" if by else "currency")
-    return q.ratio(f"1e6 * {cost}", q.increase(GENERATED, by=by), matching=f"on ({by}) group_left ()")
+    return _price("increase", "$__range", by)
+
+
+def _price(function: str, window: str, by: str) -> str:
+    money, tokens = (f"{function}(goodwatt_{metric}{{{q.ACCOUNTS}}}[{window}])" for metric in (COST, GENERATED))
+    return q.price(money, tokens, by=by)
 
 
 def _margin(by: str) -> str:
@@ -232,14 +236,7 @@ BOARD = Board(
             "Cost per million generated tokens",
             "Money for a million tokens, idle time included, by model over all its servers.",
             [
-                Query(
-                    q.ratio(
-                        f"1e6 * {q.rate(COST, by='model, currency')}",
-                        q.rate(GENERATED, by="model"),
-                        matching="on (model) group_left ()",
-                    ),
-                    "{{model}} {{currency}}",
-                )
+                Query(_price("rate", "$__rate_interval", "model"), "{{model}} {{currency}}"),
             ],
             PRICE,
         ),

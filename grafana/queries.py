@@ -37,6 +37,14 @@ def events(metric: str, selector: str, *, by: str, window: str) -> str:
     return f"sum by ({by}) (increase({series}[{window}]) and {series} offset {window} or {series})"
 
 
+def price(money: str, tokens: str, *, by: str = "") -> str:
+    """Money per million tokens by currency: each currency over the tokens that it paid. Both are growths of series."""
+    labels = f"{by}, currency" if by else "currency"
+    account = "job, instance, server, model"
+    paid = f"0 * sum by ({account}, currency) ({money}) + on ({account}) group_left () sum by ({account}) ({tokens})"
+    return ratio(f"1e6 * sum by ({labels}) ({money})", f"sum by ({labels}) ({paid})")
+
+
 def total(metric: str, selector: str = ACCOUNTS, *, by: str = "") -> str:
     """A gauge, summed."""
     return f"sum{_grouped(by)} (goodwatt_{metric}{{{selector}}})"
