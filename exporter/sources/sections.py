@@ -133,5 +133,5 @@ class OtlpSection(Section):
         4194304,
         ge=1024,
         le=16777216,
-        description="Largest body, as it comes and inflated; larger ones are refused. Decoded it takes many times as much.",
+        description="Largest body, as it comes and inflated; larger ones are refused. Decoded, it takes far more.",
     )

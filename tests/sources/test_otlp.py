@@ -269,7 +269,7 @@ async def test_only_one_body_is_decoded_at_a_time() -> None:
 
 async def test_many_clients_and_large_bodies_leave_the_loop_to_others() -> None:
     """While 20,000 spans are taken, everybody else gets a turn every few milliseconds."""
-    async with listening(largest_body_bytes=64 * 1024 * 1024, queue_requests=100_000) as (receiver, client):
+    async with listening(largest_body_bytes=16 * 1024 * 1024, queue_requests=100_000) as (receiver, client):
         body = zipped(in_protobuf([vllm_row(number) for number in range(5000)]))
         turns = 0
 
