@@ -77,9 +77,13 @@ async def _simulated(own: Config | None, web_: Web, plan: Sequence[PlannedFault]
 
 
 async def once(config: Config) -> str:
-    """One tick, as the text that one scrape would get."""
-    sampler = Sampler((), config.rules(()), lambda _: None)
-    watch = Watch(sampler, config, World(config.engine_profiles()))
+    """One tick, as the text that one scrape would get.
+
+    Nothing listens: nobody would come in time, and another goodwatt may be running under the same configuration.
+    """
+    read = config.without_listeners()
+    sampler = Sampler((), read.rules(()), lambda _: None)
+    watch = Watch(sampler, read, World(read.engine_profiles()))
     try:
         await watch.look()
         about = About(__version__, platform.python_version(), config_hash(config))

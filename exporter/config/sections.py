@@ -173,6 +173,13 @@ class Config(Section):
         """Whether nothing says which servers to read."""
         return self.servers is None and not self.server_discovery
 
+    def without_listeners(self) -> "Config":
+        """The same, but for what waits for others to come: spans and proxies."""
+        if self.servers is None:
+            return self.model_copy(update={"otlp": None})
+        read = tuple(server.model_copy(update={"proxy": None}) for server in self.servers if server.url is not None)
+        return self.model_copy(update={"otlp": None, "servers": read})
+
     def watched_servers(self) -> tuple[ServerSection, ...] | None:
         """The servers, each `paced`; None: the file names none, not even an empty list."""
         return None if self.servers is None else tuple(map(self.paced, self.servers))

@@ -191,12 +191,15 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path, command: str) -> None:
 
 
 def test_once_prints_one_scrape(tmp_path: Path, engines: EngineThread) -> None:
-    """`goodwatt once` reads everything once and prints the text format."""
-    (tmp_path / "c.yaml").write_text(f"servers: [{{name: a, url: '{engines.url('a')}'}}]\ngpus: {{kind: none}}\n")
+    """`goodwatt once` reads everything once and prints the text format; it listens for nobody."""
+    (tmp_path / "c.yaml").write_text(
+        f"otlp: {{listen: '127.0.0.1:4318'}}\nservers: [{{name: a, url: '{engines.url('a')}'}}]\ngpus: {{kind: none}}\n"
+    )
     command = [sys.executable, "-m", "exporter", "once", "--config", str(tmp_path / "c.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     page = Page.parse(done.stdout)
     assert page.sum("goodwatt_server_up", server="a") == 1
+    assert page.sum("goodwatt_source_up") == 1
     assert page.sum("goodwatt_generated_tokens_total", server="a") == 0  # counting begins with the first reading
 
 
