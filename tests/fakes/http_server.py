@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.fakes.accepting import accepting
+
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -103,28 +105,8 @@ async def serving(
     if isinstance(routes, Reply):
         routes = {"/metrics": routes}
     fake = FakeServer(dict(routes or {}), scheme="https" if tls else "http")
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await fake.serve(reader, writer)
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            tasks.discard(task)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
-    fake.port = server.sockets[0].getsockname()[1]
-    try:
+    async with accepting(fake.serve, tls=tls) as fake.port:
         yield fake
-    finally:
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def unused_port() -> int:

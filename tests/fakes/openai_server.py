@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from exporter.sources.proxy_body import decoder
 from exporter.sources.proxy_head import RequestHead, read_request
+from tests.fakes.accepting import accepting
 
 
 @dataclass
@@ -158,25 +159,5 @@ async def openai_server(
 ) -> AsyncIterator[OpenAiServer]:
     """On a loopback port; by default it streams three tokens."""
     fake = OpenAiServer(script or streams(), eager, keeps)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await fake.serve(reader, writer)
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            tasks.discard(task)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", port, backlog=2048)
-    fake.port = server.sockets[0].getsockname()[1]
-    try:
+    async with accepting(fake.serve, port=port, backlog=2048) as fake.port:
         yield fake
-    finally:
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
