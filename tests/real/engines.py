@@ -27,6 +27,8 @@ VLLM_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    # By default it closes a connection after 5 s without a request, perhaps just when a client uses it again.
+    "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "600",
     "VLLM_NO_USAGE_STATS": "1",
 }
 START_SECONDS = 240.0  # vLLM takes 25 s on an idle machine, llama-server 2 to 5 s
