@@ -58,7 +58,7 @@ async def hangs(faults: Faults) -> bool:
 async def test_faults_begin_and_end_at_their_time() -> None:
     """While a fault lasts its servers are broken and no other, and afterwards they are whole."""
     demo = Demo(past_seconds=1.0)
-    plan = [planned_fault(f"{text}@0+0.2", KNOWN) for text in ("slow:chat", "hang:chat", "down:batch")]
+    plan = [planned_fault(f"{text}@0+1", KNOWN) for text in ("slow:chat", "hang:chat", "down:batch")]
     playing = asyncio.create_task(demo.play(plan))
     await asyncio.sleep(0.05)
     assert (slowdown(demo, "chat"), slowdown(demo, "batch")) == (8.0, 1.0)

@@ -53,7 +53,7 @@ class Machine:
 
 def install(files: Path, root: Path, config: str, library: Path, state: str) -> None:
     """A machine with goodwatt where docs/deployment.md puts it, and a driver that is a stub."""
-    ran("cp", "-a", files, root)
+    ran("cp", "-a", files, root, within_seconds=300)
     shutil.copy(UNITS / "goodwatt.service", root / "etc/systemd/system")
     (root / "etc/goodwatt").mkdir()
     (root / "etc/goodwatt/goodwatt.yaml").write_text(config)
@@ -95,6 +95,9 @@ def booted(root: Path) -> Iterator[Machine]:
 
 
 def _child(pid: int) -> int | None:
-    """The machine's first process."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(children[0]) if children else None
+    """The machine's first process. A helper of nspawn's is its child for a moment, too."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{child}/status").read_text().splitlines())
+        if status["NSpid"].split()[1:] == ["1"]:
+            return int(child)
+    return None

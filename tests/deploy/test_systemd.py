@@ -104,7 +104,7 @@ def test_a_reload_takes_up_what_changed(machine: Machine) -> None:
     until(lambda: page(machine).sum("goodwatt_price_per_gpu_hour") == 2.5, seconds=10, why=machine.journal)
     file.write_text("servers: 3\n")
     assert machine.runs("systemctl", "reload", "goodwatt").returncode != 0
-    assert "goodwatt.yaml:1" in machine.journal()
+    until(lambda: "goodwatt.yaml:1" in machine.journal(), seconds=10)
     assert machine.property("ActiveState") == "active"
     file.write_text(CONFIG)
 

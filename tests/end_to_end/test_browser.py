@@ -251,17 +251,18 @@ def test_a_server_lost_and_back(browser: Browser, tmp_path: Path) -> None:
     again. Nothing of it is simulated but the server."""
     with EngineThread(["chat"]) as engines:
         config = (
-            f"interval_seconds: 0.3\nwindow_seconds: 5\ngpus: {{kind: none}}\n"
+            f"interval_seconds: 1\nwindow_seconds: 5\ngpus: {{kind: none}}\n"
             f"servers: [{{name: chat, url: '{engines.url('chat')}'}}]\n"
         )
         with goodwatt(tmp_path, "run", config=config) as running, tab(browser, running.url) as one:
             one.wait_for("live")
             one.page.wait_for_selector("section:has(#models)")
             row = one.page.locator("section:has(#sources) tbody tr")
-            assert row.locator("td").first.inner_text() == "up"
+            row.locator("td.up").wait_for()
             assert "no GPU can be read" in (one.page.text_content("#live") or "")
             engines.break_("chat", 500)
             row.locator("td.down").wait_for()
+            row.locator("td", has_text="http_error: ").wait_for()
             one.page.wait_for_selector("section:has(#models)", state="detached")
             why = row.locator("td").last.inner_text()
             assert why.startswith("http_error: server/chat: ") and why.endswith("HTTP 500; see the server's own log")

@@ -18,7 +18,7 @@ servers:
   {server}
   proxy: {{listen: '127.0.0.1:{port}', upstream: '{upstream}'}}
 slos:
-- {{name: s, ttft_seconds: 0.25, tpot_seconds: 0.05}}
+- {{name: s, ttft_seconds: 0.8, tpot_seconds: 0.15}}
 """
 
 
@@ -50,7 +50,7 @@ async def until(running: Goodwatt, requests: int) -> Page:
     raise AssertionError(f"never {requests} records: {running.logged()}")
 
 
-LOAD = ((0.0, 0.0, 5), (0.6, 0.0, 5), (0.0, 0.2, 5), (0.6, 0.2, 3), (0.0, 0.2, 1))
+LOAD = ((0.0, 0.0, 5), (1.6, 0.0, 5), (0.0, 0.4, 5), (1.6, 0.4, 3), (0.0, 0.4, 1))
 GOOD = 2  # the first, and the last, which has no time per token
 
 
@@ -64,7 +64,7 @@ async def test_a_server_without_metrics_behind_the_proxy(tmp_path: Path) -> None
         with goodwatt(tmp_path, "run", config=config, environment=environment) as running:
             await asyncio.gather(*(chat(port, *one) for one in LOAD))
             await until(running, len(LOAD))
-            await chat(port, 0.5, 0.1, 10)
+            await chat(port, 1.0, 0.3, 10)
             seen = await until(running, len(LOAD) + 1)
             account = {"server": "a", "model": "m"}
             assert seen.sum("goodwatt_generated_tokens_total", **account) == 5 + 5 + 5 + 3 + 1 + 10

@@ -19,6 +19,11 @@ BASE = "interval_seconds: 0.25\nwindow_seconds: 1\ngpus: {kind: none}\n"
 TOKENS = "goodwatt_generated_tokens_total"
 
 
+def up(running: Goodwatt, name: str) -> None:
+    """One read may be late on a busy machine."""
+    until(lambda: running.page().sum("goodwatt_server_up", server=name) == 1, seconds=5, why=running.logged)
+
+
 @pytest.fixture(scope="module")
 def engines() -> Iterator[EngineThread]:
     with EngineThread(("a", "b")) as running:
@@ -98,7 +103,8 @@ def test_an_invalid_file_keeps_the_old_one(tmp_path: Path, engines: EngineThread
         assert "goodwatt.yaml:1: unknown key 'intervall_seconds'" in text and "goodwatt.yaml:2: window_seconds" in text
         page = running.page()
         assert page.sum("goodwatt_config_last_reload_successful") == 0 and hash_of(running) == before
-        assert page.sum("goodwatt_server_up", server="a") == 1 and page.sum("goodwatt_window_seconds") == 1
+        assert page.sum("goodwatt_window_seconds") == 1
+        up(running, "a")
         assert running.logged().count("level=error") == 3
         (tmp_path / "goodwatt.yaml").unlink()
         assert send(running, "PUT")[0] == 500
@@ -186,10 +192,10 @@ def test_servers_follow_the_files_that_list_them(tmp_path: Path, engines: Engine
         until(lambda: "is not used; 1 servers of its last good version stay" in running.logged(), seconds=5)
         time.sleep(1.2)  # two more looks
         assert running.logged().count("is not valid JSON") == 1
-        assert running.page().sum("goodwatt_server_up", server="a") == 1
+        up(running, "a")
         (folder / "a.json").write_text("[]")
         until(lambda: running.page().sum("goodwatt_server_up", server="a") is None, seconds=5, why=running.logged)
-        assert running.page().sum("goodwatt_server_up", server=name) == 1
+        up(running, name)
         (folder / "b.yaml").unlink()
         until(lambda: not running.page().all("goodwatt_server_up"), seconds=5, why=running.logged)
 
@@ -207,4 +213,4 @@ def test_a_hung_server_does_not_keep_a_reload(tmp_path: Path, engines: EngineThr
             assert send(running, "POST")[0] == 200
             assert time.monotonic() - began < 4.0
             assert running.page().sum("goodwatt_server_up", server="h") is None
-            assert running.page().sum("goodwatt_server_up", server="a") == 1
+            up(running, "a")

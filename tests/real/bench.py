@@ -49,13 +49,14 @@ class Judged:
         """How many requests met each threshold."""
         return [sum(of(r) <= of(limit) for r in self.requests) for of in EACH]
 
-    def quantile(self, share: float) -> Latencies:
-        """The latencies that this share of the requests did not exceed, one by one."""
-        rank = round(share * (len(self.requests) - 1))
-        return Latencies(*(sorted(of(r) for r in self.requests)[rank] for of in EACH))
-
 
 EACH: Sequence[Callable[[Latencies], float]] = (lambda r: r.ttft, lambda r: r.tpot, lambda r: r.e2e)
+
+
+def quantile(requests: Sequence[Latencies], share: float) -> Latencies:
+    """The latencies that this share of the requests did not exceed, one by one."""
+    rank = round(share * (len(requests) - 1))
+    return Latencies(*(sorted(of(r) for r in requests)[rank] for of in EACH))
 
 
 async def judge(

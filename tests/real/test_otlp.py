@@ -14,7 +14,7 @@ from statistics import median
 import pytest
 
 from tests.real import watching
-from tests.real.bench import EACH, OUTPUT_TOKENS, Judged, Latencies, judge
+from tests.real.bench import EACH, OUTPUT_TOKENS, Judged, Latencies, judge, quantile
 from tests.real.engines import Child, Goodwatt, free_port, goodwatt, vllm
 from tests.real.pages import Page, until
 from tests.real.spans import Passed, seen_on_the_way
@@ -166,9 +166,9 @@ async def test_exact_goodput_is_what_a_client_measured(tmp_path: Path, capsys: p
         vllm(tmp_path, MODEL, "--otlp-traces-endpoint", passed.url, environment=SENDING) as engine,
         goodwatt(watching.config("vllm", engine.url, window=WINDOW_SECONDS, more=listen), tmp_path) as watch,
     ):
-        trial = await judge(engine, MODEL, tmp_path, prompts=TRIAL, per_second=4.0, slo=UNLIMITED, seed=1)
+        await judge(engine, MODEL, tmp_path, prompts=TRIAL, per_second=4.0, slo=UNLIMITED, seed=1)
         await until(watch, lambda p: records(p) == TRIAL, f"{TRIAL} records", 30.0)
-        limits = await around(engine, trial.quantile(0.6))
+        limits = await around(engine, quantile(passed.latest(), 0.6))
         slos = "".join(slo_entry(name, limit) for name, limit in limits.items())
         await watch.reloaded(f"{watch.config.read_text()}slos:\n{slos}")
         await until(watch, lambda p: Exact.of(p, "inside").eligible == 0 and "inside" in p.text, "the objectives")

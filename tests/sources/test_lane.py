@@ -111,6 +111,7 @@ async def test_no_beat_no_wake_up():
     beats = []
     lane = Lane("nvml", lambda: beats.append(1))
     await lane.call(lambda: None)
+    await soon(lambda: beats)
     await asyncio.sleep(0.1)
     assert len(beats) == 1
     await lane.aclose(lambda: None)

@@ -210,14 +210,14 @@ async def test_a_new_index_order_keeps_the_uuids(library, tmp_path):
 async def test_a_hung_driver_is_timed_out_then_wedged_then_read(library, tmp_path):
     """A call that hangs in the driver: one timeout, then WEDGED at once, then figures as soon as the driver answers."""
     stub = stub_of(tmp_path, 2)
-    async with reader(stub, library, deadline=0.3) as gpus:
+    async with reader(stub, library, deadline=1.5) as gpus:
         await gpus.until(readable)
         stub.hangs["nvmlDeviceGetPowerUsage", 1] = 3600
         stub.write()
         await gpus.until(reason("timeout"))
         began = time.monotonic()
         line = await gpus.line()
-        assert (line["reason"], time.monotonic() - began < 0.3) == ("wedged", True)
+        assert (line["reason"], time.monotonic() - began < 1.0) == ("wedged", True)
         assert "a call has not come back" in line["detail"]
         stub.hangs.clear()
         stub.write()
@@ -286,7 +286,9 @@ def test_no_thread_wakes_without_need(library, tmp_path):
         "from exporter.sources.sections import GpusSection\n"
         "source = gpu_source(GpusSection())\n"
         "asyncio.run(source.read())\n"
-        "begun = time.process_time(); time.sleep(1); print(time.process_time() - begun)\n"
+        "def spent():\n"
+        "    begun = time.process_time(); time.sleep(1); return time.process_time() - begun\n"
+        "print(min(spent() for _ in range(3)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=stub.environ(library), capture_output=True, timeout=20, check=True
