@@ -203,3 +203,23 @@ def test_what_could_not_be_believed_on_the_page_before_is_a_baseline_when_it_can
     grown = growth(first, good)
     assert (grown.counts[GENERATED], grown.histograms[ACCOUNT, Signal.TTFT].count) == (0.0, 0.0)
     assert growth(good, page("a", 10.0, generated(170.0))).counts[GENERATED] == 20.0
+
+
+def test_a_later_start_is_a_restart_however_high_the_counts():
+    """A process that began later counts from zero, counters and histograms: higher figures are all new, and so are
+    those that could not be believed before. The same start, or none said, is the same run."""
+
+    def of(start: float | None, tokens: float, observed: int, unread: frozenset[Signal] = frozenset()):
+        seen = page("a", 0.0, generated(tokens), histograms={TTFT: histogram([0.5] * observed, EDGES)})
+        return replace(seen, started_unix_seconds=start, unread=unread)
+
+    def grown(before, after):
+        found = growth(before, after)
+        return found.counts[GENERATED], found.histograms[ACCOUNT, Signal.TTFT].count
+
+    assert grown(of(100.0, 50.0, 3), of(200.0, 70.0, 9)) == (70.0, 9.0)
+    blind = replace(of(100.0, 50.0, 3, frozenset({GENERATED.signal, TTFT.signal})), counters={}, histograms={})
+    assert grown(blind, of(200.0, 70.0, 9)) == (70.0, 9.0)
+    assert grown(blind, of(100.0, 70.0, 9)) == (0.0, 0.0)
+    assert grown(of(100.0, 50.0, 3), of(100.0, 70.0, 9)) == (20.0, 6.0)
+    assert grown(of(100.0, 50.0, 3), of(None, 70.0, 9)) == (20.0, 6.0)
