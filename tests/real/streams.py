@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from tests.real.traffic import QUESTIONS
 
+PATIENCE_SECONDS = 240.0  # the server has two threads, and waits for the slower one at every step
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -70,7 +72,7 @@ async def measured(url: str, body: dict[str, Any]) -> Measured:
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(lambda: _Connection(wire), parts.hostname, parts.port)
     try:
-        await asyncio.wait_for(connection.over, 60)
+        await asyncio.wait_for(connection.over, PATIENCE_SECONDS)
     finally:
         connection.transport.abort()
     return _read(connection)

@@ -12,7 +12,7 @@ from tests.real.engines import LLAMA_MODEL, Child, free_port, goodwatt, llama_se
 from tests.real.pages import Page, fetch, until
 from tests.real.traffic import load
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 STUB_WATTS = 400.0
 

@@ -19,7 +19,7 @@ from tests.real.engines import LLAMA_MODEL, Goodwatt, free_port, goodwatt, llama
 from tests.real.pages import Page, fetch, until
 from tests.real.streams import Measured, load
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
 LOADS = ((1, 6), (3, 12), (8, 18))  # streams at once, requests; the server has 4 slots
 TRIAL = 5
