@@ -123,6 +123,16 @@ def test_an_objective_that_hides_another() -> None:
     )
 
 
+def test_thresholds_that_look_like_milliseconds() -> None:
+    """A threshold that nobody promises in seconds is said, with what to write if milliseconds are meant."""
+    assert of("slos: [{name: s, ttft_seconds: 500, tpot_seconds: 20, e2e_seconds: 10000}]") == (
+        "slo s: ttft_seconds 500 is in seconds; if 500 milliseconds are meant, write 0.5",
+        "slo s: tpot_seconds 20 is in seconds; if 20 milliseconds are meant, write 0.02",
+        "slo s: e2e_seconds 10000 is in seconds; if 10000 milliseconds are meant, write 10",
+    )
+    assert of("slos: [{name: s, ttft_seconds: 60, tpot_seconds: 2, e2e_seconds: 900}]") == ()
+
+
 def test_thresholds_inside_a_bucket() -> None:
     """Where a server's engine is named, thresholds are compared with its default buckets; once an engine."""
     vllm = load_profiles()["vllm"].model_copy(update={"default_edges": {Signal.TTFT: (0.25, 0.5)}})
