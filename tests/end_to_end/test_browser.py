@@ -259,6 +259,7 @@ def test_a_server_lost_and_back(browser: Browser, tmp_path: Path) -> None:
             one.page.wait_for_selector("section:has(#models)")
             row = one.page.locator("section:has(#sources) tbody tr")
             row.locator("td.up").wait_for()
+            assert row.locator("td").first.inner_text() == "up"
             assert "no GPU can be read" in (one.page.text_content("#live") or "")
             engines.break_("chat", 500)
             row.locator("td.down").wait_for()

@@ -38,6 +38,18 @@ async def test_a_bug_ends_the_process_instead_of_being_swallowed() -> None:
     assert left.value.subgroup(ZeroDivisionError) is not None
 
 
+def seconds_to_leave(script: str, line: str, told: signal.Signals | None = None) -> float:
+    """From the line that the script prints, and a signal, to its end with 0."""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{line}\n"
+        began = time.monotonic()
+        if told is not None:
+            process.send_signal(told)
+        assert process.wait(timeout=10) == 0
+    return time.monotonic() - began
+
+
 def test_nothing_that_hangs_keeps_the_process() -> None:
     """Once it was told to leave, the process ends within two seconds although a thread of it never comes back."""
     script = (
@@ -47,12 +59,7 @@ def test_nothing_that_hangs_keeps_the_process() -> None:
         "print('told', flush=True)\n"
         "_leave_soon()\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "told\n"
-        began = time.monotonic()
-        assert process.wait(timeout=10) == 0
-    assert time.monotonic() - began < 2.0
+    assert seconds_to_leave(script, "told") < 2.0
 
 
 def test_an_interrupt_of_once_is_no_traceback(tmp_path: Path) -> None:
@@ -85,10 +92,4 @@ def test_a_start_that_hangs_does_not_keep_the_process() -> None:
         "    async def reload(self): ...\n"
         "asyncio.run(_until_told(None, Hanging(), Reloads(), ''))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "looking\n"
-        began = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-    assert time.monotonic() - began < 2.0
+    assert seconds_to_leave(script, "looking", signal.SIGTERM) < 2.0

@@ -152,7 +152,7 @@ def as_sharp_as_marginals_allow(found: Bounds, marginals: list[int], said: str) 
 async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The good requests that `vllm bench serve --goodput` counts lie between goodwatt's bounds, whatever the window.
 
-    Thresholds cut the distribution. On bucket edges, and with all requests in one window, the bounds are exactly
+    The thresholds cut the distribution. On bucket edges, and with all requests in one window, the bounds are exactly
     those of the engine's own counts for each threshold; thresholds inside buckets have those of the edges around them.
     """
     async with vllm(tmp_path, MODEL) as engine:
@@ -172,7 +172,7 @@ async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest
             client = compared(judged, seen.sums)
             pages = {"5 s windows": await closed(narrow, 15.0), f"one {whole} s window": await closed(wide, whole + 5)}
     assert judged.good == judged.good_within(inside), "the bench counts as this test does"
-    assert any(0 < judged.good_within(limit) < PROMPTS for limit in limits.values()), "nothing cuts the distribution"
+    assert 0 < judged.good < PROMPTS, f"{inside} does not cut the distribution"
     found = {(name, slo): bounds(page, slo) for name, page in pages.items() for slo in limits}
     said = {key: _said(key[0], key[1], limits[key[1]], found[key], client) for key in found}
     with capsys.disabled():

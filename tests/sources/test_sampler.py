@@ -180,7 +180,7 @@ async def test_settling_ticks_at_once_and_begins_the_grid_anew() -> None:
             await asyncio.sleep(0.01)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert (seen[4].at_seconds - seen[1].at_seconds) / 3 > 0.03, "a late tick makes the mean gap longer, never shorter"
+    assert (seen[4].at_seconds - seen[1].at_seconds) / 3 > 0.045, "late ticks make it longer, one too many shorter"
 
 
 async def test_many_servers_are_read_whole_while_some_are_dead_or_slow() -> None:
