@@ -17,6 +17,7 @@ from exporter.config import Config, ConfigError, load
 DEFAULT_PORT = 17077
 USAGE_ERROR = 2
 INTERRUPTED = 130  # what a shell makes of SIGINT
+_ALONE = "defaults and local ports"  # what is used without a configuration
 
 
 def entry() -> None:
@@ -94,7 +95,7 @@ def _ruling(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_rules)
 
 
-def _configured(parser: argparse.ArgumentParser, command: object, without: str = "defaults and local ports") -> None:
+def _configured(parser: argparse.ArgumentParser, command: object, without: str = _ALONE) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"YAML file; without it, {without}")
     parser.add_argument("--log.level", dest="level", choices=log.LEVELS, default="info", help="default: info")
     parser.add_argument("--log.format", dest="format", choices=log.FORMATS, default="logfmt", help="default: logfmt")
@@ -112,9 +113,7 @@ def _breaking(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _serving(
-    parser: argparse.ArgumentParser, command: object, without: str = "defaults and local ports"
-) -> argparse.ArgumentParser:
+def _serving(parser: argparse.ArgumentParser, command: object, without: str = _ALONE) -> argparse.ArgumentParser:
     _configured(parser, command, without)
     parser.add_argument(
         "--web.listen-address",

@@ -66,14 +66,17 @@ class Listening:
 
 
 async def _listen(connections: Connections, address: Address) -> asyncio.Server:
-    """In two steps, so that nobody who gives up in between leaves an open socket behind."""
-    server = await _bound(connections, address)
+    return await serving(await _bound(connections, address))
+
+
+async def serving(bound: asyncio.Server) -> asyncio.Server:
+    """Start what was made with `start_serving=False`: nobody who gives up meanwhile leaves an open socket behind."""
     try:
-        await server.start_serving()
+        await bound.start_serving()
     except BaseException:
-        server.close()
+        bound.close()
         raise
-    return server
+    return bound
 
 
 async def _bound(connections: Connections, address: Address) -> asyncio.Server:

@@ -12,12 +12,13 @@ from exporter.config.alert_advice import alert_advice
 from exporter.config.sections import READ_SHARE, Config, SloSection
 from exporter.derive.slo_advice import edge_advice
 from exporter.engines.profile import Profile
+from exporter.model.engine import Signal
 from exporter.model.slo import Slo
 from exporter.sources import otlp_protobuf
 from exporter.sources.sections import DiscoverySection, OtlpSection, ProxySection, ServerSection, TlsSection
 
 # Nobody promises as little as this; but it is a usual promise when the figure is meant as milliseconds.
-_LIKE_MILLISECONDS = {"ttft_seconds": 100.0, "tpot_seconds": 5.0, "e2e_seconds": 3600.0}
+_LIKE_MILLISECONDS = {Signal.TTFT: 100.0, Signal.TPOT: 5.0, Signal.E2E: 3600.0}
 _OF_A_PAGE = ("engine", "timeout_seconds", "headers", "bearer_token_file", "basic_auth", "tls")
 
 
@@ -135,10 +136,11 @@ def _slo(slo: SloSection, config: Config, profiles: Mapping[str, Profile]) -> It
             yield from _slo_on_engine(slo.noun(), profiles[engine])
     if slo.e2e_seconds is not None and slo.ttft_seconds is not None and slo.e2e_seconds <= slo.ttft_seconds:
         yield f"{place} e2e_seconds is not above ttft_seconds, which therefore has no effect; raise e2e_seconds"
-    for key, least in _LIKE_MILLISECONDS.items():
-        limit = getattr(slo, key)
-        if limit is not None and limit >= least:
-            yield f"{place} {key} {limit:g} is in seconds; if {limit:g} milliseconds are meant, write {limit / 1000:g}"
+    for threshold in slo.noun().thresholds:
+        limit = threshold.seconds
+        if limit >= _LIKE_MILLISECONDS[threshold.signal]:
+            instead = f"if {limit:g} milliseconds are meant, write {limit / 1000:g}"
+            yield f"{place} {threshold.signal.value}_seconds {limit:g} is in seconds; {instead}"
 
 
 def _slo_on_engine(slo: Slo, profile: Profile) -> Iterator[str]:

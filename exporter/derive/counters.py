@@ -61,7 +61,11 @@ def is_baseline(previous: EngineReading | None, current: EngineReading) -> bool:
 def is_another_run(previous: EngineReading | None, current: EngineReading) -> bool:
     """Whether a page tells of a later start of its process than the page before did."""
     before = None if previous is None else previous.started_unix_seconds
-    now = current.started_unix_seconds
+    return is_later(before, current.started_unix_seconds)
+
+
+def is_later(before: float | None, now: float | None) -> bool:
+    """Whether a process started later than the one before, as far as both tell."""
     return before is not None and now is not None and now > before
 
 

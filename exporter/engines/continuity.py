@@ -7,6 +7,7 @@ restart, everything that the series ever counted would be counted again when it 
 from collections.abc import Mapping
 from typing import TypeVar
 
+from exporter.derive.counters import is_later
 from exporter.model.engine import Absent, EngineReading, SeriesId, Signal
 from exporter.model.histogram import Histogram
 
@@ -19,9 +20,7 @@ def same_run(previous: EngineReading | None, engine: str, started_unix_seconds: 
     """The page before, unless another engine wrote it, or a process that started earlier, as far as both tell."""
     if previous is None or previous.engine != engine:
         return None
-    before = previous.started_unix_seconds
-    later = before is not None and started_unix_seconds is not None and started_unix_seconds > before
-    return None if later else previous
+    return None if is_later(previous.started_unix_seconds, started_unix_seconds) else previous
 
 
 def is_complete(

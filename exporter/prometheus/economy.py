@@ -17,7 +17,6 @@ from exporter.prometheus.promql import (
 from exporter.prometheus.rule import TICKET, Alert, Group, Record
 
 SERVER = "job, server, model"
-GENERATED = "goodwatt_generated_tokens_total"
 PLACE = "{{ $labels.model }} on {{ $labels.server }}"
 LIKE_RATIO = 0.2  # loads that differ by less are alike
 LEAST_LIKE = 6  # moments of like load that make a baseline
@@ -93,7 +92,8 @@ def _cost(alerting: Alerting) -> Iterator[Alert]:
     target, currency, window = alerting.cost_per_million_tokens, alerting.currency, window_of(HOUR, alerting)
     if target is None or currency is None:
         return
-    cost, tokens = f'rate(goodwatt_cost_total{{currency="{currency}"}}[{window}])', f"rate({GENERATED}[{window}])"
+    cost = f'rate(goodwatt_cost_total{{currency="{currency}"}}[{window}])'
+    tokens = f"rate(goodwatt_generated_tokens_total[{window}])"
     spent = f"sum by (job, model, currency) ({cost} and on ({ACCOUNT}) {tokens})"
     paid = f"sum by (job, model) ({tokens} and on ({ACCOUNT}) {cost})"
     yield Alert(

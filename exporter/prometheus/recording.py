@@ -32,11 +32,11 @@ def _parts(window: str) -> Iterator[Record]:
     Rent is known also where no joules are. Paid tokens have the currency of what they cost.
     """
     energy, tokens = _part("energy_joules", window), _part("generated_tokens", window)
+    generated = rate("generated_tokens_total", window, by=ACCOUNT)
     yield Record(energy, energy_of_known(window))
-    yield Record(tokens, f"{rate('generated_tokens_total', window, by=ACCOUNT)}\n  and on ({ACCOUNT}) {energy}")
+    yield Record(tokens, f"{generated}\n  and on ({ACCOUNT}) {energy}")
     cost, paid = _part("cost", window), _part("paid_tokens", window)
     yield Record(cost, known(rate("cost_total", window, by=f"{ACCOUNT}, currency"), window))
-    generated = rate("generated_tokens_total", window, by=ACCOUNT)
     yield Record(paid, f"0 * {cost}\n  + on ({ACCOUNT}) group_left () {generated}")
 
 

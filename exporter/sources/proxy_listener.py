@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from exporter.address import Address, cannot_listen, parse_address
+from exporter.listening import serving
 from exporter.model.source import Reason, SourceUnavailable
 from exporter.sources.http_identity import Trust
 from exporter.sources.proxy_client import Client
@@ -54,18 +55,14 @@ class Listener:
         """Listen. Raises SourceUnavailable(CANNOT_LISTEN) with a line that says what to do."""
         desk, address = self._desk, self._address
         loop = asyncio.get_running_loop()
-        try:  # in two steps, so that whoever gives up in between leaves no open socket behind
-            self._listening = await loop.create_server(
+        try:
+            bound = await loop.create_server(
                 lambda: Client(desk), address.host or None, address.port, backlog=BACKLOG, start_serving=False
             )
-            await self._listening.start_serving()
+            self._listening = await serving(bound)
         except OSError as error:
-            self._stop_listening()
             why = cannot_listen(address, error, "proxy.listen")
             raise SourceUnavailable(Reason.CANNOT_LISTEN, f"{self._name}: {why}") from None
-        except BaseException:
-            self._stop_listening()
-            raise
         _make_room(self._name, 2 * desk.section.max_concurrent_requests + _OWN_FILES)
         log.info("%s: passes on what comes to %s to %s", self._name, _shown(address, self.port), desk.pool.origin.shown)
         self._sweep_later()
@@ -73,16 +70,13 @@ class Listener:
     def close(self) -> None:
         """Take nothing more. Answers under way go on to their end, and are not counted any more."""
         self._desk.closes = True
-        self._stop_listening()
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
         for client in tuple(self._desk.clients):
             client.close_if_idle()
         if not self._desk.clients:
             self._end()
-
-    def _stop_listening(self) -> None:
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
 
     def abort(self) -> None:
         """Cut everything at once."""
