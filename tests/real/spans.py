@@ -1,7 +1,9 @@
-"""What vLLM sends to goodwatt, seen on the way: every latency of every request by the server's own clock."""
+"""What vLLM tells in its spans: every latency of every request by the server's own clock."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,11 +14,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.fakes.otlp import PATH
 from tests.real.bench import Latencies
 
+# As docs/otlp.md says; the spans' delay is shortened from 5 s to save time here.
+SENDING = {
+    "OTEL_SERVICE_NAME": "vllm",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+    "OTEL_BSP_SCHEDULE_DELAY": "500",
+}
+PATIENCE_SECONDS = 30.0  # for spans that were sent already, or will be after their delay
 _OF_BENCH = re.compile(r".*-bench-(?P<run>[0-9a-f]+)-(?P<number>[0-9]+)(-[0-9]+)?")
 
 
 @dataclass
-class Passed:
+class Told:
     """Latencies by run of the bench, in the order of the runs, and by number of the request."""
 
     port: int
@@ -27,8 +36,12 @@ class Passed:
         """Where a server has to send its spans."""
         return f"http://127.0.0.1:{self.port}{PATH}"
 
-    def latest(self) -> tuple[Latencies, ...]:
-        """Those of the latest run, in the order in which the bench lists its requests."""
+    async def latest(self, runs: int, requests: int) -> tuple[Latencies, ...]:
+        """Those of the latest of so many runs, once all have come, in the order in which the bench lists them."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while [len(run) for run in self.runs.values()][runs - 1 :] != [requests]:
+            assert time.monotonic() < end, f"not {requests} spans in run {runs}: {list(map(len, self.runs.values()))}"
+            await asyncio.sleep(0.1)
         run = list(self.runs.values())[-1]
         return tuple(run[number] for number in sorted(run))
 
@@ -48,33 +61,57 @@ class Passed:
                     run[int(found["number"])] = Latencies(ttft, decode / (tokens - 1), e2e)
 
 
+Answer = Callable[[Told, web.Request], Awaitable[web.Response]]
+
+
 @asynccontextmanager
-async def seen_on_the_way(goodwatt_port: int) -> AsyncIterator[Passed]:
+async def collected() -> AsyncIterator[Told]:
+    """A receiver that takes note of everything."""
+
+    async def noted(told: Told, request: web.Request) -> web.Response:
+        told.note(await request.read())
+        return web.Response(content_type=request.content_type)
+
+    async with _listening(noted) as told:
+        yield told
+
+
+@asynccontextmanager
+async def seen_on_the_way(goodwatt_port: int) -> AsyncIterator[Told]:
     """A listener that passes every request on to goodwatt's receiver as it is, and the answer back.
 
     While goodwatt is not there, the server is told to come again.
     """
     async with aiohttp.ClientSession(f"http://127.0.0.1:{goodwatt_port}") as client:
 
-        async def passed(request: web.Request) -> web.Response:
+        async def passed(told: Told, request: web.Request) -> web.Response:
             body = await request.read()
             headers = {"Content-Type": request.content_type}
             try:
                 async with client.post(PATH, data=body, headers=headers) as answer:
-                    status, told = answer.status, await answer.read()
+                    status, said = answer.status, await answer.read()
             except aiohttp.ClientConnectorError:
                 return web.Response(status=503)
             if status == 200:
-                seen.note(body)
-            return web.Response(status=status, body=told, content_type=request.content_type)
+                told.note(body)
+            return web.Response(status=status, body=said, content_type=request.content_type)
 
-        application = web.Application(client_max_size=1 << 26)
-        application.router.add_post(PATH, passed)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        seen = Passed(runner.addresses[0][1])
-        try:
-            yield seen
-        finally:
-            await runner.cleanup()
+        async with _listening(passed) as told:
+            yield told
+
+
+@asynccontextmanager
+async def _listening(answer: Answer) -> AsyncIterator[Told]:
+    async def answered(request: web.Request) -> web.Response:
+        return await answer(told, request)
+
+    application = web.Application(client_max_size=1 << 26)
+    application.router.add_post(PATH, answered)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    told = Told(runner.addresses[0][1])
+    try:
+        yield told
+    finally:
+        await runner.cleanup()

@@ -1,20 +1,23 @@
 """A real llama-server behind goodwatt's proxy: exact goodput against what each client measured of its own request.
 
 llama-server has no histogram at all, so nothing but the proxy can tell its goodput. A client sees every moment a little
-later than the proxy does, by the way between them: well below a millisecond on an idle machine. Requests within
-2 milliseconds of a threshold may therefore be judged otherwise; they are counted, and named in the message.
+later than the proxy does, by the way between them: well below a millisecond on an idle machine, much more now and then
+on a busy one. So it may judge a request at a threshold otherwise. Those within 2 milliseconds of one are named; and
+nobody sees a moment early, so how much later all requests were together bounds how many can be judged otherwise at all.
 """
 
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.real import watching
-from tests.real.engines import LLAMA_MODEL, Goodwatt, free_port, goodwatt, llama_server
+from tests.real.engines import LLAMA_MODEL, Child, Goodwatt, free_port, goodwatt, llama_server
 from tests.real.pages import Page, fetch, until
 from tests.real.streams import Measured, load
 
@@ -25,6 +28,7 @@ TRIAL = 5
 SHED = "goodwatt_requests_shed_total"
 NEAR_SECONDS = 0.002
 WAY_TIMES = 3.0  # of the mean way between proxy and client, where a busy machine makes that longer
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,6 @@ def config(port: int, upstream: str, limits: Sequence[Limit], *, metrics: bool) 
     )
 
 
-def exact(page: Page, name: str, slo: str) -> float:
-    return page.total(f"goodwatt_slo_{name}_total", server="llama", slo=slo, method="exact") or 0.0
-
-
 async def counted(watch: Goodwatt, requests: int) -> Page:
     def all_there(page: Page) -> bool:
         return (page.total("goodwatt_request_records_total", server="llama") or 0) >= requests
@@ -77,47 +77,128 @@ async def counted(watch: Goodwatt, requests: int) -> Page:
     return await until(watch, all_there, f"{requests} records")
 
 
-def agrees(page: Page, limit: Limit, seen: Sequence[Measured], way: float) -> str:
-    """Exact counters are the client's own counts but for requests at a threshold; answers with a line about it."""
-    near_seconds = max(NEAR_SECONDS, WAY_TIMES * way)
-    near = [one for one in seen if limit.is_near(one, near_seconds)]
-    good = [one for one in seen if limit.is_good(one)]
-    found = exact(page, "good_requests", limit.name)
-    line = (
-        f"{limit.name}: ttft {1e3 * limit.ttft:.0f} ms, tpot {1e3 * limit.tpot:.1f} ms: exact {found:g} and client "
-        f"{len(good)} of {len(seen)}; way {1e3 * way:.2f} ms; {len(near)} at a threshold: {near}"
-    )
-    assert exact(page, "requests", limit.name) == len(seen), line
-    assert abs(found - len(good)) <= len(near), line
-    tokens = sum(one.generated for one in good)
-    assert abs(exact(page, "good_tokens", limit.name) - tokens) <= sum(one.generated for one in near), line
-    assert exact(page, "tokens", limit.name) == sum(one.generated for one in seen), line
-    return line
+@dataclass(frozen=True)
+class Way:
+    """How much later the clients saw things than the proxy, all requests together, in seconds.
+
+    A first token that was seen late makes a time per token seem shorter, one at the end makes it seem longer. So what
+    times per token grew by, those that grew, is at most their sum's growth and what late first tokens took from others.
+    """
+
+    first: float
+    per_token: float
+
+    @classmethod
+    def between(cls, page: Page, seen: Sequence[Measured]) -> "Way":
+        sums = (page.total(f"goodwatt_exact_time_{of}_seconds_sum") for of in ("to_first_token", "per_output_token"))
+        first, per_token = (value or 0.0 for value in sums)
+        late = sum(one.ttft for one in seen) - first
+        assert late > 0, "the client cannot see a token before the proxy does"
+        grown = sum(one.tpot or 0.0 for one in seen) - per_token
+        return cls(late, grown + late / (min(one.generated for one in seen if one.tpot is not None) - 1))
+
+    def judged_otherwise(self, limit: Limit, seen: Sequence[Measured]) -> tuple[int, int]:
+        """At most how many requests were bad for the proxy and good for the client, and the other way round."""
+        slow = {one: one.tpot - limit.tpot for one in seen if one.tpot is not None}
+        good = [-by * (one.generated - 1) for one, by in slow.items() if limit.is_good(one)]
+        waited = [one.ttft - limit.ttft for one in seen if slow.get(one, 0) <= 0 and one.ttft > limit.ttft]
+        too_slow = affordable((by for by in slow.values() if by > 0), self.per_token)
+        return affordable(good, self.first), too_slow + affordable(waited, self.first)
+
+
+def affordable(costs: Iterable[float], budget: float) -> int:
+    """How many of these fit together into the budget, at most."""
+    return sum(total <= budget for total in accumulate(sorted(costs)))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the clients measured at the three loads, and what goodwatt then counted."""
+
+    limits: Sequence[Limit]
+    seen: Sequence[Measured]
+    page: Page
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether any threshold lies inside what the clients measured."""
+        return any(0 < sum(map(limit.is_good, self.seen)) < len(self.seen) for limit in self.limits)
+
+    @cached_property
+    def way(self) -> Way:
+        return Way.between(self.page, self.seen)
+
+    def good(self, limit: Limit) -> list[Measured]:
+        return [one for one in self.seen if limit.is_good(one)]
+
+    def near(self, limit: Limit) -> list[Measured]:
+        """The requests at a threshold."""
+        near_seconds = max(NEAR_SECONDS, WAY_TIMES * self.way.first / len(self.seen))
+        return [one for one in self.seen if limit.is_near(one, near_seconds)]
+
+    def exact(self, name: str, limit: Limit) -> float:
+        return self.page.total(f"goodwatt_slo_{name}_total", server="llama", slo=limit.name, method="exact") or 0.0
+
+    def is_close(self, limit: Limit) -> bool:
+        """Whether exact counters are the client's own counts but for requests at a threshold."""
+        good, near = self.good(limit), self.near(limit)
+        off = self.exact("good_tokens", limit) - tokens_of(good)
+        return abs(self.exact("good_requests", limit) - len(good)) <= len(near) and abs(off) <= tokens_of(near)
+
+    def said(self, limit: Limit) -> str:
+        near, (fewer, more) = self.near(limit), self.way.judged_otherwise(limit, self.seen)
+        return (
+            f"{limit.name}: ttft {1e3 * limit.ttft:.0f} ms, tpot {1e3 * limit.tpot:.1f} ms: "
+            f"exact {self.exact('good_requests', limit):g} and client {len(self.good(limit))} of {len(self.seen)}, "
+            f"{-fewer} to {more:+} by a way of {1e3 * self.way.first / len(self.seen):.2f} ms in the mean; "
+            f"{len(near)} at a threshold: {near}"
+        )
+
+    def agrees(self, limit: Limit) -> None:
+        """Exact counters are the client's own counts but for as many requests as the way can move."""
+        said, good = self.said(limit), len(self.good(limit))
+        fewer, more = self.way.judged_otherwise(limit, self.seen)
+        assert self.exact("requests", limit) == len(self.seen), said
+        assert good - fewer <= self.exact("good_requests", limit) <= good + more, said
+        assert self.exact("tokens", limit) == tokens_of(self.seen), said
+
+
+def tokens_of(requests: Iterable[Measured]) -> int:
+    return sum(one.generated for one in requests)
 
 
 @pytest.mark.parametrize("metrics", [True, False], ids=["beside-its-page", "without-a-page"])
 async def test_exact_goodput_is_what_the_clients_measured(tmp_path: Path, metrics: bool) -> None:
-    """At three loads, for thresholds inside each of them; and every token is counted once, as the engine counts it."""
+    """At three loads, for thresholds inside each of them; and every token is counted once, as the engine counts it.
+
+    A run is repeated in which no threshold lies inside, since the machine's speed changed after the trial, or more is
+    judged otherwise than what is near a threshold, since a client was held up."""
+    async with llama_server(tmp_path, *(["--metrics"] if metrics else [])) as engine:
+        for _ in range(TRIES):
+            run = await _run(engine, tmp_path, metrics=metrics)
+            print(*map(run.said, run.limits), sep="\n")
+            for limit in run.limits:
+                run.agrees(limit)
+            if run.is_inside and all(map(run.is_close, run.limits)):
+                break
+    assert run.is_inside, "no threshold lies inside"
+    assert all(map(run.is_close, run.limits)), "more is judged otherwise than what is at a threshold"
+
+
+async def _run(engine: Child, folder: Path, *, metrics: bool) -> Run:
     port = free_port()
     through = f"http://127.0.0.1:{port}"
-    async with llama_server(tmp_path, *(["--metrics"] if metrics else [])) as engine:
-        trials = [await load(engine.url, LLAMA_MODEL, range(TRIAL), streams) for streams, _ in LOADS]
-        limits = limits_of(trials)
-        async with goodwatt(config(port, engine.url, limits, metrics=metrics), tmp_path) as watch:
-            await until(watch, lambda p: watching.is_up(p, "llama"), "up")
-            before = await fetch(f"{engine.url}/metrics") if metrics else None
-            seen: list[Measured] = []
-            for streams, requests in LOADS:
-                seen += await load(through, LLAMA_MODEL, range(len(seen), len(seen) + requests), streams)
-            page = await counted(watch, len(seen))
-            await _tokens_are_the_engines(watch, engine.url, before, seen)
-    first = page.total("goodwatt_exact_time_to_first_token_seconds_sum", server="llama")
-    assert first is not None
-    way = (sum(one.ttft for one in seen) - first) / len(seen)
-    assert way > 0, "the client cannot see a token before the proxy does"
-    for limit in limits:
-        print(agrees(page, limit, seen, way))
-    assert any(0 < sum(map(limit.is_good, seen)) < len(seen) for limit in limits), "no threshold lies inside"
+    trials = [await load(engine.url, LLAMA_MODEL, range(TRIAL), streams) for streams, _ in LOADS]
+    limits = limits_of(trials)
+    async with goodwatt(config(port, engine.url, limits, metrics=metrics), folder) as watch:
+        await until(watch, lambda p: watching.is_up(p, "llama"), "up")
+        before = await fetch(f"{engine.url}/metrics") if metrics else None
+        seen: list[Measured] = []
+        for streams, requests in LOADS:
+            seen += await load(through, LLAMA_MODEL, range(len(seen), len(seen) + requests), streams)
+        page = await counted(watch, len(seen))
+        await _tokens_are_the_engines(watch, engine.url, before, seen)
+    return Run(limits, seen, page)
 
 
 async def _tokens_are_the_engines(watch: Goodwatt, url: str, before: Page | None, seen: Sequence[Measured]) -> None:
@@ -163,5 +244,6 @@ async def test_every_way_to_ask_is_counted(tmp_path: Path) -> None:
     assert watching.counted(page, "llama") == ((computed or 0) + (cached or 0), cached, predicted)
     assert page.total("goodwatt_request_records_total") == len(asked)
     assert page.total("goodwatt_request_records_total", outcome="success", tokens="reported") == len(asked)
-    assert exact(page, "requests", "s") == streams, "answers in one piece have no time to first token"
+    judged = page.total("goodwatt_slo_requests_total", slo="s", method="exact")
+    assert judged == streams, "answers in one piece have no time to first token"
     assert page.total(SHED, reason="refused") == 1
