@@ -45,18 +45,15 @@ class Judged:
         """How many requests met all three thresholds."""
         return sum(request.within(limit) for request in self.requests)
 
-    def marginals(self, limit: Latencies) -> list[int]:
-        """How many requests met each threshold."""
-        return [sum(of(r) <= of(limit) for r in self.requests) for of in EACH]
-
 
 EACH: Sequence[Callable[[Latencies], float]] = (lambda r: r.ttft, lambda r: r.tpot, lambda r: r.e2e)
 
 
 def quantile(requests: Sequence[Latencies], share: float) -> Latencies:
-    """The latencies that this share of the requests did not exceed, one by one."""
+    """The latencies that this share of the requests did not exceed, one by one, to the microsecond that `judge` can
+    tell the bench."""
     rank = round(share * (len(requests) - 1))
-    return Latencies(*(sorted(of(r) for r in requests)[rank] for of in EACH))
+    return Latencies(*(round(sorted(of(r) for r in requests)[rank], 6) for of in EACH))
 
 
 async def judge(

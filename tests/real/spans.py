@@ -49,14 +49,18 @@ class Told:
         """Take note of every request of a bench."""
         for group in ExportTraceServiceRequest.FromString(body).resource_spans:
             for span in (span for scope in group.scope_spans for span in scope.spans):
-                told = {one.key: one.value for one in span.attributes}
+                values = {one.key: one.value for one in span.attributes}
                 found = (
-                    _OF_BENCH.fullmatch(told["gen_ai.request.id"].string_value) if "gen_ai.request.id" in told else None
+                    _OF_BENCH.fullmatch(values["gen_ai.request.id"].string_value)
+                    if "gen_ai.request.id" in values
+                    else None
                 )
                 if found:
-                    ttft, e2e = (told[f"gen_ai.latency.{name}"].double_value for name in ("time_to_first_token", "e2e"))
-                    decode = told["gen_ai.latency.time_in_model_decode"].double_value
-                    tokens = told["gen_ai.usage.completion_tokens"].int_value
+                    ttft, e2e = (
+                        values[f"gen_ai.latency.{name}"].double_value for name in ("time_to_first_token", "e2e")
+                    )
+                    decode = values["gen_ai.latency.time_in_model_decode"].double_value
+                    tokens = values["gen_ai.usage.completion_tokens"].int_value
                     run = self.runs.setdefault(found["run"], {})
                     run[int(found["number"])] = Latencies(ttft, decode / (tokens - 1), e2e)
 

@@ -80,13 +80,13 @@ async def measured(url: str, body: dict[str, Any]) -> Measured:
 
 def _read(connection: _Connection) -> Measured:
     """Every event has the time of the piece in which it ended."""
-    held, times, used = "", [], None
+    held, times, used = b"", [], None
     for at, piece in connection.pieces:
-        *lines, held = (held + piece.decode()).split("\n")
+        *lines, held = (held + piece).split(b"\n")
         for line in lines:
-            if not line.startswith("data: {"):
+            if not line.startswith(b"data: {"):
                 continue
-            event = json.loads(line.removeprefix("data: "))
+            event = json.loads(line.removeprefix(b"data: "))
             used = event.get("usage") or used
             if any(choice["delta"].get("content") for choice in event["choices"]):
                 times.append(at)

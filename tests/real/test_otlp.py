@@ -1,9 +1,9 @@
 """Exact goodput from a real vLLM's spans, against what a client measured request by request, at three loads.
 
 The client sees every latency a little later than the server does, by the way through HTTP: 9 ms on an idle machine,
-much more on a busy one. So it may judge requests that close to a threshold otherwise; they are listed, each as both saw
-it. The server's own latencies, read off its spans on their way, and its histograms leave no such room: goodwatt's
-counts are theirs.
+much more on a busy one. So it may judge a request at a threshold otherwise; such are listed, as both saw them. The
+server's own latencies, read off its spans on their way, and its histograms leave no such room: goodwatt's counts are
+theirs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,23 +15,12 @@ import pytest
 from tests.real import watching
 from tests.real.bench import OUTPUT_TOKENS, Latencies, judge, quantile
 from tests.real.engines import Child, Goodwatt, free_port, goodwatt, vllm
+from tests.real.goodput import MODEL, TRIES, UNLIMITED, Compared, Limits, Seen, around, bounds, server_saw, slos
 from tests.real.pages import Page, until
 from tests.real.spans import SENDING, Told, seen_on_the_way
-from tests.real.test_goodput import (
-    MODEL,
-    TRIES,
-    UNLIMITED,
-    Compared,
-    Limits,
-    Seen,
-    around,
-    bounds,
-    server_saw,
-    slo_entry,
-)
 from tests.real.traffic import hang_up
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
 TRIAL, PROMPTS = 16, 40
 LOADS_PER_SECOND = 3.0, 4.0, 6.0
@@ -80,9 +69,9 @@ class Load:
     upper: float
 
     @property
-    def cuts(self) -> bool:
-        """Whether any of the thresholds lies inside what this load shows."""
-        return any(0 < one.good < PROMPTS for one in self.exact.values())
+    def is_cut(self) -> bool:
+        """Whether any of the thresholds lies inside what the server saw of this load."""
+        return any(0 < self.compared.good(limit) < PROMPTS for limit in self.limits.values())
 
     def said(self, slo: str) -> str:
         """What everybody counted, and the requests that client and server judge differently."""
@@ -100,6 +89,10 @@ def records(page: Page) -> float:
     return page.total("goodwatt_request_records_total", server="vllm", source="otlp") or 0.0
 
 
+def requests(page: Page) -> float:
+    return page.total(watching.REQUESTS, server="vllm") or 0.0
+
+
 @dataclass
 class Course:
     """One load after the other. `runs` counts those of the bench."""
@@ -115,14 +108,13 @@ class Course:
         """What the server shows while nothing is promised yet."""
         await judge(self.engine, MODEL, self.folder, prompts=TRIAL, per_second=4.0, slo=UNLIMITED, seed=self.runs)
         self.runs += 1
-        await until(self.watch, lambda p: records(p) == TRIAL, f"{TRIAL} records", 30.0)
+        await until(self.watch, lambda p: (records(p), requests(p)) == (TRIAL, TRIAL), f"{TRIAL} requests", 30.0)
         return await self.told.latest(self.runs, TRIAL)
 
     async def promise(self, like: Sequence[Latencies]) -> Limits:
         """Objectives made for requests like these, from now on."""
         limits = await around(self.engine, quantile(like, 0.6))
-        slos = "".join(slo_entry(name, limit) for name, limit in limits.items())
-        await self.watch.reloaded(f"{self.config}slos:\n{slos}")
+        await self.watch.reloaded(self.config + slos(limits))
 
         def promised(page: Page) -> bool:
             found = page.total("goodwatt_slo_threshold_seconds", slo="inside", signal="ttft")
@@ -133,13 +125,13 @@ class Course:
 
     async def load(self, per_second: float, limits: Limits) -> Load:
         """Run the bench once, and take what every side counted of it and of nothing else."""
-        page, saw, inside = await self.watch.page(), await server_saw(self.engine), limits["inside"]
+        page = await until(self.watch, lambda p: watching.is_up(p, "vllm"), "up")
+        saw, inside = await server_saw(self.engine), limits["inside"]
         before, bound = {slo: Exact.of(page, slo) for slo in limits}, bounds(page, "inside")
         judged = await judge(
             self.engine, MODEL, self.folder, prompts=PROMPTS, per_second=per_second, slo=inside, seed=self.runs
         )
         self.runs += 1
-        assert judged.good == judged.good_within(inside), "the bench counts as this test does"
 
         def settled(page: Page) -> bool:
             both = Exact.of(page, "inside").minus(before["inside"]).eligible, bounds(page, "inside").eligible
@@ -152,25 +144,32 @@ class Course:
         return Load(per_second, limits, compared, seen, exact, after.lower - bound.lower, after.upper - bound.upper)
 
 
-def agrees(load: Load, slo: str) -> None:
+def agrees(load: Load) -> None:
     """Exact counts are those of the server's own latencies, which are the client's but for the way between them."""
-    exact, limit, told = load.exact[slo], load.limits[slo], load.said(slo)
-    assert exact.eligible == PROMPTS, told
-    assert exact.good == load.compared.good(limit), told
-    assert list(exact.met) == load.compared.met(limit), told
-    assert (exact.tokens, exact.good_tokens) == (OUTPUT_TOKENS * PROMPTS, OUTPUT_TOKENS * exact.good), told
+    load.compared.agree_but_for_the_way()
+    client = load.compared.client
+    assert client.good == client.good_within(load.limits["inside"]), "the bench counts as this test does"
+    for slo, limit in load.limits.items():
+        exact, said = load.exact[slo], load.said(slo)
+        assert exact.eligible == PROMPTS, said
+        assert exact.good == load.compared.good(limit), said
+        assert list(exact.met) == load.compared.met(limit), said
+        assert (exact.tokens, exact.good_tokens) == (OUTPUT_TOKENS * PROMPTS, OUTPUT_TOKENS * exact.good), said
+    for slo in ("below", "above"):
+        assert list(load.exact[slo].met) == load.engine.marginals(load.limits[slo]), load.said(slo)
+    assert load.lower <= load.exact["inside"].good <= load.upper, load.said("inside")
 
 
 async def test_exact_goodput_is_what_a_client_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """At three loads goodwatt's exact count of good requests is that of `vllm bench serve --goodput`, but for requests
-    at a threshold, and lies between the bounds from histograms; each threshold on a bucket's edge is met by exactly as
-    many requests as the engine's own bucket holds. A client that hangs up sends no span.
+    that the server itself saw on the other side of a threshold, and lies between the bounds from histograms; each
+    threshold on a bucket's edge is met by exactly as many requests as the engine's own bucket holds. A client that
+    hangs up sends no span.
 
-    The thresholds cut the distribution at each load: one that they do not cut, since the machine's speed changed, is
-    repeated with thresholds of its own requests."""
+    The thresholds cut the distribution at each load. A load that they do not cut, since the machine's speed changed,
+    is followed by one with thresholds of its own requests."""
     port = free_port()
     listen = f"otlp: {{listen: '127.0.0.1:{port}'}}\n"
-    loads: list[Load] = []
     async with (
         seen_on_the_way(port) as told,
         vllm(tmp_path, MODEL, "--otlp-traces-endpoint", told.url, environment=SENDING) as engine,
@@ -181,23 +180,16 @@ async def test_exact_goodput_is_what_a_client_measured(tmp_path: Path, capsys: p
         for per_second in LOADS_PER_SECOND:
             for _ in range(TRIES):
                 load = await course.load(per_second, limits)
-                if load.cuts:
+                with capsys.disabled():
+                    later = load.compared.later()
+                    print(f"\n{load.per_second:g} requests/s: the client is later by {later} in the median")
+                    print(*map(load.said, load.limits), sep="\n")
+                agrees(load)
+                if load.is_cut:
                     break
                 limits = await course.promise(load.compared.server)
-            loads.append(load)
+            assert load.is_cut, f"no threshold cuts the distribution at {per_second:g} requests/s"
         await hang_up(engine.url, MODEL)
         page = await watch.page()
-    with capsys.disabled():
-        for load in loads:
-            print(f"\n{load.per_second:g} requests/s: the client is later by {load.compared.later()} in the median")
-            print(*map(load.said, load.limits), sep="\n")
-    for load in loads:
-        load.compared.nothing_is_seen_early()
-        for slo in load.limits:
-            agrees(load, slo)
-        for slo in ("below", "above"):
-            assert list(load.exact[slo].met) == load.engine.marginals(load.limits[slo]), load.said(slo)
-        assert load.lower <= load.exact["inside"].good <= load.upper, load.said("inside")
-        assert load.cuts, f"no threshold cuts the distribution at {load.per_second:g} requests/s"
     assert records(page) == TRIAL + PROMPTS * (course.runs - 1)
     assert page.total("goodwatt_requests_shed_total") == page.total("goodwatt_requests_shed_total", reason="foreign")

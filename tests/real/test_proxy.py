@@ -6,6 +6,7 @@ on a busy one. So it may judge a request at a threshold otherwise. Those within 
 nobody sees a moment early, so how much later all requests were together bounds how many can be judged otherwise at all.
 """
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,14 +22,14 @@ from tests.real.engines import LLAMA_MODEL, Child, Goodwatt, free_port, goodwatt
 from tests.real.pages import Page, fetch, until
 from tests.real.streams import Measured, load
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
 LOADS = ((1, 6), (3, 12), (8, 18))  # streams at once, requests; the server has 4 slots
 TRIAL = 5
 SHED = "goodwatt_requests_shed_total"
 NEAR_SECONDS = 0.002
 WAY_TIMES = 3.0  # of the mean way between proxy and client, where a busy machine makes that longer
-TRIES = 3
+TRIES = 6
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Limit:
         return one.ttft <= self.ttft + by and (one.tpot is None or one.tpot <= self.tpot + by / 10)
 
     def is_near(self, one: Measured, near: float) -> bool:
-        """A time per token is a mean over several: it moves by a tenth of what one moment moves."""
+        """A time per token is a mean over several: it moves by about a tenth of what one moment moves."""
         return self.is_good(one, near) != self.is_good(one, -near)
 
 
@@ -90,10 +91,10 @@ class Way:
 
     @classmethod
     def between(cls, page: Page, seen: Sequence[Measured]) -> "Way":
-        sums = (page.total(f"goodwatt_exact_time_{of}_seconds_sum") for of in ("to_first_token", "per_output_token"))
-        first, per_token = (value or 0.0 for value in sums)
+        names = ("to_first_token", "per_output_token")
+        sums = (page.total(f"goodwatt_exact_time_{of}_seconds_sum", server="llama") for of in names)
+        first, per_token = (math.nan if value is None else value for value in sums)
         late = sum(one.ttft for one in seen) - first
-        assert late > 0, "the client cannot see a token before the proxy does"
         grown = sum(one.tpot or 0.0 for one in seen) - per_token
         return cls(late, grown + late / (min(one.generated for one in seen if one.tpot is not None) - 1))
 
@@ -156,10 +157,14 @@ class Run:
 
     def agrees(self, limit: Limit) -> None:
         """Exact counters are the client's own counts but for as many requests as the way can move."""
-        said, good = self.said(limit), len(self.good(limit))
+        said, good = self.said(limit), self.good(limit)
         fewer, more = self.way.judged_otherwise(limit, self.seen)
+        assert self.way.first > 0, f"the client cannot see a token before the proxy does: {said}"
+        assert self.way.per_token >= 0, said
         assert self.exact("requests", limit) == len(self.seen), said
-        assert good - fewer <= self.exact("good_requests", limit) <= good + more, said
+        assert len(good) - fewer <= self.exact("good_requests", limit) <= len(good) + more, said
+        tokens, most = tokens_of(good), max(one.generated for one in self.seen)
+        assert tokens - fewer * most <= self.exact("good_tokens", limit) <= tokens + more * most, said
         assert self.exact("tokens", limit) == tokens_of(self.seen), said
 
 
@@ -182,7 +187,8 @@ async def test_exact_goodput_is_what_the_clients_measured(tmp_path: Path, metric
             if run.is_inside and all(map(run.is_close, run.limits)):
                 break
     assert run.is_inside, "no threshold lies inside"
-    assert all(map(run.is_close, run.limits)), "more is judged otherwise than what is at a threshold"
+    for limit in run.limits:
+        assert run.is_close(limit), f"more is judged otherwise than what is at a threshold: {run.said(limit)}"
 
 
 async def _run(engine: Child, folder: Path, *, metrics: bool) -> Run:
