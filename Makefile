@@ -45,11 +45,11 @@ unit: $(STAMP) ## the test suite with its coverage gates
 
 test-engines: $(STAMP) ## a real vLLM and a real llama-server; the first run installs them (15 minutes, 5 GB)
 	GOODWATT_CACHE=$(CACHE) PYTHON=$(PYTHON) tests/real/install-engines.sh
-	GOODWATT_CACHE=$(CACHE) $(BIN)/pytest -m real tests/real --timeout 900
+	GOODWATT_CACHE=$(CACHE) $(BIN)/pytest -m real tests/real
 
-test-vllm: $(STAMP) ## of these, the real vLLM alone: LoRA adapters, restarts, clients that hang up, goodput
+test-vllm: $(STAMP) ## of these, the real vLLM alone: LoRA adapters, restarts, clients that hang up, goodput, spans
 	GOODWATT_CACHE=$(CACHE) PYTHON=$(PYTHON) tests/real/install-engines.sh
-	GOODWATT_CACHE=$(CACHE) $(BIN)/pytest -m real tests/real/test_vllm.py tests/real/test_goodput.py --timeout 900
+	GOODWATT_CACHE=$(CACHE) $(BIN)/pytest -m real tests/real/test_vllm.py tests/real/test_goodput.py tests/real/test_otlp.py
 
 test-deploy: $(STAMP) parts ## real browser, image, alerts end to end
 	GOODWATT_CACHE=$(CACHE) .ci/parts-deploy

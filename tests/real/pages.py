@@ -8,6 +8,8 @@ from typing import Protocol
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+PATIENCE = aiohttp.ClientTimeout(total=600)  # some tests stop goodwatt while an engine starts
+
 
 class Page:
     """Samples of one text page, read by prometheus_client's own parser."""
@@ -34,7 +36,7 @@ async def fetch(url: str) -> Page:
     """The page now. A connection of its own: llama-server closes those it should keep."""
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
-        session.get(url, headers={"Accept": "text/plain"}) as answer,
+        session.get(url, headers={"Accept": "text/plain"}, timeout=PATIENCE) as answer,
     ):
         answer.raise_for_status()
         return Page(await answer.text())

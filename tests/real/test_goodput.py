@@ -20,7 +20,7 @@ from tests.real.goodput import MODEL, TRIES, UNLIMITED, Compared, Limits, Seen, 
 from tests.real.pages import Page, until
 from tests.real.spans import SENDING, Told, collected
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(2700)]
 
 TRIAL, PROMPTS, PER_SECOND = 24, 60, 4.0
 SHORT, LONG = "5 s windows", "one long window"
@@ -105,7 +105,6 @@ def holds_what_was_measured(one: Observed, window: str) -> None:
 def as_sharp_as_marginals_allow(one: Observed, slo: str) -> None:
     """Both bounds are exactly those that the engine's own counts for each threshold give."""
     found, marginals = bounds(one.pages[LONG], slo), one.engine.marginals(one.limits[slo])
-    assert one.compared.met(one.limits[slo]) == marginals, one.said(LONG, slo)
     assert (found.lower, found.upper) == frechet(marginals, PROMPTS), one.said(LONG, slo)
 
 
@@ -115,8 +114,8 @@ async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest
 
     The thresholds cut the distribution. On bucket edges, and with all requests in one window, the bounds are exactly
     those of the engine's own counts for each threshold; thresholds inside buckets have those of the edges around them.
-    What holds always is asked of every bench. One whose thresholds cut nothing or whose long window was too short,
-    since the machine's speed changed, is followed by one with those of its own requests.
+    What holds always is asked of every bench. One whose thresholds cut nothing, whose long window was too short or
+    whose client was held up, since the machine is shared, is followed by one with those of its own requests.
     """
     async with (
         collected() as told,
@@ -130,11 +129,14 @@ async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest
                 print(*(one.said(window, slo) for window in one.pages for slo in one.limits), sep="\n")
             like = one.compared.client
             assert like.good == like.good_within(one.limits["inside"]), "the bench counts as this test does"
-            one.compared.agree_but_for_the_way()
+            one.compared.nothing_is_seen_early()
+            for slo in ("below", "above"):
+                assert one.compared.met(one.limits[slo]) == one.engine.marginals(one.limits[slo]), one.said(LONG, slo)
             for window in one.pages:
                 holds_what_was_measured(one, window)
-            if one.is_cut and one.in_one_window:
+            if one.is_cut and one.in_one_window and one.compared.is_soon:
                 break
+    assert one.compared.is_soon, f"the client is later by {one.compared.later()} in the median"
     assert one.is_cut, f"{one.limits['inside']} does not cut the distribution"
     assert one.in_one_window, "the bench took longer than the long window"
     for slo in ("below", "above"):

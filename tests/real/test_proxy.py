@@ -2,8 +2,9 @@
 
 llama-server has no histogram at all, so nothing but the proxy can tell its goodput. A client sees every moment a little
 later than the proxy does, by the way between them: well below a millisecond on an idle machine, much more now and then
-on a busy one. So it may judge a request at a threshold otherwise. Those within 2 milliseconds of one are named; and
-nobody sees a moment early, so how much later all requests were together bounds how many can be judged otherwise at all.
+on a busy one. So it may judge a request at a threshold otherwise. Those within 2 milliseconds of one, or three times
+the mean way where that is more, are named; and nobody sees a moment early, so how much later all requests were together
+bounds how many can be judged otherwise at all.
 """
 
 import math
@@ -80,7 +81,8 @@ async def counted(watch: Goodwatt, requests: int) -> Page:
 
 @dataclass(frozen=True)
 class Way:
-    """How much later the clients saw things than the proxy, all requests together, in seconds.
+    """How much later the clients saw first tokens than the proxy, all requests together, and how much greater times per
+    token, at most; in seconds.
 
     A first token that was seen late makes a time per token seem shorter, one at the end makes it seem longer. So what
     times per token grew by, those that grew, is at most their sum's growth and what late first tokens took from others.
@@ -101,10 +103,10 @@ class Way:
     def judged_otherwise(self, limit: Limit, seen: Sequence[Measured]) -> tuple[int, int]:
         """At most how many requests were bad for the proxy and good for the client, and the other way round."""
         slow = {one: one.tpot - limit.tpot for one in seen if one.tpot is not None}
-        good = [-by * (one.generated - 1) for one, by in slow.items() if limit.is_good(one)]
+        quick = [-by * (one.generated - 1) for one, by in slow.items() if limit.is_good(one)]
         waited = [one.ttft - limit.ttft for one in seen if slow.get(one, 0) <= 0 and one.ttft > limit.ttft]
         too_slow = affordable((by for by in slow.values() if by > 0), self.per_token)
-        return affordable(good, self.first), too_slow + affordable(waited, self.first)
+        return affordable(quick, self.first), too_slow + affordable(waited, self.first)
 
 
 def affordable(costs: Iterable[float], budget: float) -> int:
@@ -192,10 +194,9 @@ async def test_exact_goodput_is_what_the_clients_measured(tmp_path: Path, metric
 
 
 async def _run(engine: Child, folder: Path, *, metrics: bool) -> Run:
-    port = free_port()
-    through = f"http://127.0.0.1:{port}"
     trials = [await load(engine.url, LLAMA_MODEL, range(TRIAL), streams) for streams, _ in LOADS]
-    limits = limits_of(trials)
+    limits, port = limits_of(trials), free_port()
+    through = f"http://127.0.0.1:{port}"
     async with goodwatt(config(port, engine.url, limits, metrics=metrics), folder) as watch:
         await until(watch, lambda p: watching.is_up(p, "llama"), "up")
         before = await fetch(f"{engine.url}/metrics") if metrics else None

@@ -13,7 +13,7 @@ from tests.real.lora import adapter
 from tests.real.pages import Page, fetch, until
 from tests.real.traffic import Usage, hang_up, load
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
 MODEL = "fast"
 ADAPTERS = ("formal", "terse")
