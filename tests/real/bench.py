@@ -59,7 +59,8 @@ def quantile(requests: Sequence[Latencies], share: float) -> Latencies:
 async def judge(
     engine: Child, model: str, folder: Path, *, prompts: int, per_second: float, slo: Latencies, seed: int
 ) -> Judged:
-    """Send Poisson arrivals of random prompts, and let the bench say how many requests met the SLO."""
+    """Send Poisson arrivals of random prompts, and let the bench say how many requests met the SLO: as many as
+    `good_within` counts."""
     clock = asyncio.get_running_loop().time
     result, begun = folder / f"bench-{seed}.json", clock()
     goodput = [f"ttft:{slo.ttft * 1e3:.3f}", f"tpot:{slo.tpot * 1e3:.3f}", f"e2el:{slo.e2e * 1e3:.3f}"]
@@ -82,7 +83,9 @@ async def judge(
         if process.returncode is None:
             process.kill()
     assert process.returncode == 0, f"vllm bench serve failed:\n{output.decode(errors='replace')[-3000:]}"
-    return _read(result, clock() - begun)
+    judged = _read(result, clock() - begun)
+    assert judged.good == judged.good_within(slo), "the bench counts as these tests do"
+    return judged
 
 
 def _read(result: Path, seconds: float) -> Judged:

@@ -128,7 +128,6 @@ async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest
                 print(f"\nbench {number}: the client is later by {one.compared.later()} in the median")
                 print(*(one.said(window, slo) for window in one.pages for slo in one.limits), sep="\n")
             like = one.compared.client
-            assert like.good == like.good_within(one.limits["inside"]), "the bench counts as this test does"
             one.compared.nothing_is_seen_early()
             for slo in ("below", "above"):
                 assert one.compared.met(one.limits[slo]) == one.engine.marginals(one.limits[slo]), one.said(LONG, slo)

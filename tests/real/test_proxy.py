@@ -125,18 +125,23 @@ class Run:
     @property
     def is_inside(self) -> bool:
         """Whether any threshold lies inside what the clients measured."""
-        return any(0 < sum(map(limit.is_good, self.seen)) < len(self.seen) for limit in self.limits)
+        return any(0 < len(self.good(limit)) < len(self.seen) for limit in self.limits)
 
     @cached_property
     def way(self) -> Way:
         return Way.between(self.page, self.seen)
+
+    @property
+    def mean_way(self) -> float:
+        """How much later the clients saw first tokens, in the mean, in seconds."""
+        return self.way.first / len(self.seen)
 
     def good(self, limit: Limit) -> list[Measured]:
         return [one for one in self.seen if limit.is_good(one)]
 
     def near(self, limit: Limit) -> list[Measured]:
         """The requests at a threshold."""
-        near_seconds = max(NEAR_SECONDS, WAY_TIMES * self.way.first / len(self.seen))
+        near_seconds = max(NEAR_SECONDS, WAY_TIMES * self.mean_way)
         return [one for one in self.seen if limit.is_near(one, near_seconds)]
 
     def exact(self, name: str, limit: Limit) -> float:
@@ -153,7 +158,7 @@ class Run:
         return (
             f"{limit.name}: ttft {1e3 * limit.ttft:.0f} ms, tpot {1e3 * limit.tpot:.1f} ms: "
             f"exact {self.exact('good_requests', limit):g} and client {len(self.good(limit))} of {len(self.seen)}, "
-            f"{-fewer} to {more:+} by a way of {1e3 * self.way.first / len(self.seen):.2f} ms in the mean; "
+            f"{-fewer} to {more:+} by a way of {1e3 * self.mean_way:.2f} ms in the mean; "
             f"{len(near)} at a threshold: {near}"
         )
 
