@@ -28,7 +28,7 @@ run: $(STAMP) ## read this machine's GPUs and inference servers
 parts: ## install what the tests drive: gcc, Prometheus, Alertmanager
 	@.ci/parts
 
-test: $(STAMP) parts ## every check but the real engines and what is deployed: under 5 minutes
+test: $(STAMP) parts ## every check but the real engines and what is deployed: 5 to 6 minutes
 	@$(MAKE) --no-print-directory -j2 lint unit
 
 lint: $(STAMP) ## ruff, mypy, the import contracts
