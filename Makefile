@@ -41,7 +41,7 @@ unit: $(STAMP) ## the test suite with its coverage gates
 	rm -f .coverage .coverage.*
 	$(BIN)/pytest -m "not real and not gpu and not deploy" -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report --fail-under=95
-	$(BIN)/coverage report --include='exporter/model/*,exporter/derive/*' --fail-under=100
+	$(BIN)/coverage report --include='exporter/goodwatt/model/*,exporter/goodwatt/derive/*' --fail-under=100
 
 test-engines: $(STAMP) ## a real vLLM and a real llama-server; the first run installs them (15 minutes, 5 GB)
 	GOODWATT_CACHE=$(CACHE) PYTHON=$(PYTHON) tests/real/install-engines.sh

@@ -3,12 +3,12 @@
 from functools import partial
 from pathlib import Path
 
-from exporter.config.reference import reference as configuration
-from exporter.engines import load_profiles
-from exporter.engines.matrix import coverage_matrix
-from exporter.model.alerting import Alerting
-from exporter.prometheus import rules_text
-from exporter.publish.reference import reference as metrics
+from goodwatt.config.reference import reference as configuration
+from goodwatt.engines import load_profiles
+from goodwatt.engines.matrix import coverage_matrix
+from goodwatt.model.alerting import Alerting
+from goodwatt.prometheus import rules_text
+from goodwatt.publish.reference import reference as metrics
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -3,10 +3,9 @@
 import errno
 
 import pytest
+from goodwatt.address import Address, cannot_listen, parse_address
 from hypothesis import given
 from hypothesis import strategies as st
-
-from exporter.address import Address, cannot_listen, parse_address
 
 GOOD = {
     ":17077": Address("", 17077),

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from exporter.app.inspection import inspect
-from exporter.app.watch import Watch
-from exporter.config import parse
-from exporter.model.engine import Outcome, Signal
-from exporter.sources import World
-from exporter.sources.sampler import Sampler
+from goodwatt.app.inspection import inspect
+from goodwatt.app.watch import Watch
+from goodwatt.config import parse
+from goodwatt.model.engine import Outcome, Signal
+from goodwatt.sources import World
+from goodwatt.sources.sampler import Sampler
+
 from tests.fakes.http_server import page, serving
 
 HERE = Path(__file__).parents[2] / "CONTRIBUTING.md"

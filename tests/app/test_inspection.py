@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
+from goodwatt.app.endings import CannotStart, WrongUse
+from goodwatt.app.inspection import inspect
+from goodwatt.config import Config, parse
+from goodwatt.engines.consequences import CONSEQUENCES, consequence
+from goodwatt.engines.explain import because
+from goodwatt.engines.profile import Names
+from goodwatt.model.engine import Signal
 
-from exporter.app.endings import CannotStart, WrongUse
-from exporter.app.inspection import inspect
-from exporter.config import Config, parse
-from exporter.engines.consequences import CONSEQUENCES, consequence
-from exporter.engines.explain import because
-from exporter.engines.profile import Names
-from exporter.model.engine import Signal
 from tests.fakes.http_server import Reply, page, serving, unused_port
 
 ENGINES = Path(__file__).parents[1] / "engines"

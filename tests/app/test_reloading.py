@@ -4,15 +4,14 @@ import asyncio
 import logging
 
 import pytest
-
-from exporter.app.reloading import Reloader
-from exporter.app.watch import Watch
-from exporter.config import Config, parse
-from exporter.config.public import config_hash
-from exporter.publish.http import Publisher
-from exporter.publish.row import About
-from exporter.sources import World
-from exporter.sources.sampler import Sampler
+from goodwatt.app.reloading import Reloader
+from goodwatt.app.watch import Watch
+from goodwatt.config import Config, parse
+from goodwatt.config.public import config_hash
+from goodwatt.publish.http import Publisher
+from goodwatt.publish.row import About
+from goodwatt.sources import World
+from goodwatt.sources.sampler import Sampler
 
 FIRST = "interval_seconds: 300\nwindow_seconds: 600\nservers: []\ngpus: {kind: none}\n"
 

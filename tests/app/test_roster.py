@@ -1,8 +1,8 @@
 """Which of all the servers that are named are read."""
 
-from exporter.app.roster import Candidate, Refusal, roster
-from exporter.config.sections import MAX_SERVERS
-from exporter.sources.sections import ServerSection
+from goodwatt.app.roster import Candidate, Refusal, roster
+from goodwatt.config.sections import MAX_SERVERS
+from goodwatt.sources.sections import ServerSection
 
 
 def listed(name: str, url: str = "", engine: str = "auto", origin: str = "f.yaml") -> Candidate:

@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-
-from exporter.app.target_files import Listing, TargetFiles, discovery_faults, look
-from exporter.config import Config, parse
+from goodwatt.app.target_files import Listing, TargetFiles, discovery_faults, look
+from goodwatt.config import Config, parse
 
 
 def listing(before: Listing, *patterns: str) -> Listing:

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from goodwatt.app.local_ports import LocalPorts
+from goodwatt.app.watch import Watch
+from goodwatt.config import Config, parse
+from goodwatt.model.engine import Signal
+from goodwatt.model.ledger import Account, CountKey
+from goodwatt.model.request import Shed
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.model.source import Reason
+from goodwatt.sources import World
+from goodwatt.sources.otlp import OtlpSource
+from goodwatt.sources.sampler import Sampler
 
-from exporter.app.local_ports import LocalPorts
-from exporter.app.watch import Watch
-from exporter.config import Config, parse
-from exporter.model.engine import Signal
-from exporter.model.ledger import Account, CountKey
-from exporter.model.request import Shed
-from exporter.model.snapshot import Snapshot
-from exporter.model.source import Reason
-from exporter.sources import World
-from exporter.sources.otlp import OtlpSource
-from exporter.sources.sampler import Sampler
 from tests.fakes.fake_driver import FakeDriver, FakeGpu
 from tests.fakes.http_server import FakeServer, page, serving, unused_port
 from tests.fakes.openai_server import STREAM_HEAD, Talk, chat_events, chunk, event, openai_server, streams
@@ -148,7 +148,7 @@ async def test_refused_servers_are_named_once(tmp_path: Path, caplog: pytest.Log
     (tmp_path / "s.yaml").write_text(f"- targets: [{listed}]\n- {{targets: ['x:1'], labels: {{goodwatt_name: a}}}}\n")
     text = f"{NO_GPUS}servers: [{{name: a, url: 'http://y:1'}}]\nserver_discovery: [{{files: ['{tmp_path}/s.yaml']}}]"
     running = Running(text)
-    with caplog.at_level(logging.ERROR, "exporter.app.watch"):
+    with caplog.at_level(logging.ERROR, "goodwatt.app.watch"):
         for _ in range(3):
             await running.watch.look()
         await running.watch.adopt(parse(text), lambda: None)

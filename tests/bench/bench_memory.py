@@ -8,14 +8,15 @@ import subprocess
 import sys
 import time
 
-from exporter.engines import load_profiles
-from exporter.engines.reader import read_page
-from exporter.model.engine import EngineReading
-from exporter.publish.formats import Format, Variant
-from exporter.publish.http import About, Publisher
-from exporter.sources.exposition import Scanner
-from exporter.sources.gpus import GpuSource
-from exporter.sources.sampler import Clocks, Sampler
+from goodwatt.engines import load_profiles
+from goodwatt.engines.reader import read_page
+from goodwatt.model.engine import EngineReading
+from goodwatt.publish.formats import Format, Variant
+from goodwatt.publish.http import About, Publisher
+from goodwatt.sources.exposition import Scanner
+from goodwatt.sources.gpus import GpuSource
+from goodwatt.sources.sampler import Clocks, Sampler
+
 from tests.bench.observed import ROOT, memory_bytes
 from tests.bench.page_server import PAGE, Captured
 from tests.bench.rows import Row

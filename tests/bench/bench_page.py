@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from exporter.model.snapshot import Snapshot
-from exporter.publish.http import About, Publisher
-from exporter.publish.page.cards import remember
-from exporter.publish.page.history import HOUR_SECONDS, History
-from exporter.publish.page.live import event, live
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.publish.http import About, Publisher
+from goodwatt.publish.page.cards import remember
+from goodwatt.publish.page.history import HOUR_SECONDS, History
+from goodwatt.publish.page.live import event, live
+
 from tests.bench.rows import Row, median
 from tests.fakes.snapshots import INTERVAL, snapshot
 

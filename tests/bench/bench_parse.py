@@ -13,11 +13,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from goodwatt.engines import load_profiles  # noqa: E402
+from goodwatt.engines.reader import read_page  # noqa: E402
+from goodwatt.sources.exposition import Scanner  # noqa: E402
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 
-from exporter.engines import load_profiles  # noqa: E402
-from exporter.engines.reader import read_page  # noqa: E402
-from exporter.sources.exposition import Scanner  # noqa: E402
 from tests.bench.rows import Row  # noqa: E402
 
 LIMIT = 1 / 3

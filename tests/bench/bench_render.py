@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from aiohttp import ClientSession
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.publish import writer
+from goodwatt.publish.collector import registry
+from goodwatt.publish.formats import Format, Pages, Variant
+from goodwatt.publish.http import About, Publisher
+from goodwatt.publish.metrics import table
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter.model.snapshot import Snapshot
-from exporter.publish import writer
-from exporter.publish.collector import registry
-from exporter.publish.formats import Format, Pages, Variant
-from exporter.publish.http import About, Publisher
-from exporter.publish.metrics import table
 from tests.bench.rows import Row, as_lines, median, percentile
 from tests.fakes.snapshots import snapshot
 

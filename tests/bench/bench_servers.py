@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
-from exporter.config.sections import MAX_SERVERS
-from exporter.engines import load_profiles
-from exporter.model.snapshot import Snapshot
-from exporter.sources.engine_http import EngineSource
-from exporter.sources.sampler import Sampler
-from exporter.sources.sections import ServerSection
+from goodwatt.config.sections import MAX_SERVERS
+from goodwatt.engines import load_profiles
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.sources.engine_http import EngineSource
+from goodwatt.sources.sampler import Sampler
+from goodwatt.sources.sections import ServerSection
+
 from tests.bench.observed import page_server
 from tests.bench.rows import Row, median, percentile
 from tests.fakes import snapshots
@@ -32,7 +33,7 @@ SETTLE_TICKS = 3  # connections are open and engines recognised
 def rows(quick: bool) -> list[Row]:
     """CPU of a tick, and how long a server's read takes with and without sick ones beside it."""
     ticks = 5 if quick else 30
-    logging.getLogger("exporter").addHandler(logging.NullHandler())  # that sick servers are sick is no news here
+    logging.getLogger("goodwatt").addHandler(logging.NullHandler())  # that sick servers are sick is no news here
     with page_server() as pages, page_server() as hung:
         well = _sections([pages.url] * MAX_SERVERS)
         cpu, alone = asyncio.run(_ticks(well, ticks))
@@ -53,7 +54,7 @@ def _look(url: str) -> float:
     """Milliseconds of the whole command, whose engine has to be recognised."""
     began = time.monotonic()
     said = subprocess.run(
-        [sys.executable, "-m", "exporter", "engines", "--url", url], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "goodwatt", "engines", "--url", url], check=True, capture_output=True, text=True
     ).stdout
     assert said.startswith("engine     vLLM")
     return (time.monotonic() - began) * 1000

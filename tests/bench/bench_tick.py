@@ -8,12 +8,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from exporter.derive.state import State
-from exporter.derive.step import step
-from exporter.model.engine import EngineReading
-from exporter.model.source import Reading
-from exporter.sources.gpus import GpuSource
-from exporter.sources.sampler import Clocks, Sampler
+from goodwatt.derive.state import State
+from goodwatt.derive.step import step
+from goodwatt.model.engine import EngineReading
+from goodwatt.model.source import Reading
+from goodwatt.sources.gpus import GpuSource
+from goodwatt.sources.sampler import Clocks, Sampler
+
 from tests.bench.rows import Row, median, percentile
 from tests.fakes import snapshots
 from tests.fakes.fake_driver import Clock, FakeDriver, FakeGpu

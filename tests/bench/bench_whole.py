@@ -77,7 +77,7 @@ def _starts(path: Path, config: str, environment: dict[str, str], plan: Plan) ->
 def _start_seconds(path: Path, config: str, environment: dict[str, str]) -> tuple[float, float]:
     (path / "start.yaml").write_text(config)
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "exporter", "run", "--config", str(path / "start.yaml")]
+    command = [sys.executable, "-m", "goodwatt", "run", "--config", str(path / "start.yaml")]
     began = time.monotonic()
     with program([*command, "--web.listen-address", address], environment) as process:
         while not _served(f"http://{address}/metrics"):

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from goodwatt.cli import main
 
-from exporter.cli import main
 from tests.fakes.http_server import unused_port
 
 ROOT = Path(__file__).parent.parent.parent
@@ -150,7 +150,7 @@ def test_an_output_that_takes_nothing_is_one_line(tmp_path: Path, command: list[
     """A full disk or a closed stdout ends every command that prints with 1 and one line, never with a traceback."""
     (tmp_path / "nothing.yaml").write_text("servers: []\ngpus: {kind: none}\n")
     for redirection, why in ((">/dev/full", "No space left on device"), (">&-", "it is closed")):
-        shell = f"exec {shlex.join([sys.executable, '-m', 'exporter', *command])} {redirection}"
+        shell = f"exec {shlex.join([sys.executable, '-m', 'goodwatt', *command])} {redirection}"
         ended = subprocess.run(["sh", "-c", shell], cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False)
         assert ended.stderr == f"goodwatt: cannot write to standard output: {why}\n"
         assert ended.returncode == 1
@@ -158,7 +158,7 @@ def test_an_output_that_takes_nothing_is_one_line(tmp_path: Path, command: list[
 
 def test_a_reader_that_leaves_is_no_error() -> None:
     """`goodwatt metrics | head` ends with 0 and without a word."""
-    command = [sys.executable, "-m", "exporter", "metrics"]
+    command = [sys.executable, "-m", "goodwatt", "metrics"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stderr is not None
         child.stdout.close()

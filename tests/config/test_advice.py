@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-
-from exporter.config import parse
-from exporter.config.advice import advice, is_loopback, unreadable
-from exporter.engines import load_profiles
-from exporter.engines.profile import Profile
-from exporter.model.engine import Signal
+from goodwatt.config import parse
+from goodwatt.config.advice import advice, is_loopback, unreadable
+from goodwatt.engines import load_profiles
+from goodwatt.engines.profile import Profile
+from goodwatt.model.engine import Signal
 
 SERVER = "servers: [{{name: a, url: '{url}', {more}}}]\nslos: []\n"
 

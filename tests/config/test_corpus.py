@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-
-from exporter.config import ConfigError, load, parse
-from exporter.config.public import redacted
-from exporter.config.sections import Config
-from exporter.engines import known_engines
+from goodwatt.config import ConfigError, load, parse
+from goodwatt.config.public import redacted
+from goodwatt.config.sections import Config
+from goodwatt.engines import known_engines
 
 CORPUS = Path(__file__).parent / "corpus"
 BAD = sorted(CORPUS.glob("bad/*.yaml"))
@@ -51,7 +50,7 @@ def test_a_good_file_loads_and_survives_being_shown(path: Path) -> None:
 
 def test_the_example_names_every_key() -> None:
     """deploy/goodwatt.yaml mentions every key of every section, so that it can be edited without the reference."""
-    from exporter.config.shape import sections
+    from goodwatt.config.shape import sections
 
     text = (ROOT / "deploy" / "goodwatt.yaml").read_text()
     keys = {key for _, section in sections(Config) for key in section.model_fields}

@@ -5,14 +5,13 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import yaml
+from goodwatt.config import Config, ConfigError, load, parse
+from goodwatt.config.public import config_hash, redacted
+from goodwatt.config.shape import sections
+from goodwatt.config.urls import url_message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
-
-from exporter.config import Config, ConfigError, load, parse
-from exporter.config.public import config_hash, redacted
-from exporter.config.shape import sections
-from exporter.config.urls import url_message
 
 CORPUS = Path(__file__).parent / "corpus"
 TEXTS = [path.read_bytes().decode("utf-8-sig") for path in sorted(CORPUS.glob("*/*.yaml"))]

@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from goodwatt.log import Json, Lines, Logfmt, configure
 from hypothesis import given
 from hypothesis import strategies as st
-
-from exporter.log import Json, Lines, Logfmt, configure
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
@@ -24,7 +23,7 @@ def _as_before() -> Iterator[None]:
     root.handlers[:] = handlers
 
 
-def written(style: str, message: str, name: str = "exporter.x", error: BaseException | None = None) -> str:
+def written(style: str, message: str, name: str = "goodwatt.x", error: BaseException | None = None) -> str:
     record = logging.LogRecord(
         name, logging.WARNING, "f.py", 1, message, (), (type(error), error, None) if error else None
     )
@@ -34,14 +33,14 @@ def written(style: str, message: str, name: str = "exporter.x", error: BaseExcep
 def test_a_logfmt_line() -> None:
     """A line has the time in UTC, level, logger and the message, always quoted."""
     line = written("logfmt", "server/a: answers again")
-    assert re.fullmatch(rf'ts={STAMP} level=warning logger=exporter\.x msg="server/a: answers again"', line)
+    assert re.fullmatch(rf'ts={STAMP} level=warning logger=goodwatt\.x msg="server/a: answers again"', line)
 
 
 def test_a_json_line() -> None:
     """The same as one JSON object."""
     fields = json.loads(written("json", 'a "b"\n'))
     assert re.fullmatch(STAMP, fields.pop("ts"))
-    assert fields == {"level": "warning", "logger": "exporter.x", "msg": 'a "b"\n'}
+    assert fields == {"level": "warning", "logger": "goodwatt.x", "msg": 'a "b"\n'}
 
 
 @pytest.mark.parametrize("style", ["logfmt", "json"])
@@ -80,7 +79,7 @@ def test_configure_twice_writes_once(style: str) -> None:
     first, second = io.StringIO(), io.StringIO()
     configure("debug", "logfmt", first)
     configure("warning", style, second)  # type: ignore[arg-type]
-    log = logging.getLogger("exporter.test_log")
+    log = logging.getLogger("goodwatt.test_log")
     log.info("quiet")
     log.warning("loud %s", 1)
     assert first.getvalue() == ""
@@ -92,7 +91,7 @@ def test_configure_twice_writes_once(style: str) -> None:
 def test_configure_writes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     """Lines go to stderr; stdout is left to commands."""
     configure("info", "logfmt")
-    logging.getLogger("exporter.test_log").info("here")
+    logging.getLogger("goodwatt.test_log").info("here")
     out, err = capsys.readouterr()
     assert out == ""
     assert 'msg="here"' in err

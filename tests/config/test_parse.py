@@ -3,15 +3,14 @@
 from pathlib import Path
 
 import pytest
-
-from exporter.config import ConfigError, load, parse
-from exporter.config.document import MAX_VALUES
-from exporter.config.errors import Problem, printable
-from exporter.config.sections import Config
-from exporter.model.engine import Signal
-from exporter.model.rules import Rules
-from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
-from exporter.model.tariff import Carbon, Facility, Tariff
+from goodwatt.config import ConfigError, load, parse
+from goodwatt.config.document import MAX_VALUES
+from goodwatt.config.errors import Problem, printable
+from goodwatt.config.sections import Config
+from goodwatt.model.engine import Signal
+from goodwatt.model.rules import Rules
+from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
+from goodwatt.model.tariff import Carbon, Facility, Tariff
 
 GOOD = Path(__file__).parent / "corpus" / "good"
 

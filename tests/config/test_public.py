@@ -1,7 +1,7 @@
 """A configuration as it is shown to others."""
 
-from exporter.config import parse
-from exporter.config.public import public_url, redacted
+from goodwatt.config import parse
+from goodwatt.config.public import public_url, redacted
 
 
 def test_what_is_hidden_and_what_is_not() -> None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from exporter.config.reference import reference
-from exporter.config.sections import Config
-from exporter.config.shape import dotted, section_at, sections
-from exporter.sources.sections import TlsSection
+from goodwatt.config.reference import reference
+from goodwatt.config.sections import Config
+from goodwatt.config.shape import dotted, section_at, sections
+from goodwatt.sources.sections import TlsSection
 
 ROOT = Path(__file__).parents[2]
 

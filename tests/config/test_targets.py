@@ -5,15 +5,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from goodwatt.config import ConfigError
+from goodwatt.config.entries import name_message
+from goodwatt.config.target_labels import default_name
+from goodwatt.config.targets import Target, parse_targets
+from goodwatt.config.urls import url_message
+from goodwatt.sources.sections import BasicAuthSection, DiscoverySection
 from hypothesis import given
 from hypothesis import strategies as st
-
-from exporter.config import ConfigError
-from exporter.config.entries import name_message
-from exporter.config.target_labels import default_name
-from exporter.config.targets import Target, parse_targets
-from exporter.config.urls import url_message
-from exporter.sources.sections import BasicAuthSection, DiscoverySection
 
 REACHED = DiscoverySection(
     files=("a.yaml",),

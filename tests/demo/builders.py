@@ -3,12 +3,11 @@
 from dataclasses import replace
 from random import Random
 
+from goodwatt.demo.engine import SimulatedEngine
+from goodwatt.demo.live import LiveEngine
+from goodwatt.demo.physics import LLAMA_8B_ON_H100, Physics
+from goodwatt.demo.spec import Lengths, Load, SimulatedServer
 from hypothesis import strategies as st
-
-from exporter.demo.engine import SimulatedEngine
-from exporter.demo.live import LiveEngine
-from exporter.demo.physics import LLAMA_8B_ON_H100, Physics
-from exporter.demo.spec import Lengths, Load, SimulatedServer
 
 SECOND = 1_000_000_000
 

@@ -1,7 +1,6 @@
 import pytest
-
-from exporter.engines import load_profiles
-from exporter.engines.profile import Profile
+from goodwatt.engines import load_profiles
+from goodwatt.engines.profile import Profile
 
 
 @pytest.fixture(scope="session")

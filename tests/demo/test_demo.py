@@ -4,17 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from goodwatt.config import parse
+from goodwatt.demo import Demo
+from goodwatt.demo.config_text import demo_config_text
+from goodwatt.demo.fleet import BATCH, CHAT, DEFAULT_SERVERS, STRICT
+from goodwatt.engines import load_profiles
+from goodwatt.model.engine import EngineReading, Signal
+from goodwatt.model.histogram import Histogram
+from goodwatt.sources.engine_http import EngineSource
+from goodwatt.sources.gpus import GpuSource
+from goodwatt.sources.sections import ServerSection
 
-from exporter.config import parse
-from exporter.demo import Demo
-from exporter.demo.config_text import demo_config_text
-from exporter.demo.fleet import BATCH, CHAT, DEFAULT_SERVERS, STRICT
-from exporter.engines import load_profiles
-from exporter.model.engine import EngineReading, Signal
-from exporter.model.histogram import Histogram
-from exporter.sources.engine_http import EngineSource
-from exporter.sources.gpus import GpuSource
-from exporter.sources.sections import ServerSection
 from tests.demo.builders import SECOND, HandClock, engine, load, spec
 
 

@@ -3,14 +3,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from goodwatt.demo.arrivals import Ending
+from goodwatt.demo.engine import SimulatedEngine
+from goodwatt.demo.page import page
+from goodwatt.demo.physics import LLAMA_8B_ON_H100
+from goodwatt.demo.spec import Lengths, SimulatedServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.demo.arrivals import Ending
-from exporter.demo.engine import SimulatedEngine
-from exporter.demo.page import page
-from exporter.demo.physics import LLAMA_8B_ON_H100
-from exporter.demo.spec import Lengths, SimulatedServer
 from tests.demo.builders import SECOND, drained, engine, load, servers, spec
 
 SMALL_CACHE = replace(LLAMA_8B_ON_H100, kv_cache_tokens=8000)

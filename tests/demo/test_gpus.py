@@ -1,10 +1,10 @@
 from collections.abc import Callable
 
 import pytest
+from goodwatt.demo.gpus import SimulatedDriver, SimulatedGpu
+from goodwatt.model.driver import DriverError, GpuDriver
+from goodwatt.model.gpu import EnergyScope
 
-from exporter.demo.gpus import SimulatedDriver, SimulatedGpu
-from exporter.model.driver import DriverError, GpuDriver
-from exporter.model.gpu import EnergyScope
 from tests.demo.builders import HandClock, live, load, spec
 
 

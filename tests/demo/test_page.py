@@ -1,19 +1,19 @@
 from collections.abc import Callable, Iterable
 
 import pytest
+from goodwatt.demo.engine import SimulatedEngine
+from goodwatt.demo.page import page
+from goodwatt.demo.record import Record
+from goodwatt.demo.spec import SimulatedServer
+from goodwatt.demo.tally import REQUEST_EDGES, TOKEN_EDGES, TTFT_EDGES, Buckets
+from goodwatt.engines.profile import Profile
+from goodwatt.engines.reader import read_page
+from goodwatt.model.engine import EngineReading, Outcome, Signal
+from goodwatt.sources.exposition import Scanner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.demo.engine import SimulatedEngine
-from exporter.demo.page import page
-from exporter.demo.record import Record
-from exporter.demo.spec import SimulatedServer
-from exporter.demo.tally import REQUEST_EDGES, TOKEN_EDGES, TTFT_EDGES, Buckets
-from exporter.engines.profile import Profile
-from exporter.engines.reader import read_page
-from exporter.model.engine import EngineReading, Outcome, Signal
-from exporter.sources.exposition import Scanner
 from tests.demo.builders import SECOND, drained, engine, load, servers, spec
 
 Page = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -3,10 +3,9 @@
 import asyncio
 
 import pytest
-
-from exporter.demo import Demo
-from exporter.demo.plan import DOWN_STATUS, FaultKind, PlannedFault, planned_fault
-from exporter.demo.server import Faults
+from goodwatt.demo import Demo
+from goodwatt.demo.plan import DOWN_STATUS, FaultKind, PlannedFault, planned_fault
+from goodwatt.demo.server import Faults
 
 KNOWN = ("chat", "batch")
 

@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from goodwatt.demo.live import LiveEngine
+from goodwatt.demo.page import page
+from goodwatt.demo.report import truth_report
+from goodwatt.demo.server import EngineServer
+from goodwatt.model.engine import Signal
+from goodwatt.model.slo import Slo, Threshold
 
-from exporter.demo.live import LiveEngine
-from exporter.demo.page import page
-from exporter.demo.report import truth_report
-from exporter.demo.server import EngineServer
-from exporter.model.engine import Signal
-from exporter.model.slo import Slo, Threshold
 from tests.demo.builders import HandClock, live, load, spec
 
 SLO = Slo("snappy", (Threshold(Signal.TTFT, 0.5), Threshold(Signal.TPOT, 0.1)), 0.95)

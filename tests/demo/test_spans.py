@@ -4,16 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+from goodwatt.config import parse
+from goodwatt.demo import Demo
+from goodwatt.demo.fleet import DEFAULT_SLOS
+from goodwatt.demo.spans import SpanSender, free_port
+from goodwatt.demo.truth import Good
+from goodwatt.derive.exact import blank, count
+from goodwatt.engines import load_profiles
+from goodwatt.sources.otlp import OtlpSource
+from goodwatt.sources.sections import OtlpSection
 
-from exporter.config import parse
-from exporter.demo import Demo
-from exporter.demo.fleet import DEFAULT_SLOS
-from exporter.demo.spans import SpanSender, free_port
-from exporter.demo.truth import Good
-from exporter.derive.exact import blank, count
-from exporter.engines import load_profiles
-from exporter.sources.otlp import OtlpSource
-from exporter.sources.sections import OtlpSection
 from tests.demo.builders import HandClock
 
 NAMES = "chat", "batch"

@@ -36,7 +36,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         for name, executable in (
             ("alertmanager", [program("prometheus-alertmanager")]),
             ("prometheus", [program("prometheus")]),
-            ("goodwatt", [sys.executable, "-m", "exporter"]),
+            ("goodwatt", [sys.executable, "-m", "goodwatt"]),
         ):
             made.start(name, [*executable, *command(services()[name], _places(folder, name))])
         until(lambda: "goodwatt_build_info" in made.get("http://goodwatt:17077/metrics"), seconds=60, why=made.logged)

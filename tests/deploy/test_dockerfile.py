@@ -1,6 +1,7 @@
 """deploy/docker/Dockerfile and .dockerignore as files."""
 
-from exporter import __version__
+from goodwatt import __version__
+
 from tests.deploy.needed import DEPLOY, ROOT, ran
 
 DOCKERFILE = DEPLOY / "docker" / "Dockerfile"

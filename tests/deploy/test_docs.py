@@ -2,8 +2,9 @@
 
 import re
 
-from exporter import __version__
-from exporter.cli import DEFAULT_PORT
+from goodwatt import __version__
+from goodwatt.cli import DEFAULT_PORT
+
 from tests.deploy.needed import ROOT
 
 TEXT = (ROOT / "docs" / "deployment.md").read_text()

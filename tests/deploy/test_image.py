@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from goodwatt import __version__
 
-from exporter import __version__
 from tests.deploy.image import TAG, Container, Store, container
 from tests.end_to_end.programs import Page, free_port, get, until
 
@@ -84,7 +84,7 @@ def test_nothing_to_build_with_is_left(files: Path) -> None:
     assert not list(inside.glob("bin/pip*"))
     assert not (files / "src").exists()
     packages = next(inside.glob("lib/python*/site-packages"))
-    assert (packages / "exporter/engines/vllm.yaml").exists()
+    assert (packages / "goodwatt/engines/vllm.yaml").exists()
     assert not (packages / "tests").exists()
 
 

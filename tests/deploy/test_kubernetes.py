@@ -8,12 +8,12 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from goodwatt import __version__
+from goodwatt.cli import DEFAULT_PORT
+from goodwatt.config import parse
+from goodwatt.publish.http import HEALTHY
 
 from deploy.kubernetes import generate
-from exporter import __version__
-from exporter.cli import DEFAULT_PORT
-from exporter.config import parse
-from exporter.publish.http import HEALTHY
 from tests.deploy.kinds import DRA, OLDEST, containers, objects, validate
 from tests.deploy.needed import DEPLOY, ROOT, ran, rule_files
 

@@ -5,9 +5,9 @@ All of them measure streamed answers, so records here know every latency that th
 
 from collections.abc import Iterable
 
-from exporter.model.engine import Outcome, Signal
-from exporter.model.request import RequestRecord
-from exporter.model.slo import Slo
+from goodwatt.model.engine import Outcome, Signal
+from goodwatt.model.request import RequestRecord
+from goodwatt.model.slo import Slo
 
 Counts = tuple[int, int]
 

@@ -7,10 +7,10 @@ disconnects leaves its TTFT and nothing else; a restart kills what runs and star
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from exporter.model.engine import EngineReading, EngineTraits, OneToken, Outcome, SeriesId, Signal
-from exporter.model.histogram import Histogram
-from exporter.model.request import RequestRecord
-from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo
+from goodwatt.model.engine import EngineReading, EngineTraits, OneToken, Outcome, SeriesId, Signal
+from goodwatt.model.histogram import Histogram
+from goodwatt.model.request import RequestRecord
+from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo
 
 MODEL = "llama"
 

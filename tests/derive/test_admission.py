@@ -1,14 +1,14 @@
 """Which records count and for whom: each request once, under a name that somebody serves, in bounded memory."""
 
 import pytest
+from goodwatt.derive.admission import MOST_MODELS
+from goodwatt.model.engine import EngineTraits, Outcome, Signal
+from goodwatt.model.ledger import Account
+from goodwatt.model.request import Shed
+from goodwatt.model.rules import Rules
+from goodwatt.model.slo import Slo, Threshold
+from goodwatt.model.source import Reason, SourceResult, Unavailable
 
-from exporter.derive.admission import MOST_MODELS
-from exporter.model.engine import EngineTraits, Outcome, Signal
-from exporter.model.ledger import Account
-from exporter.model.request import Shed
-from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
-from exporter.model.source import Reason, SourceResult, Unavailable
 from tests.fakes.readings import MODEL, Fold, counter, page, record, served, silent, tokens_page, told
 
 A = Account("a", MODEL)

@@ -2,14 +2,14 @@
 
 from fractions import Fraction
 
+from goodwatt.derive.attribution import Activity, Share, shares, split
+from goodwatt.model.engine import Signal
+from goodwatt.model.ledger import Account, EnergyState
+from goodwatt.model.rules import Rules
+from goodwatt.model.tariff import Tariff
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.derive.attribution import Activity, Share, shares, split
-from exporter.model.engine import Signal
-from exporter.model.ledger import Account, EnergyState
-from exporter.model.rules import Rules
-from exporter.model.tariff import Tariff
 from tests.derive.laws import law
 from tests.fakes.readings import MODEL, Fold, counter, gpu, gpus, page, served, silent, tokens_page
 

@@ -6,16 +6,16 @@ from dataclasses import fields, is_dataclass
 from itertools import pairwise
 
 import pytest
+from goodwatt.derive.step import step
+from goodwatt.model.gpu import GpusReading
+from goodwatt.model.histogram import Histogram
+from goodwatt.model.ledger import Ledger
+from goodwatt.model.request import RequestsReading
+from goodwatt.model.rules import Rules
+from goodwatt.model.tariff import Carbon, Facility, Tariff
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.derive.step import step
-from exporter.model.gpu import GpusReading
-from exporter.model.histogram import Histogram
-from exporter.model.ledger import Ledger
-from exporter.model.request import RequestsReading
-from exporter.model.rules import Rules
-from exporter.model.tariff import Carbon, Facility, Tariff
 from tests.derive.laws import law
 from tests.derive.worlds import lived, worlds
 from tests.fakes.readings import Fold, gpu, gpus, no_gpus, silent, tokens_page

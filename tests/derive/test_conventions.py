@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from goodwatt.derive import exact
+from goodwatt.model.engine import Outcome, Signal
+from goodwatt.model.exact import Unjudged
+from goodwatt.model.request import RequestRecord
+from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.derive import exact
-from exporter.model.engine import Outcome, Signal
-from exporter.model.exact import Unjudged
-from exporter.model.request import RequestRecord
-from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from tests.derive import bench_rules
 from tests.derive.laws import law
 from tests.fakes.readings import record

@@ -1,14 +1,14 @@
 """Servers that are removed and come back: what is shown, what is kept, and that joules are never lost."""
 
 import pytest
+from goodwatt.derive.departures import MOST_ACCOUNTS, REMEMBERED_SERVERS, watched
+from goodwatt.model.engine import Signal
+from goodwatt.model.ledger import Account, Component, CountKey, SloKey
+from goodwatt.model.rules import Rules
+from goodwatt.model.slo import Slo, Threshold
+from goodwatt.model.source import SourceResult
+from goodwatt.model.tariff import Carbon, Tariff
 
-from exporter.derive.departures import MOST_ACCOUNTS, REMEMBERED_SERVERS, watched
-from exporter.model.engine import Signal
-from exporter.model.ledger import Account, Component, CountKey, SloKey
-from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
-from exporter.model.source import SourceResult
-from exporter.model.tariff import Carbon, Tariff
 from tests.fakes.readings import MODEL, Fold, gpu, gpus, page, record, silent, tokens_page, told
 
 A = Account("a", MODEL)

@@ -3,13 +3,13 @@
 from itertools import pairwise
 
 import pytest
+from goodwatt.derive.energy import EnergyIncrease, Meter, advance, advanced, carriers, energy_increase
+from goodwatt.model.gpu import EnergyMethod, EnergyScope
+from goodwatt.model.rules import Rules
+from goodwatt.model.tariff import Tariff
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.derive.energy import EnergyIncrease, Meter, advance, advanced, carriers, energy_increase
-from exporter.model.gpu import EnergyMethod, EnergyScope
-from exporter.model.rules import Rules
-from exporter.model.tariff import Tariff
 from tests.derive.laws import law
 from tests.fakes.readings import Fold, gpu, gpus, tokens_page
 

@@ -1,13 +1,13 @@
 """Totals from records: every request judged by itself, and nothing judged that is not known."""
 
 import pytest
+from goodwatt.derive import exact
+from goodwatt.model.engine import Outcome, Signal
+from goodwatt.model.exact import ExactTotals, Unjudged
+from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.derive import exact
-from exporter.model.engine import Outcome, Signal
-from exporter.model.exact import ExactTotals, Unjudged
-from exporter.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from tests.derive.laws import law
 from tests.fakes.readings import record
 

@@ -1,13 +1,13 @@
 """Bounds on good requests, by example."""
 
 import pytest
+from goodwatt.derive.evidence import in_flight
+from goodwatt.derive.goodput import applies, first_token_gap, since, totals
+from goodwatt.model.engine import EngineTraits, Outcome, SeriesId, Signal
+from goodwatt.model.ledger import Account, Marginal, SloEvidence, SloKey, SloTotals
+from goodwatt.model.rules import Rules
+from goodwatt.model.slo import Slo, Threshold
 
-from exporter.derive.evidence import in_flight
-from exporter.derive.goodput import applies, first_token_gap, since, totals
-from exporter.model.engine import EngineTraits, Outcome, SeriesId, Signal
-from exporter.model.ledger import Account, Marginal, SloEvidence, SloKey, SloTotals
-from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
 from tests.fakes.readings import MODEL, Fold, counter, finished, histogram, page, served, silent
 
 ACCOUNT = Account("a", MODEL)

@@ -1,12 +1,12 @@
 """Histograms from records: a threshold is an edge, so a share within it is exact."""
 
+from goodwatt.derive import latencies
+from goodwatt.model.engine import Signal
+from goodwatt.model.ledger import Account
+from goodwatt.model.slo import Slo, Threshold
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.derive import latencies
-from exporter.model.engine import Signal
-from exporter.model.ledger import Account
-from exporter.model.slo import Slo, Threshold
 from tests.derive.laws import law
 from tests.fakes.readings import histogram
 

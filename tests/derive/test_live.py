@@ -1,18 +1,18 @@
 """Live figures, freshness, and what a snapshot shows."""
 
 import pytest
+from goodwatt.derive.freshness import fold as fold_source
+from goodwatt.derive.freshness import is_fresh, server_source
+from goodwatt.derive.live import FINISH_WINDOWS, MOST_MARKS, marked, trim
+from goodwatt.derive.state import Mark
+from goodwatt.model.engine import EngineTraits, Moves, Outcome, SeriesId, Signal
+from goodwatt.model.ledger import Account, CountKey, Ledger, SloKey
+from goodwatt.model.rules import Rules
+from goodwatt.model.slo import Slo, Threshold
+from goodwatt.model.snapshot import Live, SourceState, TokenRates
+from goodwatt.model.source import Reason
+from goodwatt.model.tariff import Tariff
 
-from exporter.derive.freshness import fold as fold_source
-from exporter.derive.freshness import is_fresh, server_source
-from exporter.derive.live import FINISH_WINDOWS, MOST_MARKS, marked, trim
-from exporter.derive.state import Mark
-from exporter.model.engine import EngineTraits, Moves, Outcome, SeriesId, Signal
-from exporter.model.ledger import Account, CountKey, Ledger, SloKey
-from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
-from exporter.model.snapshot import Live, SourceState, TokenRates
-from exporter.model.source import Reason
-from exporter.model.tariff import Tariff
 from tests.fakes.readings import (
     MODEL,
     Fold,

@@ -1,7 +1,7 @@
 """The two expected failures say what they carry."""
 
-from exporter.model.driver import DriverError, GpuDriver
-from exporter.model.source import Reason, SourceUnavailable
+from goodwatt.model.driver import DriverError, GpuDriver
+from goodwatt.model.source import Reason, SourceUnavailable
 
 
 def test_a_refused_driver_call_says_its_code():

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from exporter.derive.promises import restarted, ruled
-from exporter.model.engine import Outcome, SeriesId, Signal
-from exporter.model.ledger import Account, SloKey
-from exporter.model.rules import Rules
-from exporter.model.slo import Errors, Slo, Threshold
-from exporter.model.tariff import Carbon, Tariff
+from goodwatt.derive.promises import restarted, ruled
+from goodwatt.model.engine import Outcome, SeriesId, Signal
+from goodwatt.model.ledger import Account, SloKey
+from goodwatt.model.rules import Rules
+from goodwatt.model.slo import Errors, Slo, Threshold
+from goodwatt.model.tariff import Carbon, Tariff
+
 from tests.fakes.readings import MODEL, Fold, finished, gpu, gpus, histogram, page, record, served, told
 
 A = Account("a", MODEL)

@@ -1,17 +1,17 @@
 """From records to what is published: at once, beside histograms, and over one window with the joules."""
 
 import pytest
+from goodwatt.model.engine import Outcome, Signal
+from goodwatt.model.exact import TokenCount
+from goodwatt.model.ledger import Account, CountKey, RecordKey, SloKey
+from goodwatt.model.request import Shed
+from goodwatt.model.rules import Rules
+from goodwatt.model.slo import Slo, Threshold
+from goodwatt.model.source import Reason, SourceResult, Unavailable
+from goodwatt.model.tariff import Tariff
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model.engine import Outcome, Signal
-from exporter.model.exact import TokenCount
-from exporter.model.ledger import Account, CountKey, RecordKey, SloKey
-from exporter.model.request import Shed
-from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
-from exporter.model.source import Reason, SourceResult, Unavailable
-from exporter.model.tariff import Tariff
 from tests.derive.laws import law
 from tests.fakes.readings import MODEL, Fold, counter, gpu, gpus, page, record, silent, tokens_page, told
 

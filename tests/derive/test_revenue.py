@@ -3,15 +3,15 @@
 from dataclasses import replace
 
 import pytest
+from goodwatt.derive.departures import REMEMBERED_SERVERS, watched
+from goodwatt.derive.promises import restarted, ruled
+from goodwatt.model.engine import Signal
+from goodwatt.model.ledger import Account, TokenKind
+from goodwatt.model.rules import Rules
+from goodwatt.model.tariff import PriceList, TokenPrices
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.derive.departures import REMEMBERED_SERVERS, watched
-from exporter.derive.promises import restarted, ruled
-from exporter.model.engine import Signal
-from exporter.model.ledger import Account, TokenKind
-from exporter.model.rules import Rules
-from exporter.model.tariff import PriceList, TokenPrices
 from tests.derive.laws import law
 from tests.fakes.readings import MODEL, Fold, counter, page, served
 

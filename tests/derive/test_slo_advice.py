@@ -1,12 +1,11 @@
 """Thresholds and bucket edges."""
 
 import pytest
+from goodwatt.derive.slo_advice import edge_advice
+from goodwatt.model.engine import Signal
+from goodwatt.model.slo import Slo, Threshold
 from hypothesis import given
 from hypothesis import strategies as st
-
-from exporter.derive.slo_advice import edge_advice
-from exporter.model.engine import Signal
-from exporter.model.slo import Slo, Threshold
 
 EDGES = (0.1, 0.25, 0.5, 1.0)
 

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
+from goodwatt.model.engine import Outcome, SeriesId, Signal
+from goodwatt.model.gpu import EnergyMethod, EnergyScope
+from goodwatt.model.histogram import Histogram
+from goodwatt.model.rules import Rules
+from goodwatt.model.slo import Slo, Threshold
+from goodwatt.model.source import SourceResult
+from goodwatt.model.tariff import Carbon, Facility, Tariff
 from hypothesis import strategies as st
 
-from exporter.model.engine import Outcome, SeriesId, Signal
-from exporter.model.gpu import EnergyMethod, EnergyScope
-from exporter.model.histogram import Histogram
-from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
-from exporter.model.source import SourceResult
-from exporter.model.tariff import Carbon, Facility, Tariff
 from tests.fakes.readings import Fold, gpu, gpus, no_gpus, page, record, served, silent
 from tests.fakes.readings import told as requests_told
 

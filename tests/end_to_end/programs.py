@@ -114,7 +114,7 @@ def goodwatt(
 ) -> Iterator[Goodwatt]:
     """`goodwatt ARGUMENTS` on a port, a free one unless given, ready to be scraped; ended afterwards."""
     port = port or free_port()
-    command = [sys.executable, "-m", "exporter", *arguments, "--web.listen-address", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "goodwatt", *arguments, "--web.listen-address", f"127.0.0.1:{port}"]
     if config is not None:
         (tmp_path / "goodwatt.yaml").write_text(config)
         command += ["--config", str(tmp_path / "goodwatt.yaml")]

@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
+from goodwatt.app.reloading import Reloader
+from goodwatt.app.serving import _until_told
+from goodwatt.app.watch import Watch
+from goodwatt.config import parse
+from goodwatt.model.rules import Rules
+from goodwatt.publish.row import About
+from goodwatt.sources import World
+from goodwatt.sources.sampler import Sampler
 
-from exporter.app.reloading import Reloader
-from exporter.app.serving import _until_told
-from exporter.app.watch import Watch
-from exporter.config import parse
-from exporter.model.rules import Rules
-from exporter.publish.row import About
-from exporter.sources import World
-from exporter.sources.sampler import Sampler
 from tests.fakes.fake_driver import FakeDriver
 
 
@@ -54,7 +54,7 @@ def test_nothing_that_hangs_keeps_the_process() -> None:
     """Once it was told to leave, the process ends within two seconds although a thread of it never comes back."""
     script = (
         "import threading, time\n"
-        "from exporter.app.serving import _leave_soon\n"
+        "from goodwatt.app.serving import _leave_soon\n"
         "threading.Thread(target=time.sleep, args=(60,)).start()\n"
         "print('told', flush=True)\n"
         "_leave_soon()\n"
@@ -70,7 +70,7 @@ def test_an_interrupt_of_once_is_no_traceback(tmp_path: Path) -> None:
             f"gpus: {{kind: none}}\nservers: [{{name: a, url: 'http://127.0.0.1:{port}', timeout_seconds: 60}}]\n"
             "interval_seconds: 30\n"
         )
-        command = [sys.executable, "-m", "exporter", "once", "--config", str(tmp_path / "c.yaml")]
+        command = [sys.executable, "-m", "goodwatt", "once", "--config", str(tmp_path / "c.yaml")]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         asked, _ = silent.accept()
         with asked:
@@ -83,7 +83,7 @@ def test_a_start_that_hangs_does_not_keep_the_process() -> None:
     """SIGTERM while the first look at files and ports has not come back ends the process within two seconds too."""
     script = (
         "import asyncio\n"
-        "from exporter.app.serving import _until_told\n"
+        "from goodwatt.app.serving import _until_told\n"
         "class Hanging:\n"
         "    async def look(self):\n"
         "        print('looking', flush=True)\n"

@@ -179,7 +179,7 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path, command: str) -> None:
     with goodwatt(tmp_path, "run", config=config) as running:
         address = running.url.removeprefix("http://")
         second = subprocess.run(
-            [sys.executable, "-m", "exporter", command, "--web.listen-address", address],
+            [sys.executable, "-m", "goodwatt", command, "--web.listen-address", address],
             check=False,
             capture_output=True,
             text=True,
@@ -195,7 +195,7 @@ def test_once_prints_one_scrape(tmp_path: Path, engines: EngineThread) -> None:
     (tmp_path / "c.yaml").write_text(
         f"otlp: {{listen: '127.0.0.1:4318'}}\nservers: [{{name: a, url: '{engines.url('a')}'}}]\ngpus: {{kind: none}}\n"
     )
-    command = [sys.executable, "-m", "exporter", "once", "--config", str(tmp_path / "c.yaml")]
+    command = [sys.executable, "-m", "goodwatt", "once", "--config", str(tmp_path / "c.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     page = Page.parse(done.stdout)
     assert page.sum("goodwatt_server_up", server="a") == 1

@@ -4,16 +4,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-
-from exporter.config import parse
-from exporter.demo.demo import Demo
-from exporter.demo.engine import SimulatedEngine
-from exporter.engines import load_profiles
-from exporter.model.engine import Outcome, Signal
-from exporter.model.ledger import Account, Component, CountKey, SloKey
-from exporter.model.snapshot import Snapshot
-from exporter.sources import World, open_source
-from exporter.sources.sampler import Clocks, Sampler
+from goodwatt.config import parse
+from goodwatt.demo.demo import Demo
+from goodwatt.demo.engine import SimulatedEngine
+from goodwatt.engines import load_profiles
+from goodwatt.model.engine import Outcome, Signal
+from goodwatt.model.ledger import Account, Component, CountKey, SloKey
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.sources import World, open_source
+from goodwatt.sources.sampler import Clocks, Sampler
 
 
 class HandClock:

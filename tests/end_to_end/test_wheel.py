@@ -6,8 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-from exporter.publish.page.assets import ASSETS
+from goodwatt.publish.page.assets import ASSETS
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,5 +21,5 @@ def test_the_files_of_the_page_are_in_the_wheel(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         for asset in ASSETS:
-            assert archive.read(f"exporter/publish/page/{asset.path.removeprefix('/-/')}") == asset.body
-        assert "exporter/engines/vllm.yaml" in archive.namelist()
+            assert archive.read(f"goodwatt/publish/page/{asset.path.removeprefix('/-/')}") == asset.body
+        assert "goodwatt/engines/vllm.yaml" in archive.namelist()

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from exporter.engines import load_profiles
-from exporter.engines.profile import Profile
-from exporter.engines.reader import read_page
-from exporter.model.engine import EngineReading, SeriesId
-from exporter.sources.exposition import Scanner, labelled_names, metric_names
+from goodwatt.engines import load_profiles
+from goodwatt.engines.profile import Profile
+from goodwatt.engines.reader import read_page
+from goodwatt.model.engine import EngineReading, SeriesId
+from goodwatt.sources.exposition import Scanner, labelled_names, metric_names
 
 HERE = Path(__file__).parent
 PROFILES: Mapping[str, Profile] = load_profiles()

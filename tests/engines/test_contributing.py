@@ -2,11 +2,12 @@
 
 from textwrap import dedent
 
-from exporter.engines import load_profile
-from exporter.engines.detection import detect
-from exporter.engines.reader import read_page
-from exporter.model.engine import Outcome, Signal
-from exporter.sources.exposition import Scanner
+from goodwatt.engines import load_profile
+from goodwatt.engines.detection import detect
+from goodwatt.engines.reader import read_page
+from goodwatt.model.engine import Outcome, Signal
+from goodwatt.sources.exposition import Scanner
+
 from tests.engines.golden import HERE, PROFILES, seen
 
 TEXT = (HERE.parents[1] / "CONTRIBUTING.md").read_text().partition("## An engine, from its page to figures")[2]

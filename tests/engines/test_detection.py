@@ -1,10 +1,10 @@
 import pytest
+from goodwatt.engines import load_profile
+from goodwatt.engines.detection import Detection, detect, detect_by_status, matches
+from goodwatt.engines.profile import Names
+from goodwatt.model.source import Reason
+from goodwatt.sources.exposition import metric_names
 
-from exporter.engines import load_profile
-from exporter.engines.detection import Detection, detect, detect_by_status, matches
-from exporter.engines.profile import Names
-from exporter.model.source import Reason
-from exporter.sources.exposition import metric_names
 from tests.engines.golden import HERE, PAGES, PROFILES, engine_of, seen
 from tests.engines.test_profile import MINIMAL
 

@@ -6,13 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from goodwatt.derive.counters import counter_increases, histogram_increases
+from goodwatt.engines.detection import detect
+from goodwatt.model.engine import EngineReading
+from goodwatt.sources.exposition import LARGEST_VALUE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.derive.counters import counter_increases, histogram_increases
-from exporter.engines.detection import detect
-from exporter.model.engine import EngineReading
-from exporter.sources.exposition import LARGEST_VALUE
 from tests.engines.golden import PAGES, PROFILES, engine_of, reading_of, seen
 
 TEXTS = {page: page.read_text() for page in PAGES if page.stat().st_size < 60_000}

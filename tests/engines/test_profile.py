@@ -2,11 +2,10 @@ from typing import Any
 
 import pytest
 import yaml
+from goodwatt.engines import known_engines, load_profile, load_profiles
+from goodwatt.engines.profile import Profile
+from goodwatt.model.engine import EngineTraits, Moves, OneToken, Signal
 from pydantic import ValidationError
-
-from exporter.engines import known_engines, load_profile, load_profiles
-from exporter.engines.profile import Profile
-from exporter.model.engine import EngineTraits, Moves, OneToken, Signal
 
 MINIMAL = """
 name: toy

@@ -1,9 +1,9 @@
 import yaml
+from goodwatt.engines import load_profile
+from goodwatt.engines.reader import read_page, unknown_outcomes
+from goodwatt.model.engine import EngineReading, Outcome, SeriesId, Signal
+from goodwatt.sources.exposition import Scanner
 
-from exporter.engines import load_profile
-from exporter.engines.reader import read_page, unknown_outcomes
-from exporter.model.engine import EngineReading, Outcome, SeriesId, Signal
-from exporter.sources.exposition import Scanner
 from tests.engines.golden import HERE, PROFILES, reading_of
 from tests.engines.test_profile import MINIMAL
 
@@ -187,7 +187,7 @@ def test_histogram() -> None:
 
 
 def reading_histogram(edges: tuple[float, ...], counts: tuple[float, ...], count: float, total: float | None) -> object:
-    from exporter.model.histogram import Histogram
+    from goodwatt.model.histogram import Histogram
 
     return Histogram(edges, counts, count, total)
 

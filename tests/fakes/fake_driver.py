@@ -4,8 +4,8 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
-from exporter.model.driver import DriverError
-from exporter.model.gpu import EnergyScope
+from goodwatt.model.driver import DriverError
+from goodwatt.model.gpu import EnergyScope
 
 
 class Clock:

@@ -9,9 +9,9 @@ import sys
 import threading
 from dataclasses import asdict
 
-from exporter.model.source import SourceUnavailable
-from exporter.sources.gpus import gpu_source
-from exporter.sources.sections import GpusSection
+from goodwatt.model.source import SourceUnavailable
+from goodwatt.sources.gpus import gpu_source
+from goodwatt.sources.sections import GpusSection
 
 
 async def main(interval_seconds: float, deadline_seconds: float) -> None:

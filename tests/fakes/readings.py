@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from exporter.derive.state import State
-from exporter.derive.step import step
-from exporter.model.engine import EngineReading, EngineTraits, Outcome, SeriesId, Signal
-from exporter.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpusReading, GpuState
-from exporter.model.histogram import Histogram
-from exporter.model.request import RequestRecord, RequestsReading, Shed
-from exporter.model.rules import Rules
-from exporter.model.snapshot import Snapshot
-from exporter.model.source import Reason, SourceResult, Unavailable
+from goodwatt.derive.state import State
+from goodwatt.derive.step import step
+from goodwatt.model.engine import EngineReading, EngineTraits, Outcome, SeriesId, Signal
+from goodwatt.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpusReading, GpuState
+from goodwatt.model.histogram import Histogram
+from goodwatt.model.request import RequestRecord, RequestsReading, Shed
+from goodwatt.model.rules import Rules
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.model.source import Reason, SourceResult, Unavailable
 
 MODEL = "llama"
 

@@ -4,16 +4,16 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from exporter.derive.state import State
-from exporter.derive.step import step
-from exporter.model.engine import EngineReading, EngineTraits, Outcome, SeriesId, Signal
-from exporter.model.gpu import EnergyCounter, EnergyMethod, Gpu, GpuReading, GpusReading
-from exporter.model.histogram import Histogram
-from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
-from exporter.model.snapshot import Snapshot
-from exporter.model.source import Reading, SourceResult, Unavailable
-from exporter.model.tariff import Carbon, PriceList, Tariff, TokenPrices
+from goodwatt.derive.state import State
+from goodwatt.derive.step import step
+from goodwatt.model.engine import EngineReading, EngineTraits, Outcome, SeriesId, Signal
+from goodwatt.model.gpu import EnergyCounter, EnergyMethod, Gpu, GpuReading, GpusReading
+from goodwatt.model.histogram import Histogram
+from goodwatt.model.rules import Rules
+from goodwatt.model.slo import Slo, Threshold
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.model.source import Reading, SourceResult, Unavailable
+from goodwatt.model.tariff import Carbon, PriceList, Tariff, TokenPrices
 
 INTERVAL = 5.0
 START = 1000.0

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from goodwatt.publish.metrics import table
+from goodwatt.publish.row import About, Kind
 
-from exporter.publish.metrics import table
-from exporter.publish.row import About, Kind
 from grafana.files import BOARDS, FOLDER, rendered
 from grafana.looks import heat
 from tests.grafana.expressions import asked, divisors, expressions, selectors

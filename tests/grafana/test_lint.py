@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import pytest
+from goodwatt.publish.metrics import table
+from goodwatt.publish.row import About, Kind
 
-from exporter.publish.metrics import table
-from exporter.publish.row import About, Kind
 from grafana.files import BOARDS
 from tests.grafana.expressions import asked, selectors
 from tests.grafana.test_dashboards import PROCESS, boards, panels

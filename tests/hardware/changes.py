@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 import pynvml
+from goodwatt.derive.integration import Integral, extend
 
-from exporter.derive.integration import Integral, extend
 from tests.hardware.answers import field_rows, gpu
 from tests.hardware.load import Load
 

@@ -43,7 +43,7 @@ def joules_per_token() -> dict[str, Any]:
         )
         _done(loop)
         address = f"127.0.0.1:{own_port}"
-        goodwatt = _start("exporter", "run", "--config", str(config), "--web.listen-address", address)
+        goodwatt = _start("goodwatt", "run", "--config", str(config), "--web.listen-address", address)
         try:
             until(lambda: _energy(address), seconds=30)
             return _measured(loop, address, goodwatt.pid)

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from goodwatt.model.engine import Outcome
+from goodwatt.model.request import RequestsReading, Shed
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.model.source import Reason, Unavailable
+from goodwatt.publish import writer
+from goodwatt.publish.collector import SnapshotCollector
+from goodwatt.publish.metrics import table
+from goodwatt.publish.row import About
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.model.engine import Outcome
-from exporter.model.request import RequestsReading, Shed
-from exporter.model.snapshot import Snapshot
-from exporter.model.source import Reason, Unavailable
-from exporter.publish import writer
-from exporter.publish.collector import SnapshotCollector
-from exporter.publish.metrics import table
-from exporter.publish.row import About
 from tests.fakes.readings import record
 from tests.fakes.snapshots import INTERVAL, START, after, gpus, page
 

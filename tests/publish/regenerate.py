@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from exporter.publish.reference import reference
+from goodwatt.publish.reference import reference
+
 from tests.publish.pages import WRITERS, rendered, small
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -3,12 +3,12 @@
 import gzip
 
 import pytest
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.publish.formats import ASKED_LATELY_SECONDS, Format, Pages, Variant, choose
+from goodwatt.publish.row import Kind, Metric
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model.snapshot import Snapshot
-from exporter.publish.formats import ASKED_LATELY_SECONDS, Format, Pages, Variant, choose
-from exporter.publish.row import Kind, Metric
 from tests.publish.pages import small
 
 PROMETHEUS_2 = (

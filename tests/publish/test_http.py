@@ -9,11 +9,11 @@ from dataclasses import replace
 from urllib.parse import urljoin
 
 import pytest
+from goodwatt.connections import FIRST_REQUEST_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
+from goodwatt.listening import SWEEP_SECONDS
+from goodwatt.publish.formats import Format, Variant
+from goodwatt.publish.http import About, Address, Publisher, Reloaded, checked_path, stale
 
-from exporter.connections import FIRST_REQUEST_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
-from exporter.listening import SWEEP_SECONDS
-from exporter.publish.formats import Format, Variant
-from exporter.publish.http import About, Address, Publisher, Reloaded, checked_path, stale
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import small
 from tests.publish.serving import ABOUT, Clock, connecting, serving
@@ -374,4 +374,4 @@ async def test_what_is_no_http_is_not_logged(caplog: pytest.LogCaptureFixture) -
                 assert (await reader.readline()).split()[1] == b"400"
         assert not caplog.records
         assert (await client.get("/-/healthy")).status == 500
-    assert [(r.name, r.levelname) for r in caplog.records] == [("exporter.publish.http", "ERROR")]
+    assert [(r.name, r.levelname) for r in caplog.records] == [("goodwatt.publish.http", "ERROR")]

@@ -4,24 +4,24 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from goodwatt.model.engine import Signal
+from goodwatt.model.gpu import GpuState
+from goodwatt.model.ledger import Account
+from goodwatt.model.rules import Rules
+from goodwatt.model.slo import Slo, Threshold
+from goodwatt.model.snapshot import Live, Snapshot, TokenRates
+from goodwatt.model.source import Reason, Unavailable
+from goodwatt.model.tariff import Tariff
+from goodwatt.publish.headline import headline
+from goodwatt.publish.http import About
+from goodwatt.publish.page.assets import SCRIPT, STYLE
+from goodwatt.publish.page.meanings import meanings
+from goodwatt.publish.page.node import html
+from goodwatt.publish.page.shell import CONTENT_SECURITY_POLICY, Link, not_found, page
+from goodwatt.sources.gpus_card import THROTTLE_REASONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.model.engine import Signal
-from exporter.model.gpu import GpuState
-from exporter.model.ledger import Account
-from exporter.model.rules import Rules
-from exporter.model.slo import Slo, Threshold
-from exporter.model.snapshot import Live, Snapshot, TokenRates
-from exporter.model.source import Reason, Unavailable
-from exporter.model.tariff import Tariff
-from exporter.publish.headline import headline
-from exporter.publish.http import About
-from exporter.publish.page.assets import SCRIPT, STYLE
-from exporter.publish.page.meanings import meanings
-from exporter.publish.page.node import html
-from exporter.publish.page.shell import CONTENT_SECURITY_POLICY, Link, not_found, page
-from exporter.sources.gpus_card import THROTTLE_REASONS
 from tests.fakes import snapshots as fake
 from tests.publish.pages import recorded, small
 from tests.publish.serving import ABOUT, serving

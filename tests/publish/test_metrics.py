@@ -3,10 +3,10 @@
 import re
 
 import pytest
+from goodwatt.model.histogram import Histogram
+from goodwatt.publish.metrics import table
+from goodwatt.publish.row import Kind, Metric
 
-from exporter.model.histogram import Histogram
-from exporter.publish.metrics import table
-from exporter.publish.row import Kind, Metric
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import recorded
 

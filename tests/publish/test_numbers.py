@@ -1,10 +1,9 @@
 """Numbers on the front page."""
 
 import pytest
+from goodwatt.publish.numbers import ago, percent, short, span
 from hypothesis import given
 from hypothesis import strategies as st
-
-from exporter.publish.numbers import ago, percent, short, span
 
 
 @pytest.mark.parametrize(

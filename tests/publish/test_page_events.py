@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import ClientSession, web
+from goodwatt.connections import IDLE_SECONDS
+from goodwatt.publish.http import Publisher
+from goodwatt.publish.page.assets import ASSETS, SCRIPT, STYLE, Asset
+from goodwatt.publish.page.events import ALIVE, MOST_LISTENERS, RETRY, Feed, _Listener
+from goodwatt.publish.row import About
 
-from exporter.connections import IDLE_SECONDS
-from exporter.publish.http import Publisher
-from exporter.publish.page.assets import ASSETS, SCRIPT, STYLE, Asset
-from exporter.publish.page.events import ALIVE, MOST_LISTENERS, RETRY, Feed, _Listener
-from exporter.publish.row import About
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import small
 from tests.publish.serving import ABOUT, Clock, connecting, serving

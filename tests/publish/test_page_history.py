@@ -5,16 +5,16 @@ import re
 from dataclasses import replace
 
 import pytest
+from goodwatt.model.ledger import Account
+from goodwatt.model.snapshot import Live, TokenRates
+from goodwatt.publish.page.cards import remember
+from goodwatt.publish.page.drawing import HEIGHT, WIDTH, band, bar, extremes, trend
+from goodwatt.publish.page.history import HOUR_SECONDS, MOST_ACCOUNTS, MOST_MOMENTS, History, Point
+from goodwatt.publish.page.live import live
+from goodwatt.publish.page.node import Element
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.model.ledger import Account
-from exporter.model.snapshot import Live, TokenRates
-from exporter.publish.page.cards import remember
-from exporter.publish.page.drawing import HEIGHT, WIDTH, band, bar, extremes, trend
-from exporter.publish.page.history import HOUR_SECONDS, MOST_ACCOUNTS, MOST_MOMENTS, History, Point
-from exporter.publish.page.live import live
-from exporter.publish.page.node import Element
 from tests.fakes.snapshots import MODEL, snapshot
 from tests.publish.pages import small
 from tests.publish.serving import ABOUT

@@ -7,19 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from goodwatt.model.engine import Moves, Signal
+from goodwatt.model.ledger import Account
+from goodwatt.model.slo import Slo, Threshold
+from goodwatt.model.snapshot import ExactLive, Live, Snapshot, TokenRates
+from goodwatt.publish.page.assets import ASSETS, VERSION
+from goodwatt.publish.page.cards import remember
+from goodwatt.publish.page.history import MOST_ACCOUNTS, History
+from goodwatt.publish.page.live import event, live
+from goodwatt.publish.page.node import Element, el, html, merged
+from goodwatt.publish.page.shell import page
+from goodwatt.publish.page.table import MOST_REASONS, Cell, Column, cell, table
+from goodwatt.publish.row import About
 
-from exporter.model.engine import Moves, Signal
-from exporter.model.ledger import Account
-from exporter.model.slo import Slo, Threshold
-from exporter.model.snapshot import ExactLive, Live, Snapshot, TokenRates
-from exporter.publish.page.assets import ASSETS, VERSION
-from exporter.publish.page.cards import remember
-from exporter.publish.page.history import MOST_ACCOUNTS, History
-from exporter.publish.page.live import event, live
-from exporter.publish.page.node import Element, el, html, merged
-from exporter.publish.page.shell import page
-from exporter.publish.page.table import MOST_REASONS, Cell, Column, cell, table
-from exporter.publish.row import About
 from tests.fakes import snapshots as fake
 from tests.publish.pages import recorded, small
 from tests.publish.serving import ABOUT, serving

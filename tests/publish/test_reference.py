@@ -1,7 +1,8 @@
 """docs/metrics.md is made from the table."""
 
-from exporter.publish.metrics import table
-from exporter.publish.reference import reference
+from goodwatt.publish.metrics import table
+from goodwatt.publish.reference import reference
+
 from tests.publish.regenerate import REFERENCE
 
 

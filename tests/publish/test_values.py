@@ -4,18 +4,18 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 
 import pytest
+from goodwatt.derive.state import State
+from goodwatt.derive.step import step
+from goodwatt.model.engine import Signal
+from goodwatt.model.gpu import GpuReading, GpuState
+from goodwatt.model.ledger import Account, Component, SloKey
+from goodwatt.model.rules import Rules
+from goodwatt.model.snapshot import Live, Snapshot, TokenRates
+from goodwatt.model.source import Reason, Unavailable
+from goodwatt.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
+from goodwatt.publish.row import About
+from goodwatt.publish.values_self import is_simulated
 
-from exporter.derive.state import State
-from exporter.derive.step import step
-from exporter.model.engine import Signal
-from exporter.model.gpu import GpuReading, GpuState
-from exporter.model.ledger import Account, Component, SloKey
-from exporter.model.rules import Rules
-from exporter.model.snapshot import Live, Snapshot, TokenRates
-from exporter.model.source import Reason, Unavailable
-from exporter.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
-from exporter.publish.row import About
-from exporter.publish.values_self import is_simulated
 from tests.fakes.snapshots import RULES, after, gpus, page, results, snapshot, uuid
 from tests.publish.pages import ROWS, names, recorded, series, small, value
 
@@ -430,7 +430,7 @@ def test_an_account_that_is_only_live_of_a_lost_server_is_hidden() -> None:
 
 def test_no_config_no_hash() -> None:
     """Where no configuration was read there is no config_info."""
-    from exporter.publish.metrics import table
+    from goodwatt.publish.metrics import table
 
     row = next(row for row in table(About()) if row.name == "config_info")
     assert list(row.value(small())) == []

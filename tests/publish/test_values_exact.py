@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from goodwatt.model.engine import Signal
+from goodwatt.model.rules import Rules
+from goodwatt.publish.row import About
+from goodwatt.publish.values_self import is_simulated
 
-from exporter.model.engine import Signal
-from exporter.model.rules import Rules
-from exporter.publish.row import About
-from exporter.publish.values_self import is_simulated
 from tests.publish.pages import names, recorded, series, small, value
 
 TINY = {"server": "vllm-0", "model": "tiny"}

@@ -207,7 +207,7 @@ async def goodwatt(config: str, folder: Path, environment: Mapping[str, str] | N
     file, log = folder / f"goodwatt-{port}.yaml", folder / f"goodwatt-{port}.log"
     file.write_text(config)
     address = f"127.0.0.1:{port}"
-    command = [sys.executable, "-m", "exporter", "run", "--config", file, "--web.listen-address", address]
+    command = [sys.executable, "-m", "goodwatt", "run", "--config", file, "--web.listen-address", address]
     child = spawn(command, port, log, environment)
     watch = Goodwatt(child.url, child.log, child.popen, file)
     try:

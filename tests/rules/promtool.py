@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from exporter.model.alerting import Alerting
-from exporter.prometheus import rule_groups
+from goodwatt.model.alerting import Alerting
+from goodwatt.prometheus import rule_groups
 
 ALERTING = Alerting(cost_per_million_tokens=0.5, currency="USD")
 HOURS = 60  # minutes

@@ -1,14 +1,13 @@
 """Burn factors: what fits an objective, and what can never be reached."""
 
 import pytest
+from goodwatt.config import parse
+from goodwatt.config.advice import advice
+from goodwatt.model.alerting import BurnFactors
+from goodwatt.prometheus.burn import PAIRS, bad_ratio, can_fire, fitted_factor, largest_factor
+from goodwatt.prometheus.promql import duration
 from hypothesis import given
 from hypothesis import strategies as st
-
-from exporter.config import parse
-from exporter.config.advice import advice
-from exporter.model.alerting import BurnFactors
-from exporter.prometheus.burn import PAIRS, bad_ratio, can_fire, fitted_factor, largest_factor
-from exporter.prometheus.promql import duration
 
 SLO = "slos: [{{name: a, ttft_seconds: 1, objective_ratio: {}}}]\n"
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+from goodwatt.model.alerting import Alerting, BurnFactors
+from goodwatt.model.engine import Signal
+from goodwatt.model.slo import Slo, Threshold
+from goodwatt.prometheus.burn import PAIRS, bad_ratio
 
-from exporter.model.alerting import Alerting, BurnFactors
-from exporter.model.engine import Signal
-from exporter.model.slo import Slo, Threshold
-from exporter.prometheus.burn import PAIRS, bad_ratio
 from tests.rules.promtool import HOURS, Counter, Fired, Gauge, Scene, Series, Story
 
 PAGES = ("goodwatt-slo-page",)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from exporter.model.alerting import Alerting
-from exporter.prometheus import rule_groups
+from goodwatt.model.alerting import Alerting
+from goodwatt.prometheus import rule_groups
+
 from tests.rules.promtool import Counter, Gauge, Scene, Series
 
 GROUPS = tuple(group["name"] for group in rule_groups(Alerting(), "recording"))

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from exporter.model.request import RequestRecord, RequestsReading
-from exporter.sources.proxy import ProxySource
-from exporter.sources.sections import ProxySection
+from goodwatt.model.request import RequestRecord, RequestsReading
+from goodwatt.sources.proxy import ProxySource
+from goodwatt.sources.sections import ProxySection
 
 CHAT = "/v1/chat/completions"
 

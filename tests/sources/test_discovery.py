@@ -1,6 +1,7 @@
 import time
 
-from exporter.sources.discovery import USUAL_PORTS, Found, find_servers
+from goodwatt.sources.discovery import USUAL_PORTS, Found, find_servers
+
 from tests.engines.golden import HERE, PROFILES
 from tests.fakes.http_server import Reply, page, serving, unused_port
 from tests.sources.test_engine_http import LLAMA, MODELS, VLLM

@@ -8,15 +8,15 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
+from goodwatt.engines import load_profile
+from goodwatt.model.engine import EngineReading, Signal
+from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.sources.engine_http import EngineSource, _heard, first_model
+from goodwatt.sources.http_faults import explain
+from goodwatt.sources.http_fetch import LARGEST_PAGE
+from goodwatt.sources.sections import ServerSection
 from yarl import URL
 
-from exporter.engines import load_profile
-from exporter.model.engine import EngineReading, Signal
-from exporter.model.source import Reason, SourceUnavailable
-from exporter.sources.engine_http import EngineSource, _heard, first_model
-from exporter.sources.http_faults import explain
-from exporter.sources.http_fetch import LARGEST_PAGE
-from exporter.sources.sections import ServerSection
 from tests.engines.golden import HERE, PROFILES, reading_of
 from tests.engines.test_detection import LLAMA_501
 from tests.engines.test_profile import MINIMAL

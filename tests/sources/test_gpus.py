@@ -4,12 +4,12 @@ import asyncio
 import logging
 
 import pytest
+from goodwatt.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpuState
+from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.sources.gpus import GpuSource, gpu_source
+from goodwatt.sources.nvml import NvmlDriver
+from goodwatt.sources.sections import GpusSection
 
-from exporter.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpuState
-from exporter.model.source import Reason, SourceUnavailable
-from exporter.sources.gpus import GpuSource, gpu_source
-from exporter.sources.nvml import NvmlDriver
-from exporter.sources.sections import GpusSection
 from tests.fakes.fake_driver import Clock, FakeDriver, FakeGpu
 from tests.fakes.waiting import soon
 

@@ -3,12 +3,12 @@
 from itertools import pairwise
 
 import pytest
+from goodwatt.model.driver import DriverError
+from goodwatt.model.gpu import GpuState
+from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.sources.gpus import GpuSource
+from goodwatt.sources.gpus_faults import Fault, fault_of
 
-from exporter.model.driver import DriverError
-from exporter.model.gpu import GpuState
-from exporter.model.source import Reason, SourceUnavailable
-from exporter.sources.gpus import GpuSource
-from exporter.sources.gpus_faults import Fault, fault_of
 from tests.fakes.fake_driver import Clock, FakeDriver, FakeGpu
 
 A, B = "GPU-aaaa", "GPU-bbbb"

@@ -3,10 +3,9 @@
 import asyncio
 
 import pytest
-
-from exporter.model.gpu import EnergyMethod, GpuState
-from exporter.sources.gpus import gpu_source
-from exporter.sources.sections import GpusSection
+from goodwatt.model.gpu import EnergyMethod, GpuState
+from goodwatt.sources.gpus import gpu_source
+from goodwatt.sources.sections import GpusSection
 
 pytestmark = pytest.mark.gpu
 

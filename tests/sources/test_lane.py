@@ -5,9 +5,9 @@ import threading
 import time
 
 import pytest
+from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.sources.lane import Lane
 
-from exporter.model.source import Reason, SourceUnavailable
-from exporter.sources.lane import Lane
 from tests.fakes.fake_driver import Clock
 from tests.fakes.waiting import soon
 
@@ -174,7 +174,7 @@ def test_exit_never_waits_for_a_hung_call():
     """A process whose lane hangs for ever ends at once when its main thread does."""
     script = """
 import asyncio, time
-from exporter.sources.lane import Lane
+from goodwatt.sources.lane import Lane
 async def main():
     try:
         async with asyncio.timeout(0.1):

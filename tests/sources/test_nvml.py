@@ -282,8 +282,8 @@ def test_no_thread_wakes_without_need(library, tmp_path):
     stub = stub_of(tmp_path, 2)
     script = (
         "import asyncio, time\n"
-        "from exporter.sources.gpus import gpu_source\n"
-        "from exporter.sources.sections import GpusSection\n"
+        "from goodwatt.sources.gpus import gpu_source\n"
+        "from goodwatt.sources.sections import GpusSection\n"
         "source = gpu_source(GpusSection())\n"
         "asyncio.run(source.read())\n"
         "def spent():\n"

@@ -10,20 +10,20 @@ from typing import Any
 
 import aiohttp
 import pytest
+from goodwatt.engines.spans import span_rules
+from goodwatt.model.request import RequestsReading, Shed
+from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.sources.otlp import OtlpSource
+from goodwatt.sources.otlp_body import Bodies
+from goodwatt.sources.otlp_http import IN_JSON, JSON, PATH, TraceServer, encodings
+from goodwatt.sources.otlp_intake import Belonging, Intake
+from goodwatt.sources.otlp_protobuf import Protobuf
+from goodwatt.sources.otlp_spans import Span
+from goodwatt.sources.sections import OtlpSection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from exporter.engines.spans import span_rules
-from exporter.model.request import RequestsReading, Shed
-from exporter.model.source import Reason, SourceUnavailable
-from exporter.sources.otlp import OtlpSource
-from exporter.sources.otlp_body import Bodies
-from exporter.sources.otlp_http import IN_JSON, JSON, PATH, TraceServer, encodings
-from exporter.sources.otlp_intake import Belonging, Intake
-from exporter.sources.otlp_protobuf import Protobuf
-from exporter.sources.otlp_spans import Span
-from exporter.sources.sections import OtlpSection
 from tests.engines.golden import PROFILES
 from tests.fakes import otlp
 from tests.fakes.http_server import unused_port
@@ -287,7 +287,7 @@ async def test_many_clients_and_large_bodies_leave_the_loop_to_others() -> None:
 
 
 def address() -> Any:
-    from exporter.address import Address
+    from goodwatt.address import Address
 
     return Address("127.0.0.1", 0)
 

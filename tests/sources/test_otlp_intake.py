@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
+from goodwatt.engines.spans import span_rules
+from goodwatt.model.request import Shed
+from goodwatt.sources.otlp_intake import Belonging, Intake
+from goodwatt.sources.otlp_protobuf import Protobuf
+from goodwatt.sources.otlp_spans import Service
 
-from exporter.engines.spans import span_rules
-from exporter.model.request import Shed
-from exporter.sources.otlp_intake import Belonging, Intake
-from exporter.sources.otlp_protobuf import Protobuf
-from exporter.sources.otlp_spans import Service
 from tests.engines.golden import PROFILES
 from tests.fakes.otlp import SGLANG_SPANS, VLLM, Row, in_protobuf, rows, vllm_row
 
@@ -105,7 +105,7 @@ async def test_strangers_are_named_once(caplog: pytest.LogCaptureFixture) -> Non
     """A service that belongs to no server is logged once, by name and nothing else of the span; not without end."""
     into = intake(("chat", "batch"))
     secret = {"gen_ai__prompt": "s3cret", "gen_ai__request__id": "s3cret"}
-    with caplog.at_level(logging.WARNING, "exporter.sources.otlp_intake"):
+    with caplog.at_level(logging.WARNING, "goodwatt.sources.otlp_intake"):
         for number in range(300):
             await taken(
                 into, vllm_row(number, service=f"x{number}\n", **secret), vllm_row(number, service="y", **secret)

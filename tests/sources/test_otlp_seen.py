@@ -1,10 +1,9 @@
 """Which spans were counted before."""
 
+from goodwatt.model.request import Shed
+from goodwatt.sources.otlp_seen import Seen
 from hypothesis import given
 from hypothesis import strategies as st
-
-from exporter.model.request import Shed
-from exporter.sources.otlp_seen import Seen
 
 
 def key(number: int) -> bytes:

@@ -9,14 +9,14 @@ import socket
 from pathlib import Path
 
 import pytest
+from goodwatt.model.engine import Outcome, SeriesId, Signal
+from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.sources.proxy import ProxySource
+from goodwatt.sources.proxy_client import Client
+from goodwatt.sources.proxy_listener import Listener, enough
+from goodwatt.sources.proxy_tally import Tally
+from goodwatt.sources.sections import TlsSection
 
-from exporter.model.engine import Outcome, SeriesId, Signal
-from exporter.model.source import Reason, SourceUnavailable
-from exporter.sources.proxy import ProxySource
-from exporter.sources.proxy_client import Client
-from exporter.sources.proxy_listener import Listener, enough
-from exporter.sources.proxy_tally import Tally
-from exporter.sources.sections import TlsSection
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.http_server import Reply, serving, unused_port
 from tests.fakes.openai_server import (
@@ -220,7 +220,7 @@ async def test_a_head_may_come_in_any_pieces() -> None:
 
 async def test_a_server_behind_tls_is_verified(certificates: Certificates, caplog: pytest.LogCaptureFixture) -> None:
     """With its authority given it is asked; without it the client is told why not, in one line."""
-    with caplog.at_level(logging.INFO, "exporter.sources"):
+    with caplog.at_level(logging.INFO, "goodwatt.sources"):
         async with serving({"/v1/models": Reply(b"ok")}, certificates.server_context()) as server:
             get = b"GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n"
             async with proxy(server.url, tls=TlsSection(ca_file=certificates.ca)) as through:

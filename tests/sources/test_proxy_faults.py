@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from goodwatt.model.engine import Outcome
+from goodwatt.sources import proxy_client, proxy_tally
+from goodwatt.sources.proxy_upstream import IDLE_SECONDS
 
-from exporter.model.engine import Outcome
-from exporter.sources import proxy_client, proxy_tally
-from exporter.sources.proxy_upstream import IDLE_SECONDS
 from tests.bench.observed import memory_bytes
 from tests.fakes.http_server import unused_port
 from tests.fakes.openai_server import (
@@ -158,7 +158,7 @@ async def test_a_server_that_answers_nothing_good(wire: bytes, why: str) -> None
 async def test_a_server_that_is_down_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
     """502 with what and where; one line of log for it, and one when it can be reached again."""
     port = unused_port()
-    caplog.set_level(logging.DEBUG, "exporter")
+    caplog.set_level(logging.DEBUG, "goodwatt")
     async with proxy(f"http://127.0.0.1:{port}/v1") as through:
         for _ in range(3):
             head, body = await ask(through.port, post())

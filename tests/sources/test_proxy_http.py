@@ -1,11 +1,8 @@
 """How the proxy reads and writes HTTP/1.1: what it lets through is understood, and framed by itself."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from exporter.sources.proxy_body import Chunks, Counted, Rest, decoder
-from exporter.sources.proxy_head import (
+from goodwatt.sources.proxy_body import Chunks, Counted, Rest, decoder
+from goodwatt.sources.proxy_head import (
     NO_BODY,
     UNTIL_CLOSE,
     BadMessage,
@@ -15,7 +12,9 @@ from exporter.sources.proxy_head import (
     write_request,
     write_response,
 )
-from exporter.sources.proxy_upstream import Origin
+from goodwatt.sources.proxy_upstream import Origin
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def request(*lines: str, start: str = "POST /v1/x?a=%2F&b HTTP/1.1", host: str = "Host: h"):

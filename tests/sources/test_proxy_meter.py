@@ -5,15 +5,15 @@ import json
 import tracemalloc
 
 import pytest
+from goodwatt.model.engine import Outcome
+from goodwatt.model.request import RequestRecord, Shed
+from goodwatt.sources.proxy_dialects import Heard, hear, makes_records
+from goodwatt.sources.proxy_events import LARGEST_ANSWER, LARGEST_EVENT
+from goodwatt.sources.proxy_head import UNTIL_CLOSE, ResponseHead
+from goodwatt.sources.proxy_meter import Arrival, Meter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.model.engine import Outcome
-from exporter.model.request import RequestRecord, Shed
-from exporter.sources.proxy_dialects import Heard, hear, makes_records
-from exporter.sources.proxy_events import LARGEST_ANSWER, LARGEST_EVENT
-from exporter.sources.proxy_head import UNTIL_CLOSE, ResponseHead
-from exporter.sources.proxy_meter import Arrival, Meter
 from tests.fakes.openai_server import chat_events, event
 
 SSE, NDJSON, JSON = "text/event-stream; charset=utf-8", "application/x-ndjson", "application/json"

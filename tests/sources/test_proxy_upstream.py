@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
+from goodwatt.sources.http_identity import Trust
+from goodwatt.sources.proxy_exchange import Exchange
+from goodwatt.sources.proxy_head import read_request
+from goodwatt.sources.proxy_upstream import Origin, Pool, Upstream
+from goodwatt.sources.sections import TlsSection
 
-from exporter.sources.http_identity import Trust
-from exporter.sources.proxy_exchange import Exchange
-from exporter.sources.proxy_head import read_request
-from exporter.sources.proxy_upstream import Origin, Pool, Upstream
-from exporter.sources.sections import TlsSection
 from tests.fakes.openai_server import plain
 
 

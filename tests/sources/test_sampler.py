@@ -4,13 +4,13 @@ import asyncio
 import logging
 
 import pytest
+from goodwatt.model.engine import EngineReading, Signal
+from goodwatt.model.gpu import GpusReading
+from goodwatt.model.rules import Rules
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.model.source import Reading, Reason, SourceUnavailable
+from goodwatt.sources.sampler import Clocks, Sampler
 
-from exporter.model.engine import EngineReading, Signal
-from exporter.model.gpu import GpusReading
-from exporter.model.rules import Rules
-from exporter.model.snapshot import Snapshot
-from exporter.model.source import Reading, Reason, SourceUnavailable
-from exporter.sources.sampler import Clocks, Sampler
 from tests.fakes.readings import counter, page
 from tests.fakes.snapshots import gpus, uuid
 

@@ -1,5 +1,0 @@
-"""The command: see `goodwatt --help`."""
-
-from exporter.cli import entry
-
-entry()

@@ -1,0 +1,5 @@
+"""The command: see `goodwatt --help`."""
+
+from goodwatt.cli import entry
+
+entry()

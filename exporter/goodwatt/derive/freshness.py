@@ -1,0 +1,45 @@
+"""How sources fare, and what of theirs may still be shown."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from goodwatt.derive.tally import plus
+from goodwatt.model.request import RequestsReading
+from goodwatt.model.snapshot import SourceState
+from goodwatt.model.source import Reading, SourceResult, Unavailable
+
+
+def server_source(server: str) -> str:
+    """The `source` label of the server of this name."""
+    return f"server/{server}"
+
+
+def proxy_source(server: str) -> str:
+    """The `source` label of the proxy in front of a server whose metrics page is read as well."""
+    return f"proxy/{server}"
+
+
+def fold(before: SourceState | None, result: SourceResult, now: float) -> SourceState:
+    """The state of a source after one more read."""
+    state = before or SourceState(result.source, False, 0, 0.0)
+    state = replace(state, duration_seconds=result.duration_seconds)
+    if isinstance(result.outcome, Unavailable):
+        return _failed(state, result.outcome)
+    return _read(state, result.outcome, now)
+
+
+def _failed(state: SourceState, why: Unavailable) -> SourceState:
+    failures = plus(state.failures, {why.reason: 1})
+    return replace(state, up=False, misses=state.misses + 1, reason=why.reason, detail=why.detail, failures=failures)
+
+
+def _read(state: SourceState, reading: Reading, now: float) -> SourceState:
+    shed = plus(state.shed, reading.shed) if isinstance(reading, RequestsReading) else state.shed
+    state = replace(state, shed=shed, simulated=reading.simulated)
+    return replace(state, up=True, misses=0, last_success_seconds=now, reason=None, detail="")
+
+
+def is_fresh(states: Mapping[str, SourceState], source: str, missed_ticks: int) -> bool:
+    """Whether a source has been read at all, and missed fewer ticks in a row than drop its series."""
+    state = states.get(source)
+    return state is not None and state.last_success_seconds is not None and state.misses < missed_ticks

@@ -1,0 +1,36 @@
+"""Exact arithmetic on cumulative histograms: nothing here interpolates."""
+
+from bisect import bisect_left, bisect_right
+
+from goodwatt.model.histogram import Histogram
+from goodwatt.model.ledger import Marginal
+
+
+def add(one: Histogram, other: Histogram) -> Histogram:
+    """The histogram of both populations. Where edges differ, only the shared ones remain, since only they are exact."""
+    if one.edges != other.edges:
+        shared = tuple(sorted(set(one.edges) & set(other.edges)))
+        one, other = at_edges(one, shared), at_edges(other, shared)
+    return Histogram(
+        one.edges,
+        tuple(a + b for a, b in zip(one.counts, other.counts, strict=True)),
+        one.count + other.count,
+        None if one.sum is None or other.sum is None else one.sum + other.sum,
+    )
+
+
+def at_edges(histogram: Histogram, edges: tuple[float, ...]) -> Histogram:
+    """The same histogram seen at fewer edges. `edges` must be among its own."""
+    counts = dict(zip(histogram.edges, histogram.counts, strict=True))
+    return Histogram(edges, tuple(counts[edge] for edge in edges), histogram.count, histogram.sum)
+
+
+def marginal(histogram: Histogram, threshold: float) -> Marginal:
+    """How many observations were <= threshold, as far as the edges tell: the count at the edge below and above it."""
+    below = bisect_right(histogram.edges, threshold) - 1
+    above = bisect_left(histogram.edges, threshold)
+    return Marginal(
+        surely=histogram.counts[below] if below >= 0 else 0.0,
+        possibly=histogram.counts[above] if above < len(histogram.edges) else histogram.count,
+        seen=histogram.count,
+    )

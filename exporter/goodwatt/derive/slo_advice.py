@@ -1,0 +1,31 @@
+"""Where a histogram's buckets cannot tell whether a threshold was met."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+
+from goodwatt.model.engine import Signal
+from goodwatt.model.slo import Slo, Threshold
+
+
+def edge_advice(slo: Slo, signal_edges: Mapping[Signal, tuple[float, ...]]) -> tuple[str, ...]:
+    """One line for each threshold that is no bucket edge, naming its bucket and the nearest edge.
+
+    `signal_edges` are finite ascending edges in seconds; a signal that is absent or has none gives no advice.
+    """
+    return tuple(_lines(slo, signal_edges))
+
+
+def _lines(slo: Slo, signal_edges: Mapping[Signal, tuple[float, ...]]) -> Iterator[str]:
+    for threshold in slo.thresholds:
+        edges = signal_edges.get(threshold.signal, ())
+        if edges and threshold.seconds not in edges:
+            yield f"slo {slo.name}: {_line(threshold, edges)}"
+
+
+def _line(threshold: Threshold, edges: tuple[float, ...]) -> str:
+    above = bisect_left(edges, threshold.seconds)
+    low = edges[above - 1] if above > 0 else 0.0
+    high = edges[above] if above < len(edges) else None
+    bucket = f"({low:g}, +Inf]" if high is None else f"({low:g}, {high:g}]"
+    exact = min(reversed(edges), key=lambda edge: abs(edge - threshold.seconds))
+    return f"{threshold.signal} {threshold.seconds:g} s lies inside the bucket {bucket}; {exact:g} s would be exact"

@@ -1,0 +1,40 @@
+"""What the fold remembers between ticks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from goodwatt.derive.attribution import Activity
+from goodwatt.derive.energy import Meter
+from goodwatt.model.engine import EngineReading
+from goodwatt.model.gpu import GpusReading
+from goodwatt.model.ledger import Account, Ledger, SloEvidence, SloKey
+from goodwatt.model.snapshot import SourceState
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The ledger as it stood at a tick: what live figures are measured from."""
+
+    at_seconds: float
+    ledger: Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything the next tick needs. A new `State()` is a start with nothing known."""
+
+    at_seconds: float | None = None
+    ticks: int = 0
+    sources: Mapping[str, SourceState] = field(default_factory=dict)
+    engines: Mapping[str, EngineReading] = field(default_factory=dict)  # the last page of each server
+    gpus: GpusReading | None = None  # the last read of the GPU source
+    meters: Mapping[str, Meter] = field(default_factory=dict)  # by UUID
+    activities: Mapping[str, tuple[Activity, ...]] = field(default_factory=dict)  # by server, at its last page
+    ledger: Ledger = field(default_factory=Ledger)
+    marks: tuple[Mark, ...] = ()
+    since: Mapping[Account, float] = field(default_factory=dict)  # when an account was first seen, or last came back
+    window_opened_seconds: float | None = None  # of the SLO window now being filled
+    window_evidence: Mapping[SloKey, SloEvidence] = field(default_factory=dict)  # as it stood at that moment
+    tellers: Mapping[str, str] = field(default_factory=dict)  # by server: the source whose records count
+    told: Mapping[Account, float] = field(default_factory=dict)  # since when records of an account count
+    departed: tuple[str, ...] = ()  # servers no longer watched whose accounts are open, longest gone first

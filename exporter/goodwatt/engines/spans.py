@@ -1,0 +1,129 @@
+"""From an engine's span to a request's record, as profiles say."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from goodwatt.engines.profile import ByAttribute, Profile, Spans
+from goodwatt.model.engine import Outcome
+from goodwatt.model.request import RequestRecord
+
+Value = str | int | float
+
+NANOSECONDS = 1_000_000_000
+LONGEST_MODEL_NAME = 256
+_MOST_TOKENS = 1 << 53  # beyond it a float no longer tells one from the next
+_LONGEST_SECONDS = 365 * 86400.0
+_LARGEST = 1e18  # of a time in any unit
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRule:
+    """What one profile says of its span. Attributes that are not in `wanted` need not be looked at, and never are."""
+
+    spans: Spans
+    wanted: frozenset[str]
+
+    def is_request(self, attributes: Mapping[str, Value]) -> bool:
+        """False for a span of this name that is none, such as a health check."""
+        for name, patterns in self.spans.unless.items():
+            if name in attributes and _one_of(str(attributes[name]), patterns):
+                return False
+        return True
+
+    def record(self, server: str, start_ns: int, attributes: Mapping[str, Value]) -> RequestRecord | None:
+        """The request; None where the span lacks a duration or a start, or says what cannot be."""
+        spans = self.spans
+        e2e = self._seconds(spans.e2e_seconds, attributes)
+        if e2e is None or start_ns <= 0:
+            return None
+        generated = _tokens(spans.generated_tokens, attributes)
+        ttft = None if generated == 0 else self._seconds(spans.ttft_seconds, attributes)
+        decode = self._seconds(spans.decode_seconds, attributes)
+        if decode is None and ttft is not None:
+            decode = max(e2e - ttft, 0.0)
+        return RequestRecord(
+            server,
+            _model(spans.model, attributes),
+            start_ns / NANOSECONDS,
+            e2e,
+            _outcome(spans.outcome, attributes),
+            ttft,
+            None if decode is None or generated is None or generated < 2 else decode / (generated - 1),
+            _tokens(spans.prompt_tokens, attributes),
+            _tokens(spans.cached_prompt_tokens, attributes),
+            generated,
+        )
+
+    def _seconds(self, names: Iterable[str], attributes: Mapping[str, Value]) -> float | None:
+        value = _first(names, attributes)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
+            return None
+        seconds = value * self.spans.scale
+        return float(seconds) if seconds <= _LONGEST_SECONDS else None
+
+
+def span_rules(profiles: Iterable[Profile]) -> Callable[[str], SpanRule | None]:
+    """Which rule is for a span of some name, if any: of several profiles the first."""
+    exact: dict[str, SpanRule] = {}
+    beginnings: dict[str, SpanRule] = {}
+    for profile in profiles:
+        if profile.spans is not None:
+            rule = SpanRule(profile.spans, _wanted(profile.spans))
+            for name in profile.spans.names:
+                (beginnings if name.endswith("*") else exact).setdefault(name.removesuffix("*"), rule)
+
+    def rule_of(name: str) -> SpanRule | None:
+        found = exact.get(name)
+        return found or next((rule for beginning, rule in beginnings.items() if name.startswith(beginning)), None)
+
+    return rule_of
+
+
+def _wanted(spans: Spans) -> frozenset[str]:
+    names = [*spans.e2e_seconds, *spans.ttft_seconds, *spans.decode_seconds, *spans.model, *spans.unless]
+    names += [*spans.prompt_tokens, *spans.cached_prompt_tokens, *spans.generated_tokens]
+    names += [spans.outcome.attribute] if isinstance(spans.outcome, ByAttribute) else []
+    return frozenset(names)
+
+
+def _first(names: Iterable[str], attributes: Mapping[str, Value]) -> Value | None:
+    for name in names:  # a thousand times a second, and a generator takes twice as long
+        if name in attributes:
+            return attributes[name]
+    return None
+
+
+def _tokens(names: Iterable[str], attributes: Mapping[str, Value]) -> int | None:
+    value = _first(names, attributes)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+
+
+def _model(names: Iterable[str], attributes: Mapping[str, Value]) -> str:
+    value = _first(names, attributes)
+    return value if isinstance(value, str) and len(value) <= LONGEST_MODEL_NAME else ""
+
+
+def _outcome(said: Outcome | ByAttribute, attributes: Mapping[str, Value]) -> Outcome:
+    if isinstance(said, Outcome):
+        return said
+    value = attributes.get(said.attribute)
+    return said.absent if value is None else said.values.get(_word(value), said.otherwise)
+
+
+def _word(value: Value) -> str:
+    """The word, or the first word of a list that was written as JSON."""
+    text = str(value)
+    if not text.startswith("["):
+        return text
+    try:
+        listed = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return str(listed[0]) if listed else ""
+
+
+def _one_of(text: str, patterns: Iterable[str]) -> bool:
+    return any(text.startswith(one[:-1]) if one.endswith("*") else text == one for one in patterns)

@@ -1,0 +1,93 @@
+"""What went wrong between goodwatt and a server, as one line that says what to do. No line holds a secret."""
+
+import os
+import ssl
+
+import aiohttp
+from yarl import URL
+
+from goodwatt.model.source import Reason, SourceUnavailable
+
+
+def shown(url: URL) -> str:
+    """The address without user, password, query and fragment: any of them may be secret."""
+    return str(url.with_user(None).with_query(None).with_fragment(None))
+
+
+def unavailable(source: str, reason: Reason, detail: str) -> SourceUnavailable:
+    """The exception to raise, its line beginning with the source."""
+    return SourceUnavailable(reason, f"{source}: {detail}")
+
+
+def too_large(source: str, url: URL, limit: int) -> SourceUnavailable:
+    """The page is beyond the size limit."""
+    detail = f"{shown(url)} sends more than {limit // 1024**2} MiB; is it the metrics page?"
+    return unavailable(source, Reason.TOO_LARGE, detail)
+
+
+def broken_off(source: str, url: URL) -> SourceUnavailable:
+    """The connection ended in the middle of the page."""
+    return unavailable(source, Reason.UNREACHABLE, f"{shown(url)} broke off in the middle of its answer")
+
+
+def late(source: str, url: URL, seconds: float) -> SourceUnavailable:
+    """The deadline passed."""
+    detail = f"{shown(url)} gave no complete answer within {seconds:g} s; is it overloaded? see timeout_seconds"
+    return unavailable(source, Reason.TIMEOUT, detail)
+
+
+def refused_login(source: str, url: URL, status: int, logged_in: bool) -> SourceUnavailable:
+    """401 or 403."""
+    remedy = "check the credentials of this server" if logged_in else "give bearer_token_file or basic_auth"
+    return unavailable(source, Reason.AUTH_REFUSED, f"{shown(url)} refuses access with HTTP {status}; {remedy}")
+
+
+def bad_status(source: str, url: URL, status: int, hint: str) -> SourceUnavailable:
+    """Any other status than 200."""
+    remedy = hint or ("check the url's path" if status < 500 else "see the server's own log")
+    return unavailable(source, Reason.HTTP_ERROR, f"{shown(url)} answers HTTP {status}; {remedy}")
+
+
+def not_metrics(source: str, url: URL, body: str, content_type: str) -> SourceUnavailable:
+    """An answer that holds no sample at all."""
+    start = body.lstrip()[:1]
+    if not start:
+        what = "an empty page; if the server has just started, it may fill soon"
+    elif start == "<" or "html" in content_type:
+        what = "an HTML page, not metrics; check the url's path, usually /metrics"
+    elif start in "{[" or "json" in content_type:
+        what = "JSON, not metrics; check the url's path (TensorRT-LLM serves metrics at /prometheus/metrics)"
+    else:
+        what = "something else than Prometheus metrics; check the url's path, usually /metrics"
+    return unavailable(source, Reason.NOT_METRICS, f"{shown(url)} sends {what}")
+
+
+def explain(source: str, url: URL, error: Exception) -> SourceUnavailable:
+    """What an aiohttp error means for the operator."""
+    at = shown(url)
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return unavailable(source, Reason.TLS, _tls(at, error))
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return broken_off(source, url)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return unavailable(source, Reason.NOT_METRICS, f"{at} does not answer in HTTP; check the url's port and scheme")
+    return unavailable(source, Reason.UNREACHABLE, _no_connection(at, error))
+
+
+def _no_connection(at: str, error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"{at}: the host's name has no address; check the url"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return f"{at} closes the connection without an answer; see the server's own log"
+    if isinstance(error, OSError) and error.errno:
+        return f"cannot reach {at}: {os.strerror(error.errno)}; is the server running?"
+    return f"cannot reach {at} ({type(error).__name__}); check the url"
+
+
+def _tls(at: str, error: Exception) -> str:
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    why = getattr(cause, "verify_message", None) or getattr(cause, "reason", None) or "the handshake failed"
+    if why in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return f"{at}: the server does not speak TLS here; write http:// in its url"
+    remedy = "set tls.ca_file or tls.server_name" if isinstance(cause, ssl.SSLCertVerificationError) else "see tls"
+    return f"{at}: TLS failed: {str(why).lower().replace('_', ' ').rstrip('.')}; {remedy}"

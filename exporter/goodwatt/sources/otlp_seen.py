@@ -1,0 +1,43 @@
+"""Which spans were counted before, in bounded memory."""
+
+import math
+
+from goodwatt.model.request import Shed
+
+MOST = 50_000  # spans of one generation; two are remembered
+GENERATION_SECONDS = 300.0  # longer than any exporter tries again
+
+
+class Seen:
+    """Remembers the keys of the latest spans, two generations of them.
+
+    A span that ended before everything that is remembered could be a repetition of one that is forgotten: it is late.
+    """
+
+    def __init__(self, most: int = MOST, generation_seconds: float = GENERATION_SECONDS) -> None:
+        self._most = most
+        self._generation_seconds = generation_seconds
+        self._young: set[bytes] = set()
+        self._old: set[bytes] = set()
+        self._young_since: float | None = None
+        self._all_known_since = -math.inf
+
+    def refusal(self, key: bytes, ended_unix_seconds: float) -> Shed | None:
+        """Why this span must not be counted; None for one that was not counted yet."""
+        if key in self._young or key in self._old:
+            return Shed.DUPLICATE
+        return Shed.LATE if ended_unix_seconds <= self._all_known_since else None
+
+    def add(self, key: bytes, now_unix_seconds: float) -> None:
+        """Remember a span that is counted now."""
+        since = self._young_since
+        if since is not None and (
+            len(self._young) >= self._most or now_unix_seconds - since >= self._generation_seconds
+        ):
+            if self._old:
+                self._all_known_since = since
+            self._old, self._young, self._young_since = self._young, set(), now_unix_seconds
+        elif since is None or now_unix_seconds < since:  # the first one, or somebody set the clock back
+            self._young_since = now_unix_seconds
+            self._all_known_since = min(self._all_known_since, now_unix_seconds)
+        self._young.add(key)

@@ -1,0 +1,68 @@
+"""What both encodings of OTLP give: spans one by one, whose attributes are read only where they are asked for."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from goodwatt.engines.spans import Value
+
+TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
+LONGEST_SERVICE_NAME = 256
+_NO_TRACE, _NO_SPAN = bytes(TRACE_ID_BYTES), bytes(SPAN_ID_BYTES)
+
+
+class Malformed(Exception):
+    """This is no OTLP, or this span is none; the message is one line without anything of its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Who sent a span, as the sender calls itself; empty where it does not say."""
+
+    name: str = ""
+    instance: str = ""
+
+
+class Span(Protocol):
+    """One span, as it came. Reading any of it raises Malformed where it is none."""
+
+    service: Service
+
+    @property
+    def name(self) -> str:
+        """What happened."""
+        ...
+
+    @property
+    def key(self) -> bytes:
+        """Trace id and span id; empty where one of them is no id."""
+        ...
+
+    @property
+    def start_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        ...
+
+    @property
+    def end_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        ...
+
+    def attributes(self, wanted: Collection[str]) -> dict[str, Value]:
+        """Of these attributes those that it has; of one with several values the first."""
+        ...
+
+
+def span_key(trace_id: bytes, span_id: bytes) -> bytes:
+    """One key of the two, empty where one of them is no id."""
+    good = len(trace_id) == TRACE_ID_BYTES and len(span_id) == SPAN_ID_BYTES
+    return trace_id + span_id if good and trace_id != _NO_TRACE and span_id != _NO_SPAN else b""
+
+
+def service_of(resource: dict[str, Value]) -> Service:
+    """The service that a resource's attributes name."""
+    name, instance = (str(resource.get(f"service.{key}", ""))[:LONGEST_SERVICE_NAME] for key in ("name", "instance.id"))
+    return Service(name, instance)
+
+
+SERVICE_ATTRIBUTES = frozenset({"service.name", "service.instance.id"})

@@ -1,0 +1,63 @@
+"""What a server's own metrics page would say, made from requests' records: for a server that has no such page."""
+
+from collections.abc import Iterable
+
+from goodwatt.model.engine import EngineReading, EngineTraits, Moves, OneToken, Outcome, SeriesId, Signal
+from goodwatt.model.request import RequestRecord
+
+ENGINE = "proxy"  # where nothing tells the engine
+MOST_MODELS = 256
+LONGEST_NAME = 256
+UNNAMED = ""
+_TRAITS = EngineTraits(tokens_move=Moves.FINISH, one_token_tpot=OneToken.SKIPPED)
+
+
+class Page:
+    """Counts from 0 up. A model has a name here once an answer gave it, as it has in the accounts of records."""
+
+    def __init__(self, server: str, simulated: bool = False) -> None:
+        self._server = server
+        self._simulated = simulated
+        self._models: set[str] = set()
+        self._counters: dict[SeriesId, float] = {}
+
+    def add(self, records: Iterable[RequestRecord]) -> None:
+        """Count what has ended."""
+        for record in records:
+            model = self._model(record)
+            self._count(SeriesId(Signal.REQUESTS, model, outcome=record.outcome), 1)
+            self._count(SeriesId(Signal.PROMPT_TOKENS, model), record.prompt_tokens)
+            self._count(SeriesId(Signal.CACHED_PROMPT_TOKENS, model), record.cached_prompt_tokens)
+            self._count(SeriesId(Signal.GENERATED_TOKENS, model), record.generated_tokens)
+
+    def reading(self, at_seconds: float, asked: Iterable[str]) -> EngineReading:
+        """The page now; `asked` are the models of the requests that run, each counted where it has a name here.
+
+        Where there is only one model it is all of them, for some engines answer whatever name a client gives.
+        """
+        gauges = {(Signal.REQUESTS_RUNNING, model): 0.0 for model in self._models}
+        for name in asked:
+            model = next(iter(self._models)) if len(self._models) == 1 else self._known(name)
+            if model is not None:
+                gauges[Signal.REQUESTS_RUNNING, model] += 1
+        counters = dict(self._counters)
+        return EngineReading(self._server, at_seconds, ENGINE, _TRAITS, counters, gauges, {}, simulated=self._simulated)
+
+    def _count(self, series: SeriesId, number: int | None) -> None:
+        if number is not None:
+            self._counters[series] = self._counters.get(series, 0.0) + number
+
+    def _model(self, record: RequestRecord) -> str:
+        known = self._known(record.model)
+        if known is not None:
+            return known
+        named = record.outcome is Outcome.SUCCESS and record.model.isprintable() and len(record.model) <= LONGEST_NAME
+        model = record.model if named and len(self._models) < MOST_MODELS else UNNAMED
+        self._models.add(model)
+        return model
+
+    def _known(self, name: str) -> str | None:
+        """The only model where none is named."""
+        if name == UNNAMED and len(self._models) == 1:
+            return next(iter(self._models))
+        return name if name in self._models else None
