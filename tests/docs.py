@@ -5,10 +5,10 @@ from pathlib import Path
 
 from goodwatt.config.reference import reference as configuration
 from goodwatt.engines import load_profiles
-from goodwatt.engines.matrix import coverage_matrix
+from goodwatt.engines.report.coverage import coverage_matrix
 from goodwatt.model.alerting import Alerting
-from goodwatt.prometheus import rules_text
 from goodwatt.publish.reference import reference as metrics
+from goodwatt.rules import rules_text
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

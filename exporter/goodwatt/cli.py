@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from goodwatt import __version__, log
-from goodwatt.app.endings import CannotStart, WrongUse
 from goodwatt.config import Config, ConfigError, load
+from goodwatt.runtime.errors import CannotStart, WrongUse
 
 DEFAULT_PORT = 17077
 USAGE_ERROR = 2
@@ -153,27 +153,27 @@ def _config(options: argparse.Namespace) -> Config:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from goodwatt.app import flags, serving
+    from goodwatt.runtime import serve, web_options
 
-    web = flags.web(options.address, options.path, lifecycle=options.lifecycle)
+    web = web_options.web(options.address, options.path, lifecycle=options.lifecycle)
     config = _config(options)
     log.configure(options.level, options.format)
-    return asyncio.run(serving.run(config, web, options.config))
+    return asyncio.run(serve.run(config, web, options.config))
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from goodwatt.app import flags, serving
+    from goodwatt.runtime import serve, web_options
 
-    web = flags.web(options.address, options.path, lifecycle=options.lifecycle)
-    plan = flags.faults(options.faults)
+    web = web_options.web(options.address, options.path, lifecycle=options.lifecycle)
+    plan = web_options.faults(options.faults)
     config = _config(options) if options.config else None
     log.configure(options.level, options.format)
-    return asyncio.run(serving.demo(config, web, plan))
+    return asyncio.run(serve.demo(config, web, plan))
 
 
 def _check(options: argparse.Namespace) -> int:
-    from goodwatt.app.target_files import discovery_faults
-    from goodwatt.config.advice import advice
+    from goodwatt.config.advice.config import advice
+    from goodwatt.runtime.discovery.target_files import discovery_faults
 
     config = _config(options)
     lines = [f"advice: {line}" for line in (*advice(config), *discovery_faults(config))]
@@ -182,11 +182,11 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _once(options: argparse.Namespace) -> int:
-    from goodwatt.app import serving
+    from goodwatt.runtime import serve
 
     config = _config(options)
     log.configure(options.level, options.format)
-    _print(asyncio.run(serving.once(config)))
+    _print(asyncio.run(serve.once(config)))
     return 0
 
 
@@ -200,7 +200,7 @@ def _metrics(_: argparse.Namespace) -> int:
 def _rules(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from goodwatt.prometheus import rules_text
+    from goodwatt.rules import rules_text
 
     alerting = replace(_config(options).alerting(), runbook_url=options.runbook_url)
     sys.stdout.write(rules_text(alerting, options.kind))
@@ -208,13 +208,13 @@ def _rules(options: argparse.Namespace) -> int:
 
 
 def _engines(options: argparse.Namespace) -> int:
-    from goodwatt.app import inspection
+    from goodwatt.commands import engines
 
     config = _config(options)
     if options.url is None:
         if options.engine != "auto":
             raise WrongUse("--engine needs --url: it says how to read that server's page")
-        _print(inspection.engines_reference(config))
+        _print(engines.engines_reference(config))
     else:
-        _print(asyncio.run(inspection.inspect(config, options.url, options.engine)))
+        _print(asyncio.run(engines.inspect(config, options.url, options.engine)))
     return 0

@@ -9,13 +9,13 @@ import sys
 import time
 
 from goodwatt.engines import load_profiles
-from goodwatt.engines.reader import read_page
+from goodwatt.engines.page.reader import read_page
 from goodwatt.model.engine import EngineReading
-from goodwatt.publish.formats import Format, Variant
+from goodwatt.publish.exposition.formats import Format, Variant
 from goodwatt.publish.http import About, Publisher
-from goodwatt.sources.exposition import Scanner
-from goodwatt.sources.gpus import GpuSource
-from goodwatt.sources.sampler import Clocks, Sampler
+from goodwatt.runtime.sampler import Clocks, Sampler
+from goodwatt.sources.engine.exposition import Scanner
+from goodwatt.sources.gpu.source import GpuSource
 
 from tests.bench.observed import ROOT, memory_bytes
 from tests.bench.page_server import PAGE, Captured

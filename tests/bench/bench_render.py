@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 from aiohttp import ClientSession
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.publish import writer
-from goodwatt.publish.collector import registry
-from goodwatt.publish.formats import Format, Pages, Variant
+from goodwatt.publish.exposition import writer
+from goodwatt.publish.exposition.collector import registry
+from goodwatt.publish.exposition.formats import Format, Pages, Variant
 from goodwatt.publish.http import About, Publisher
-from goodwatt.publish.metrics import table
+from goodwatt.publish.metrics.table import table
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 

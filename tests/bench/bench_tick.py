@@ -12,8 +12,8 @@ from goodwatt.derive.state import State
 from goodwatt.derive.step import step
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.source import Reading
-from goodwatt.sources.gpus import GpuSource
-from goodwatt.sources.sampler import Clocks, Sampler
+from goodwatt.runtime.sampler import Clocks, Sampler
+from goodwatt.sources.gpu.source import GpuSource
 
 from tests.bench.rows import Row, median, percentile
 from tests.fakes import snapshots

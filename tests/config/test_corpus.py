@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from goodwatt.config import ConfigError, load, parse
-from goodwatt.config.public import redacted
-from goodwatt.config.sections import Config
+from goodwatt.config.config import Config
+from goodwatt.config.redacted import redacted
 from goodwatt.engines import known_engines
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -50,7 +50,7 @@ def test_a_good_file_loads_and_survives_being_shown(path: Path) -> None:
 
 def test_the_example_names_every_key() -> None:
     """deploy/goodwatt.yaml mentions every key of every section, so that it can be edited without the reference."""
-    from goodwatt.config.shape import sections
+    from goodwatt.config.validation.shape import sections
 
     text = (ROOT / "deploy" / "goodwatt.yaml").read_text()
     keys = {key for _, section in sections(Config) for key in section.model_fields}

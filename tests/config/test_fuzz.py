@@ -6,9 +6,9 @@ from tempfile import NamedTemporaryFile
 
 import yaml
 from goodwatt.config import Config, ConfigError, load, parse
-from goodwatt.config.public import config_hash, redacted
-from goodwatt.config.shape import sections
-from goodwatt.config.urls import url_message
+from goodwatt.config.redacted import config_hash, redacted
+from goodwatt.config.validation.shape import sections
+from goodwatt.config.validation.urls import url_message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL

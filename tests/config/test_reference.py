@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from goodwatt.config.config import Config
 from goodwatt.config.reference import reference
-from goodwatt.config.sections import Config
-from goodwatt.config.shape import dotted, section_at, sections
-from goodwatt.sources.sections import TlsSection
+from goodwatt.config.validation.shape import dotted, section_at, sections
+from goodwatt.settings.sources import TlsSection
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from random import Random
 
+from goodwatt.demo.clocked_engine import LiveEngine
 from goodwatt.demo.engine import SimulatedEngine
-from goodwatt.demo.live import LiveEngine
 from goodwatt.demo.physics import LLAMA_8B_ON_H100, Physics
-from goodwatt.demo.spec import Lengths, Load, SimulatedServer
+from goodwatt.demo.server_spec import Lengths, Load, SimulatedServer
 from hypothesis import strategies as st
 
 SECOND = 1_000_000_000

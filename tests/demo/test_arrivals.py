@@ -3,7 +3,7 @@ from random import Random
 
 import pytest
 from goodwatt.demo.arrivals import CACHE_BLOCK_TOKENS, Ending, arrivals, rate
-from goodwatt.demo.spec import Lengths, Load
+from goodwatt.demo.server_spec import Lengths, Load
 from hypothesis import given, settings
 
 from tests.demo.builders import SECOND, load, loads

@@ -7,13 +7,13 @@ import pytest
 from goodwatt.config import parse
 from goodwatt.demo import Demo
 from goodwatt.demo.config_text import demo_config_text
-from goodwatt.demo.fleet import BATCH, CHAT, DEFAULT_SERVERS, STRICT
+from goodwatt.demo.defaults import BATCH, CHAT, DEFAULT_SERVERS, STRICT
 from goodwatt.engines import load_profiles
 from goodwatt.model.engine import EngineReading, Signal
 from goodwatt.model.histogram import Histogram
-from goodwatt.sources.engine_http import EngineSource
-from goodwatt.sources.gpus import GpuSource
-from goodwatt.sources.sections import ServerSection
+from goodwatt.settings.sources import ServerSection
+from goodwatt.sources.engine.source import EngineSource
+from goodwatt.sources.gpu.source import GpuSource
 
 from tests.demo.builders import SECOND, HandClock, engine, load, spec
 

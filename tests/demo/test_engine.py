@@ -5,9 +5,9 @@ from itertools import pairwise
 import pytest
 from goodwatt.demo.arrivals import Ending
 from goodwatt.demo.engine import SimulatedEngine
-from goodwatt.demo.page import page
+from goodwatt.demo.metrics_page import page
 from goodwatt.demo.physics import LLAMA_8B_ON_H100
-from goodwatt.demo.spec import Lengths, SimulatedServer
+from goodwatt.demo.server_spec import Lengths, SimulatedServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 import pytest
 from goodwatt.demo.gpus import SimulatedDriver, SimulatedGpu
-from goodwatt.model.driver import DriverError, GpuDriver
 from goodwatt.model.gpu import EnergyScope
+from goodwatt.model.gpu_driver import DriverError, GpuDriver
 
 from tests.demo.builders import HandClock, live, load, spec
 

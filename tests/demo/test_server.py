@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from goodwatt.demo.live import LiveEngine
-from goodwatt.demo.page import page
+from goodwatt.demo.clocked_engine import LiveEngine
+from goodwatt.demo.metrics_page import page
 from goodwatt.demo.report import truth_report
 from goodwatt.demo.server import EngineServer
 from goodwatt.model.engine import Signal

@@ -1,6 +1,6 @@
 import pytest
 from goodwatt.demo.arrivals import Ending, Request
-from goodwatt.demo.record import Record
+from goodwatt.demo.request_record import Record
 from goodwatt.demo.truth import KEPT_RECORDS, Good, Truth
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold

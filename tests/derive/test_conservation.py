@@ -10,8 +10,8 @@ from goodwatt.derive.step import step
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.histogram import Histogram
 from goodwatt.model.ledger import Ledger
+from goodwatt.model.policy import Rules
 from goodwatt.model.request import RequestsReading
-from goodwatt.model.rules import Rules
 from goodwatt.model.tariff import Carbon, Facility, Tariff
 from hypothesis import given
 from hypothesis import strategies as st

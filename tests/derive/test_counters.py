@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 from goodwatt.derive.counters import histogram_increase, increase
-from goodwatt.derive.tokens import growth
+from goodwatt.derive.page_growth import growth
 from goodwatt.model.engine import Outcome, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
 from goodwatt.model.ledger import Account, CountKey

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from goodwatt.derive.departures import REMEMBERED_SERVERS, watched
-from goodwatt.derive.promises import restarted, ruled
+from goodwatt.derive.policy_change import restarted, ruled
+from goodwatt.derive.retention import REMEMBERED_SERVERS, watched
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, TokenKind
-from goodwatt.model.rules import Rules
+from goodwatt.model.policy import Rules
 from goodwatt.model.tariff import PriceList, TokenPrices
 from hypothesis import given
 from hypothesis import strategies as st

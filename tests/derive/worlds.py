@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from goodwatt.model.engine import Outcome, SeriesId, Signal
 from goodwatt.model.gpu import EnergyMethod, EnergyScope
 from goodwatt.model.histogram import Histogram
-from goodwatt.model.rules import Rules
+from goodwatt.model.policy import Rules
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.source import SourceResult
 from goodwatt.model.tariff import Carbon, Facility, Tariff

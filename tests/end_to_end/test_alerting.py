@@ -8,7 +8,7 @@ import pytest
 import yaml
 from goodwatt.config import parse
 from goodwatt.model.alerting import Alerting
-from goodwatt.prometheus import rules_text
+from goodwatt.rules import rules_text
 
 from tests.end_to_end.programs import Prometheus, alertmanager, get, goodwatt, prometheus, until
 from tests.fakes.webhook import Webhook, webhook

@@ -8,14 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-from goodwatt.app.reloading import Reloader
-from goodwatt.app.serving import _until_told
-from goodwatt.app.watch import Watch
 from goodwatt.config import parse
-from goodwatt.model.rules import Rules
-from goodwatt.publish.row import About
+from goodwatt.model.policy import Rules
+from goodwatt.publish.metrics.row import About
+from goodwatt.runtime.reload import Reloader
+from goodwatt.runtime.sampler import Sampler
+from goodwatt.runtime.serve import _until_told
+from goodwatt.runtime.source_set import Watch
 from goodwatt.sources import World
-from goodwatt.sources.sampler import Sampler
 
 from tests.fakes.fake_driver import FakeDriver
 
@@ -54,7 +54,7 @@ def test_nothing_that_hangs_keeps_the_process() -> None:
     """Once it was told to leave, the process ends within two seconds although a thread of it never comes back."""
     script = (
         "import threading, time\n"
-        "from goodwatt.app.serving import _leave_soon\n"
+        "from goodwatt.runtime.serve import _leave_soon\n"
         "threading.Thread(target=time.sleep, args=(60,)).start()\n"
         "print('told', flush=True)\n"
         "_leave_soon()\n"
@@ -83,7 +83,7 @@ def test_a_start_that_hangs_does_not_keep_the_process() -> None:
     """SIGTERM while the first look at files and ports has not come back ends the process within two seconds too."""
     script = (
         "import asyncio\n"
-        "from goodwatt.app.serving import _until_told\n"
+        "from goodwatt.runtime.serve import _until_told\n"
         "class Hanging:\n"
         "    async def look(self):\n"
         "        print('looking', flush=True)\n"

@@ -8,7 +8,7 @@ from tests.end_to_end.programs import Goodwatt, Page, free_port, goodwatt, in_th
 from tests.fakes import nvml_stub
 from tests.fakes.http_server import page, serving
 from tests.fakes.openai_server import STREAM_HEAD, OpenAiServer, Talk, chat_events, chunk, openai_server
-from tests.sources.proxies import ask, calling, post
+from tests.sources.proxy.proxies import ask, calling, post
 
 CONFIG = """
 interval_seconds: 0.3

@@ -11,8 +11,8 @@ from goodwatt.engines import load_profiles
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.ledger import Account, Component, CountKey, SloKey
 from goodwatt.model.snapshot import Snapshot
+from goodwatt.runtime.sampler import Clocks, Sampler
 from goodwatt.sources import World, open_source
-from goodwatt.sources.sampler import Clocks, Sampler
 
 
 class HandClock:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from goodwatt.engines import load_profiles
+from goodwatt.engines.page.reader import read_page
 from goodwatt.engines.profile import Profile
-from goodwatt.engines.reader import read_page
 from goodwatt.model.engine import EngineReading, SeriesId
-from goodwatt.sources.exposition import Scanner, labelled_names, metric_names
+from goodwatt.sources.engine.exposition import Scanner, labelled_names, metric_names
 
 HERE = Path(__file__).parent
 PROFILES: Mapping[str, Profile] = load_profiles()

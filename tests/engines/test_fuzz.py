@@ -9,7 +9,7 @@ import pytest
 from goodwatt.derive.counters import counter_increases, histogram_increases
 from goodwatt.engines.detection import detect
 from goodwatt.model.engine import EngineReading
-from goodwatt.sources.exposition import LARGEST_VALUE
+from goodwatt.sources.engine.exposition import LARGEST_VALUE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from goodwatt.engines import load_profile
 from goodwatt.engines.detection import detect
-from goodwatt.engines.matrix import coverage_matrix
+from goodwatt.engines.report.coverage import coverage_matrix
 from goodwatt.model.engine import EngineReading, Outcome, Signal
 from goodwatt.model.source import Reason
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from goodwatt.demo.defaults import CHAT
 from goodwatt.demo.demo import Demo
-from goodwatt.demo.fleet import CHAT
 
 
 class EngineThread:

@@ -4,8 +4,8 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
-from goodwatt.model.driver import DriverError
 from goodwatt.model.gpu import EnergyScope
+from goodwatt.model.gpu_driver import DriverError
 
 
 class Clock:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from goodwatt.sources.proxy_body import decoder
-from goodwatt.sources.proxy_head import RequestHead, read_request
+from goodwatt.sources.proxy.http1.body import decoder
+from goodwatt.sources.proxy.http1.head import RequestHead, read_request
 
 from tests.fakes.accepting import accepting
 

@@ -10,8 +10,8 @@ import threading
 from dataclasses import asdict
 
 from goodwatt.model.source import SourceUnavailable
-from goodwatt.sources.gpus import gpu_source
-from goodwatt.sources.sections import GpusSection
+from goodwatt.settings.sources import GpusSection
+from goodwatt.sources.gpu.source import gpu_source
 
 
 async def main(interval_seconds: float, deadline_seconds: float) -> None:

@@ -7,8 +7,8 @@ from goodwatt.derive.step import step
 from goodwatt.model.engine import EngineReading, EngineTraits, Outcome, SeriesId, Signal
 from goodwatt.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpusReading, GpuState
 from goodwatt.model.histogram import Histogram
+from goodwatt.model.policy import Rules
 from goodwatt.model.request import RequestRecord, RequestsReading, Shed
-from goodwatt.model.rules import Rules
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reason, SourceResult, Unavailable
 

@@ -9,7 +9,7 @@ from goodwatt.derive.step import step
 from goodwatt.model.engine import EngineReading, EngineTraits, Outcome, SeriesId, Signal
 from goodwatt.model.gpu import EnergyCounter, EnergyMethod, Gpu, GpuReading, GpusReading
 from goodwatt.model.histogram import Histogram
-from goodwatt.model.rules import Rules
+from goodwatt.model.policy import Rules
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reading, SourceResult, Unavailable

@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from goodwatt.publish.metrics import table
-from goodwatt.publish.row import About, Kind
+from goodwatt.publish.metrics.row import About, Kind
+from goodwatt.publish.metrics.table import table
 
 from grafana.files import BOARDS
 from tests.grafana.expressions import asked, selectors

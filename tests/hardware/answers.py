@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pynvml
-from goodwatt.sources.gpus import gpu_source
-from goodwatt.sources.sections import GpusSection
+from goodwatt.settings.sources import GpusSection
+from goodwatt.sources.gpu.source import gpu_source
 
 ROOT = Path(__file__).parents[2]
 SCOPED = {83: (0,), 191: (0, 1), 185: (0, 1, 2), 186: (0, 1, 2)}

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from goodwatt.derive.energy import advanced, energy_increase
+from goodwatt.derive.energy.meters import advanced, energy_increase
 from goodwatt.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading
-from goodwatt.sources.nvml import nearest_scope
+from goodwatt.sources.gpu.nvml import nearest_scope
 
 from tests.hardware.changes import Series, sampled
 

@@ -7,10 +7,10 @@ from goodwatt.model.engine import Outcome
 from goodwatt.model.request import RequestsReading, Shed
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reason, Unavailable
-from goodwatt.publish import writer
-from goodwatt.publish.collector import SnapshotCollector
-from goodwatt.publish.metrics import table
-from goodwatt.publish.row import About
+from goodwatt.publish.exposition import writer
+from goodwatt.publish.exposition.collector import SnapshotCollector
+from goodwatt.publish.metrics.row import About
+from goodwatt.publish.metrics.table import table
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 

@@ -1,6 +1,6 @@
 """docs/metrics.md is made from the table."""
 
-from goodwatt.publish.metrics import table
+from goodwatt.publish.metrics.table import table
 from goodwatt.publish.reference import reference
 
 from tests.publish.regenerate import REFERENCE

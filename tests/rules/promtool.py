@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 from goodwatt.model.alerting import Alerting
-from goodwatt.prometheus import rule_groups
+from goodwatt.rules import rule_groups
 
 ALERTING = Alerting(cost_per_million_tokens=0.5, currency="USD")
 HOURS = 60  # minutes

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from goodwatt.prometheus import alert_names
+from goodwatt.rules import alert_names
 
 from tests.rules.promtool import ALERTING, HOURS, Counter, Fired, Gap, Gauge, Series, Story
 

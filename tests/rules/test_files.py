@@ -13,7 +13,7 @@ import yaml
 from goodwatt.cli import main
 from goodwatt.config import parse
 from goodwatt.model.alerting import Alerting
-from goodwatt.prometheus import KINDS, alert_names, rule_groups
+from goodwatt.rules import KINDS, alert_names, rule_groups
 
 from tests.docs import rules
 from tests.grafana.expressions import selectors

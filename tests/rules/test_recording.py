@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from goodwatt.model.alerting import Alerting
-from goodwatt.prometheus import rule_groups
+from goodwatt.rules import rule_groups
 
 from tests.rules.promtool import Counter, Gauge, Scene, Series
 

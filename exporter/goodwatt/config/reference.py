@@ -7,10 +7,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from goodwatt.config.sections import DEFAULT_SLOS, Config
-from goodwatt.config.shape import is_list, member, sections
+from goodwatt.config.config import DEFAULT_SLOS, Config
+from goodwatt.config.validation.shape import is_list, member, sections
 from goodwatt.engines.profile import Profile
-from goodwatt.schema import Section
+from goodwatt.settings.section import Section
 
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Path: "path of a file"}
 _LIMITS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from goodwatt.demo.spec import Lengths, Load
+from goodwatt.demo.server_spec import Lengths, Load
 
 NANOSECONDS = 1_000_000_000
 CACHE_BLOCK_TOKENS = 16

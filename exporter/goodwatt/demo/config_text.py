@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from goodwatt.demo.spec import RunningServer
+from goodwatt.demo.server_spec import RunningServer
 from goodwatt.model.slo import Slo
 
 FRAME = """\

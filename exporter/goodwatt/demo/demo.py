@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 
+from goodwatt.demo.clocked_engine import LiveEngine
 from goodwatt.demo.config_text import demo_config_text
-from goodwatt.demo.fleet import DEFAULT_SERVERS, DEFAULT_SLOS
+from goodwatt.demo.defaults import DEFAULT_SERVERS, DEFAULT_SLOS
+from goodwatt.demo.faults import PlannedFault, play
 from goodwatt.demo.gpus import SimulatedDriver, SimulatedGpu
-from goodwatt.demo.live import LiveEngine
-from goodwatt.demo.plan import PlannedFault, play
 from goodwatt.demo.server import EngineServer, Faults
-from goodwatt.demo.spans import SpanSender, free_port
-from goodwatt.demo.spec import RunningServer, SimulatedServer
+from goodwatt.demo.server_spec import RunningServer, SimulatedServer
+from goodwatt.demo.span_sender import SpanSender, free_port
 from goodwatt.model.slo import Slo
 
 PAST_SECONDS = 200.0

@@ -10,11 +10,11 @@ from heapq import heappop, heappush
 from random import Random
 
 from goodwatt.demo.arrivals import Request, arrivals
+from goodwatt.demo.counters import Tally
 from goodwatt.demo.physics import StepCost
 from goodwatt.demo.power import PowerTrace
-from goodwatt.demo.record import Record
-from goodwatt.demo.spec import SimulatedServer
-from goodwatt.demo.tally import Tally
+from goodwatt.demo.request_record import Record
+from goodwatt.demo.server_spec import SimulatedServer
 from goodwatt.demo.truth import Truth
 
 NEVER = 1 << 63

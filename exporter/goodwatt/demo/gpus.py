@@ -1,11 +1,11 @@
-"""Simulated GPUs behind the driver contract of `goodwatt.model.driver`: their draw follows the simulated batch."""
+"""Simulated GPUs behind the driver contract of `goodwatt.model.gpu_driver`: their draw follows the simulated batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from goodwatt.demo.live import LiveEngine
-from goodwatt.model.driver import DriverError
+from goodwatt.demo.clocked_engine import LiveEngine
 from goodwatt.model.gpu import EnergyScope
+from goodwatt.model.gpu_driver import DriverError
 
 PRODUCT = "Simulated H100 80GB HBM3"
 DRIVER_VERSION = "0.0.0-simulated"

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from goodwatt.demo.live import LiveEngine
-from goodwatt.demo.page import page
+from goodwatt.demo.clocked_engine import LiveEngine
+from goodwatt.demo.metrics_page import page
 from goodwatt.demo.report import truth_report
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from goodwatt.demo.arrivals import NANOSECONDS
-from goodwatt.demo.record import Record
+from goodwatt.demo.request_record import Record
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold
 

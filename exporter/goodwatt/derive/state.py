@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from goodwatt.derive.attribution import Activity
-from goodwatt.derive.energy import Meter
+from goodwatt.derive.energy.attribution import Activity
+from goodwatt.derive.energy.meters import Meter
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.ledger import Account, Ledger, SloEvidence, SloKey

@@ -3,21 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from goodwatt.derive import bill, evidence, goodput, requests, revenue, tokens
-from goodwatt.derive.admission import admission
-from goodwatt.derive.attribution import Activity
-from goodwatt.derive.departures import crowded
-from goodwatt.derive.energy import advance, carriers, energy_increase
-from goodwatt.derive.freshness import fold, is_fresh, server_source
-from goodwatt.derive.live import longest_window_seconds, marked, trim
+from goodwatt.derive import page_growth, revenue
+from goodwatt.derive.energy import charge
+from goodwatt.derive.energy.attribution import Activity
+from goodwatt.derive.energy.meters import advance, carriers, energy_increase
+from goodwatt.derive.retention import crowded
+from goodwatt.derive.slo import bounds, histogram_evidence
+from goodwatt.derive.slo import records as requests
+from goodwatt.derive.slo.record_filter import admission
+from goodwatt.derive.source_state import fold, is_fresh, server_source
 from goodwatt.derive.state import Mark, State
 from goodwatt.derive.tally import plus
-from goodwatt.derive.windows import Windows
+from goodwatt.derive.window.rates import longest_window_seconds, marked, trim
+from goodwatt.derive.window.window import Windows
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.ledger import Ledger, SloTotals
+from goodwatt.model.policy import Rules
 from goodwatt.model.request import RequestsReading, Shed
-from goodwatt.model.rules import Rules
 from goodwatt.model.snapshot import Snapshot, SourceState
 from goodwatt.model.source import Reading, SourceResult, Unavailable
 
@@ -66,20 +69,20 @@ def _take_page(state: State, reading: EngineReading, rules: Rules, now: float, b
     """One page. Of a server that is `back` after its series were dropped, live figures begin anew: the tokens of the
     hole are counted now, its joules went to nobody, and a ratio over both would be wrong.
     """
-    grown = tokens.growth(state.engines.get(reading.server), reading)
+    grown = page_growth.growth(state.engines.get(reading.server), reading)
     new = {account: now for account in grown.accounts if back or account not in state.since}
     state = replace(
         state,
         engines={**state.engines, reading.server: reading},
-        activities={**state.activities, reading.server: tokens.activities(grown, reading)},
+        activities={**state.activities, reading.server: page_growth.activities(grown, reading)},
         ledger=_counted(state.ledger, reading, grown, rules),
         since={**state.since, **new},
     )
     return crowded(state, reading.server, grown.accounts)
 
 
-def _counted(ledger: Ledger, reading: EngineReading, grown: tokens.Growth, rules: Rules) -> Ledger:
-    ledger = evidence.post(tokens.post(ledger, reading, grown), reading, grown, rules.slos)
+def _counted(ledger: Ledger, reading: EngineReading, grown: page_growth.Growth, rules: Rules) -> Ledger:
+    ledger = histogram_evidence.post(page_growth.post(ledger, reading, grown), reading, grown, rules.slos)
     return ledger if rules.price_list is None else revenue.post(ledger, grown.accounts, rules.price_list)
 
 
@@ -124,13 +127,13 @@ def _take_gpus(state: State, results: Sequence[SourceResult], rules: Rules, now:
         state,
         gpus=known,
         meters=state.meters if read is None else advance(state.meters, read.gpus),
-        ledger=bill.post(state.ledger, usages, rules),
+        ledger=charge.post(state.ledger, usages, rules),
     )
 
 
 def _usages(
     state: State, read: GpusReading | None, known: GpusReading, rules: Rules, seconds: float
-) -> tuple[bill.Usage, ...]:
+) -> tuple[charge.Usage, ...]:
     """Every known GPU in this interval. One that cannot be read is still there, and still paid for."""
     active = _active(state, rules)
     all_gpus = tuple(g.gpu for g in known.gpus)
@@ -139,8 +142,8 @@ def _usages(
     for g in known.gpus:
         covered = tuple(other.gpu for other in covers.get(g.gpu.uuid, ()))
         grown = energy_increase(state.meters.get(g.gpu.uuid), g) if read is not None and covered else None
-        own, metered = (bill.claims(gpus, active, rules, all_gpus) for gpus in ((g.gpu,), covered))
-        usages.append(bill.Usage(g.gpu.uuid, seconds, grown, own, metered))
+        own, metered = (charge.claims(gpus, active, rules, all_gpus) for gpus in ((g.gpu,), covered))
+        usages.append(charge.Usage(g.gpu.uuid, seconds, grown, own, metered))
     return tuple(usages)
 
 
@@ -161,13 +164,13 @@ def _turn_window(state: State, rules: Rules, now: float) -> State:
     slos = {slo.name: slo for slo in rules.slos}
     seen = state.ledger.evidence
     opened = now if state.window_opened_seconds is None else state.window_opened_seconds
-    begun = {key: state.window_evidence.get(key) or evidence.blank(slos[key.slo]) for key in seen}
+    begun = {key: state.window_evidence.get(key) or histogram_evidence.blank(slos[key.slo]) for key in seen}
     closes = now - opened >= rules.window_seconds
     totals = dict(state.ledger.slos)
     for key in seen:
-        if evidence.is_complete(state.ledger, slos[key.slo], key.account):
-            window = goodput.totals(slos[key.slo], goodput.since(begun[key], seen[key])) if closes else SloTotals()
-            totals[key] = goodput.add(totals.get(key, SloTotals()), window)
+        if histogram_evidence.is_complete(state.ledger, slos[key.slo], key.account):
+            window = bounds.totals(slos[key.slo], bounds.since(begun[key], seen[key])) if closes else SloTotals()
+            totals[key] = bounds.add(totals.get(key, SloTotals()), window)
     return replace(
         state,
         ledger=replace(state.ledger, slos=totals),

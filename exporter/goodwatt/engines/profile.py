@@ -12,7 +12,7 @@ from typing import Annotated, Self, TypeVar
 from pydantic import Field, model_validator
 
 from goodwatt.model.engine import HISTOGRAMS, EngineTraits, Moves, OneToken, Outcome, Signal
-from goodwatt.schema import Section
+from goodwatt.settings.section import Section
 
 Item = TypeVar("Item")
 Many = Annotated[tuple[Item, ...], Field(strict=False)]  # a YAML list

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from goodwatt.model.engine import Outcome, Signal
-from goodwatt.model.exact import ExactTotals, TokenCount
+from goodwatt.model.exact_totals import ExactTotals, TokenCount
 from goodwatt.model.histogram import Histogram
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.ledger import Account, Ledger, SloKey
+from goodwatt.model.policy import Rules
 from goodwatt.model.request import Shed
-from goodwatt.model.rules import Rules
 from goodwatt.model.source import Reason
 
 

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from goodwatt.address import Address, cannot_listen, parse_address
-from goodwatt.connections import HttpLog
-from goodwatt.listening import SHUTDOWN_SECONDS, Listening
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.publish.answers import text
-from goodwatt.publish.formats import Pages, choose
-from goodwatt.publish.metrics import table
-from goodwatt.publish.page.front import PATHS, Front
-from goodwatt.publish.page.shell import Link
-from goodwatt.publish.row import About
+from goodwatt.publish.exposition.formats import Pages, choose
+from goodwatt.publish.metrics.row import About
+from goodwatt.publish.metrics.table import table
+from goodwatt.publish.page.document import Link
+from goodwatt.publish.page.routes import PATHS, Front
+from goodwatt.web.address import Address, cannot_listen, parse_address
+from goodwatt.web.connection_limits import HttpLog
+from goodwatt.web.listener import SHUTDOWN_SECONDS, Listening
+from goodwatt.web.plain_text import text
 
 __all__ = ["About", "Address", "Publisher", "Reload", "Reloaded", "parse_address"]
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from goodwatt.publish.metrics import groups
-from goodwatt.publish.row import Kind, Metric
+from goodwatt.publish.metrics.row import Kind, Metric
+from goodwatt.publish.metrics.table import groups
 
 _INTRODUCTION = """\
 # Metrics
 
-Made by `goodwatt metrics`; a test compares this page with the table in `exporter/goodwatt/publish/metrics.py`.
+Made by `goodwatt metrics`; a test compares this page with the table in `exporter/goodwatt/publish/metrics/table.py`.
 
 * A counter starts at 0 when goodwatt starts. Counters are the truth: `rate()` and `increase()` choose the window.
   Live figures are a convenience over `goodwatt_window_seconds`.

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from goodwatt.engines.profile import Profile
-from goodwatt.model.driver import GpuDriver
-from goodwatt.sources.engine_http import EngineSource
-from goodwatt.sources.gpus import gpu_source
-from goodwatt.sources.otlp import OtlpSource
-from goodwatt.sources.proxy import ProxySource
-from goodwatt.sources.sampler import Source
-from goodwatt.sources.sections import GpusSection, OtlpSection, ProxySection, ServerSection
+from goodwatt.model.gpu_driver import GpuDriver
+from goodwatt.runtime.sampler import Source
+from goodwatt.settings.sources import GpusSection, OtlpSection, ProxySection, ServerSection
+from goodwatt.sources.engine.source import EngineSource
+from goodwatt.sources.gpu.source import gpu_source
+from goodwatt.sources.otlp.source import OtlpSource
+from goodwatt.sources.proxy.source import ProxySource
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from itertools import islice
 
 from goodwatt.model.ledger import Account
 from goodwatt.model.snapshot import Live, Snapshot
-from goodwatt.publish.headline import Figure, headline
-from goodwatt.publish.numbers import lately
-from goodwatt.publish.page.drawing import extremes, trend
+from goodwatt.publish.metrics.live import lives
+from goodwatt.publish.page.headline import Figure, headline
 from goodwatt.publish.page.history import MOST_ACCOUNTS, History, Point
-from goodwatt.publish.page.node import Element, el
+from goodwatt.publish.page.html import Element, el
+from goodwatt.publish.page.numbers import lately
+from goodwatt.publish.page.sparkline import extremes, trend
 from goodwatt.publish.page.table import UNKNOWN, section
-from goodwatt.publish.values_live import lives
 
 
 def shown(snapshot: Snapshot) -> Iterable[tuple[Account, Live]]:

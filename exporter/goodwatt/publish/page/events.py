@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from goodwatt.publish.answers import text
+from goodwatt.web.plain_text import text
 
 MOST_LISTENERS = 32
 KEEP_ALIVE_SECONDS = 15.0

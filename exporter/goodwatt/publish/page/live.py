@@ -4,14 +4,14 @@ import json
 from datetime import UTC, datetime
 
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.publish.headline import looking_back
-from goodwatt.publish.numbers import short
+from goodwatt.publish.metrics.goodwatt import is_simulated
+from goodwatt.publish.metrics.row import About
 from goodwatt.publish.page import tables
 from goodwatt.publish.page.cards import cards
+from goodwatt.publish.page.headline import looking_back
 from goodwatt.publish.page.history import History
-from goodwatt.publish.page.node import Element, Node, el
-from goodwatt.publish.row import About
-from goodwatt.publish.values_self import is_simulated
+from goodwatt.publish.page.html import Element, Node, el
+from goodwatt.publish.page.numbers import short
 
 
 def live(snapshot: Snapshot, about: About, history: History) -> tuple[Node, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from goodwatt.publish.page.node import Element, Node, el
+from goodwatt.publish.page.html import Element, Node, el
 
 UNKNOWN = "\N{EN DASH}"
 MOST_REASONS = 12

@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator
 
-from goodwatt.derive import efficiency
+from goodwatt.derive.window import figures
 from goodwatt.model.engine import Signal
 from goodwatt.model.gpu import GpuReading, GpuState
 from goodwatt.model.ledger import Account, SloKey
 from goodwatt.model.slo import Slo
 from goodwatt.model.snapshot import Live, Snapshot, SourceState
-from goodwatt.publish.attained import Attained, in_window, objectives, since_start
-from goodwatt.publish.headline import headline, looking_back, no_gpu
-from goodwatt.publish.numbers import ago, percent, short
-from goodwatt.publish.page.drawing import band, bar
-from goodwatt.publish.page.node import Node, el
+from goodwatt.publish.metrics.goodwatt import age_seconds
+from goodwatt.publish.metrics.live import lives
+from goodwatt.publish.page.headline import headline, looking_back, no_gpu
+from goodwatt.publish.page.html import Node, el
+from goodwatt.publish.page.numbers import ago, percent, short
+from goodwatt.publish.page.slo_summary import Attained, in_window, objectives, since_start
+from goodwatt.publish.page.sparkline import band, bar
 from goodwatt.publish.page.table import Cell, Column, cell, number, table, told
-from goodwatt.publish.values_live import lives
-from goodwatt.publish.values_self import age_seconds
 
 _NOT_TOLD = "the engine does not tell"
 
@@ -37,7 +37,7 @@ def accounts(snapshot: Snapshot) -> Node | None:
 def _account(snapshot: Snapshot, account: Account, live: Live) -> tuple[Cell, ...]:
     page = snapshot.servers[account.server]
     of_tokens, of_cost, _ = headline(snapshot, account, live)
-    each = efficiency.joules_per_token(live.tokens.generated, live.watts)
+    each = figures.joules_per_token(live.tokens.generated, live.watts)
     running, waiting = (page.gauges.get((signal, account.model)) for signal in _QUEUE)
     return (
         cell(account.model or account.server),
@@ -56,7 +56,7 @@ _QUEUE = Signal.REQUESTS_RUNNING, Signal.REQUESTS_WAITING
 
 
 def _idle(snapshot: Snapshot, live: Live) -> Cell:
-    busy = efficiency.ratio(live.busy_watts, live.watts)
+    busy = figures.ratio(live.busy_watts, live.watts)
     idle = None if busy is None else max(1 - busy, 0.0)
     why = _no_energy(snapshot) if live.watts is None else "it used no energy"
     return told(None if idle is None else percent(idle, idle), why)

@@ -1,0 +1,44 @@
+"""What the alerts that `goodwatt rules` generates from a configuration will do, where it may surprise."""
+
+from collections.abc import Iterator
+
+from goodwatt.config.config import Config
+from goodwatt.model.alerting import Alerting
+from goodwatt.model.slo import Slo
+from goodwatt.rules.burn_rate import PAIRS, fitted_factor, largest_factor
+from goodwatt.rules.promql import LONG_WINDOWS, duration, window_of
+
+
+def alert_advice(config: Config) -> Iterator[str]:
+    """One line each, on objectives and windows that the file names."""
+    alerting = config.alerting()
+    for slo in alerting.objectives or ():
+        yield from _lowered(slo, alerting)
+    if alerting.objectives != () and "window_seconds" in config.model_fields_set:
+        yield from _widened(alerting)
+
+
+def _lowered(slo: Slo, alerting: Alerting) -> Iterator[str]:
+    """Where the usual factors do not fit the objective, those that are used."""
+    fitted = [(pair, fitted_factor(pair, alerting.burn, slo.objective)) for pair in PAIRS]
+    told = [(pair, factor) for pair, factor in fitted if pair.explicit(alerting.burn) is None and factor < pair.factor]
+    if told:
+        instead = ", ".join(f"{factor:.3g} instead of {pair.factor:g}" for pair, factor in told)
+        yield (
+            f"slo {slo.name}: at an objective of {slo.objective:g} a budget burns at most "
+            f"{largest_factor(slo.objective):.3g} times as fast as allowed; its alerts use the factors {instead}"
+        )
+
+
+def _widened(alerting: Alerting) -> Iterator[str]:
+    changed = []
+    for pair in PAIRS:
+        asked = duration(pair.long_seconds), duration(pair.short_seconds)
+        used = window_of(pair.long_seconds, alerting, LONG_WINDOWS), window_of(pair.short_seconds, alerting)
+        if asked != used:
+            changed.append(f"{asked[0]} and {asked[1]} become {used[0]} and {used[1]}")
+    if changed:
+        yield (
+            f"window_seconds: objectives are counted once in {alerting.window_seconds:g} s, so their alerts look back "
+            f"longer: {'; '.join(changed)}"
+        )

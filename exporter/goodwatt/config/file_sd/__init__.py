@@ -1,0 +1,1 @@
+"""Files in Prometheus's file_sd format that list servers."""

@@ -1,0 +1,66 @@
+"""What the labels of a target group mean: Prometheus's own, and ours."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Literal
+from urllib.parse import urlencode, urlsplit
+
+from goodwatt.config.validation.entries import MAX_NAME, name_message
+from goodwatt.config.validation.messages import did_you_mean
+from goodwatt.config.validation.servers import gpus_message
+
+NAME, ENGINE, GPUS = "goodwatt_name", "goodwatt_engine", "goodwatt_gpus"
+SCHEME, METRICS_PATH, PARAM = "__scheme__", "__metrics_path__", "__param_"
+
+Gpus = Literal["all"] | tuple[int, ...] | tuple[str, ...]
+
+_OWN = (NAME, ENGINE, GPUS)
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+_PATH = re.compile(r"/[^?#\s]*")
+
+
+def label_message(name: str, value: str) -> str | None:
+    """What is wrong with a label, without its value; None for a good one and for one that means nothing here."""
+    if name in _RULES:
+        return _RULES[name](value)
+    if name.startswith("goodwatt_"):
+        return "is no label of goodwatt's" + (did_you_mean(name, _OWN) or f"; known: {', '.join(_OWN)}")
+    return None
+
+
+_RULES: Mapping[str, Callable[[str], str | None]] = {
+    NAME: name_message,
+    ENGINE: lambda value: None if value else "must not be empty",
+    GPUS: lambda value: gpus_message(gpus if (gpus := gpus_of(value)) == "all" else list(gpus)),
+    SCHEME: lambda value: None if value in ("http", "https") else "must be http or https",
+    METRICS_PATH: lambda value: None if _PATH.fullmatch(value) else "must begin with '/' and hold no '?', '#' or space",
+}
+
+
+def url_of(target: str, labels: Mapping[str, str]) -> str:
+    """The address. Without a path label it has none, so that the engine's own is used."""
+    asked = sorted((name.removeprefix(PARAM), value) for name, value in labels.items() if name.startswith(PARAM))
+    query = f"/?{urlencode(asked)}" if asked and METRICS_PATH not in labels else f"?{urlencode(asked)}" if asked else ""
+    return f"{labels.get(SCHEME, 'http')}://{target}{labels.get(METRICS_PATH, '')}{query}"
+
+
+def gpus_of(text: str) -> Gpus:
+    """`all`, `0,1` or `GPU-...,GPU-...`; anything else is taken as UUIDs."""
+    if text == "all":
+        return "all"
+    items = [item.strip() for item in text.split(",")]
+    return tuple(map(int, items)) if all(item.isdecimal() and item.isascii() for item in items) else tuple(items)
+
+
+def default_name(target: str, url: str) -> str:
+    """`10.0.0.1-8000`; a path of its own is part of it, and so is a query, as a digest: it may be secret."""
+    parts = urlsplit(url)
+    path = "" if parts.path.rstrip("/") in ("", "/metrics") else parts.path
+    query = f"-{digest(parts.query)}" if parts.query else ""
+    return _NOT_IN_NAME.sub("-", target + path).strip("-")[: MAX_NAME - len(query)] + query
+
+
+def digest(text: str) -> str:
+    """Six characters that differ where texts differ."""
+    return hashlib.sha256(text.encode()).hexdigest()[:6]

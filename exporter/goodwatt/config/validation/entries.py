@@ -1,0 +1,76 @@
+"""What rules need to look at a file that may be wrong anywhere: entries of lists, their texts, repetitions."""
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator
+
+from goodwatt.config.errors import printable
+from goodwatt.config.yaml.document import Document, Fault, Path, Plain
+
+Rule = Callable[[Document], Iterator[Fault]]
+
+MAX_NAME = 64
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
+
+
+def section(document: Document, name: str) -> dict[str, Plain]:
+    """The mapping under a top-level key, empty where there is none."""
+    value = document.value.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def entries(document: Document, name: str) -> Iterator[tuple[Path, dict[str, Plain]]]:
+    """The mappings in a top-level list, with their paths."""
+    listed = document.value.get(name)
+    for at, item in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(item, dict):
+            yield (name, at), item
+
+
+def texts(document: Document, name: str, key: str) -> Iterator[tuple[Path, str]]:
+    """The texts under `key` of those mappings, with their paths."""
+    for path, item in entries(document, name):
+        if isinstance(item.get(key), str):
+            yield (*path, key), item[key]
+
+
+def number(value: Plain) -> float | None:
+    """`value` where it is a number; None for anything else, truth values included."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def fault(document: Document, path: Path, message: str) -> Fault:
+    """A fault on the line where `path` stands."""
+    return Fault(path, document.line(path), message)
+
+
+def repeated(document: Document, keyed: Iterable[tuple[Path, Hashable]], what: str) -> Iterator[Fault]:
+    """A fault for each key that came earlier: `same name as servers[0] on line 3; ...`."""
+    first: dict[Hashable, Path] = {}
+    for path, key in keyed:
+        if key in first:
+            place = f"{first[key][0]}[{first[key][1]}] on line {document.line(first[key])}"
+            yield fault(document, path, f"same {what} as {place}; each must be different")
+        first.setdefault(key, path)
+
+
+def name_message(name: str) -> str | None:
+    """What keeps `name` from being a label's value that is easy to query; None for a good one."""
+    if not name:
+        return "must not be empty"
+    stray = _NOT_IN_NAME.search(name)
+    if stray:
+        return f"may hold only letters, digits, '.', '_' and '-'; found '{printable(stray[0])}'"
+    return f"must be at most {MAX_NAME} characters long; found {len(name)}" if len(name) > MAX_NAME else None
+
+
+def name_rule(name: str) -> Rule:
+    """Names in the list `name` are label-safe and differ."""
+
+    def check(document: Document) -> Iterator[Fault]:
+        for path, text in texts(document, name, "name"):
+            message = name_message(text)
+            if message:
+                yield fault(document, path, message)
+        yield from repeated(document, texts(document, name, "name"), "name")
+
+    return check

@@ -1,0 +1,198 @@
+"""What must hold for the servers in an operator's file. URLs and header values, perhaps secret, are never shown."""
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+from goodwatt.config.config import MAX_SERVERS
+from goodwatt.config.errors import printable
+from goodwatt.config.validation.entries import Rule, entries, fault, name_rule, repeated, texts
+from goodwatt.config.validation.messages import did_you_mean, value_at
+from goodwatt.config.validation.proxies import proxy_rule
+from goodwatt.config.validation.urls import same_page, url_message
+from goodwatt.config.yaml.document import Document, Fault, Path, Plain
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_LISTS = ("servers", "server_discovery")  # both say how servers are reached
+_FILES = re.compile(r"[^*]*(\*[^/]*)?\.(json|yml|yaml)", re.IGNORECASE)
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+def _items(document: Document) -> Iterator[Fault]:
+    listed = document.value.get("servers")
+    for at, item in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(item, str):
+            yield fault(document, ("servers", at), "must have a name and a url; write {name: ..., url: ...}")
+
+
+def _count(document: Document) -> Iterator[Fault]:
+    listed = document.value.get("servers")
+    if isinstance(listed, list) and len(listed) > MAX_SERVERS:
+        message = f"lists {len(listed)} servers; one goodwatt reads at most {MAX_SERVERS}: run another for the rest"
+        yield fault(document, ("servers",), message)
+
+
+def _files(document: Document) -> Iterator[Fault]:
+    for path, section in entries(document, "server_discovery"):
+        listed = section.get("files")
+        for at, pattern in enumerate(listed if isinstance(listed, list) else ()):
+            message = files_message(pattern) if isinstance(pattern, str) else None
+            if message:
+                yield fault(document, (*path, "files", at), message)
+
+
+def files_message(pattern: str) -> str | None:
+    """What is wrong with a path or pattern of files that list servers; None for a good one."""
+    if not pattern.isprintable():
+        return "holds a control character; remove it"
+    folder, _, name = pattern.rpartition("/")
+    if "*" in folder:
+        return "may hold a * only after its last '/'"
+    if not _FILES.fullmatch(name):
+        return "must end in .json, .yml or .yaml"
+    return None
+
+
+def _urls(document: Document) -> Iterator[Fault]:
+    known = tuple(texts(document, "servers", "url"))
+    for path, url in known:
+        message = url_message(url)
+        if message:
+            yield fault(document, path, message)
+    good = ((path, same_page(url)) for path, url in known if url_message(url) is None)
+    yield from repeated(document, good, "url")
+
+
+def engine_rule(engines: tuple[str, ...]) -> Rule:
+    """Every engine named has a profile."""
+    known = ("auto", *engines)
+
+    def check(document: Document) -> Iterator[Fault]:
+        for path, engine in texts(document, "servers", "engine"):
+            if engine not in known:
+                message = (
+                    f"unknown engine '{printable(engine, 40)}'; known: {', '.join(known)}{did_you_mean(engine, known)}"
+                )
+                yield fault(document, path, message)
+
+    return check
+
+
+def gpus_message(value: Plain) -> str | None:
+    """What is wrong with a server's GPUs; None for a good value."""
+    if value == "all" and isinstance(value, str):
+        return None
+    if not isinstance(value, list):
+        return "must be all, or a list: [0, 1] for indexes, [GPU-...] for UUIDs"
+    if not value:
+        return "is empty; list the GPUs that this server runs on, or write all"
+    kinds = {type(item) for item in value}
+    if not kinds <= {int, str}:
+        return "may list only indexes such as 0 or UUIDs such as GPU-..."
+    if len(kinds) > 1:
+        return "mixes indexes and UUIDs; use one of them"
+    return _gpu_items_message(value)
+
+
+def _gpu_items_message(items: list[int] | list[str]) -> str | None:
+    if any(isinstance(item, int) and item < 0 for item in items):
+        return "holds a negative index; the first GPU is 0"
+    if any(isinstance(item, str) and item.isdecimal() for item in items):
+        return "holds an index in quotes; write [0, 1] without quotes"
+    if any(isinstance(item, str) and item.startswith("MIG-") for item in items):
+        return "holds a MIG UUID; energy is known only for whole GPUs: give the GPU-... UUID"
+    if any(isinstance(item, str) and not item.startswith("GPU-") for item in items):
+        return "holds text that is no GPU UUID; a UUID begins with GPU-"
+    return "lists a GPU twice; remove one" if len(set(items)) < len(items) else None
+
+
+def _gpus(document: Document) -> Iterator[Fault]:
+    for path, server in entries(document, "servers"):
+        value = server.get("gpus")
+        message = None if value is None else gpus_message(value)
+        if message:
+            yield fault(document, (*path, "gpus"), message)
+
+
+def _reached(document: Document) -> Iterator[tuple[Path, dict[str, Plain]]]:
+    return chain.from_iterable(entries(document, name) for name in _LISTS)
+
+
+def _credentials(document: Document) -> Iterator[Fault]:
+    for path, server in _reached(document):
+        headers = server.get("headers")
+        names = headers if isinstance(headers, dict) else {}
+        given = [key for key in ("bearer_token_file", "basic_auth") if server.get(key) is not None]
+        given += ["an Authorization header"] if any(name.lower() == "authorization" for name in names) else []
+        if len(given) > 1:
+            yield fault(document, path, f"has both {' and '.join(given)}; keep one")
+
+
+def _headers(document: Document) -> Iterator[Fault]:
+    for path, server in _reached(document):
+        headers = server.get("headers")
+        for name, value in headers.items() if isinstance(headers, dict) else ():
+            message = _header_message(name, value)
+            if message:
+                yield fault(document, (*path, "headers", name), message)
+
+
+def _header_message(name: str, value: Plain) -> str | None:
+    if not _TOKEN.fullmatch(name):
+        return "a header's name holds a character that HTTP does not allow"
+    if isinstance(value, bool | int | float | list | dict):
+        return "a header's value must be text; put it in quotes"
+    if value is not None and not _HEADER_VALUE.fullmatch(value):
+        return "a header's value holds a line break or a character that HTTP does not allow"
+    return None
+
+
+def _plain_texts(document: Document) -> Iterator[Fault]:
+    for path, server in _reached(document):
+        tls, login = (server.get(key) for key in ("tls", "basic_auth"))
+        named = [(*path, key) for key in server if key.endswith("_file")]
+        named += [
+            (*path, "tls", key) for key in (tls if isinstance(tls, dict) else ()) if key.endswith(("_file", "_name"))
+        ]
+        named += [(*path, "basic_auth", key) for key in (login if isinstance(login, dict) else ())]
+        for place in named:
+            message = _text_message(value_at(document.value, place), place[-1] == "username")
+            if message:
+                yield fault(document, place, message)
+
+
+def _text_message(text: Plain, is_username: bool) -> str | None:
+    if not isinstance(text, str):
+        return None
+    if not text:
+        return "must not be empty"
+    if not text.isprintable():
+        return "holds a control character; remove it"
+    return "must not hold a ':', which ends a user name" if is_username and ":" in text else None
+
+
+def _tls(document: Document) -> Iterator[Fault]:
+    for path, server in _reached(document):
+        tls = server.get("tls")
+        files = tls if isinstance(tls, dict) else {}
+        for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
+            if files.get(one) is not None and other not in files:
+                yield fault(document, (*path, "tls", one), f"needs {other} beside it; add it")
+
+
+def server_rules(engines: tuple[str, ...]) -> tuple[Rule, ...]:
+    """All of them; `engines` are the names of the known profiles."""
+    return (
+        _items,
+        _count,
+        _files,
+        name_rule("servers"),
+        _urls,
+        proxy_rule,
+        engine_rule(engines),
+        _gpus,
+        _credentials,
+        _headers,
+        _plain_texts,
+        _tls,
+    )

@@ -1,0 +1,34 @@
+"""What the demo shows unless it is told otherwise: two servers and two objectives, chosen to be worth watching."""
+
+from goodwatt.demo.physics import GPT_OSS_20B_ON_H100, LLAMA_8B_ON_H100
+from goodwatt.demo.server_spec import Lengths, Load, SimulatedServer
+from goodwatt.model.engine import Signal
+from goodwatt.model.slo import Slo, Threshold
+
+CHAT = SimulatedServer(
+    name="chat",
+    model="meta-llama/Llama-3.1-8B-Instruct",
+    physics=LLAMA_8B_ON_H100,
+    load=Load(requests_per_second=9.0, swing_ratio=0.6, day_seconds=300.0),
+)
+# Seats for 64 carry about 21 requests/s, and its peak is above 24: the queue grows and drains once in three minutes.
+BATCH = SimulatedServer(
+    name="batch",
+    model="openai/gpt-oss-20b",
+    physics=GPT_OSS_20B_ON_H100,
+    load=Load(
+        requests_per_second=17.0,
+        prompt=Lengths(median=600, spread=0.5, maximum=4096),
+        swing_ratio=0.45,
+        day_seconds=180.0,
+        cached_share=0.1,
+    ),
+    max_num_seqs=64,
+)
+DEFAULT_SERVERS = (CHAT, BATCH)
+
+# On bucket edges, so that both bounds tell the same.
+COMFORTABLE = Slo("comfortable", (Threshold(Signal.TTFT, 1.0), Threshold(Signal.TPOT, 0.05)), 0.95)
+# Inside buckets, so that the bounds part and the reader sees why edges matter.
+STRICT = Slo("strict", (Threshold(Signal.TTFT, 0.03), Threshold(Signal.TPOT, 0.012)), 0.95)
+DEFAULT_SLOS = (COMFORTABLE, STRICT)

@@ -1,0 +1,1 @@
+"""Energy: from meter readings to attributed joules, cost and carbon."""

@@ -1,0 +1,120 @@
+"""What the fold keeps and what it forgets when servers are removed from what is watched, and models from a server."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from goodwatt.derive.source_state import proxy_source, server_source
+from goodwatt.derive.state import State
+from goodwatt.model.ledger import Account, Component, Ledger
+
+REMEMBERED_SERVERS = 64  # removed ones whose accounts stay open, so that one that returns goes on where it was
+MOST_ACCOUNTS = 256  # of one server that stay open: a name that is new at every deployment must not fill the memory
+
+Key = TypeVar("Key", bound=tuple[object, ...])
+Value = TypeVar("Value")
+Number = TypeVar("Number", int, float)
+
+
+def watched(state: State, servers: Collection[str], *, gpus: bool, anew: Collection[str] = ()) -> State:
+    """The state for a tick that reads only `servers`, and GPUs only where `gpus` says so.
+
+    The page of a server that is gone, or that is in `anew` (the same name with something else behind it), is forgotten:
+    its next page is a baseline. Accounts stay, but those of all but the last REMEMBERED_SERVERS removed servers are
+    closed: of what they were given only the sum is kept.
+    """
+    pages = {name: page for name, page in state.engines.items() if name in servers and name not in anew}
+    strangers = {source(name) for name in anew for source in (server_source, proxy_source)}
+    accounts = (account.server for account in (*state.since, *state.told))
+    known = dict.fromkeys([*state.departed, *accounts, *state.ledger.dropped_lines])
+    departed = tuple(name for name in known if name not in servers)
+    state = replace(
+        state,
+        sources={name: source for name, source in state.sources.items() if name not in strangers},
+        engines=pages,
+        activities={name: done for name, done in state.activities.items() if name in pages},
+        tellers={name: source for name, source in state.tellers.items() if name in servers and name not in anew},
+        gpus=state.gpus if gpus else None,
+        meters=state.meters if gpus else {},
+        departed=departed[-REMEMBERED_SERVERS:],
+    )
+    return _without_servers(state, departed[:-REMEMBERED_SERVERS])
+
+
+def crowded(state: State, server: str, present: Collection[Account]) -> State:
+    """The state with at most MOST_ACCOUNTS open accounts of a server, or as many as are `present` on its page.
+
+    Of those that are not there the ones that were first seen longest ago are closed, as those of a removed server are.
+    """
+    if len(state.since) + len(state.told) <= MOST_ACCOUNTS:
+        return state
+    known = [account for account in dict.fromkeys([*state.since, *state.told]) if account.server == server]
+    absent = [account for account in known if account not in present]
+    gone = frozenset(absent[: max(0, len(known) - MOST_ACCOUNTS)])
+    return _closed(state, gone.__contains__) if gone else state
+
+
+def _without_servers(state: State, servers: Collection[str]) -> State:
+    if not servers:
+        return state
+    dropped = {name: lines for name, lines in state.ledger.dropped_lines.items() if name not in servers}
+    state = replace(state, ledger=replace(state.ledger, dropped_lines=dropped))
+    return _closed(state, lambda account: account.server in servers)
+
+
+def _closed(state: State, gone: Callable[[Account], bool]) -> State:
+    return replace(
+        state,
+        ledger=_without(state.ledger, gone),
+        since={account: at for account, at in state.since.items() if not gone(account)},
+        told={account: at for account, at in state.told.items() if not gone(account)},
+        window_evidence=_kept(state.window_evidence, gone),
+    )
+
+
+def _without(ledger: Ledger, gone: Callable[[Account], bool]) -> Ledger:
+    """The ledger without these accounts, and with what they were given added to what is closed."""
+    grams = [value for account, value in ledger.carbon_grams.items() if gone(account)]
+    joules = [value for (account, _), value in ledger.energy_millijoules.items() if gone(account)]
+    return replace(
+        ledger,
+        counts=_kept(ledger.counts, gone),
+        histograms=_kept(ledger.histograms, gone),
+        energy_millijoules=_kept(ledger.energy_millijoules, gone),
+        cost=_kept(ledger.cost, gone),
+        sold_tokens=_kept(ledger.sold_tokens, gone),
+        revenue=_kept(ledger.revenue, gone),
+        carbon_grams={account: value for account, value in ledger.carbon_grams.items() if not gone(account)},
+        evidence=_kept(ledger.evidence, gone),
+        slos=_kept(ledger.slos, gone),
+        exact=_kept(ledger.exact, gone),
+        latencies=_kept(ledger.latencies, gone),
+        records=_kept(ledger.records, gone),
+        closed_energy_millijoules=_plus(ledger.closed_energy_millijoules, joules),
+        closed_cost=_closed_cost(ledger, gone),
+        closed_carbon_grams=_plus(ledger.closed_carbon_grams, grams),
+    )
+
+
+def _plus(total: Number | None, parts: Sequence[Number]) -> Number | None:
+    """None where nothing was ever closed."""
+    return sum(parts, total or 0) if parts else total
+
+
+def _closed_cost(ledger: Ledger, gone: Callable[[Account], bool]) -> dict[Component, float]:
+    spent = dict(ledger.closed_cost)
+    for (account, component), value in ledger.cost.items():
+        if gone(account):
+            spent[component] = spent.get(component, 0.0) + value
+    return spent
+
+
+def _kept(entries: Mapping[Key, Value], gone: Callable[[Account], bool]) -> dict[Key, Value]:
+    """The entries of other accounts (a key's first part)."""
+    return {key: value for key, value in entries.items() if not gone(_account(key))}
+
+
+def _account(key: tuple[object, ...]) -> Account:
+    account = key[0]
+    assert isinstance(account, Account)
+    return account

@@ -1,0 +1,1 @@
+"""Live figures over a sliding window."""

@@ -1,0 +1,276 @@
+"""A page and a profile become an EngineReading. Pure: the same page gives the same reading."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from goodwatt.engines.page import continuity
+from goodwatt.engines.page.buckets import assemble, edge_of
+from goodwatt.engines.page.samples import Page
+from goodwatt.engines.page.series import Row, rows
+from goodwatt.engines.profile import Alternative, GpuEnergy, Profile, Term, sample_names
+from goodwatt.model.engine import COUNTERS, HISTOGRAMS, Absent, EngineReading, Outcome, SeriesId, Signal
+from goodwatt.model.histogram import Histogram
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """What one page has given so far."""
+
+    profile: Profile
+    page: Page
+    model: str
+    previous: EngineReading | None
+    counters: dict[SeriesId, float] = field(default_factory=dict)
+    gauges: dict[tuple[Signal, str], float] = field(default_factory=dict)
+    histograms: dict[SeriesId, Histogram] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)  # metrics that could not be believed as a whole
+    differences: set[SeriesId] = field(default_factory=set)  # of two sums, so one series that is missing moves them
+    dropped: int = 0
+
+    def rows(self, metric: str, term: Term) -> list[Row]:
+        return rows(self.page, metric, term, self.profile.labels, self.model)
+
+    def before(self, key: SeriesId) -> float:
+        """The last value of a counter in this run, as far as it is known."""
+        known = self.previous
+        return 0.0 if known is None else known.counters.get(key, known.absent.counters.get(key, 0.0))
+
+    def lost_its_sum(self, key: SeriesId, now: Histogram) -> bool:
+        """Whether a histogram had a sum on the page before and has none now."""
+        before = self.previous.histograms.get(key) if self.previous else None
+        return before is not None and before.sum is not None and now.sum is None
+
+
+def read_page(
+    profile: Profile,
+    page: Page,
+    *,
+    server: str,
+    at_seconds: float,
+    default_model: str | None = None,
+    previous: EngineReading | None = None,
+    simulated: bool = False,
+) -> EngineReading:
+    """What the page says in canonical signals. What it lacks is absent, never 0.
+
+    `default_model` names the model of series without a model label. `previous` is the server's last reading: a series
+    that cannot be believed on this page keeps its value from there, and what is missing is remembered as absent.
+    """
+    started = _started(profile, page)
+    previous = continuity.same_run(previous, profile.name, started)
+    sheet = _Sheet(profile, page, default_model or profile.default_model, previous, refused=set(page.damaged))
+    chosen = {signal: _first_present(page, signal, offered) for signal, offered in profile.signals.items()}
+    for signal, alternative in chosen.items():
+        if alternative is not None:
+            _read_signal(sheet, signal, alternative)
+    gone, alternatives = _absent(sheet), _alternatives(sheet, chosen)
+    return EngineReading(
+        server=server,
+        at_seconds=at_seconds,
+        engine=profile.name,
+        traits=profile.engine_traits(prompt_includes_cached=not any(a.excludes_cached for a in chosen.values() if a)),
+        counters=_held(sheet, sheet.counters, previous.counters if previous else {}),
+        gauges=sheet.gauges,
+        histograms=_held(sheet, sheet.histograms, previous.histograms if previous else {}),
+        engine_version=_version(profile, page),
+        started_unix_seconds=started if started is not None or previous is None else previous.started_unix_seconds,
+        gpu_joules=_gpu_joules(profile.gpu_energy, page),
+        dropped_lines=page.dropped_lines + sheet.dropped,
+        simulated=simulated,
+        unread=frozenset(signal for signal, one in chosen.items() if page.cut or _is_refused(sheet, signal, one)),
+        absent=gone or Absent(),
+        alternatives=alternatives,
+        switched=frozenset() if gone is None or previous is None else continuity.switched(previous, alternatives),
+    )
+
+
+def _absent(sheet: _Sheet) -> Absent | None:
+    """What is missing from a page of the same run of the engine; None where it is another run, or the first page.
+
+    Values that are held prove nothing, nor do differences of sums: a series that is missing moves these. They stay.
+    """
+    previous = sheet.previous
+    if previous is not None and continuity.is_complete(previous, sheet.counters, sheet.histograms):
+        return Absent()
+    counted = {key: value for key, value in sheet.counters.items() if key not in sheet.differences}
+    started = _started(sheet.profile, sheet.page)
+    known = sheet.page.cut or bool(sheet.refused) or (started is not None and _is_start_of(previous, started))
+    if previous is None or not continuity.goes_on(previous, counted, sheet.histograms, known=known):
+        return None
+    gone = continuity.absent(previous, sheet.counters, sheet.histograms)
+    if gone.counters or gone.histograms:
+        sheet.counters.update({key: max(sheet.counters[key], sheet.before(key)) for key in sheet.differences})
+    return gone
+
+
+def _is_start_of(previous: EngineReading | None, started: float) -> bool:
+    return previous is not None and previous.started_unix_seconds == started
+
+
+def _alternatives(sheet: _Sheet, chosen: Mapping[Signal, Alternative | None]) -> dict[Signal, int]:
+    """By signal which alternative is read, or was read last."""
+    read = dict(sheet.previous.alternatives) if sheet.previous else {}
+    for signal, alternative in chosen.items():
+        for index, one in enumerate(sheet.profile.signals[signal]):
+            if one is alternative:
+                read[signal] = index
+    return read
+
+
+def _is_refused(sheet: _Sheet, signal: Signal, chosen: Alternative | None) -> bool:
+    alternatives = sheet.profile.signals[signal] if chosen is None else (chosen,)
+    terms = (term for alternative in alternatives for term in alternative.sum)
+    return any(not sheet.refused.isdisjoint((term.metric, *sample_names(signal, term.metric))) for term in terms)
+
+
+def unknown_outcomes(profile: Profile, page: Page) -> tuple[str, ...]:
+    """Label values of finished requests that the profile does not know, sorted. They are counted as its `otherwise`."""
+    return tuple(
+        sorted(
+            {
+                value
+                for alternative in profile.signals.get(Signal.REQUESTS, ())
+                for term in alternative.sum
+                if term.outcome is not None and not isinstance(term.outcome, Outcome)
+                for pairs in page.samples.get(term.metric, {})
+                if (value := dict(pairs).get(term.outcome.label, "")) not in term.outcome.values
+            }
+        )
+    )
+
+
+def _first_present(page: Page, signal: Signal, alternatives: Iterable[Alternative]) -> Alternative | None:
+    return next((one for one in alternatives if all(_present(page, signal, t) or t.optional for t in one.sum)), None)
+
+
+def _present(page: Page, signal: Signal, term: Term) -> bool:
+    return any(page.has(name) for name in sample_names(signal, term.metric))
+
+
+def _read_signal(sheet: _Sheet, signal: Signal, alternative: Alternative) -> None:
+    for term in alternative.sum:
+        if signal in HISTOGRAMS:
+            _read_histogram(sheet, signal, term)
+        elif term.less is not None:
+            _read_difference(sheet, term, term.less)
+        elif signal in COUNTERS:
+            _read_counter(sheet, signal, term)
+        else:
+            _read_gauge(sheet, signal, term)
+
+
+def _read_counter(sheet: _Sheet, signal: Signal, term: Term) -> None:
+    for row in sheet.rows(term.metric, term):
+        key = SeriesId(signal, row.model, _name(term.metric, row.series), _outcome(term, row))
+        sheet.counters[key] = sheet.counters.get(key, 0.0) + row.value * term.scale
+
+
+def _outcome(term: Term, row: Row) -> Outcome | None:
+    if term.outcome is None or isinstance(term.outcome, Outcome):
+        return term.outcome
+    return term.outcome.values.get(row.labels.get(term.outcome.label, ""), term.outcome.otherwise)
+
+
+def _read_gauge(sheet: _Sheet, signal: Signal, term: Term) -> None:
+    """Queues add up over replicas; the fullest replica's cache is the one that preempts."""
+    for row in sheet.rows(term.metric, term):
+        value, before = row.value * term.scale, sheet.gauges.get((signal, row.model), 0.0)
+        sheet.gauges[signal, row.model] = max(before, value) if signal is Signal.KV_CACHE_USAGE else before + value
+
+
+def _read_difference(sheet: _Sheet, term: Term, less: str) -> None:
+    if sheet.refused & {term.metric, less}:
+        sheet.refused.add(term.metric)
+        return
+    taken = _by_model(sheet.rows(less, term))
+    for model, whole in _by_model(sheet.rows(term.metric, term)).items():
+        key = SeriesId(Signal.REQUESTS, model, term.metric, _single(term))
+        before = sheet.before(key)
+        sheet.differences.add(key)
+        sheet.counters[key] = _difference(whole * term.scale, taken.get(model, 0.0) * term.scale, before)
+
+
+def _difference(whole: float, taken: float, before: float) -> float:
+    """`taken` may grow before `whole` does, so the difference can dip; only a restart takes `whole` below `before`."""
+    return max(whole - taken, before) if whole >= before else max(whole - taken, 0.0)
+
+
+def _single(term: Term) -> Outcome | None:
+    return term.outcome if isinstance(term.outcome, Outcome) else None
+
+
+def _by_model(found: Iterable[Row]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for row in found:
+        sums[row.model] = sums.get(row.model, 0.0) + row.value
+    return sums
+
+
+def _read_histogram(sheet: _Sheet, signal: Signal, term: Term) -> None:
+    bucket, count, total = sample_names(signal, term.metric)
+    if sheet.refused & {bucket, count, total}:
+        sheet.refused.add(term.metric)
+        return
+    counts, totals = ({(row.model, row.series): row.value for row in sheet.rows(name, term)} for name in (count, total))
+    for (model, series), buckets in _buckets(sheet, bucket, term).items():
+        seconds = totals.get((model, series))
+        scaled = None if seconds is None else seconds * term.scale
+        key = SeriesId(signal, model, _name(term.metric, series))
+        histogram = None if buckets is None else assemble(buckets, counts.get((model, series)), scaled)
+        if histogram is None or sheet.lost_its_sum(key, histogram):
+            sheet.refused.add(term.metric)
+            sheet.dropped += 1
+        else:
+            sheet.histograms[key] = histogram
+
+
+def _buckets(sheet: _Sheet, metric: str, term: Term) -> Mapping[tuple[str, str], dict[float, float] | None]:
+    """Counts by edge of every series; None for a series with an edge that cannot be read."""
+    found: dict[tuple[str, str], dict[float, float] | None] = {}
+    for row in sheet.rows(metric, term):
+        edge = edge_of(row.labels.get("le"))
+        buckets = found.setdefault((row.model, row.series), {})
+        if edge is None:
+            found[row.model, row.series] = None
+        elif buckets is not None:
+            buckets.setdefault(_scaled(edge, term.scale), row.value)
+    return found
+
+
+def _scaled(edge: float, scale: float) -> float:
+    """Rounded, so that an edge of 300 ms is 0.3 s to the last digit, as an operator writes the threshold."""
+    return edge if scale == 1.0 else float(f"{edge * scale:.12g}")
+
+
+def _name(metric: str, series: str) -> str:
+    return f"{metric}{{{series}}}" if series else metric
+
+
+Value = TypeVar("Value", float, Histogram)
+
+
+def _held(sheet: _Sheet, now: dict[SeriesId, Value], before: Mapping[SeriesId, Value]) -> dict[SeriesId, Value]:
+    for key, value in before.items():
+        if key not in now and key.series.partition("{")[0] in sheet.refused:
+            now[key] = value
+    return now
+
+
+def _version(profile: Profile, page: Page) -> str | None:
+    if profile.version_label is None:
+        return None
+    metric, label = profile.version_label
+    return next((value for pairs in page.samples.get(metric, {}) for name, value in pairs if name == label), None)
+
+
+def _started(profile: Profile, page: Page) -> float | None:
+    found = {} if profile.start_time is None else page.samples.get(profile.start_time, {})
+    return next(iter(found.values()), None)
+
+
+def _gpu_joules(energy: GpuEnergy | None, page: Page) -> dict[str, float]:
+    if energy is None:
+        return {}
+    told = ((dict(labels).get(energy.uuid), value) for labels, value in page.samples.get(energy.metric, {}).items())
+    return {uuid: value * energy.scale for uuid, value in told if uuid}

@@ -1,0 +1,67 @@
+"""Which series of a metric count, and under which model: filters, ranks and replicas, as a profile declares them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from goodwatt.engines.page.samples import Labels, Page
+from goodwatt.engines.profile import LabelNames, Term
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sample that counts. `series` tells replicas and splits apart; `labels` are all of its labels."""
+
+    model: str
+    series: str
+    labels: Mapping[str, str]
+    value: float
+
+
+def rows(page: Page, metric: str, term: Term, names: LabelNames, default_model: str) -> list[Row]:
+    """The samples of `metric` that pass the term's filters, one rank of each replica, scaled to the canonical unit."""
+    kept = [
+        (labels, value) for pairs, value in page.samples.get(metric, {}).items() if _passes(labels := dict(pairs), term)
+    ]
+    return [
+        Row(_model(labels, names, default_model), _series(labels, names), labels, value)
+        for labels, value in _lowest_ranks(kept, names)
+    ]
+
+
+def _passes(labels: Mapping[str, str], term: Term) -> bool:
+    return all(labels.get(name) in values for name, values in term.where.items()) and not any(
+        labels.get(name) in values for name, values in term.unless.items()
+    )
+
+
+def _model(labels: Mapping[str, str], names: LabelNames, default_model: str) -> str:
+    return next((labels[name] for name in names.model if labels.get(name)), default_model)
+
+
+def _series(labels: Mapping[str, str], names: LabelNames) -> str:
+    """Sorted labels without those that do not tell cumulative series of one model apart."""
+    dropped = ("le", *names.model, *names.rank, *names.ignore)
+    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name not in dropped)
+
+
+Sample = tuple[Mapping[str, str], float]
+
+
+def _lowest_ranks(samples: Sequence[Sample], names: LabelNames) -> Iterable[Sample]:
+    """Ranks of one replica repeat one another, so one speaks for all. Model and replica labels tell replicas apart."""
+    if not names.rank:
+        return samples
+    lowest: dict[Labels, tuple[tuple[int, str], ...]] = {}
+    for labels, _ in samples:
+        replica, rank = _replica(labels, names), _rank(labels, names)
+        lowest[replica] = min(lowest.get(replica, rank), rank)
+    return [sample for sample in samples if _rank(sample[0], names) == lowest[_replica(sample[0], names)]]
+
+
+def _replica(labels: Mapping[str, str], names: LabelNames) -> Labels:
+    return tuple((name, labels.get(name, "")) for name in (*names.model, *names.replica))
+
+
+def _rank(labels: Mapping[str, str], names: LabelNames) -> tuple[tuple[int, str], ...]:
+    """Sorts numbers by size: of two texts without leading zeros the shorter number is the smaller one."""
+    return tuple((len(text), text) for text in (labels.get(name, "") for name in names.rank))

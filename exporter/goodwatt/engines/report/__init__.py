@@ -1,0 +1,1 @@
+"""Reports on engines: what each offers, and what one server's page lacks."""

@@ -1,0 +1,127 @@
+"""What a page is and what it gives, for the person who asks: engine, why, every signal with its metric, what lacks."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from goodwatt.engines.page.samples import Page
+from goodwatt.engines.profile import Alternative, Names, Profile, Term, sample_names
+from goodwatt.engines.report.missing_signals import consequence
+from goodwatt.model.engine import GAUGES, HISTOGRAMS, EngineReading, Moves, Outcome, Signal
+
+_EXAMPLES = 2
+LUMPY = "counted    tokens only when a request ends: live figures look back five times window_seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One signal: what the page says of it in total, and the metrics that say it."""
+
+    signal: Signal
+    value: str
+    metrics: tuple[str, ...]
+
+
+def explain(profile: Profile, names: Iterable[str], page: Page, reading: EngineReading) -> str:
+    """The whole answer, ending in a newline. `names` are all metric names of the page, and `name{label}`."""
+    served = [_served(signal, profile, page, reading) for signal in Signal]
+    there = [one for one in served if one is not None]
+    lacking = [signal for signal, one in zip(Signal, served, strict=True) if one is None]
+    lines = [
+        f"engine     {profile.title} (profile {profile.name})",
+        f"because    {because(profile.detect, frozenset(names))}",
+        f"version    {reading.engine_version or 'not on the page'}",
+        f"models     {', '.join(_models(reading)) or 'none yet: no request has been counted'}",
+        f"dropped    {reading.dropped_lines} lines that could not be believed",
+        *([LUMPY] if reading.traits.tokens_move is Moves.FINISH else []),
+        "",
+        *_table(there),
+        *(["", "missing"] if lacking else []),
+        *(f"  {signal:<20}  {consequence(signal)}" for signal in lacking),
+    ]
+    return "\n".join(map(_visible, lines)) + "\n"
+
+
+def _visible(line: str) -> str:
+    """Names come from the page: none of them may end a line or command a terminal."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
+
+
+def because(condition: Names, names: frozenset[str]) -> str:
+    """Which part of a profile's condition the page meets, with examples of its own names."""
+    met = {pattern: _meeting(pattern, names) for pattern in (*condition.all_of, *condition.any_of)}
+    shown = "; ".join(p if found == [p] else f"{p}: {_some(found)}" for p, found in met.items() if found)
+    without = f"; and has no {' or '.join(condition.none_of)}" if condition.none_of else ""
+    return f"the page has {shown}{without}"
+
+
+def _meeting(pattern: str, names: frozenset[str]) -> list[str]:
+    if pattern.endswith("*"):
+        return sorted(name for name in names if name.startswith(pattern[:-1]) and "{" not in name)
+    return [pattern] if pattern in names else []
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _EXAMPLES} more" if len(names) > _EXAMPLES else ""
+    return ", ".join(names[:_EXAMPLES]) + more
+
+
+def _models(reading: EngineReading) -> list[str]:
+    counted = (series.model for series in (*reading.counters, *reading.histograms))
+    return list(dict.fromkeys([*counted, *(model for _, model in reading.gauges)]))
+
+
+def _served(signal: Signal, profile: Profile, page: Page, reading: EngineReading) -> Served | None:
+    value = _value(signal, reading)
+    terms = _terms(signal, profile.signals.get(signal, ()), page)
+    return None if value is None or not terms else Served(signal, value, tuple(dict.fromkeys(map(_metric, terms))))
+
+
+def _terms(signal: Signal, alternatives: Iterable[Alternative], page: Page) -> list[Term]:
+    """The terms of the alternative that was read, as far as the page has them."""
+    for alternative in alternatives:
+        present = [term for term in alternative.sum if _is_there(signal, term, page)]
+        if all(term in present or term.optional for term in alternative.sum):
+            return present
+    return []
+
+
+def _is_there(signal: Signal, term: Term, page: Page) -> bool:
+    return any(page.has(name) for name in sample_names(signal, term.metric))
+
+
+def _metric(term: Term) -> str:
+    return term.metric if term.less is None else f"{term.metric} (less {term.less})"
+
+
+def _value(signal: Signal, reading: EngineReading) -> str | None:
+    """The total over models and replicas; None where the page says nothing that could be believed."""
+    if signal in HISTOGRAMS:
+        seen = [histogram for series, histogram in reading.histograms.items() if series.signal is signal]
+        return f"{_number(sum(one.count for one in seen))} observations" if seen else None
+    if signal in GAUGES:
+        levels = [value for (which, _), value in reading.gauges.items() if which is signal]
+        level = max(levels, default=0.0) if signal is Signal.KV_CACHE_USAGE else sum(levels)
+        return _number(level) if levels else None
+    counted = [(series.outcome, value) for series, value in reading.counters.items() if series.signal is signal]
+    outcomes = _by_outcome((outcome, value) for outcome, value in counted if outcome is not None)
+    detail = ", ".join(f"{outcome} {_number(value)}" for outcome, value in outcomes.items())
+    total = _number(sum(value for _, value in counted))
+    return (f"{total} ({detail})" if detail else total) if counted else None
+
+
+def _by_outcome(counted: Iterable[tuple[Outcome, float]]) -> Mapping[Outcome, float]:
+    sums: dict[Outcome, float] = {}
+    for outcome, value in counted:
+        sums[outcome] = sums.get(outcome, 0.0) + value
+    return sums
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
+
+
+def _table(served: Iterable[Served]) -> Iterator[str]:
+    rows = [("signal", "value", "from"), *((one.signal.value, one.value, " + ".join(one.metrics)) for one in served)]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for signal, value, metrics in rows:
+        yield f"  {signal:<{max(widths[0], 20)}}  {value:<{widths[1]}}  {metrics}"

@@ -1,0 +1,1 @@
+"""Rows and a snapshot to Prometheus text."""

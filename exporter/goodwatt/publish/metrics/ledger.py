@@ -1,0 +1,105 @@
+"""Samples of energy, cost, carbon and SLO totals.
+
+What an account was given of joules and money rests on the GPUs and the clock, not on the server's page. So it stays
+while the server is down, and when it is removed: only then do the parts still add up to the whole on every page. Of
+servers removed long ago the sum of what they were given stays.
+"""
+
+from collections.abc import Iterator
+
+from goodwatt.model.ledger import Component, EnergyState
+from goodwatt.model.slo import Bound
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.publish.metrics import requests as exact
+from goodwatt.publish.metrics.row import Sample
+from goodwatt.publish.metrics.slo import HISTOGRAM_METHOD
+
+
+def energy(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, state. An account that has joules in one state has a measured 0 in the other."""
+    known = snapshot.ledger.energy_millijoules
+    for account in dict.fromkeys(account for account, _ in known):
+        if snapshot.gpus is not None:
+            for state in EnergyState:
+                yield (*account, state.value), known.get((account, state), 0) / 1000
+
+
+def cost(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, component, currency."""
+    tariff = snapshot.rules.tariff
+    for (account, component), spent in snapshot.ledger.cost.items():
+        if tariff is not None:
+            yield (*account, component.value, tariff.currency), spent
+
+
+def revenue(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, kind, currency."""
+    price_list = snapshot.rules.price_list
+    for (account, kind), earned in snapshot.ledger.revenue.items():
+        if price_list is not None:
+            yield (*account, kind.value, price_list.currency), earned
+
+
+def unattributed_cost(snapshot: Snapshot) -> Iterator[Sample]:
+    """component, currency. Once money has been counted at all, what nobody claimed is a measured number."""
+    tariff, ledger = snapshot.rules.tariff, snapshot.ledger
+    if tariff is None:
+        return
+    counted = {*ledger.unattributed_cost, *(component for _, component in ledger.cost)}
+    for component in Component:
+        if component in counted:
+            yield (component.value, tariff.currency), ledger.unattributed_cost.get(component, 0.0)
+
+
+def carbon(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model."""
+    for account, grams in snapshot.ledger.carbon_grams.items():
+        if snapshot.gpus is not None:
+            yield account, grams
+
+
+def unattributed_carbon(snapshot: Snapshot) -> Iterator[Sample]:
+    """No labels. Once carbon has been counted at all, what nobody claimed is a measured number."""
+    ledger = snapshot.ledger
+    counted = bool(ledger.carbon_grams) or ledger.unattributed_carbon_grams is not None
+    if counted and snapshot.gpus is not None:
+        yield (), ledger.unattributed_carbon_grams or 0.0
+
+
+def closed_energy(snapshot: Snapshot) -> Iterator[Sample]:
+    """No labels; absent until an account was closed."""
+    if snapshot.gpus is not None and snapshot.ledger.closed_energy_millijoules is not None:
+        yield (), snapshot.ledger.closed_energy_millijoules / 1000
+
+
+def closed_cost(snapshot: Snapshot) -> Iterator[Sample]:
+    """component, currency; absent until an account was closed."""
+    tariff = snapshot.rules.tariff
+    for component, spent in snapshot.ledger.closed_cost.items():
+        if tariff is not None:
+            yield (component.value, tariff.currency), spent
+
+
+def closed_carbon(snapshot: Snapshot) -> Iterator[Sample]:
+    """No labels; absent until an account was closed."""
+    if snapshot.gpus is not None and snapshot.ledger.closed_carbon_grams is not None:
+        yield (), snapshot.ledger.closed_carbon_grams
+
+
+def slo_requests(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, slo, method: requests that count for the SLO."""
+    for (account, slo), totals in snapshot.ledger.slos.items():
+        if account.server in snapshot.servers:
+            yield (*account, slo, HISTOGRAM_METHOD), totals.eligible
+    for labels, counted in exact.totals(snapshot):
+        yield (*labels, exact.METHOD), counted.eligible
+
+
+def slo_good_requests(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, slo, method, bound."""
+    for (account, slo), totals in snapshot.ledger.slos.items():
+        if account.server in snapshot.servers:
+            yield (*account, slo, HISTOGRAM_METHOD, Bound.LOWER.value), totals.good_lower
+            yield (*account, slo, HISTOGRAM_METHOD, Bound.UPPER.value), totals.good_upper
+    for labels, counted in exact.totals(snapshot):
+        yield (*labels, *exact.EXACT), counted.good

@@ -1,0 +1,67 @@
+"""Another version of the configuration file, while it runs."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from goodwatt.config import Config, ConfigError
+from goodwatt.config.redacted import config_hash, redacted
+from goodwatt.derive.policy_change import restarted
+from goodwatt.publish.http import Publisher, Reloaded
+from goodwatt.publish.metrics.row import About
+from goodwatt.runtime.sampler import Sampler
+from goodwatt.runtime.source_set import Watch
+
+log = logging.getLogger(__name__)
+
+
+class Reloader:
+    """Reads the file again when asked; one reload at a time. An invalid file changes nothing but what is told of it."""
+
+    def __init__(self, config: Config, about: About, reread: Callable[[], Config] | None, why_not: str = "") -> None:
+        """`reread` gives the new configuration or raises ConfigError; without it reloading is refused, `why_not`."""
+        self._config = config
+        self.about = about
+        self._reread = reread
+        self._why_not = why_not
+        self._one_at_a_time = asyncio.Lock()
+        self._parts: tuple[Sampler, Watch, Publisher] | None = None
+
+    def connect(self, sampler: Sampler, watch: Watch, publisher: Publisher) -> None:
+        """What a reload changes. Call once, before the first reload."""
+        self._parts = sampler, watch, publisher
+
+    async def reload(self) -> Reloaded:
+        """When it is ok, the new configuration is in force and on a published snapshot."""
+        if self._reread is None:
+            log.warning("reload: ignored: %s", self._why_not)
+            return Reloaded(False, f"ignored: {self._why_not}")
+        async with self._one_at_a_time:
+            try:
+                config = await asyncio.to_thread(self._reread)
+            except ConfigError as wrong:
+                return self._refused(wrong)
+            return await self._adopted(config)
+
+    def _refused(self, wrong: ConfigError) -> Reloaded:
+        assert self._parts is not None
+        for problem in wrong.errors:
+            log.error("reload: %s", problem)
+        log.error("reload: the file is not used; the configuration stays as it was")
+        self.about = replace(self.about, reload_ok=False)
+        self._parts[2].tell(self.about)
+        return Reloaded(False, f"{wrong}\nthe file is not used; the configuration stays as it was")
+
+    async def _adopted(self, config: Config) -> Reloaded:
+        assert self._parts is not None
+        sampler, watch, publisher = self._parts
+        about = replace(self.about, config_hash=config_hash(config), reload_ok=True, reloaded_unix_seconds=time.time())
+        await watch.adopt(config, lambda: publisher.adopt(about, redacted(config)))
+        await sampler.settle()
+        for line in restarted(self._config.rules(()), config.rules(())):
+            log.info("reload: %s", line)
+        log.info("reload: configuration %s is in force", about.config_hash)
+        self._config, self.about = config, about
+        return Reloaded(True, f"configuration {about.config_hash} is in force")

@@ -1,0 +1,233 @@
+"""The beat: read every source at once on a monotonic grid, fold, hand the snapshot on."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from goodwatt.derive.policy_change import ruled
+from goodwatt.derive.retention import watched
+from goodwatt.derive.source_state import server_source
+from goodwatt.derive.state import State
+from goodwatt.derive.step import GPU_SOURCE, step
+from goodwatt.model.gpu import GpusReading
+from goodwatt.model.policy import Rules
+from goodwatt.model.snapshot import Snapshot, SourceState
+from goodwatt.model.source import Reading, Reason, SourceResult, SourceUnavailable, Unavailable
+
+log = logging.getLogger(__name__)
+
+# A source may use this much of an interval: what is slower would hold up the others' next tick. Servers are given a
+# little less by their own section, so that the line about a slow one comes from its source, which knows the address.
+_DEADLINE_SHARE = 0.8
+_SERVER = server_source("")
+
+
+class Source(Protocol):
+    """Something that is read at every tick."""
+
+    @property
+    def name(self) -> str:
+        """The `source` label."""
+        ...
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long one read may take."""
+        ...
+
+    async def read(self) -> Reading:
+        """One reading. Raises SourceUnavailable when it cannot be had; anything else is a bug and ends the process."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what the source holds; never blocks for long."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Where time comes from: monotonic seconds, wall-clock seconds, and how to wait."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    unix: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is to be read, and how, from the next tick on."""
+
+    sources: tuple[Source, ...]
+    rules: Rules
+    anew: frozenset[str]
+    then: Callable[[], None]
+
+
+class Sampler:
+    """Owns the fold's state. Every tick ends with one call of `publish`, whatever the sources do."""
+
+    def __init__(
+        self, sources: Iterable[Source], rules: Rules, publish: Callable[[Snapshot], None], clocks: Clocks | None = None
+    ) -> None:
+        self._sources = tuple(sources)
+        self._rules = rules
+        self._publish = publish
+        self._clocks = clocks or Clocks()
+        self._state = State()
+        self._tick_seconds: float | None = None
+        self._change: _Change | None = None
+        self._woken = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._misplaced: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What the latest tick read."""
+        return self._sources
+
+    def change(
+        self,
+        sources: Iterable[Source],
+        rules: Rules,
+        *,
+        anew: Iterable[str] = (),
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Read exactly these sources under these rules from the next tick on; those that are not among them are closed.
+
+        Servers in `anew` have something else behind their name: their counting begins anew. `then` is called when the
+        change takes effect. A later change replaces one that has not taken effect, but for its `anew` and `then`.
+        """
+        earlier = self._change or _Change((), rules, frozenset(), lambda: None)
+
+        def both() -> None:
+            earlier.then()
+            then()
+
+        self._change = _Change(tuple(sources), rules, earlier.anew | frozenset(anew), both)
+        self._settled.clear()
+
+    async def settle(self) -> None:
+        """Tick now instead of at the next grid point, and wait until every change is on a published snapshot.
+
+        For use while `run` runs; the grid begins anew with that tick.
+        """
+        self._woken.set()
+        await self._settled.wait()
+
+    async def run(self, after_first: Callable[[], None] = lambda: None) -> None:
+        """Tick for ever. A tick that overruns skips the grid points that it missed; the grid itself never drifts."""
+        await self._grid(after_first)
+        while True:
+            await self._grid(lambda: None)
+
+    async def _grid(self, after_first: Callable[[], None]) -> None:
+        began = self._clocks.monotonic()
+        await self.tick()
+        after_first()
+        while not await self._woken_within(self._rules.interval_seconds, since=began):
+            await self.tick()
+
+    async def _woken_within(self, interval: float, since: float) -> bool:
+        """Whether somebody wants a tick before the next point of the grid."""
+        late = (self._clocks.monotonic() - since) % interval
+        waits = asyncio.ensure_future(self._clocks.sleep(interval - late)), asyncio.ensure_future(self._woken.wait())
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if waits[0].done():
+                waits[0].result()
+        finally:
+            for wait in waits:
+                wait.cancel()
+        woken = self._woken.is_set()
+        self._woken.clear()
+        return woken
+
+    async def tick(self) -> Snapshot:
+        """Read, fold and publish once."""
+        began = self._clocks.monotonic()
+        await self._take_effect()
+        results = await asyncio.gather(*(self._read(source) for source in self._sources))
+        before, glitches = self._state.sources, self._state.ledger.gpu_glitches
+        self._state, snapshot = step(
+            self._state, results, self._rules, began, unix=self._clocks.unix(), tick_seconds=self._tick_seconds
+        )
+        for state in snapshot.sources:
+            _log_transition(before.get(state.source), state)
+        _log_glitches(glitches, snapshot)
+        self._tell_misplaced(snapshot)
+        self._publish(snapshot)
+        self._tick_seconds = self._clocks.monotonic() - began
+        if self._change is None:
+            self._settled.set()
+        return snapshot
+
+    async def _take_effect(self) -> None:
+        """Between two ticks no source is being read, so it is here that one may be closed."""
+        change, self._change = self._change, None
+        if change is None:
+            return
+        gone = [source for source in self._sources if source not in change.sources]
+        servers = {s.name.removeprefix(_SERVER) for s in change.sources if s.name.startswith(_SERVER)}
+        gpus = any(source.name == GPU_SOURCE for source in change.sources)
+        state = watched(self._state, servers, gpus=gpus, anew=change.anew)
+        self._state = ruled(state, self._rules, change.rules)
+        self._sources, self._rules = change.sources, change.rules
+        change.then()
+        await asyncio.gather(*(source.aclose() for source in gone))
+
+    async def _read(self, source: Source) -> SourceResult:
+        began = self._clocks.monotonic()
+        deadline = min(source.deadline_seconds, self._rules.interval_seconds * _DEADLINE_SHARE)
+        outcome: Reading | Unavailable
+        try:
+            async with asyncio.timeout(deadline):
+                outcome = await source.read()
+        except SourceUnavailable as failure:
+            outcome = Unavailable(failure.reason, failure.detail)
+        except TimeoutError:
+            outcome = Unavailable(
+                Reason.TIMEOUT, f"{source.name}: no answer within {deadline:g} s; is it overloaded or hanging?"
+            )
+        return SourceResult(source.name, self._clocks.monotonic() - began, outcome)
+
+    def _tell_misplaced(self, snapshot: Snapshot) -> None:
+        if snapshot.gpus is not None:
+            told, self._misplaced = self._misplaced, frozenset(misplaced(self._rules, snapshot.gpus))
+            there = ", ".join(str(reading.gpu.index) for reading in snapshot.gpus.gpus)
+            for server, missing in sorted(self._misplaced - told):
+                log.warning(
+                    "%s: gpus names %s, which is not there; GPUs here: %s (UUIDs: goodwatt_gpu_info); correct its gpus",
+                    server_source(server),
+                    missing,
+                    there,
+                )
+
+    async def aclose(self) -> None:
+        """Close every source."""
+        await asyncio.gather(*(source.aclose() for source in self._sources))
+
+
+def _log_transition(before: SourceState | None, now: SourceState) -> None:
+    if now.up and (before is None or not before.up):
+        log.info("%s: reading", now.source)
+    elif not now.up and (before is None or before.reason is not now.reason):
+        log.warning("%s (reason=%s)", now.detail, now.reason)
+
+
+def _log_glitches(before: Mapping[str, int], now: Snapshot) -> None:
+    for uuid, count in now.ledger.gpu_glitches.items():
+        if count > before.get(uuid, 0):
+            log.warning("nvml: %s: its energy counter jumped beyond what its power limit allows; left out", uuid)
+
+
+def misplaced(rules: Rules, read: GpusReading) -> Iterator[tuple[str, str]]:
+    """Servers that are said to run on GPUs which are not there, with the missing ones: their joules go to nobody."""
+    known = {selector for reading in read.gpus for selector in (reading.gpu.index, reading.gpu.uuid)}
+    for server, selectors in rules.server_gpus.items():
+        missing = ", ".join(str(selector) for selector in selectors if selector not in known)
+        if missing:
+            yield server, missing

@@ -1,0 +1,1 @@
+"""The sections of the configuration file that sources and rules own."""

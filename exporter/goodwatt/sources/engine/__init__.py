@@ -1,0 +1,1 @@
+"""Scrapes an inference server's metrics page."""

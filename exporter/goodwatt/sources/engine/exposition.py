@@ -1,0 +1,165 @@
+"""The text formats of Prometheus (0.0.4) and OpenMetrics, read for a handful of wanted metrics and nothing else.
+
+Written for the hot path: a line of an unwanted metric costs one search and one dictionary miss. Types are not read,
+because a profile says what each metric is: sample names alone are enough, with or without `# TYPE`.
+"""
+
+import re
+
+from goodwatt.engines.page.samples import Labels, Page
+
+LONGEST_LINE = 65_536  # characters; no engine writes a series this long, and a longer line is not worth parsing
+LARGEST_VALUE = 2.0**53  # beyond it a float cannot count by ones, and no token or second count gets there
+_REMEMBERED = 8192  # label sets kept between pages; a vLLM page has about 200
+
+_LABEL = re.compile(r'\s*([A-Za-z_][A-Za-z0-9_.:]*)\s*=\s*"([^"\\]*(?:\\.[^"\\]*)*)"\s*(,|\})', re.ASCII | re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NAME = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*", re.ASCII)
+_ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
+_ESCAPED = re.compile(r'\\[\\"n]')
+
+
+class Scanner:
+    """Parses page after page of one server. It remembers label sets between pages, in bounded memory."""
+
+    def __init__(self, wanted: frozenset[str]) -> None:
+        self._wanted = wanted
+        self._labels: dict[str, Labels] = {}
+
+    def scan(self, text: str) -> Page:
+        """The wanted samples of a page. Never raises: a line that cannot be believed is dropped and counted."""
+        if len(self._labels) > _REMEMBERED:
+            self._labels.clear()
+        samples: dict[str, dict[Labels, float]] = {}
+        damaged: list[str] = []
+        repeated = 0
+        for name, line, brace in _wanted_lines(text, self._wanted):
+            sample = self._sample(line, brace)
+            if sample is None:
+                damaged.append(name)
+                continue
+            series = samples.setdefault(name, {})
+            if sample[0] in series:
+                repeated += 1
+            else:
+                series[sample[0]] = sample[1]
+        return Page(samples, frozenset(damaged), repeated + len(damaged), _is_cut(text))
+
+    def _sample(self, line: str, brace: int) -> tuple[Labels, float] | None:
+        """Labels and value of one line; `brace` is where its labels begin, or where its name ends if it has none."""
+        if len(line) > LONGEST_LINE:
+            return None
+        if line[brace : brace + 1] != "{":
+            return _with_value((), line[brace:])
+        end = line.rfind("}")
+        known = self._labels.get(line[brace:end])
+        if known is not None:
+            return _with_value(known, line[end + 1 :])
+        parsed = parse_labels(line, brace + 1)
+        if parsed is None:
+            return None
+        labels, end = parsed
+        self._labels[line[brace : end - 1]] = labels
+        return _with_value(labels, line[end:])
+
+
+def _wanted_lines(text: str, wanted: frozenset[str]) -> list[tuple[str, str, int]]:
+    """(metric, line, where its labels begin or its name ends) of every line that is worth parsing."""
+    found = []
+    lines = text.split("\n")
+    lines[-1] = _cut_short(lines[-1])
+    for line in lines:
+        brace = line.find("{", 0, LONGEST_LINE)
+        head = line[:brace] if brace > 0 else line[:LONGEST_LINE]
+        if head in wanted:
+            found.append((head, line, len(head)))
+        elif head[:1] != "#":
+            name, _, blank_or_value = head.strip().replace("\t", " ").partition(" ")
+            if name in wanted:
+                found.append((name, line, line.index(name) + len(name) if blank_or_value or brace < 0 else brace))
+    return found
+
+
+def _is_cut(text: str) -> bool:
+    """Whether a page ends within a line; the end mark of OpenMetrics needs no newline after it."""
+    return text[text.rfind("\n") + 1 :].strip() not in ("", "# EOF")
+
+
+def _cut_short(line: str) -> str:
+    """Both formats end every line with a newline; a number without one may lack its last digits."""
+    return line[: line.find("{")] if "{" in line else line.split(" ", 1)[0]
+
+
+def parse_labels(line: str, start: int) -> tuple[Labels, int] | None:
+    """The label set that begins at `start`, just after `{`, and the index after its `}`. None if it is malformed."""
+    found: dict[str, str] = {}
+    at = start
+    while True:
+        match = _LABEL.match(line, at)
+        if match is None:
+            return _end_of_labels(found, line, at)
+        name, value, closing = match.groups()
+        if name in found:
+            return None
+        found[name] = _ESCAPED.sub(_unescape, value) if "\\" in value else value
+        at = match.end()
+        if closing == "}":
+            return tuple(sorted(found.items())), at
+
+
+def _end_of_labels(found: dict[str, str], line: str, at: int) -> tuple[Labels, int] | None:
+    """`{}` and a comma before `}` are legal; anything else that is not a label is not."""
+    rest = line[at:]
+    stripped = rest.lstrip(" \t")
+    if not stripped.startswith("}"):
+        return None
+    return tuple(sorted(found.items())), at + len(rest) - len(stripped) + 1
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return _ESCAPES[match.group()]
+
+
+def _with_value(labels: Labels, rest: str) -> tuple[Labels, float] | None:
+    """A believable value, with the timestamp and the exemplar that may follow it left unread."""
+    words = rest.split(None, 1)
+    if not words or _NUMBER.fullmatch(words[0]) is None:
+        return None
+    value = float(words[0])
+    return (labels, value) if 0.0 <= value <= LARGEST_VALUE else None
+
+
+def metric_names(text: str) -> frozenset[str]:
+    """Every sample name of a page, for recognising what wrote it. Lines that are not samples give nothing."""
+    names = set()
+    for line in text.split("\n"):
+        name = _NAME.match(line)
+        if name is not None and _is_sample(line[name.end() : name.end() + LONGEST_LINE]):
+            names.add(name.group())
+    return frozenset(names)
+
+
+def labelled_names(text: str) -> frozenset[str]:
+    """`name{label}` for every label that a metric carries on some line of a page. Broken lines give nothing."""
+    found: set[str] = set()
+    for line in text.split("\n"):
+        name = _NAME.match(line)
+        if name is not None and len(line) <= LONGEST_LINE and line[name.end() : name.end() + 1] == "{":
+            parsed = parse_labels(line, name.end() + 1)
+            found.update(f"{name.group()}{{{label}}}" for label, _ in (parsed[0] if parsed else ()))
+    return frozenset(found)
+
+
+def _is_sample(rest: str) -> bool:
+    if rest[:1] == "{":
+        return "}" in rest
+    words = rest.split(None, 2)
+    return rest[:1] in (" ", "\t") and bool(words) and _is_number(words[0])
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Reads GPUs through a driver such as NVML."""

@@ -1,0 +1,1 @@
+"""HTTP client parts that several sources share: fetch, credentials, error messages."""

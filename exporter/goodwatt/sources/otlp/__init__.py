@@ -1,0 +1,1 @@
+"""Receives request spans over OTLP/HTTP."""

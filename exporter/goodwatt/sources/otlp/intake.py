@@ -1,0 +1,142 @@
+"""From spans to the records that wait for the next tick: which belong to which server, and which are not counted."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from goodwatt.engines.spans import NANOSECONDS, SpanRule, Value
+from goodwatt.model.request import RequestRecord, Shed
+from goodwatt.sources.otlp.dedup import Seen
+from goodwatt.sources.otlp.span import Malformed, Service, Span
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 64  # spans, about 2 ms, before everything else gets its turn
+_MOST_STRANGERS = 100
+_TELL: Mapping[Shed, str] = {
+    Shed.MALFORMED: "have not the form that OTLP gives them",
+    Shed.PARTIAL: "lack an id, a start or a latency",
+    Shed.LATE: "ended too long ago to be told from repetitions; check the clocks",
+    Shed.UNKNOWN_SERVER: "are of a service that is no server of goodwatt's; name it in otlp.services",
+    Shed.OVERFLOW: "are more than otlp.queue_requests holds between two ticks",
+}
+
+
+class Taken(NamedTuple):
+    """How many spans of one request were refused, and why, in one line. Spans of no request are no refusal."""
+
+    rejected: int = 0
+    why: str = ""
+
+
+class Belonging(NamedTuple):
+    """Whose spans are whose. `services` is what the operator says; `servers` are the names of those read now."""
+
+    services: Mapping[str, str]
+    servers: Callable[[], Collection[str]]
+
+    def server_of(self, service: Service) -> str | None:
+        """The server's name. An instance tells more than a name; with nothing said, the only server there is."""
+        named = [name for name in (service.instance, service.name) if name]
+        servers = self.servers()
+        said = next((self.services[name] for name in named if name in self.services), None)
+        own = said or next((name for name in named if name in servers), None)
+        if own is None and not self.services and len(servers) == 1:
+            return next(iter(servers))
+        return own
+
+
+class Intake:
+    """At most `room` records wait. Counts everything that is not counted."""
+
+    def __init__(
+        self,
+        rule_of: Callable[[str], SpanRule | None],
+        belonging: Belonging,
+        room: int,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._rule_of = rule_of
+        self._belonging = belonging
+        self._room = room
+        self._clock = clock
+        self._seen = Seen()
+        self._waiting: list[RequestRecord] = []
+        self._shed: Counter[Shed] = Counter()
+        self._strangers: set[Service] = set()
+
+    async def take(self, spans: Iterable[Span]) -> Taken:
+        """Take what is a request's. Raises Malformed where the whole is no OTLP; what came before it is taken."""
+        shed: Counter[Shed] = Counter()
+        owners: dict[Service, str | None] = {}
+        try:
+            for number, span in enumerate(spans, 1):
+                refused = self._refused(span, owners)
+                if refused is not None:
+                    shed[refused] += 1
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        finally:
+            self._shed.update(shed)
+        told = {why: shed[why] for why in _TELL if shed[why]}
+        return Taken(sum(told.values()), "; ".join(f"{number} {_TELL[why]}" for why, number in told.items()))
+
+    @property
+    def waiting(self) -> int:
+        """How many records the next drain brings."""
+        return len(self._waiting)
+
+    def drop(self, why: Shed) -> None:
+        """Count one thing that came and cannot be taken."""
+        self._shed[why] += 1
+
+    def drain(self) -> tuple[tuple[RequestRecord, ...], Mapping[Shed, int]]:
+        """What has come since the last time."""
+        records, shed = tuple(self._waiting), dict(self._shed)
+        self._waiting.clear()
+        self._shed.clear()
+        return records, shed
+
+    def _refused(self, span: Span, owners: dict[Service, str | None]) -> Shed | None:
+        try:
+            rule = self._rule_of(span.name)
+            if rule is None:
+                return Shed.FOREIGN
+            attributes = span.attributes(rule.wanted)
+            return self._counted(span, rule, attributes, owners) if rule.is_request(attributes) else Shed.FOREIGN
+        except Malformed:
+            return Shed.MALFORMED
+
+    def _counted(
+        self, span: Span, rule: SpanRule, attributes: Mapping[str, Value], owners: dict[Service, str | None]
+    ) -> Shed | None:
+        if span.service not in owners:
+            owners[span.service] = self._belonging.server_of(span.service)
+        server = owners[span.service]
+        if server is None:
+            self._tell(span.service)
+            return Shed.UNKNOWN_SERVER
+        key, record = span.key, rule.record(server, span.start_ns, attributes)
+        if record is None or not key:
+            return Shed.PARTIAL
+        refused = self._seen.refusal(key, span.end_ns / NANOSECONDS)
+        if refused is None and len(self._waiting) >= self._room:
+            refused = Shed.OVERFLOW
+        if refused is None:
+            self._seen.add(key, self._clock())
+            self._waiting.append(record)
+        return refused
+
+    def _tell(self, stranger: Service) -> None:
+        if stranger not in self._strangers and len(self._strangers) < _MOST_STRANGERS:
+            self._strangers.add(stranger)
+            log.warning(
+                "otlp: spans of service.name %.80r, service.instance.id %.80r belong to no server; give a server that "
+                "name, or name it in otlp.services",
+                stranger.name,
+                stranger.instance,
+            )

@@ -1,0 +1,120 @@
+"""OTLP in JSON: ids in hexadecimal, whole numbers as text or as numbers, unknown keys of no matter."""
+
+import json
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from goodwatt.engines.spans import Value
+from goodwatt.sources.otlp.span import SERVICE_ATTRIBUTES, Malformed, Service, service_of, span_key
+
+_FORM = "a part has not the form that OTLP gives it"
+
+
+def spans(body: bytes) -> Iterator["JsonSpan"]:
+    """Every span. Raises Malformed for what is no trace request; one span that is wrong says so when it is read."""
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Malformed("the body is not valid JSON") from None
+    for group in _list(_mapping(request), "resourceSpans"):
+        resource = _mapping(_mapping(group).get("resource") or {})
+        service = service_of(_attributes(resource, SERVICE_ATTRIBUTES))
+        for scope in _list(_mapping(group), "scopeSpans"):
+            yield from (JsonSpan(service, _mapping(span)) for span in _list(_mapping(scope), "spans"))
+
+
+class JsonSpan:
+    """One entry of `spans`."""
+
+    __slots__ = ("_span", "service")
+
+    def __init__(self, service: Service, span: dict[str, Any]) -> None:
+        self.service = service
+        self._span = span
+
+    @property
+    def name(self) -> str:
+        """What happened."""
+        return str(self._span.get("name", ""))
+
+    @property
+    def key(self) -> bytes:
+        """Trace id and span id; empty where one of them is no id."""
+        try:
+            return span_key(*(bytes.fromhex(str(self._span.get(key, ""))) for key in ("traceId", "spanId")))
+        except ValueError:
+            return b""
+
+    @property
+    def start_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        return _whole(self._span.get("startTimeUnixNano", 0))
+
+    @property
+    def end_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        return _whole(self._span.get("endTimeUnixNano", 0))
+
+    def attributes(self, wanted: Collection[str]) -> dict[str, Value]:
+        """Of these attributes those that it has; of one with several values the first."""
+        return _attributes(self._span, wanted)
+
+
+def encoded_answer(rejected: int, why: str) -> bytes:
+    """An ExportTraceServiceResponse."""
+    partial = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": why}} if rejected else {}
+    return json.dumps(partial).encode()
+
+
+def encoded_status(code: int, message: str) -> bytes:
+    """A google.rpc.Status."""
+    return json.dumps({"code": code, "message": message}).encode()
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Malformed(_FORM)
+    return value
+
+
+def _list(holder: dict[str, Any], key: str) -> list[Any]:
+    value = holder.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise Malformed(_FORM)
+    return value
+
+
+def _attributes(holder: dict[str, Any], wanted: Collection[str]) -> dict[str, Value]:
+    found = {}
+    for entry in _list(holder, "attributes"):
+        key = _mapping(entry).get("key")
+        if isinstance(key, str) and key in wanted:
+            found[key] = _value(entry.get("value"))
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _value(any_value: Any) -> Value | None:
+    value = _mapping(any_value or {})
+    if "arrayValue" in value:
+        items = _list(_mapping(value["arrayValue"]), "values")
+        return _value(items[0]) if items and "arrayValue" not in _mapping(items[0]) else None
+    if "intValue" in value:
+        return _whole(value["intValue"])
+    plain = value.get("stringValue", value.get("doubleValue"))
+    if isinstance(plain, int) and not isinstance(plain, bool):
+        return _whole(plain)
+    return plain if isinstance(plain, str | float) else None
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise Malformed(_FORM)
+    try:
+        whole = int(value)
+    except ValueError:
+        raise Malformed(_FORM) from None
+    if not -(1 << 63) <= whole < 1 << 64:
+        raise Malformed(_FORM)
+    return whole

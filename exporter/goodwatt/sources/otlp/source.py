@@ -1,0 +1,58 @@
+"""The OTLP receiver as a source: servers send a span for each request, a tick takes what has come."""
+
+import time
+from collections.abc import Callable, Collection, Iterable
+
+from goodwatt.engines.profile import Profile
+from goodwatt.engines.spans import span_rules
+from goodwatt.model.request import RequestsReading
+from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.settings.sources import OtlpSection
+from goodwatt.sources.otlp.body import Bodies
+from goodwatt.sources.otlp.intake import Belonging, Intake
+from goodwatt.sources.otlp.protobuf_codec import MISSING
+from goodwatt.sources.otlp.server import Encoding, TraceServer, encodings
+from goodwatt.web.address import parse_address
+
+
+class OtlpSource:
+    """Listens from its first read on. While it cannot, every read tries again."""
+
+    name = "otlp"
+    deadline_seconds = 2.0
+
+    def __init__(
+        self,
+        section: OtlpSection,
+        profiles: Iterable[Profile],
+        servers: Callable[[], Collection[str]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        simulated: bool = False,
+        known: dict[str, Encoding] | None = None,
+    ) -> None:
+        self._address = parse_address(section.listen)
+        self._intake = Intake(span_rules(profiles), Belonging(section.services, servers), section.queue_requests)
+        self._http = TraceServer(
+            self._intake, Bodies(section.largest_body_bytes), encodings() if known is None else known, clock=clock
+        )
+        self._clock = clock
+        self._simulated = simulated
+
+    @property
+    def port(self) -> int | None:
+        """Where it listens; None while it does not."""
+        return self._http.port
+
+    async def read(self) -> RequestsReading:
+        """What has come since the last read."""
+        if self._http.port is None:
+            await self._http.start(self._address)
+        if self._http.lacks_protobuf and not self._intake.waiting:
+            raise SourceUnavailable(Reason.LIBRARY_MISSING, f"otlp: {MISSING}, and restart")
+        records, shed = self._intake.drain()
+        return RequestsReading(self._clock(), records, shed, simulated=self._simulated)
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        await self._http.aclose()

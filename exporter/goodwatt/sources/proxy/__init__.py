@@ -1,0 +1,1 @@
+"""A streaming HTTP proxy that measures every request that passes through it."""

@@ -1,0 +1,69 @@
+"""What all connections of one proxy share, and which requests it does not pass on."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from goodwatt.settings.sources import ProxySection
+from goodwatt.sources.proxy.http1.head import BadMessage, RequestHead
+from goodwatt.sources.proxy.recording.api_formats import makes_records
+from goodwatt.sources.proxy.recording.outbox import Tally
+from goodwatt.sources.proxy.recording.recorder import Arrival, Meter
+from goodwatt.sources.proxy.upstream import Pool
+
+TOO_MANY = 503
+
+
+class Connection(Protocol):
+    """A client's."""
+
+    def sweep(self, now: float) -> None:
+        """Cut what has not moved for too long."""
+        ...
+
+    def close_if_idle(self) -> None:
+        """Where no answer is under way."""
+        ...
+
+    def abort(self) -> None:
+        """At once, whatever is under way."""
+        ...
+
+
+@dataclass
+class Desk:
+    """What the connections of one proxy share."""
+
+    server: str
+    section: ProxySection
+    pool: Pool
+    tally: Tally
+    clock: Callable[[], float] = time.monotonic
+    unix: Callable[[], float] = time.time
+    clients: set[Connection] = field(default_factory=set)
+    running: int = 0
+    closes: bool = False  # takes no further request
+
+    @property
+    def most_clients(self) -> int:
+        """Connections, idle ones included."""
+        return 2 * self.section.max_concurrent_requests + 64
+
+    def meter(self, head: RequestHead) -> Meter | None:
+        """For a request that makes a record."""
+        if not makes_records(head.method, head.path):
+            return None
+        return Meter(self.server, Arrival(self.clock(), self.unix()))
+
+    def objection(self, head: RequestHead) -> BadMessage | None:
+        """Why a request is not passed on; None where it is."""
+        section = self.section
+        if head.wants_websocket or head.method == b"CONNECT":
+            return BadMessage(501, "WebSocket and CONNECT are not passed on; go to the server itself for them")
+        if head.body.length is not None and head.body.length > section.max_body_bytes:
+            return BadMessage(413, f"the body is longer than max_body_bytes ({section.max_body_bytes})")
+        if self.running >= section.max_concurrent_requests:
+            most = section.max_concurrent_requests
+            return BadMessage(TOO_MANY, f"{most} requests are running, max_concurrent_requests; try again")
+        return None

@@ -1,0 +1,269 @@
+"""One request and its answer on their way through the proxy: bytes go on as they come, in both directions."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+from goodwatt.sources.proxy.http1.body import Decoder, Rest, decoder
+from goodwatt.sources.proxy.http1.head import END, BadMessage, RequestHead, ResponseHead, read_response, write_response
+from goodwatt.sources.proxy.recording.recorder import Meter
+from goodwatt.sources.proxy.upstream import Pool, Upstream
+
+HELD_BYTES = 64 * 1024  # of a request that has no connection yet, or that may have to be sent again
+_LAST_CHUNK = b"0\r\n\r\n"
+_SAFE = (b"GET", b"HEAD", b"OPTIONS")
+
+
+class Client(Protocol):
+    """Who asked."""
+
+    is_slow: bool  # takes no more of the answer for now
+
+    def write(self, wire: bytes) -> None:
+        """Send."""
+        ...
+
+    def hold(self, held: bool) -> None:
+        """Whether to take no more of the request for now."""
+        ...
+
+    def sent_whole(self) -> bool:
+        """Whether the request's body has ended."""
+        ...
+
+    def refused(self, status: int, why: str) -> None:
+        """Answer in the proxy's own name; nothing of an answer has been written."""
+        ...
+
+    def done(self, *, keeps: bool) -> None:
+        """The answer has been written whole."""
+        ...
+
+    def cut(self, *, framed: bool) -> None:
+        """The answer breaks off; its end must not look like a good one. `framed`: the client can tell by itself."""
+        ...
+
+
+class Exchange:
+    """Created with the request's head, as it is to be sent on. `meter` is None for what makes no record."""
+
+    def __init__(
+        self, client: Client, head: RequestHead, wire: bytes, pool: Pool, *, meter: Meter | None, largest_head: int
+    ) -> None:
+        self.touched: float = 0.0  # when something last moved
+        self.meter = meter
+        self._client = client
+        self._head = head
+        self._pool = pool
+        self._largest_head = largest_head
+        self._sent: list[bytes] | None = [wire]  # what a new connection is sent first; None: it can no longer be
+        self._sent_bytes = len(wire)
+        self._upstream: Upstream | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._answer: ResponseHead | None = None
+        self._begun = b""  # of the answer's head
+        self._body: Decoder = Rest()
+        self._in_chunks = False  # of ours, around a body that would end with the connection
+        self._bare = False  # the client is given the content without its chunks
+        self._keeps = False
+        self.over = False
+
+    def start(self) -> None:
+        """Go on an idle connection, or on a new one."""
+        upstream = self._pool.idle()
+        if upstream is None:
+            self._connect()
+        else:
+            self._attach(upstream)
+
+    def _connect(self) -> None:
+        self._connecting = asyncio.get_running_loop().create_task(self._connected())
+
+    async def _connected(self) -> None:
+        try:
+            upstream = await self._pool.connect()
+        except BadMessage as failure:
+            self._connecting = None
+            self._fail(failure.status, str(failure))
+            return
+        self._connecting = None
+        if self.over:
+            upstream.close()
+        else:
+            self._attach(upstream)
+
+    def _attach(self, upstream: Upstream) -> None:
+        self._upstream, upstream.exchange = upstream, self
+        upstream.read(on=not self._client.is_slow)
+        upstream.write(b"".join(self._sent or ()))
+        if not upstream.reused:
+            self._sent = None
+        self._client.hold(False)
+
+    def send(self, content: Iterable[bytes]) -> None:
+        """Content of the request's body."""
+        for piece in content:
+            if self.meter is not None:
+                self.meter.asks(piece)
+            self._send(b"%x\r\n%b\r\n" % (len(piece), piece) if self._head.body.chunked else piece)
+
+    def send_end(self) -> None:
+        """The request's body has ended."""
+        if self._head.body.chunked:
+            self._send(_LAST_CHUNK)
+
+    def _send(self, wire: bytes) -> None:
+        if self._upstream is not None:
+            self._upstream.write(wire)
+        if self._sent is not None:
+            self._sent.append(wire)
+            self._sent_bytes += len(wire)
+            if self._sent_bytes > HELD_BYTES:
+                self._send_no_more_ahead()
+
+    def _send_no_more_ahead(self) -> None:
+        if self._upstream is None:
+            self._client.hold(True)
+        else:
+            self._sent = None
+
+    def hold(self, held: bool) -> None:
+        """The server takes no more for now, or takes more again."""
+        self._client.hold(held)
+
+    def slow(self, is_slow: bool) -> None:
+        """The client takes no more for now, or takes more again."""
+        if self._upstream is not None:
+            self._upstream.read(on=not is_slow)
+
+    def answered(self, wire: bytes) -> None:
+        """Bytes from the server."""
+        self.touched = now = asyncio.get_running_loop().time()
+        try:
+            heads = b""
+            while self._answer is None:
+                self._begun += wire
+                end = self._begun.find(END)
+                if end < 0 or end > self._largest_head:
+                    self._wait_for_head(heads)
+                    return
+                wire, self._begun = self._begun[end + len(END) :], self._begun[:end]
+                heads += self._take_head()
+            self._take_body(heads, wire, now)
+        except BadMessage as bad:
+            self._broken(f"{self._pool.origin.shown} answers wrongly: {bad}")
+
+    def _wait_for_head(self, heads: bytes) -> None:
+        if len(self._begun) > self._largest_head:
+            raise BadMessage(502, "its header is longer than max_header_bytes")
+        if heads:
+            self._client.write(heads)
+
+    def _take_head(self) -> bytes:
+        """The head for the client; the exchange goes on with the body unless it was one of several."""
+        head = read_response(self._begun, self._head.method)
+        self._begun = b""
+        if head.status == 101:
+            raise BadMessage(502, "it changes the protocol although nobody asked")
+        if head.status < 200:
+            self._sent = None  # the server has begun
+            return write_response(head, chunked=False, closes=False) if self._head.version_11 else b""
+        self._answer, self._sent = head, None
+        self._body = decoder(head.body, 502)
+        framed = head.body.length is not None
+        self._in_chunks = not framed and not head.body.chunked and self._head.version_11
+        self._bare = head.body.chunked and not self._head.version_11
+        self._keeps = self._head.version_11 and self._head.keeps and self._client.sent_whole()
+        if self.meter is not None:
+            self.meter.begins(head)
+        return write_response(head, chunked=not framed and self._head.version_11, closes=not self._keeps)
+
+    def _take_body(self, heads: bytes, wire: bytes, now: float) -> None:
+        used, content = self._body.take(wire) if wire else (0, [])
+        if self._in_chunks:
+            out = heads + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in content)
+        elif self._bare:
+            out = heads + b"".join(content)
+        else:
+            out = heads + (wire if used == len(wire) else wire[:used]) if heads else wire[:used]
+        if out:
+            self._client.write(out)
+        if self.meter is not None and content:
+            self.meter.hears(content, now)
+        if self._body.done:
+            self._finish(reusable=used == len(wire))
+
+    def _finish(self, *, reusable: bool) -> None:
+        """The answer is whole."""
+        assert self._answer is not None
+        self.over = True
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            if reusable and self._answer.keeps and self._client.sent_whole() and upstream.has_sent_all:
+                upstream.read(on=True)
+                self._pool.give_back(upstream)
+            else:
+                upstream.close()
+        self._client.done(keeps=self._keeps)
+
+    def lost(self, *, reset: bool) -> None:
+        """The server's connection has ended."""
+        upstream, self._upstream = self._upstream, None
+        if self._answer is None:
+            if upstream is not None and upstream.reused and not self._begun and self._may_repeat():
+                self._connect()
+            else:
+                self._broken(f"{self._pool.origin.shown} closed the connection without an answer; see its log")
+        elif self._ends_well(reset):
+            if self._in_chunks:
+                self._client.write(_LAST_CHUNK)
+            self._finish(reusable=False)
+        else:
+            self._broken("")
+
+    def _may_repeat(self) -> bool:
+        """Whether the server closes idle connections just when we use one, and asking again does no harm."""
+        return self._sent is not None and (self._head.method in _SAFE or self.meter is not None)
+
+    def _ends_well(self, reset: bool) -> bool:
+        """Of a body that ends with the connection: the server must have said that it is whole, where it can."""
+        lacks_end = self.meter is not None and self.meter.lacks_end
+        return isinstance(self._body, Rest) and not reset and not lacks_end
+
+    def _broken(self, why: str) -> None:
+        """The server failed. Before its answer the client is told why; within it the answer is cut."""
+        if self._answer is None:
+            self._fail(502, why)
+            return
+        self.abandon()
+        framed = self._head.version_11 or self._answer.body.length is not None
+        self._client.cut(framed=framed)
+
+    def _fail(self, status: int, why: str) -> None:
+        if not self.over:
+            self.abandon()
+            self._client.refused(status, why)
+
+    def stale(self, seconds: float) -> None:
+        """Nothing has moved for so long."""
+        if self.has_begun:
+            self.abandon()
+            self._client.cut(framed=False)
+        elif self._client.sent_whole():
+            self._fail(504, f"{self._pool.origin.shown} has sent nothing for {seconds:g} s")
+        else:
+            self._fail(408, f"the request's body has stopped coming for {seconds:g} s")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the client has been sent the head of the answer."""
+        return self._answer is not None
+
+    def abandon(self) -> None:
+        """Let go of the server at once; nobody is told."""
+        self.over = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.close()

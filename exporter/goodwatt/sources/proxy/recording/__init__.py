@@ -1,0 +1,1 @@
+"""Turns proxied requests and their streamed answers into request records."""

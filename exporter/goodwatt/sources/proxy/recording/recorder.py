@@ -1,0 +1,173 @@
+"""Measures one request on its way through: when its tokens came, how many there were, how it ended."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from goodwatt.model.engine import Outcome
+from goodwatt.model.request import RequestRecord, Shed
+from goodwatt.sources.proxy.http1.head import ResponseHead
+from goodwatt.sources.proxy.recording.api_formats import Heard, hear
+from goodwatt.sources.proxy.recording.stream import STREAMS, Reader, Unreadable, reader
+
+# A key of the body itself: within a text its quotes would be escaped, and other keys of this name hold no text.
+_MODEL = re.compile(rb'(?<!\\)"model"[ \t\r\n]*:[ \t\r\n]*"((?:[^"\\\x00-\x1f]){1,256})"')
+_KEPT = 600  # bytes of the request's body that are looked at again with the next piece
+
+_TOO_MANY, _CLIENT_LEFT = 429, 499
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When the head of a request was there."""
+
+    monotonic_seconds: float
+    unix_seconds: float
+
+
+class Meter:
+    """Of one request. It keeps no text: only what is not yet read, and numbers."""
+
+    def __init__(self, server: str, arrival: Arrival) -> None:
+        self.asked_model = ""  # whom the client asked for, once that is known
+        self._server = server
+        self._arrival = arrival
+        self._tail = b""
+        self._status: int | None = None
+        self._reader: Reader | None = None
+        self._streams = False
+        self._readable = True
+        self._failed = self._finished = False
+        self._first: float | None = None
+        self._last = 0.0
+        self._pieces = 0  # messages that brought content
+        self._choices = 1
+        self._heard = Heard()
+
+    def asks(self, piece: bytes) -> None:
+        """A piece of the request's body."""
+        if self.asked_model:
+            return
+        look = self._tail + piece
+        found = _MODEL.search(look) if b'"model"' in look else None
+        if found is not None:
+            self.asked_model, self._tail = found[1].decode("utf-8", "replace"), b""
+        else:
+            self._tail = look[-_KEPT:]
+
+    def begins(self, head: ResponseHead) -> None:
+        """The head of the answer."""
+        self._tail = b""
+        self._status = head.status
+        kind, encoding = (_word(head.first(name)) for name in (b"content-type", b"content-encoding"))
+        self._streams = kind in STREAMS
+        self._reader = reader(kind, encoding)
+        self._readable = self._reader is not None
+
+    def hears(self, pieces: Iterable[bytes], now: float) -> None:
+        """Pieces of the answer's body, which came at `now`."""
+        if self._reader is None:
+            return
+        try:
+            for piece in pieces:
+                for message in self._reader.feed(piece):
+                    self._note(hear(message), now)
+        except Unreadable:
+            self._reader, self._readable = None, False
+
+    def ends(self, *, whole: bool, gone: bool, now: float) -> RequestRecord | Shed:
+        """How it ended: with a `whole` answer, or else because the client was `gone`, or the server broke it off."""
+        if whole:
+            self._hear_rest(now)
+        outcome = self._outcome(whole, gone)
+        if isinstance(outcome, Shed):
+            return outcome
+        generated, estimated = self._generated()
+        return RequestRecord(
+            self._server,
+            self._heard.model or self.asked_model,
+            self._arrival.unix_seconds,
+            now - self._arrival.monotonic_seconds,
+            outcome,
+            None if self._first is None else self._first - self._arrival.monotonic_seconds,
+            self._tpot(generated),
+            self._heard.prompt,
+            self._heard.cached,
+            generated,
+            estimated,
+            None if self._reader is None else self._streams,
+        )
+
+    def refused(self, status: int, now: float) -> RequestRecord | Shed:
+        """The same where the proxy itself answered, with this status."""
+        self._status = status
+        return self.ends(whole=False, gone=False, now=now)
+
+    def _hear_rest(self, now: float) -> None:
+        if self._reader is None:
+            return
+        try:
+            for message in self._reader.end():
+                self._note(hear(message), now)
+        except Unreadable:
+            self._readable = False
+
+    def _note(self, heard: Heard, now: float) -> None:
+        if heard.content and self._streams:
+            if self._first is None:
+                self._first = now
+            self._last = now
+            self._pieces += 1
+        self._choices = max(self._choices, heard.choices)
+        self._failed |= heard.failed
+        self._finished |= heard.finished
+        if heard.model is not None or heard.prompt is not None or heard.generated is not None:
+            before = self._heard
+            self._heard = Heard(
+                model=heard.model or before.model,
+                prompt=before.prompt if heard.prompt is None else heard.prompt,
+                cached=before.cached if heard.cached is None else heard.cached,
+                generated=before.generated if heard.generated is None else heard.generated,
+            )
+
+    def _outcome(self, whole: bool, gone: bool) -> Outcome | Shed:
+        status = self._status
+        if status is None:
+            return Outcome.CANCELLED if gone else Outcome.ERROR
+        if not 200 <= status < 300:
+            return _of_status(status)
+        if self._failed:
+            return Outcome.ERROR
+        if gone and not self._finished:
+            return Outcome.CANCELLED
+        if not self._readable:
+            return Shed.PARTIAL
+        return Outcome.SUCCESS if whole or gone else Outcome.ERROR
+
+    def _generated(self) -> tuple[int | None, bool]:
+        """How many tokens, and whether that is an estimate: one for each message that brought content."""
+        if self._heard.generated is not None:
+            return self._heard.generated, False
+        return (self._pieces, True) if self._streams else (None, False)
+
+    def _tpot(self, generated: int | None) -> float | None:
+        """Of several choices, which come side by side, each has its share of the tokens."""
+        share = 0.0 if generated is None else generated / self._choices
+        return None if self._first is None or share < 2 else (self._last - self._first) / (share - 1)
+
+    @property
+    def lacks_end(self) -> bool:
+        """Whether it is a stream that can be read, and the server has not yet said that it is whole."""
+        return self._streams and self._readable and not self._finished
+
+
+def _of_status(status: int) -> Outcome | Shed:
+    """What a status other than 2xx means: 4xx blames the client, but for too many requests, which others caused."""
+    if status >= 500 or status == _TOO_MANY:
+        return Outcome.ERROR
+    return Outcome.CANCELLED if status == _CLIENT_LEFT else Shed.REFUSED
+
+
+def _word(value: bytes | None) -> str:
+    """A header's value in small letters, without its parameters."""
+    return (value or b"").partition(b";")[0].strip().lower().decode("latin-1")

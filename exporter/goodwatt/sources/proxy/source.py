@@ -1,0 +1,73 @@
+"""The source that tells of requests which pass through goodwatt on their way to a server."""
+
+import time
+from collections.abc import Callable
+
+from goodwatt.derive.source_state import proxy_source, server_source
+from goodwatt.model.request import RequestsReading
+from goodwatt.settings.sources import ProxySection
+from goodwatt.sources.proxy.listener import Listener
+from goodwatt.sources.proxy.loop_thread import LoopThread
+from goodwatt.sources.proxy.recording.outbox import Tally
+from goodwatt.sources.proxy.recording.server_counters import Page
+
+_DEADLINE_SECONDS = 2.0
+_CLOSE_SECONDS = 0.5
+_PATIENCE_SECONDS = 5.0
+
+
+class ProxySource:
+    """The proxy in front of one server. Where no page of the server's own is read, it brings one as well."""
+
+    deadline_seconds = _DEADLINE_SECONDS
+
+    def __init__(
+        self,
+        server: str,
+        section: ProxySection,
+        *,
+        has_page: bool,
+        clock: Callable[[], float] = time.monotonic,
+        simulated: bool = False,
+    ) -> None:
+        self.name = proxy_source(server) if has_page else server_source(server)
+        self._clock = clock
+        self._simulated = simulated
+        self._tally = Tally()
+        self._page = None if has_page else Page(server, simulated)
+        self._closed = False
+        self._thread = LoopThread(self.name)
+        self._listener = Listener(self.name, server, section, self._tally, self._thread.stop)
+
+    @property
+    def port(self) -> int:
+        """Where clients connect, once it has been read."""
+        return self._listener.port
+
+    async def read(self) -> RequestsReading:
+        """What ended since the last read. Raises SourceUnavailable while the address cannot be listened on."""
+        if not self._listener.is_open:
+            await self._open()
+        drained, now = self._tally.drain(), self._clock()
+        page = self._page
+        if page is not None:
+            page.add(drained.records)
+        told = None if page is None else page.reading(now, drained.asked)
+        return RequestsReading(now, drained.records, drained.shed, told, self._simulated)
+
+    async def _open(self) -> None:
+        if not self._thread.runs:
+            self._thread.start()
+        await self._thread.call(self._listener.open())
+
+    async def aclose(self) -> None:
+        """Take nothing more, so that another may listen. Answers under way go on to their end, but uncounted."""
+        if self._thread.runs and not self._closed:
+            self._closed = True
+            await self._thread.done(self._listener.close, _CLOSE_SECONDS)
+
+    def abort(self) -> None:
+        """Cut everything, and wait until that is done."""
+        if self._thread.runs:
+            self._thread.tell(self._listener.abort)
+            self._thread.join(_PATIENCE_SECONDS)

@@ -1,0 +1,233 @@
+"""The connections to the server behind the proxy: opened as needed, and kept for the next request."""
+
+import asyncio
+import logging
+import os
+import ssl
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from goodwatt.model.source import SourceUnavailable
+from goodwatt.sources.http.credentials import Trust
+from goodwatt.sources.proxy.http1.head import BadMessage
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 2.0  # less than servers keep an idle connection: uvicorn and llama-server close it after 5 s
+
+_NO_NAME = "the host's name has no address; check upstream"
+
+
+class Exchange(Protocol):
+    """What is told of the connection that it was given."""
+
+    def answered(self, wire: bytes) -> None:
+        """Bytes of the answer."""
+        ...
+
+    def lost(self, *, reset: bool) -> None:
+        """The connection has ended, `reset` where not in good order."""
+        ...
+
+    def hold(self, held: bool) -> None:
+        """Whether the server takes no more of the request for now."""
+        ...
+
+
+class Origin(NamedTuple):
+    """The server. `shown` is its address as it may be told to anybody."""
+
+    host: str
+    port: int
+    prefix: bytes
+    host_field: bytes
+    is_tls: bool
+    shown: str
+
+    @classmethod
+    def of(cls, url: str) -> "Origin":
+        """Of a good http address."""
+        parts = urlsplit(url)
+        is_tls = parts.scheme == "https"
+        port = parts.port or (443 if is_tls else 80)
+        host = parts.hostname or ""
+        place = f"[{host}]" if ":" in host else host
+        named = place if parts.port is None else f"{place}:{port}"
+        prefix = parts.path.rstrip("/")
+        return cls(host, port, prefix.encode(), named.encode(), is_tls, f"{parts.scheme}://{named}{prefix}")
+
+
+class Upstream(asyncio.Protocol):
+    """One connection. It serves one exchange at a time."""
+
+    def __init__(self, pool: "Pool") -> None:
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None
+        self.exchange: Exchange | None = None
+        self.reused = False
+        self.idle_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asyncio's."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Asyncio's. What comes while nothing was asked ends the connection."""
+        if self.exchange is None:
+            self.close()
+        else:
+            self.exchange.answered(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Asyncio's."""
+        exchange, self.exchange = self.exchange, None
+        self._pool.forget(self)
+        if exchange is not None:
+            exchange.lost(reset=exc is not None)
+
+    def pause_writing(self) -> None:
+        """Asyncio's."""
+        if self.exchange is not None:
+            self.exchange.hold(True)
+
+    def resume_writing(self) -> None:
+        """Asyncio's."""
+        if self.exchange is not None:
+            self.exchange.hold(False)
+
+    def write(self, wire: bytes) -> None:
+        """Send, now or as soon as the server takes it."""
+        assert self._transport is not None
+        self._transport.write(wire)
+
+    def read(self, *, on: bool) -> None:
+        """Whether to take more of the answer."""
+        assert self._transport is not None
+        if on:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    @property
+    def has_sent_all(self) -> bool:
+        """Whether the server has taken everything that was written."""
+        assert self._transport is not None
+        return self._transport.get_write_buffer_size() == 0
+
+    @property
+    def ends(self) -> bool:
+        """Whether the server has closed it, though it was not told yet."""
+        assert self._transport is not None
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """At once; whoever has it is told nothing more."""
+        self.exchange = None
+        self._pool.forget(self)
+        assert self._transport is not None
+        self._transport.abort()
+
+
+class Pool:
+    """All connections to one server."""
+
+    def __init__(
+        self,
+        name: str,
+        origin: Origin,
+        connect_seconds: float,
+        trust: Trust,
+        *,
+        server_name: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.origin = origin
+        self._name = name
+        self._connect_seconds = connect_seconds
+        self._trust = trust
+        self._server_name = server_name
+        self._clock = clock
+        self._idle: list[Upstream] = []
+        self._down = False
+
+    def idle(self) -> Upstream | None:
+        """A connection that waits to be used again, the latest first; None where there is none."""
+        while self._idle:
+            found = self._idle.pop()
+            if self._clock() - found.idle_since <= IDLE_SECONDS and not found.ends:
+                found.reused = True
+                return found
+            found.close()
+        return None
+
+    async def connect(self) -> Upstream:
+        """A new connection. Raises BadMessage with 502 or 504."""
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                upstream = await self._connect()
+        except TimeoutError:
+            why = f"no connection to {self.origin.shown} within {self._connect_seconds:g} s; is the server running?"
+            raise self._failed(504, why) from None
+        except OSError as error:  # ssl.SSLError and socket.gaierror are of its kind
+            raise self._failed(502, f"cannot reach {self.origin.shown}: {_reason(error)}") from None
+        except ValueError:  # UnicodeError, from a name that cannot be looked up, is of its kind
+            raise self._failed(502, f"cannot reach {self.origin.shown}: {_NO_NAME} and tls.server_name") from None
+        except SourceUnavailable as failure:  # a file of ours
+            raise self._failed(502, failure.detail.removeprefix(f"{self._name}: ")) from None
+        if self._down:
+            log.info("%s: %s can be reached again", self._name, self.origin.shown)
+            self._down = False
+        return upstream
+
+    async def _connect(self) -> Upstream:
+        origin = self.origin
+        _, upstream = await asyncio.get_running_loop().create_connection(
+            lambda: Upstream(self),
+            origin.host,
+            origin.port,
+            ssl=self._trust.context() if origin.is_tls else None,
+            server_hostname=self._server_name if origin.is_tls else None,
+        )
+        return upstream
+
+    def _failed(self, status: int, why: str) -> BadMessage:
+        if not self._down:
+            log.warning("%s: %s", self._name, why)
+        self._down = True
+        return BadMessage(status, why)
+
+    def give_back(self, upstream: Upstream) -> None:
+        """A connection over which everything has been said."""
+        upstream.exchange = None
+        upstream.idle_since = self._clock()
+        self._idle.append(upstream)
+
+    def forget(self, upstream: Upstream) -> None:
+        """It has ended."""
+        if upstream in self._idle:
+            self._idle.remove(upstream)
+
+    def sweep(self) -> None:
+        """Close what nobody has used for IDLE_SECONDS."""
+        now = self._clock()
+        for upstream in [one for one in self._idle if now - one.idle_since > IDLE_SECONDS]:
+            upstream.close()
+
+    def close(self) -> None:
+        """Close what is idle."""
+        for upstream in tuple(self._idle):
+            upstream.close()
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        why = getattr(error, "verify_message", None) or error.reason or "the handshake failed"
+        return f"TLS failed: {str(why).lower().replace('_', ' ').rstrip('.')}; check upstream and tls"
+    if error.errno is not None and error.errno > 0:
+        return f"{os.strerror(error.errno).lower()}; is the server running?"
+    if error.errno is not None:  # of looking the name up
+        return _NO_NAME
+    return "no address of it takes connections; is the server running?"

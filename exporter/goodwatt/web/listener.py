@@ -1,0 +1,99 @@
+"""Web servers of ours: a socket to listen on, and an end that no client can put off."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+
+from goodwatt.web.address import Address
+from goodwatt.web.connection_limits import Connections, limit_unread
+
+BACKLOG = 128
+SHUTDOWN_SECONDS = 0.5  # for `shutdown_timeout` of the runner
+SWEEP_SECONDS = 5.0
+
+
+class Listening:
+    """A runner of aiohttp's on one address, once. Clients that hold a connection and do nothing are cut."""
+
+    def __init__(self, runner: web.AppRunner | web.ServerRunner, clock: Callable[[], float] = time.monotonic) -> None:
+        self._runner = runner
+        self._clock = clock
+        self._server: asyncio.Server | None = None
+        self._connections: Connections | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, between start and end."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self, address: Address) -> None:
+        """Serve; an empty host is every interface. Raises OSError; then nothing is left behind."""
+        await self._runner.setup()
+        assert self._runner.server is not None
+        self._connections = Connections(self._runner.server)
+        try:
+            self._server = await _listen(self._connections, address)
+        except BaseException:
+            await self.aclose()
+            raise
+        self._sweep_later()
+
+    def asked(self, request: web.BaseRequest) -> None:
+        """Note that a whole request came."""
+        assert self._connections is not None
+        self._connections.asked(request.protocol, self._clock())
+
+    async def aclose(self) -> None:
+        """Stop within about SHUTDOWN_SECONDS, whatever clients do; harmless when repeated."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+    def _sweep_later(self) -> None:
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._swept)
+
+    def _swept(self) -> None:
+        assert self._connections is not None
+        self._connections.sweep(self._clock())
+        self._sweep_later()
+
+
+async def _listen(connections: Connections, address: Address) -> asyncio.Server:
+    return await serving(await _bound(connections, address))
+
+
+async def serving(bound: asyncio.Server) -> asyncio.Server:
+    """Start what was made with `start_serving=False`: nobody who gives up meanwhile leaves an open socket behind."""
+    try:
+        await bound.start_serving()
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+async def _bound(connections: Connections, address: Address) -> asyncio.Server:
+    create = asyncio.get_running_loop().create_server
+    if address.host in ("", "::"):
+        return await create(connections, sock=_everywhere(address), backlog=BACKLOG, start_serving=False)
+    server = await create(connections, address.host, address.port, backlog=BACKLOG, start_serving=False)
+    for listening in server.sockets:
+        limit_unread(listening)
+    return server
+
+
+def _everywhere(address: Address) -> socket.socket:
+    """One socket for IPv4 and IPv6 where there is IPv6, so that a port chosen by the system is the same for both."""
+    dual = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual or address.host else socket.AF_INET
+    listening = socket.create_server((address.host, address.port), family=family, dualstack_ipv6=dual, backlog=BACKLOG)
+    listening.setblocking(False)
+    limit_unread(listening)
+    return listening

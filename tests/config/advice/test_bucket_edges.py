@@ -1,0 +1,58 @@
+"""Thresholds and bucket edges."""
+
+import pytest
+from goodwatt.config.advice.bucket_edges import edge_advice
+from goodwatt.model.engine import Signal
+from goodwatt.model.slo import Slo, Threshold
+from hypothesis import given
+from hypothesis import strategies as st
+
+EDGES = (0.1, 0.25, 0.5, 1.0)
+
+
+def of(seconds: float, edges: tuple[float, ...] = EDGES) -> tuple[str, ...]:
+    return edge_advice(Slo("interactive", (Threshold(Signal.TTFT, seconds),), 0.95), {Signal.TTFT: edges})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bucket", "exact"),
+    [
+        (0.45, "(0.25, 0.5]", "0.5"),
+        (0.3, "(0.25, 0.5]", "0.25"),
+        (0.375, "(0.25, 0.5]", "0.5"),  # as near to either: the more lenient one
+        (0.04, "(0, 0.1]", "0.1"),
+        (30.0, "(1, +Inf]", "1"),
+    ],
+)
+def test_a_threshold_inside_a_bucket(seconds: float, bucket: str, exact: str) -> None:
+    """The bucket is named, and the nearest edge, which would be exact."""
+    assert of(seconds) == (
+        f"slo interactive: ttft {seconds:g} s lies inside the bucket {bucket}; {exact} s would be exact",
+    )
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_a_threshold_on_an_edge(edge: float) -> None:
+    """A threshold on an edge is exact and needs no advice."""
+    assert of(edge) == ()
+
+
+def test_unknown_edges() -> None:
+    """Of a signal without known edges nothing is said."""
+    assert of(0.3, ()) == ()
+    assert edge_advice(Slo("s", (Threshold(Signal.TTFT, 0.3),), 0.95), {}) == ()
+
+
+def test_every_threshold_is_looked_at() -> None:
+    """Advice comes for each threshold, in their order."""
+    slo = Slo("s", (Threshold(Signal.TTFT, 0.3), Threshold(Signal.E2E, 1.0), Threshold(Signal.TPOT, 0.04)), 0.95)
+    lines = edge_advice(slo, dict.fromkeys(Signal, EDGES))
+    assert [line.split()[2] for line in lines] == ["ttft", "tpot"]
+
+
+@given(st.lists(st.floats(0.001, 1000), min_size=1, unique=True).map(sorted), st.floats(0.001, 1000))
+def test_advice_that_is_followed_is_silent(edges: list[float], seconds: float) -> None:
+    """Some edge is always as good as the advice says: taking the nearest edge as threshold leaves nothing to say."""
+    nearest = min(edges, key=lambda edge: abs(edge - seconds))
+    assert of(nearest, tuple(edges)) == ()
+    assert bool(of(seconds, tuple(edges))) == (seconds not in edges)

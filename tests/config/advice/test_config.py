@@ -1,0 +1,260 @@
+"""What `goodwatt check` says of a legal configuration."""
+
+from pathlib import Path
+
+import pytest
+from goodwatt.config import parse
+from goodwatt.config.advice.config import advice, is_loopback, unreadable
+from goodwatt.engines import load_profiles
+from goodwatt.engines.profile import Profile
+from goodwatt.model.engine import Signal
+
+SERVER = "servers: [{{name: a, url: '{url}', {more}}}]\nslos: []\n"
+
+
+def of(text: str, profiles: dict[str, Profile] | None = None) -> tuple[str, ...]:
+    return advice(parse(text), profiles)
+
+
+def of_server(more: str, url: str = "https://h:1") -> tuple[str, ...]:
+    return of(SERVER.format(url=url, more=more))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "interval_seconds: 1\nservers: [{name: a, url: 'http://h'}]\nslos: []",
+        "servers: []\ngpus: {kind: none}",
+        "cost: {price_per_kwh: 0.1}\nfacility: {pue: 1.2}\ncarbon: {grams_per_kwh: 1}",
+        "servers: [{name: a, url: 'http://127.0.0.1:8000', headers: {Authorization: x}, engine: auto}]",
+    ],
+)
+def test_nothing_is_said_of_what_is_fine(text: str) -> None:
+    """Defaults and usual settings get no advice; a short interval does not blame the default timeout."""
+    assert of(text) == ()
+
+
+def test_a_timeout_above_the_interval() -> None:
+    """A timeout that was given and is cut is said, with what is used."""
+    assert of("interval_seconds: 1\nslos: []\nservers: [{name: a, url: 'http://h', timeout_seconds: 3}]") == (
+        "server a: timeout_seconds 3 is too long; 0.75 s is used, three quarters of interval_seconds",
+    )
+
+
+def test_tls_that_protects_nothing() -> None:
+    """Certificates that are not verified, and tls settings on http, are said."""
+    assert of_server("tls: {insecure_skip_verify: true}") == (
+        "server a: tls.insecure_skip_verify accepts any certificate; set tls.ca_file instead",
+    )
+    assert of_server("tls: {server_name: x}", "http://h") == (
+        "server a: tls has no effect on an http:// url; write https:// or remove tls",
+    )
+
+
+@pytest.mark.parametrize("header", ["Authorization", "x-api-key", "Cookie"])
+def test_credentials_in_the_clear(header: str) -> None:
+    """Credentials over http are said, unless the server is on this machine or the connection is encrypted."""
+    more = f"headers: {{{header}: hunter2}}"
+    assert of_server(more, "http://10.0.0.1:8000") == (
+        "server a: its credentials cross the network unencrypted; use https://",
+    )
+    assert of_server(more, "http://[::1]:8000") == ()
+    assert of_server(more, "https://10.0.0.1:8000") == ()
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """Every credential file that is missing is named with its key and what it means for the server."""
+    token = tmp_path / "token"
+    token.write_text("x")
+    assert of_server(f"bearer_token_file: {token}") == ()
+    later = "until it can be read, the server counts as unavailable"
+    assert of_server("basic_auth: {username: u, password_file: /no/pw}, tls: {ca_file: /no/ca}") == (
+        f"server a: basic_auth.password_file /no/pw does not exist; {later}",
+        f"server a: tls.ca_file /no/ca does not exist; {later}",
+    )
+
+
+def test_why_a_file_cannot_be_read(tmp_path: Path) -> None:
+    """A directory, an impossible name and a file of somebody else are told apart."""
+    secret = tmp_path / "secret"
+    secret.touch()
+    assert unreadable(secret) is None
+    assert unreadable(tmp_path) == "is a directory"
+    assert unreadable(tmp_path / ("x" * 5000)) == "cannot be reached"
+    assert unreadable(secret, lambda path: False) == "may not be read by this user"
+
+
+def test_factors_that_rent_ignores() -> None:
+    """With rent, host_factor and pue change at most the carbon, and that is said."""
+    text = "cost: {price_per_gpu_hour: 2}\nfacility: {host_factor: 1.4, pue: 1.2}\n"
+    both = "has no effect: rent includes electricity and no carbon is configured; remove it"
+    assert of(text) == (f"facility: host_factor {both}", f"facility: pue {both}")
+    carbon = "has no effect on cost, as rent includes electricity; it applies to carbon only"
+    assert of(text + "carbon: {grams_per_kwh: 1}") == (f"facility: host_factor {carbon}", f"facility: pue {carbon}")
+
+
+def test_money_and_carbon_need_gpus() -> None:
+    """Without GPUs neither cost nor carbon can be known, and that is said."""
+    assert of("gpus: {kind: none}\ncost: {price_per_kwh: 1}\ncarbon: {grams_per_kwh: 1}") == (
+        "carbon: has no effect without GPUs; set gpus: {kind: auto}",
+        "cost: has no effect without GPUs; set gpus: {kind: auto}",
+    )
+
+
+def test_a_margin_between_two_currencies() -> None:
+    """Revenue and cost in two currencies give no margin."""
+    prices = "[{prompt_per_million_tokens: 1, generated_per_million_tokens: 2}]"
+    text = f"cost: {{price_per_kwh: 0.1}}\nrevenue: {{currency: EUR, prices: {prices}}}"
+    assert of(text) == ("revenue: is in EUR and cost in USD; no margin can be told between the two",)
+
+
+def test_an_objective_for_no_server() -> None:
+    """An objective whose patterns match none of the servers is said, with the names there are."""
+    text = "servers: [{name: a, url: 'http://h'}]\nslos: [{name: s, ttft_seconds: 1, servers: [b*, A]}]"
+    assert of(text) == ("slo s: its servers match none of a",)
+
+
+def test_an_objective_that_hides_another() -> None:
+    """A whole request cannot be shorter than its first token: such a pair of thresholds is said."""
+    assert of("slos: [{name: s, ttft_seconds: 2, e2e_seconds: 2}]") == (
+        "slo s: e2e_seconds is not above ttft_seconds, which therefore has no effect; raise e2e_seconds",
+    )
+
+
+def test_thresholds_that_look_like_milliseconds() -> None:
+    """A threshold that nobody promises in seconds is said, with what to write if milliseconds are meant."""
+    assert of("slos: [{name: s, ttft_seconds: 500, tpot_seconds: 20, e2e_seconds: 10000}]") == (
+        "slo s: ttft_seconds 500 is in seconds; if 500 milliseconds are meant, write 0.5",
+        "slo s: tpot_seconds 20 is in seconds; if 20 milliseconds are meant, write 0.02",
+        "slo s: e2e_seconds 10000 is in seconds; if 10000 milliseconds are meant, write 10",
+    )
+    assert of("slos: [{name: s, ttft_seconds: 60, tpot_seconds: 2, e2e_seconds: 900}]") == ()
+
+
+def test_thresholds_inside_a_bucket() -> None:
+    """Where a server's engine is named, thresholds are compared with its default buckets; once an engine."""
+    vllm = load_profiles()["vllm"].model_copy(update={"default_edges": {Signal.TTFT: (0.25, 0.5)}})
+    text = (
+        "servers: [{name: a, url: 'http://h', engine: vllm}, {name: b, url: 'http://i', engine: vllm}, "
+        "{name: c, url: 'http://j'}]\nslos: [{name: s, ttft_seconds: 0.45}]"
+    )
+    assert of(text, {"vllm": vllm}) == (
+        "slo s: ttft 0.45 s lies inside the bucket (0.25, 0.5]; 0.5 s would be exact (default buckets of vllm)",
+    )
+
+
+def test_an_objective_that_an_engine_cannot_tell() -> None:
+    """Where a server's engine has no histogram for a threshold, that is said; not of the default objective."""
+    text = "servers: [{name: a, url: 'http://h', engine: llamacpp}]\n"
+    assert of(text) == ()
+    assert of(text + "slos: [{name: s, ttft_seconds: 1, e2e_seconds: 9}]") == (
+        "slo s: llamacpp offers no ttft and no e2e histogram, so it cannot be judged there",
+    )
+
+
+def test_loopback_is_known_without_asking_anybody() -> None:
+    """Names and addresses of this machine are known by their text alone."""
+    assert [
+        host for host in ("localhost", "a.localhost", "127.0.0.9", "::1", "10.0.0.1", "h") if is_loopback(host)
+    ] == [
+        "localhost",
+        "a.localhost",
+        "127.0.0.9",
+        "::1",
+    ]
+
+
+def test_how_discovered_servers_are_reached_is_looked_at_too() -> None:
+    """Timeouts, certificates and files of a discovery are as worth a word as those of a server."""
+    assert of(
+        "interval_seconds: 1\nserver_discovery: [{files: [a.yaml], timeout_seconds: 3, bearer_token_file: /nowhere, "
+        "tls: {insecure_skip_verify: true}}]"
+    ) == (
+        "server_discovery[0]: timeout_seconds 3 is too long; 0.75 s is used, three quarters of interval_seconds",
+        "server_discovery[0]: tls.insecure_skip_verify accepts any certificate; set tls.ca_file instead",
+        "server_discovery[0]: bearer_token_file /nowhere does not exist; until it can be read, the server counts as "
+        "unavailable",
+    )
+
+
+def test_an_engine_of_ones_own_has_buckets_too() -> None:
+    """An SLO on a server of an own engine is judged by that profile."""
+    own = (
+        "profiles: [{name: toy, title: Toy, ports: [], detect: {any_of: [toy]}, default_edges: {ttft: [1, 2]}, "
+        "traits: {tokens_move: step, one_token_tpot: zero}, signals: {ttft: [{sum: [{metric: toy}]}]}}]\n"
+    )
+    said = of(own + "servers: [{name: a, url: 'http://h', engine: toy}]\nslos: [{name: s, ttft_seconds: 1.5}]")
+    assert any("1.5 s lies inside the bucket (1, 2]" in line for line in said)
+
+
+def of_otlp(text: str, missing: bool = False) -> tuple[str, ...]:
+    return advice(parse(f"slos: []\n{text}"), None, lambda: missing)
+
+
+def test_spans_that_belong_to_nobody() -> None:
+    """No server at all, and services of servers that are not listed, are said; not where files may list them."""
+    servers = "servers: [{name: a, url: 'http://h'}, {name: b, url: 'http://i'}]\n"
+    assert of_otlp("otlp: {}\nservers: []") == (
+        "otlp: servers is empty, so no span belongs to one; list the servers that send spans",
+    )
+    assert of_otlp(servers + "otlp: {services: {x: a, y: c}}") == (
+        "otlp: services names c, which servers does not; servers: a, b",
+    )
+    assert of_otlp("server_discovery: [{files: [x.yaml]}]\notlp: {services: {y: c}}") == ()
+    assert of_otlp("otlp: {services: {y: c}}") == of_otlp(servers + "otlp: {services: {x: a}}") == ()
+
+
+def test_spans_that_cannot_be_read() -> None:
+    """Without the package that reads protobuf, what to install is said."""
+    assert of_otlp("otlp: {}", missing=True) == (
+        "otlp: the package opentelemetry-proto, which reads protobuf, is missing; pip install 'goodwatt[otlp]'",
+    )
+
+
+@pytest.mark.parametrize("listen", [":4318", "0.0.0.0:4318", "10.0.0.1:4318", "gpu-1:4318"])
+def test_spans_from_anywhere(listen: str) -> None:
+    """An address that others can reach is said, since nobody who sends spans has to say who it is."""
+    assert of_otlp(f"otlp: {{listen: '{listen}'}}") == (
+        f"otlp: whoever reaches {listen} can send spans; keep others out, or listen on 127.0.0.1",
+    )
+    assert of_otlp("otlp: {listen: '[::1]:1'}") == of_otlp("otlp: {listen: 'localhost:1'}") == ()
+
+
+def proxied(keys: str = "", server: str = "", upstream: str = "http://10.0.0.1:8000") -> tuple[str, ...]:
+    listen = "" if "listen" in keys else "listen: '127.0.0.1:9000', "
+    return of(f"servers: [{{name: a, {server}proxy: {{{listen}upstream: '{upstream}', {keys}}}}}]")
+
+
+def test_a_proxy_that_opens_a_server_to_other_machines() -> None:
+    """A server that only this machine could reach is reachable from others through its proxy: that is said."""
+    line = "server a: proxy.listen lets other machines reach a server that listens on this one only; is that meant?"
+    assert proxied("listen: ':9000'", upstream="http://localhost:8000") == (line,)
+    assert proxied("listen: ':9000'") == ()
+    assert proxied(upstream="http://localhost:8000") == ()
+
+
+def test_keys_without_effect_beside_a_proxy() -> None:
+    """Without a url nothing is read, so how it would be read has no effect; tls has none on http."""
+    line = "without a url nothing is read, and engine, timeout_seconds has no effect; add the url of its metrics"
+    assert proxied(server="timeout_seconds: 1, engine: vllm, ") == (f"server a: {line}",)
+    assert proxied(server="url: 'http://h', engine: vllm, ") == ()
+    assert proxied("tls: {server_name: x}") == (
+        "server a: proxy.tls has no effect on an http:// upstream; write https:// or remove tls",
+    )
+
+
+def test_certificates_of_a_proxy() -> None:
+    """What weakens or hinders the verification of its upstream is said."""
+    assert proxied("tls: {insecure_skip_verify: true, ca_file: /no/ca}", upstream="https://h") == (
+        "server a: proxy.tls.insecure_skip_verify accepts any certificate; set proxy.tls.ca_file instead",
+        "server a: proxy.tls.ca_file /no/ca does not exist; until it can be read, clients are answered 502",
+    )
+
+
+def test_an_engine_without_histograms_can_be_judged_behind_a_proxy() -> None:
+    """The proxy's records tell what its page cannot."""
+    slo = "\nslos: [{name: s, ttft_seconds: 1}]"
+    server = "servers: [{name: a, url: 'http://h', engine: llamacpp%s}]"
+    assert of(server % ", proxy: {listen: '127.0.0.1:9', upstream: 'http://h'}" + slo) == ()
+    assert of(server % "" + slo) == ("slo s: llamacpp offers no ttft histogram, so it cannot be judged there",)

@@ -1,0 +1,169 @@
+"""What a good file means."""
+
+from pathlib import Path
+
+import pytest
+from goodwatt.config import ConfigError, load, parse
+from goodwatt.config.config import Config
+from goodwatt.config.errors import Problem, printable
+from goodwatt.config.yaml.document import MAX_VALUES
+from goodwatt.model.engine import Signal
+from goodwatt.model.policy import Rules
+from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
+from goodwatt.model.tariff import Carbon, Facility, Tariff
+
+GOOD = Path(__file__).parent / "corpus" / "good"
+
+
+def messages(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        parse(text, "f")
+    return [str(error) for error in raised.value.errors]
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "{}"])
+def test_an_empty_file_is_all_defaults(text: str) -> None:
+    """An empty file means the same as no file: the documented defaults."""
+    config = parse(text)
+    assert config == Config()
+    assert (config.interval_seconds, config.window_seconds, config.gpus.kind) == (5.0, 60.0, "auto")
+    assert config.servers is None
+    assert config.watched_servers() is None
+    assert (config.tariff(), config.carbon_noun(), config.facility_noun()) == (None, None, Facility(1.0, 1.0))
+
+
+def test_the_default_objective() -> None:
+    """Without slos there is one objective, named default: TTFT 1 s, TPOT 0.1 s, 95 %."""
+    thresholds = (Threshold(Signal.TTFT, 1.0), Threshold(Signal.TPOT, 0.1))
+    assert parse("").slo_nouns() == (Slo("default", thresholds, 0.95),)
+
+
+def test_absent_and_empty_lists_differ() -> None:
+    """`[]` means none, where an absent key means the usual: local ports, the default objective."""
+    config = load(GOOD / "nothing-to-read.yaml")
+    assert (config.servers, config.slos, config.gpus.kind) == ((), (), "none")
+    assert config.watched_servers() == ()
+
+
+def test_rules_carry_the_whole_meaning() -> None:
+    """The fold's rules say what the file says; a server that runs on all GPUs is left out of server_gpus."""
+    text = (
+        "interval_seconds: 2\nwindow_seconds: 10\n"
+        "servers: [{name: a, url: 'http://h:1', gpus: [0, 1]}, {name: b, url: 'http://h:2', gpus: [GPU-x]}, "
+        "{name: c, url: 'http://h:3'}]\n"
+        "slos: [{name: s, e2e_seconds: 9, objective_ratio: 0.9, models: ['l*'], servers: [a], "
+        "one_token_outputs: fail, errors: exclude, cancelled: fail}]\n"
+        "cost: {currency: EUR, price_per_kwh: 0.1}\nfacility: {host_factor: 1.5, pue: 1.2}\n"
+        "carbon: {grams_per_kwh: 400}\n"
+    )
+    assert parse(text).rules() == Rules(
+        interval_seconds=2.0,
+        window_seconds=10.0,
+        server_gpus={"a": (0, 1), "b": ("GPU-x",)},
+        slos=(
+            Slo(
+                "s",
+                (Threshold(Signal.E2E, 9.0),),
+                0.9,
+                ("l*",),
+                ("a",),
+                OneTokenOutputs.FAIL,
+                Errors.EXCLUDE,
+                Cancelled.FAIL,
+            ),
+        ),
+        tariff=Tariff("EUR", None, 0.1),
+        facility=Facility(1.5, 1.2),
+        carbon=Carbon(400.0),
+    )
+
+
+def test_rent_has_a_default_currency() -> None:
+    """A price without a currency is in US dollars."""
+    assert parse("cost: {price_per_gpu_hour: 2}").tariff() == Tariff("USD", 2.0, None)
+
+
+def test_a_timeout_is_cut_to_the_interval() -> None:
+    """No server may hold up a tick: a timeout above three quarters of the interval is cut, a shorter one kept."""
+    servers = "servers: [{name: a, url: 'http://h:1'}, {name: b, url: 'http://h:2', timeout_seconds: 0.5}]"
+    watched = parse(f"interval_seconds: 1\n{servers}").watched_servers()
+    assert watched is not None
+    assert [server.timeout_seconds for server in watched] == [0.75, 0.5]
+
+
+def test_anchors_and_merges_share_settings() -> None:
+    """A merge fills in what a mapping lacks, and never overrides what it says, here and in nested mappings."""
+    servers = load(GOOD / "shared-by-anchor.yaml").servers or ()
+    assert [(server.name, server.timeout_seconds) for server in servers] == [
+        ("vllm-0", 1.0),
+        ("vllm-1", 1.0),
+        ("vllm-2", 2.0),
+    ]
+    assert [server.headers for server in servers] == [
+        {"X-Team": "inference"},
+        {"X-Team": "inference"},
+        {"X-Zone": "b", "X-Team": "inference"},
+    ]
+
+
+def test_text_stays_text() -> None:
+    """`no` and `yes` are words, quotes and !!str keep a number from being one, and `017` is seventeen."""
+    first, second = load(GOOD / "text-that-looks-otherwise.yaml").servers or ()
+    assert (first.name, second.name) == ("no", "017")
+    assert first.headers == {"X-A": "yes", "X-B": "5", "X-C": "null", "X-D": "7"}
+    assert parse("interval_seconds: 017").interval_seconds == 17.0
+    assert parse("interval_seconds: 0x10").interval_seconds == 16.0
+
+
+def test_a_merged_fault_is_told() -> None:
+    """What is wrong in an anchored mapping is told where it stands, for every place that uses it."""
+    assert messages("facility: &a {pue: .inf}\ncarbon: {<<: *a, grams_per_kwh: 1}") == [
+        "f:1: facility.pue: must be a finite number",
+        "f:1: carbon: unknown key 'pue' here; it belongs under 'facility'",
+    ]
+
+
+def test_a_file_over_the_limit_is_refused() -> None:
+    """A text over 1 MiB is refused before it is read as YAML."""
+    assert messages("#" * (1024 * 1024 + 1)) == ["f: is larger than 1 MiB; this is not a goodwatt configuration"]
+
+
+def test_many_values_are_refused() -> None:
+    """A text of more values than any configuration has is refused, wherever its aliases stand."""
+    [message] = messages("servers: [" + "a," * MAX_VALUES + "]")
+    assert message == f"f:1: holds more than {MAX_VALUES} values, counting each use of an alias; make it smaller"
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    """A missing file, a directory and an impossible name are told as what they are."""
+    for path, reason in (
+        (tmp_path / "no.yaml", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (Path("a\0b"), "the name is no file name"),
+    ):
+        with pytest.raises(ConfigError) as raised:
+            load(path)
+        assert str(raised.value) == f"goodwatt: cannot read {printable(str(path))}: {reason}; check --config"
+
+
+def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
+    """A file in another encoding is refused with the line of the first wrong byte."""
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"interval_seconds: 5\n# caf\xe9\n")
+    with pytest.raises(ConfigError) as raised:
+        load(path)
+    assert str(raised.value) == f"{path}:2: is not UTF-8 text; save the file as UTF-8"
+
+
+def test_a_problem_is_one_line() -> None:
+    """No file name or word of the file can break or forge a line of output; unknown parts are left out."""
+    assert str(Problem("a\nb", 3, "x.y", "m")) == "a\\nb:3: x.y: m"
+    assert str(Problem("a", None, "", "m")) == "a: m"
+    assert printable("é\x1b" + "x" * 200, 12) == "\\xe9\\x1bx..."
+
+
+def test_several_problems_are_joined() -> None:
+    """str() of the error has every problem on its own line, and `errors` holds them apart."""
+    problems = [Problem("a", 1, "", "m"), Problem("a", 2, "", "n")]
+    assert ConfigError(problems).errors == tuple(problems)
+    assert str(ConfigError(problems)) == "a:1: m\na:2: n"

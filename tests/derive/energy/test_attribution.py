@@ -1,0 +1,213 @@
+"""Who gets a GPU's joules."""
+
+from fractions import Fraction
+
+from goodwatt.derive.energy.attribution import Activity, Share, shares, split
+from goodwatt.model.engine import Signal
+from goodwatt.model.ledger import Account, EnergyState
+from goodwatt.model.policy import Rules
+from goodwatt.model.tariff import Tariff
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.derive.laws import law
+from tests.fakes.readings import MODEL, Fold, counter, gpu, gpus, page, served, silent, tokens_page
+
+A, B = Account("a", MODEL), Account("b", MODEL)
+BUSY, IDLE = EnergyState.BUSY, EnergyState.IDLE
+
+
+@law(400)
+@given(
+    st.integers(0, 10**13),
+    st.lists(st.one_of(st.integers(0, 10**9).map(float), st.floats(0, 1e12)), min_size=1, max_size=20),
+)
+def test_a_split_conserves_and_is_fair(total, weights):
+    """Parts are >= 0, add up to the total exactly, and none is more than a unit away from its exact proportion."""
+    weights = [*weights, 1.0]
+    parts = split(total, weights)
+    whole = sum(map(Fraction, weights))
+    assert sum(parts) == total
+    assert all(part >= 0 for part in parts)
+    fair = [total * Fraction(weight) / whole for weight in weights]
+    assert all(abs(part - exact) <= Fraction("1.01") for part, exact in zip(parts, fair, strict=True))
+
+
+def test_a_weight_of_nothing_gets_nothing():
+    """Who has no weight gets no unit, wherever it stands."""
+    assert split(1001, [0.0, 1.0, 0.0, 1.0, 0.0]) == (0, 500, 0, 501, 0)
+
+
+def test_generated_tokens_decide():
+    """While anyone generates, prompts and running requests count for nothing."""
+    found = shares([Activity(A, generated=30.0), Activity(B, prompt=500.0, running=9.0)])
+    assert found == (Share(A, BUSY, 30.0),)
+
+
+def test_prompt_tokens_decide_next():
+    """With nothing generated, who read prompts is busy."""
+    assert shares([Activity(A, prompt=30.0, running=1.0), Activity(B, running=9.0)]) == (Share(A, BUSY, 30.0),)
+
+
+def test_running_requests_decide_last():
+    """With no token at all, who has requests running is busy: a long prefill, or an engine that counts at the end."""
+    assert shares([Activity(A, running=1.0), Activity(B)]) == (Share(A, BUSY, 1.0),)
+
+
+def test_an_idle_gpu_is_carried_evenly():
+    """With no work, every claimant carries an equal part, as idle."""
+    assert shares([Activity(A), Activity(B)]) == (Share(A, IDLE, 1.0), Share(B, IDLE, 1.0))
+
+
+def test_nobody_claims_nothing():
+    """Without a claimant there is no share."""
+    assert shares([]) == ()
+
+
+def joules(fold):
+    """Whole joules by (server, state), where there are any."""
+    found = {}
+    for (account, state), millijoules in fold.state.ledger.energy_millijoules.items():
+        if millijoules:
+            found[account.server, state] = millijoules / 1000
+    return found
+
+
+def unattributed(fold):
+    return sum(fold.state.ledger.gpu_unattributed_millijoules.values()) / 1000
+
+
+def machine(now, *used):
+    """GPUs that each have used so many joules."""
+    return gpus(*(gpu(i, now, 1000 * joules_) for i, joules_ in enumerate(used)))
+
+
+def test_joules_follow_generated_tokens():
+    """900 J over 200 and 100 tokens are 600 J and 300 J, busy."""
+    fold = Fold()
+    fold.tick(0.0, machine(0.0, 0), tokens_page("a", 0.0, 50.0), tokens_page("b", 0.0, 70.0))
+    fold.tick(5.0, machine(5.0, 900), tokens_page("a", 5.0, 250.0), tokens_page("b", 5.0, 170.0))
+    assert joules(fold) == {("a", BUSY): 600.0, ("b", BUSY): 300.0}
+    assert unattributed(fold) == 0.0
+
+
+def test_busy_and_idle_are_apart():
+    """The joules of an interval with work are busy, those of one without are idle."""
+    fold = Fold()
+    for n, (tokens, used) in enumerate([(0.0, 0), (100.0, 800), (100.0, 1000)]):
+        fold.tick(5.0 * n, machine(5.0 * n, used), tokens_page("a", 5.0 * n, tokens))
+    assert joules(fold) == {("a", BUSY): 800.0, ("a", IDLE): 200.0}
+
+
+def test_a_running_request_makes_busy():
+    """An interval with no new token but a running request is busy."""
+    fold = Fold()
+    fold.tick(0.0, machine(0.0, 0), tokens_page("a", 0.0, 0.0))
+    fold.tick(5.0, machine(5.0, 300), tokens_page("a", 5.0, 0.0, running=1.0))
+    assert joules(fold) == {("a", BUSY): 300.0}
+
+
+def test_a_server_on_several_gpus_brings_part_of_its_tokens_to_each():
+    """`a` runs on GPUs 0 and 1, `b` on 1 alone: of GPU 1 they get 50 : 100 for 100 tokens each."""
+    fold = Fold(Rules(server_gpus={"a": (0, "GPU-1"), "b": (1,)}))
+    fold.tick(0.0, machine(0.0, 0, 0), tokens_page("a", 0.0, 0.0), tokens_page("b", 0.0, 0.0))
+    fold.tick(5.0, machine(5.0, 600, 600), tokens_page("a", 5.0, 100.0), tokens_page("b", 5.0, 100.0))
+    assert joules(fold) == {("a", BUSY): 800.0, ("b", BUSY): 400.0}
+
+
+def test_a_gpu_that_no_server_runs_on_is_unattributed():
+    """Its joules and its rent are nobody's, and are still there."""
+    fold = Fold(Rules(server_gpus={"a": (0,)}, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
+    fold.tick(0.0, machine(0.0, 0, 0), tokens_page("a", 0.0, 0.0))
+    fold.tick(5.0, machine(5.0, 600, 700), tokens_page("a", 5.0, 9.0))
+    assert joules(fold) == {("a", BUSY): 600.0}
+    assert fold.state.ledger.gpu_unattributed_millijoules == {"GPU-0": 0, "GPU-1": 700_000}
+    assert sum(fold.state.ledger.unattributed_cost.values()) == 5.0
+
+
+def test_a_server_on_no_gpu_claims_none():
+    """An empty list of GPUs is no GPU, not all of them."""
+    fold = Fold(Rules(server_gpus={"a": ()}))
+    fold.tick(0.0, machine(0.0, 0), tokens_page("a", 0.0, 0.0))
+    fold.tick(5.0, machine(5.0, 600), tokens_page("a", 5.0, 9.0))
+    assert joules(fold) == {}
+    assert unattributed(fold) == 600.0
+
+
+def test_a_server_keeps_its_share_for_two_missed_ticks_and_no_longer():
+    """Silent for one or two ticks it is charged as at its last page; from the third on its joules are unattributed."""
+    fold = Fold()
+    fold.tick(0.0, machine(0.0, 0), tokens_page("a", 0.0, 0.0))
+    fold.tick(5.0, machine(5.0, 100), tokens_page("a", 5.0, 50.0))
+    for n, expected in [(2, 200.0), (3, 300.0), (4, 300.0), (5, 300.0)]:
+        fold.tick(5.0 * n, machine(5.0 * n, 100 * n), silent("a"))
+        assert joules(fold) == {("a", BUSY): expected}
+    assert unattributed(fold) == 200.0
+    fold.tick(30.0, machine(30.0, 700), tokens_page("a", 30.0, 50.0))
+    assert joules(fold) == {("a", BUSY): 300.0, ("a", IDLE): 200.0}
+
+
+def test_catching_up_does_not_take_anothers_joules():
+    """Of two equal servers one misses two ticks: it keeps its share, and its long page weighs no more than others."""
+    fold = Fold()
+    for n in range(6):
+        now, tokens = 5.0 * n, 100.0 * n
+        missing = n in (2, 3)
+        fold.tick(
+            now,
+            machine(now, 100 * n),
+            silent("a") if missing else tokens_page("a", now, tokens),
+            tokens_page("b", now, tokens),
+        )
+    assert joules(fold) == {("a", BUSY): 250.0, ("b", BUSY): 250.0}
+
+
+def test_a_server_that_was_never_read_claims_nothing():
+    """A server without a page has no model to charge: its GPU is unattributed."""
+    fold = Fold()
+    fold.tick(0.0, machine(0.0, 0), silent("a"))
+    fold.tick(5.0, machine(5.0, 100), silent("a"))
+    assert (joules(fold), unattributed(fold)) == ({}, 100.0)
+
+
+def test_a_server_that_is_no_longer_configured_claims_nothing():
+    """A source that is absent from the results is forgotten, and what was counted of it stays."""
+    fold = Fold()
+    fold.tick(0.0, machine(0.0, 0), tokens_page("a", 0.0, 0.0))
+    fold.tick(5.0, machine(5.0, 100), tokens_page("a", 5.0, 5.0))
+    fold.tick(10.0, machine(10.0, 300))
+    assert (joules(fold), unattributed(fold)) == ({("a", BUSY): 100.0}, 200.0)
+
+
+def test_models_of_one_server_share_by_their_tokens():
+    """Two models behind one address are two accounts."""
+    fold = Fold()
+    for n in range(2):
+        lines = (counter(Signal.GENERATED_TOKENS, 300.0 * n), counter(Signal.GENERATED_TOKENS, 100.0 * n, "qwen"))
+        fold.tick(5.0 * n, machine(5.0 * n, 400 * n), served(page("a", 5.0 * n, *lines)))
+    assert fold.state.ledger.energy_millijoules == {
+        (A, BUSY): 300_000,
+        (A, IDLE): 0,
+        (Account("a", "qwen"), BUSY): 100_000,
+        (Account("a", "qwen"), IDLE): 0,
+    }
+
+
+def test_an_engine_that_has_counted_nothing_yet_is_charged_by_what_runs():
+    """Some engines write no counter before their first request ends: the model is known from what runs."""
+    fold = Fold()
+    for n in range(2):
+        fold.tick(
+            5.0 * n,
+            machine(5.0 * n, 400 * n),
+            served(page("a", 5.0 * n, gauges={(Signal.REQUESTS_RUNNING, MODEL): 1.0, (Signal.KV_CACHE_USAGE, "x"): 0})),
+        )
+    assert joules(fold) == {("a", BUSY): 400.0}
+
+
+def test_no_claim_is_made_for_a_page_that_names_no_model():
+    """A page with nothing on it charges nobody."""
+    fold = Fold()
+    for n in range(2):
+        fold.tick(5.0 * n, machine(5.0 * n, 400 * n), served(page("a", 5.0 * n)))
+    assert (joules(fold), unattributed(fold)) == ({}, 400.0)

@@ -1,0 +1,230 @@
+"""Joules from raw meters: restarts, jumps, changes of method, and boards that share one meter."""
+
+from itertools import pairwise
+
+import pytest
+from goodwatt.derive.energy.meters import EnergyIncrease, Meter, advance, advanced, carriers, energy_increase
+from goodwatt.model.gpu import EnergyMethod, EnergyScope
+from goodwatt.model.policy import Rules
+from goodwatt.model.tariff import Tariff
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.derive.laws import law
+from tests.fakes.readings import Fold, gpu, gpus, tokens_page
+
+MODULE = {"scope": EnergyScope.MODULE, "board": "board-0"}
+
+
+def read(*meters, limit=None, **how):
+    """Millijoules and glitches counted over readings of one GPU 5 s apart."""
+    fold = Fold()
+    for n, millijoules in enumerate(meters):
+        fold.tick(5.0 * n, gpus(gpu(0, 5.0 * n, millijoules, limit=limit, **how)))
+    ledger = fold.state.ledger
+    return ledger.gpu_energy_millijoules.get("GPU-0"), ledger.gpu_glitches.get("GPU-0")
+
+
+def total(fold):
+    return sum(fold.state.ledger.gpu_energy_millijoules.values())
+
+
+def test_the_first_reading_is_a_baseline():
+    """Energy used before the start is not counted."""
+    assert read(9_000_000) == (0, 0)
+
+
+def test_a_gpu_without_a_meter_has_no_energy_at_all():
+    """A GPU that gives no energy is absent from the ledger, not 0."""
+    assert energy_increase(None, gpu(0, 5.0, None)) is None
+    assert read(None, None) == (None, None)
+
+
+def test_a_fall_is_a_restart_from_zero():
+    """After a driver reload the whole new count is added."""
+    assert read(1000, 1700, 300, 400) == (700 + 300 + 100, 0)
+
+
+def test_a_gap_is_bridged_by_the_counter():
+    """Energy used while the GPU could not be read is counted when it comes back."""
+    assert read(1000, None, None, None, 9000) == (8000, 0)
+
+
+@law(200)
+@given(
+    st.integers(0, 10**12),
+    st.lists(st.tuples(st.integers(0, 3_500_000), st.sampled_from("....rg")), max_size=12),
+)
+def test_energy_is_exact_to_the_millijoule(start, steps):
+    """A simulated GPU at up to 700 W, with driver reloads (r) and garbage (g): the ledger holds the growth between the
+    good readings, a fall counting whole, never more than was used, and every garbage reading is counted as a glitch.
+    """
+    fold, meter, good, used = Fold(), start, [start], 0
+    fold.tick(0.0, gpus(gpu(0, 0.0, meter, limit=700.0)))
+    for n, (energy, event) in enumerate(steps, start=1):
+        meter, used = (0 if event == "r" else meter) + energy, used + energy
+        good += [] if event == "g" else [meter]
+        shown = meter + 10**13 * n if event == "g" else meter
+        fold.tick(5.0 * n, gpus(gpu(0, 5.0 * n, shown, limit=700.0)))
+    assert total(fold) == sum(now - before if now >= before else now for before, now in pairwise(good)) <= used
+    assert fold.state.ledger.gpu_glitches["GPU-0"] == sum(event == "g" for _, event in steps)
+
+
+def test_a_jump_beyond_twice_the_limit_is_refused_and_counted():
+    """700 W for 5 s is 3.5 kJ: 7.28 kJ (with one refresh of the counter) still count, a millijoule more does not."""
+    assert read(0, 7_280_000, limit=700.0) == (7_280_000, 0)
+    assert read(0, 7_280_001, limit=700.0) == (0, 1)
+
+
+def test_after_a_jump_and_back_nothing_is_lost_or_doubled():
+    """One garbage reading between good ones costs nothing: the next one counts from the last that was believed."""
+    assert read(1000, 1500, 10**12, 2500, 3000, limit=700.0) == (2000, 1)
+
+
+def test_after_a_lasting_jump_counting_goes_on_from_there():
+    """A counter that moved for good is counted from where it is now."""
+    assert read(1000, 10**12, 10**12 + 500, 10**12 + 700, limit=700.0) == (700, 1)
+
+
+def test_a_restart_after_a_jump_counts_from_zero():
+    """Below the last believed reading is a restart, whatever was refused in between."""
+    assert read(10_000, 10**12, 600, 700, limit=700.0) == (700, 1)
+
+
+def test_garbage_after_garbage_is_refused_each_time():
+    """Every reading that cannot be is refused and counted, and the good one after them still counts in full."""
+    assert read(1000, 10**12, 10**14, 10**13, 4000, limit=700.0) == (3000, 3)
+
+
+def test_a_fall_to_an_impossible_figure_is_refused():
+    """A fall to more than the interval allows is no restart."""
+    assert read(10**12, 10**11, 10**12 + 50, limit=700.0) == (50, 1)
+
+
+def test_a_jump_cannot_be_told_without_a_limit():
+    """With no power limit known, or a limit of 0, every growth is believed."""
+    assert read(0, 10**12) == (10**12, 0)
+    assert read(0, 10**12, limit=0.0) == (10**12, 0)
+
+
+def test_a_limit_lowered_in_the_interval_does_not_refuse_what_was_used_before():
+    """The higher of the two limits bounds the interval."""
+    meter = Meter(gpu(0, 0.0, 0, limit=700.0))
+    assert energy_increase(meter, gpu(0, 5.0, 3_400_000, limit=100.0)) == EnergyIncrease(3_400_000)
+    assert energy_increase(meter, gpu(0, 5.0, 3_400_000)) == EnergyIncrease(3_400_000)
+
+
+def test_a_change_of_method_or_scope_is_a_baseline():
+    """Counts of two kinds are never subtracted from one another."""
+    fold = Fold()
+    fold.tick(0.0, gpus(gpu(0, 0.0, 50_000)))
+    fold.tick(5.0, gpus(gpu(0, 5.0, 70_000, method=EnergyMethod.INTEGRATED)))
+    fold.tick(10.0, gpus(gpu(0, 10.0, 70_300, method=EnergyMethod.INTEGRATED)))
+    fold.tick(15.0, gpus(gpu(0, 15.0, 99_000, scope=EnergyScope.MODULE)))
+    fold.tick(20.0, gpus(gpu(0, 20.0, 99_040, scope=EnergyScope.MODULE)))
+    assert total(fold) == 340
+
+
+def test_a_modules_joules_are_not_bounded_by_one_gpus_limit():
+    """A board's meter holds its CPU and all its GPUs."""
+    assert read(0, 30_000_000, limit=700.0, **MODULE) == (30_000_000, 0)
+
+
+def test_a_boards_energy_is_counted_once():
+    """Two GPUs report one module: its joules are counted once, under the lowest index."""
+    fold = Fold()
+    for n in range(3):
+        now = 5.0 * n
+        fold.tick(now, gpus(gpu(1, now, 1000 * n + 7, **MODULE), gpu(0, now, 1000 * n, **MODULE)))
+    assert fold.state.ledger.gpu_energy_millijoules == {"GPU-0": 2000}
+
+
+def test_boards_do_not_share_and_gpu_scope_is_never_shared():
+    """Meters of two boards count both, and GPUs with their own meter count each, even on one board."""
+    fold = Fold()
+    for n in range(2):
+        now, mj = 5.0 * n, 1000 * n
+        fold.tick(
+            now,
+            gpus(
+                gpu(0, now, mj, **MODULE),
+                gpu(1, now, mj, scope=EnergyScope.MODULE, board="board-1"),
+                gpu(2, now, mj, board="board-0"),
+                gpu(3, now, mj, board="board-0"),
+                gpu(4, now, mj, scope=EnergyScope.MODULE),
+            ),
+        )
+    assert total(fold) == 5000
+
+
+@law(150)
+@given(st.lists(st.tuples(st.sampled_from(["both", "first", "second", "none"]), st.integers(0, 900)), max_size=12))
+def test_a_boards_energy_is_counted_once_whichever_gpu_can_be_read(steps):
+    """While at least one GPU of a board can be read, its meter is followed and no joule is counted twice.
+
+    A board seen by nobody, or handed over between GPUs that were never read together, may lose an interval.
+    """
+    fold, meter, last = Fold(), 5000, "both"
+    fold.tick(0.0, gpus(gpu(0, 0.0, meter, **MODULE), gpu(1, 0.0, meter + 40, **MODULE)))
+    pending = seen = 0
+    for n, (who, energy) in enumerate(steps, start=1):
+        now = 5.0 * n
+        meter, pending = meter + energy, pending + energy
+        shown = (meter if who in ("both", "first") else None, meter + 40 if who in ("both", "second") else None)
+        fold.tick(now, gpus(gpu(0, now, shown[0], **MODULE), gpu(1, now, shown[1], **MODULE)))
+        if who != "none":
+            seen += pending if last in ("both", who) or who == "both" else 0
+            pending, last = 0, who
+    assert total(fold) == seen
+
+
+def test_a_gpu_that_comes_back_does_not_count_what_its_board_mate_carried():
+    """GPU 0 is lost for a tick while GPU 1 carries the board's meter: the board used 300, and 300 are counted."""
+    fold = Fold()
+    for n, first in enumerate([0, 100, None, 300]):
+        now = 5.0 * n
+        fold.tick(now, gpus(gpu(0, now, first, **MODULE), gpu(1, now, 100 * n, **MODULE)))
+    assert total(fold) == 300
+
+
+def test_a_boards_joules_go_to_every_server_on_the_board_and_rent_to_its_own():
+    """Three servers on a two-GPU board: joules follow tokens over the whole board, each GPU's rent its own servers."""
+    on = {"both": (0, 1), "first": (0,), "second": (1,)}
+    fold = Fold(Rules(server_gpus=on, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
+    for n in range(2):
+        now, tokens = 5.0 * n, 100.0 * n
+        fold.tick(
+            now,
+            tokens_page("both", now, tokens),
+            tokens_page("first", now, tokens),
+            tokens_page("second", now, 2 * tokens),
+            gpus(gpu(0, now, 4000 * n, **MODULE), gpu(1, now, 4000 * n, **MODULE)),
+        )
+    ledger = fold.state.ledger
+    by_server = {key[0].server: mj for key, mj in ledger.energy_millijoules.items() if mj}
+    assert by_server == {"both": 1000, "first": 1000, "second": 2000}
+    rent = {account.server: paid for (account, _), paid in ledger.cost.items()}
+    assert rent == pytest.approx({"both": 5 / 3 + 1, "first": 10 / 3, "second": 4.0})
+
+
+def test_the_lowest_index_with_a_known_meter_carries_the_board():
+    """A GPU whose meter is not known yet lets another one of its board carry on."""
+    readings = (gpu(1, 0.0, 5, **MODULE), gpu(0, 0.0, 5, **MODULE))
+    assert {u: [r.gpu.index for r in rs] for u, rs in carriers(readings).items()} == {"GPU-0": [0, 1]}
+    assert {u: [r.gpu.index for r in rs] for u, rs in carriers(readings, {"GPU-1"}).items()} == {"GPU-1": [1, 0]}
+
+
+def test_a_meter_is_kept_while_its_gpu_cannot_be_read():
+    """Only a board mate that was read takes a meter away."""
+    own, mate = gpu(0, 0.0, 5), gpu(1, 0.0, 5, **MODULE)
+    meters = advance({}, (own, mate))
+    assert advance(meters, (gpu(0, 5.0, None), gpu(1, 5.0, None))) == meters
+    assert set(advance(meters, (gpu(2, 5.0, 5, **MODULE),))) == {"GPU-0", "GPU-2"}
+
+
+@pytest.mark.parametrize("shown", [10**12, 900])
+def test_a_refused_reading_is_remembered_beside_the_believed_one(shown):
+    """The meter keeps what it believes until a reading is believed again."""
+    start, current = gpu(0, 0.0, 1000, limit=700.0), gpu(0, 5.0, shown, limit=700.0)
+    expected = Meter(start, refused=current) if shown > 10**9 else Meter(current)
+    assert advanced(Meter(start), current) == expected

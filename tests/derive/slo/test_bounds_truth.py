@@ -1,0 +1,263 @@
+"""The promise of the product: what is published as good brackets what really was good, request by request."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from goodwatt.model.engine import OneToken, Outcome, Signal
+from goodwatt.model.exact_totals import ExactTotals
+from goodwatt.model.ledger import Account, SloKey, SloTotals
+from goodwatt.model.policy import Rules
+from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
+from hypothesis import assume, given, note
+from hypothesis import strategies as st
+
+from tests.derive.laws import law
+from tests.derive.simulated_engine import MODEL, Habits, Request, SimulatedEngine
+from tests.fakes.readings import Fold, served, silent
+from tests.fakes.readings import told as requests_told
+
+EDGES = (0.5, 1.0, 2.0, 4.0)
+LATENCIES = (Signal.TTFT, Signal.TPOT, Signal.E2E)
+T = Signal.TTFT
+KEY = SloKey(Account("s", MODEL), "slo")
+NOTHING = ExactTotals(())
+
+
+@dataclass(frozen=True)
+class Story:
+    """An engine, one SLO, when pages are asked for (None: the server does not answer), and the window."""
+
+    engine: SimulatedEngine
+    slo: Slo
+    ticks: tuple[tuple[float, bool], ...]
+    window: float
+    other: SimulatedEngine | None = None  # takes the address over at `swap`
+    swap: float = 1e9
+
+
+def quarters(n):
+    """A grid on which requests, ticks and edges often meet."""
+    return n / 4
+
+
+def possible(request):
+    """Nobody succeeds without a first token."""
+    failed = request.first is None and request.outcome is Outcome.SUCCESS
+    return replace(request, outcome=Outcome.ERROR) if failed else request
+
+
+requests = st.lists(
+    st.builds(
+        Request,
+        arrival=st.integers(0, 24).map(quarters),
+        first=st.sampled_from([None, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0]),
+        gaps=st.integers(0, 3),
+        tpot=st.sampled_from([0.25, 0.5, 1.0, 2.5, 4.5]),
+        outcome=st.sampled_from([*[Outcome.SUCCESS] * 6, None, Outcome.ERROR, Outcome.CANCELLED]),
+        preempted=st.sampled_from([False, False, True]),
+    ).map(possible),
+    max_size=10,
+).map(tuple)
+
+habits = st.builds(
+    Habits,
+    edges=st.just(EDGES),
+    one_token=st.sampled_from(OneToken),
+    lazy=st.booleans(),
+    tells_one_token=st.booleans(),
+    failures_timed=st.booleans(),
+    gauge=st.sampled_from(["current", "current", "missing", "stale"]),
+    queue_gauges=st.booleans(),
+)
+
+slos = st.builds(
+    lambda signals, seconds, *how: Slo(
+        "slo", tuple(Threshold(s, t) for s, t in zip(signals, seconds, strict=False)), 0.9, ("*",), ("*",), *how
+    ),
+    st.sampled_from(
+        [[T], [T], [Signal.TPOT], [Signal.E2E], [T, Signal.TPOT], [T, Signal.TPOT], [Signal.E2E, T], list(LATENCIES)]
+    ),
+    st.tuples(*[st.sampled_from([0.25, 0.5, 1.0, 0.75, 1.0, 2.0, 3.0, 5.0])] * 3),
+    st.sampled_from(OneTokenOutputs),
+    st.sampled_from(Errors),
+    st.sampled_from(Cancelled),
+)
+
+
+NEVER, NO_RESTART = st.just(None), st.just(())
+
+
+@st.composite
+def stories(draw, *, restarts=NO_RESTART, swap=NEVER, habits=habits, requests=requests, slos=slos):
+    engine = SimulatedEngine(draw(requests), draw(restarts), draw(habits))
+    times = sorted({*draw(st.lists(st.integers(0, 48).map(quarters), min_size=3, max_size=10)), *engine.restarts})
+    answered = draw(st.lists(st.sampled_from([True, True, True, False]), min_size=len(times), max_size=len(times)))
+    ticks = tuple((at, ok or at in engine.restarts) for at, ok in zip(times, answered, strict=True))
+    at = draw(swap)
+    other = SimulatedEngine(draw(requests), (), replace(draw(habits), engine="sglang")) if at is not None else None
+    return Story(engine, draw(slos), ticks, draw(st.sampled_from([0.25, 3.0, 7.0])), other, 1e9 if at is None else at)
+
+
+def told(story):
+    """Run the real fold over a story; at each tick give the snapshot and the time of the latest page behind it."""
+    fold = Fold(Rules(window_seconds=story.window, slos=(story.slo,)))
+    page_at = None
+    for now, answers in story.ticks:
+        engine = story.other if now >= story.swap else story.engine
+        ended = ended_between(story, page_at, now) if answers and page_at is not None else []
+        spans = requests_told(now, *(request.record("s") for request in ended))
+        snapshot = fold.tick(now, served(engine.page("s", now)) if answers else silent("s"), spans)
+        page_at = now if answers else page_at
+        yield now, page_at, snapshot
+
+
+def ended_between(story, since, until):
+    """Every request whose end a page after `since` and up to `until` was the first to show."""
+    pages = [at for at, answers in story.ticks if answers]
+    ended = []
+    for before, after in pairwise(pages):
+        if since <= before and after <= until and (before < story.swap) == (after < story.swap):
+            engine = story.other if after >= story.swap else story.engine
+            ended += engine.seen_between(before, after)
+    return ended
+
+
+def last_page(story, now):
+    """The time of the latest page at or before now."""
+    return max((at for at, answers in story.ticks if answers and at <= now), default=None)
+
+
+def eligible_of(ended, slo):
+    return sum(not r.is_left_out(slo) for r in ended)
+
+
+def assert_brackets(totals, ended, slo):
+    """Only successes that may be of one token, and so left out, can be counted too often: as good only by the upper
+    bound, so that the bounds of the share hold too."""
+    succeeded = sum(r.outcome is Outcome.SUCCESS for r in ended)
+    good = sum(r.is_good(slo) for r in ended)
+    doubtful = totals.eligible - eligible_of(ended, slo)
+    note(f"{totals} against {good} good of {ended}")
+    assert doubtful >= 0
+    if slo.one_token_outputs is not OneTokenOutputs.EXCLUDE:
+        assert doubtful == 0
+    assert totals.good_lower <= good <= totals.good_upper <= succeeded
+    assert good + doubtful <= totals.good_upper
+    assert totals.good_lower >= 0
+
+
+def check_windows(story):
+    """Every window that closed brackets its own truth; until one closes nothing moves. Of the same requests records
+    tell exactly how many were good, and that is within the bounds.
+    """
+    opened, opened_page, before, exact_before = None, None, SloTotals(), NOTHING
+    for now, page_at, snapshot in told(story):
+        opened = now if opened is None else opened
+        totals, exact = snapshot.ledger.slos.get(KEY), snapshot.ledger.exact.get(KEY, NOTHING)
+        assert totals is not None or page_at is None or is_lazy(story)
+        if totals is not None and now - opened < story.window:
+            assert totals == before
+        if now - opened >= story.window:
+            if totals is not None:
+                since = first_page(story) if opened_page is None else opened_page
+                ended, bounds = ended_between(story, since, page_at), minus(totals, before)
+                assert_brackets(bounds, ended, story.slo)
+                good, eligible = exact.good - exact_before.good, exact.eligible - exact_before.eligible
+                assert (eligible, good) == (
+                    eligible_of(ended, story.slo),
+                    sum(request.is_good(story.slo) for request in ended),
+                )
+                assert bounds.good_lower <= good <= bounds.good_upper
+            opened, opened_page, before, exact_before = now, page_at, totals or before, exact
+        elif now == opened:
+            opened_page = page_at
+
+
+def is_lazy(story):
+    return story.engine.habits.lazy or (story.other is not None and story.other.habits.lazy)
+
+
+def minus(now, before):
+    return SloTotals(
+        now.eligible - before.eligible, now.good_lower - before.good_lower, now.good_upper - before.good_upper
+    )
+
+
+def first_page(story):
+    return next(at for at, answers in story.ticks if answers)
+
+
+def check_live(story):
+    """The live window brackets its truth."""
+    for now, page_at, snapshot in told(story):
+        if KEY in snapshot.slo_live:
+            figure = snapshot.slo_live[KEY]
+            since = last_page(story, now - figure.seconds)
+            totals = SloTotals(figure.eligible, figure.good_lower, figure.good_upper)
+            ended = ended_between(story, since, page_at)
+            assert_brackets(totals, ended, story.slo)
+            exact = snapshot.exact_live.get(KEY)
+            if exact is not None and exact.seconds == figure.seconds:
+                good = sum(request.is_good(story.slo) for request in ended)
+                assert (exact.eligible, exact.good) == (eligible_of(ended, story.slo), good)
+
+
+@law(400)
+@given(stories())
+def test_closed_windows_contain_the_truth(story):
+    """lower <= truly good <= upper <= succeeded, and eligible is exact, whatever the requests and the habits."""
+    check_windows(story)
+
+
+@law(250)
+@given(stories())
+def test_the_live_window_contains_the_truth(story):
+    """The live bounds contain the truth of the same window."""
+    check_live(story)
+
+
+@law(250)
+@given(stories(restarts=st.lists(st.integers(4, 40).map(quarters), min_size=1, max_size=2, unique=True).map(tuple)))
+def test_bounds_hold_across_restarts(story):
+    """A restart that a page falls into loses what ran, and what is published stays true of what was seen."""
+    check_windows(story)
+    check_live(story)
+
+
+@law(250)
+@given(stories(swap=st.integers(4, 32).map(quarters)))
+def test_bounds_hold_when_another_engine_takes_the_address(story):
+    """The requests in flight on another engine's first page do not turn into evidence of this window."""
+    assume(any(at >= story.swap and ok for at, ok in story.ticks))
+    check_windows(story)
+    check_live(story)
+
+
+crowds = st.lists(
+    st.builds(
+        Request,
+        arrival=st.integers(0, 12).map(quarters),
+        first=st.sampled_from([0.25, 0.5, 1.0, 2.0, 3.0]),
+        gaps=st.just(1),
+        tpot=st.sampled_from([0.25, 1.0, 2.5, 4.5]),
+        outcome=st.sampled_from([*[Outcome.SUCCESS] * 4, None]),
+        preempted=st.booleans(),
+    ),
+    min_size=3,
+    max_size=8,
+).map(tuple)
+ttft_only = st.sampled_from([0.5, 1.0, 2.0]).map(lambda seconds: Slo("slo", (Threshold(T, seconds),), 0.9))
+
+
+@law(250)
+@given(stories(habits=st.just(Habits(EDGES)), requests=crowds, slos=ttft_only))
+def test_preempted_requests_are_still_in_flight(story):
+    """Back in the queue, a request that had its first token before the window can still end in it."""
+    check_windows(story)
+
+
+@law(250)
+@given(stories(habits=st.just(Habits(EDGES, gauge="stale")), requests=crowds, slos=ttft_only))
+def test_a_running_gauge_that_lags_proves_nothing(story):
+    """An engine that refreshes its gauge now and then is bounded by its first tokens without a success instead."""
+    check_windows(story)

@@ -1,0 +1,120 @@
+"""Totals from records: every request judged by itself, and nothing judged that is not known."""
+
+import pytest
+from goodwatt.derive.slo import judge
+from goodwatt.model.engine import Outcome, Signal
+from goodwatt.model.exact_totals import ExactTotals, Unjudged
+from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.derive.laws import law
+from tests.fakes.readings import record
+
+TTFT, TPOT, E2E = Signal.TTFT, Signal.TPOT, Signal.E2E
+ALL = Slo("all", (Threshold(TTFT, 0.5), Threshold(TPOT, 0.05), Threshold(E2E, 2.0)), 0.9)
+
+records = st.lists(
+    st.builds(
+        record,
+        st.sampled_from([None, 0.1, 0.5, 0.6]),
+        st.sampled_from([None, 0.01, 0.05, 0.06]),
+        st.sampled_from([1.0, 2.0, 3.0]),
+        tokens=st.sampled_from([None, 0, 1, 2, 50]),
+        outcome=st.sampled_from([*[Outcome.SUCCESS] * 4, Outcome.ERROR, Outcome.CANCELLED]),
+    ),
+    max_size=12,
+)
+slos = st.builds(
+    Slo,
+    st.just("slo"),
+    st.sampled_from([ALL.thresholds, ALL.thresholds[:1], ALL.thresholds[1:2], ALL.thresholds[2:], ALL.thresholds[:2]]),
+    st.just(0.9),
+    one_token_outputs=st.sampled_from(OneTokenOutputs),
+    errors=st.sampled_from(Errors),
+    cancelled=st.sampled_from(Cancelled),
+)
+
+
+@pytest.mark.parametrize(
+    ("given_", "good", "met"),
+    [
+        (record(0.1, 0.01, 1.0), True, (True, True, True)),
+        (record(0.5, 0.05, 2.0), True, (True, True, True)),
+        (record(0.51, 0.01, 1.0), False, (False, True, True)),
+        (record(0.1, 0.051, 2.1), False, (True, False, False)),
+        (record(0.1, 0.01, 1.0, outcome=Outcome.ERROR), False, (False, False, False)),
+    ],
+)
+def test_a_request_is_good_when_it_succeeded_within_every_threshold(given_, good, met):
+    """A threshold may be reached; each is told apart, and a failed request met none."""
+    assert judge.judge(ALL, given_) == judge.Verdict(good, met)
+
+
+@pytest.mark.parametrize(
+    ("given_", "why"),
+    [
+        (record(None, 0.01, 1.0), Unjudged.TTFT_UNKNOWN),
+        (record(0.1, None, 1.0), Unjudged.TPOT_UNKNOWN),
+        (record(0.1, None, 1.0, tokens=None), Unjudged.TPOT_UNKNOWN),
+        (record(None, None, 1.0, tokens=0), Unjudged.TTFT_UNKNOWN),
+        (record(None, 0.01, 99.0), Unjudged.TTFT_UNKNOWN),
+    ],
+)
+def test_a_latency_that_is_not_known_judges_nobody(given_, why):
+    """A success without a latency that has a threshold is neither good nor bad, even where another threshold was
+    missed, and it is counted by what is missing."""
+    totals = judge.count(judge.blank(ALL), ALL, [given_])
+    assert (totals.eligible, totals.good, totals.unjudged) == (0, 0, {why: 1})
+
+
+def test_a_latency_without_a_threshold_need_not_be_known():
+    """An answer in one piece is judged by an objective on its duration."""
+    slow = Slo("slow", (Threshold(E2E, 2.0),), 0.9)
+    assert judge.judge(slow, record(None, None, 1.0, tokens=None)).good
+
+
+def test_tokens_are_those_of_known_requests():
+    """Tokens of eligible and of good requests add up as far as they are known; before any was told there is no 0."""
+    none = judge.count(judge.blank(ALL), ALL, [record(0.6, None, 1.0, tokens=1, outcome=Outcome.ERROR)])
+    assert (none.tokens, none.good_tokens) == (1, 0)
+    e2e = Slo("e2e", (Threshold(E2E, 2.0),), 0.9)
+    unknown = judge.count(judge.blank(e2e), e2e, [record(tokens=None)])
+    assert (unknown.good, unknown.tokens, unknown.good_tokens) == (1, None, None)
+    some = judge.count(unknown, e2e, [record(tokens=7), record(e2e=3.0, tokens=5)])
+    assert (some.good, some.tokens, some.good_tokens) == (2, 12, 7)
+
+
+@law(300)
+@given(records, slos)
+def test_what_is_counted_adds_up(told, slo):
+    """good <= each threshold's <= eligible, good tokens <= tokens, and eligible + unjudged is every record."""
+    totals = judge.count(judge.blank(slo), slo, told)
+    assert all(0 <= totals.good <= met <= totals.eligible for met in totals.met)
+    assert totals.eligible + sum(totals.unjudged.values()) == len(told)
+    assert (totals.good_tokens or 0) <= (totals.tokens or 0)
+    if len(slo.thresholds) == 1:
+        assert totals.met == (totals.good,)
+
+
+@law(200)
+@given(records, slos, st.integers(0, 12))
+def test_batches_do_not_matter(told, slo, cut):
+    """Any way to divide records into ticks gives the same totals."""
+    whole = judge.count(judge.blank(slo), slo, told)
+    assert judge.count(judge.count(judge.blank(slo), slo, told[:cut]), slo, told[cut:]) == whole
+
+
+@law(100)
+@given(records, records, slos)
+def test_a_window_is_what_came_in_it(before, after, slo):
+    """Totals minus those at the window's start are the totals of what came since."""
+    start = judge.count(judge.blank(slo), slo, before)
+    window, alone = judge.since(start, judge.count(start, slo, after)), judge.count(judge.blank(slo), slo, after)
+    assert (window.met, window.eligible, window.good) == (alone.met, alone.eligible, alone.good)
+    assert (window.tokens or 0, window.good_tokens or 0) == (alone.tokens or 0, alone.good_tokens or 0)
+
+
+def test_totals_that_never_heard_of_tokens_have_none_in_a_window():
+    """Unknown stays unknown."""
+    assert judge.since(ExactTotals((0,)), ExactTotals((1,), 1, 1)).tokens is None

@@ -1,0 +1,109 @@
+"""One-token outputs under a TPOT threshold: each convention on each kind of engine, with and without their number."""
+
+import pytest
+from goodwatt.derive.slo.one_token import Ends, corrected, counted
+from goodwatt.model.engine import EngineTraits, OneToken, Outcome, SeriesId, Signal
+from goodwatt.model.histogram import Histogram
+from goodwatt.model.ledger import Account, Marginal, SloKey, SloTotals
+from goodwatt.model.policy import Rules
+from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
+
+from tests.fakes.readings import MODEL, Fold, counter, finished, histogram, page, served
+
+PASS, FAIL, EXCLUDE = OneTokenOutputs
+ZERO, SKIPPED = OneToken
+KEY = SloKey(Account("a", MODEL), "slo")
+EDGES = (0.5, 1.0, 2.0)
+
+
+def slo(convention, **more):
+    return Slo("slo", (Threshold(Signal.TPOT, 1.0),), 0.9, one_token_outputs=convention, **more)
+
+
+def judged(convention, engine, speeds, one_token, *, succeeded, failed=0.0, **more):
+    """The totals of one window on an engine that observed these times per output token."""
+    fold = Fold(Rules(window_seconds=5.0, slos=(slo(convention, **more),)))
+    for at, seen, of_one, good, bad in ((0.0, [], 0.0, 0.0, 0.0), (5.0, speeds, one_token, succeeded, failed)):
+        told = [] if one_token is None else [counter(Signal.ONE_TOKEN_REQUESTS, of_one)]
+        fold.tick(
+            at,
+            served(
+                page(
+                    "a",
+                    at,
+                    finished(Outcome.SUCCESS, good),
+                    finished(Outcome.ERROR, bad),
+                    *told,
+                    gauges={(Signal.REQUESTS_RUNNING, MODEL): 0.0, (Signal.REQUESTS_WAITING, MODEL): 0.0},
+                    histograms={SeriesId(Signal.TPOT, MODEL): histogram(seen, EDGES)},
+                    traits=EngineTraits(one_token_tpot=engine),
+                )
+            ),
+        )
+    return fold.state.ledger.slos[KEY]
+
+
+OBSERVED = [0.8] * 5 + [1.5] * 2  # seven requests of more tokens; five within the threshold
+CASES = {
+    # of 10 successes 3 have one token: all bounds meet
+    (PASS, ZERO, 3.0): (10.0, 8.0, 8.0),
+    (FAIL, ZERO, 3.0): (10.0, 5.0, 5.0),
+    (EXCLUDE, ZERO, 3.0): (7.0, 5.0, 5.0),
+    (PASS, SKIPPED, 3.0): (10.0, 8.0, 8.0),
+    (FAIL, SKIPPED, 3.0): (10.0, 5.0, 5.0),
+    (EXCLUDE, SKIPPED, 3.0): (7.0, 5.0, 5.0),
+    # nobody tells how many: what the convention allows lies between the bounds
+    (PASS, ZERO, None): (10.0, 8.0, 8.0),
+    (FAIL, ZERO, None): (10.0, 5.0, 8.0),
+    (EXCLUDE, ZERO, None): (10.0, 5.0, 8.0),
+    (PASS, SKIPPED, None): (10.0, 5.0, 8.0),
+    (FAIL, SKIPPED, None): (10.0, 5.0, 8.0),
+    (EXCLUDE, SKIPPED, None): (10.0, 5.0, 8.0),
+}
+
+
+@pytest.mark.parametrize(("convention", "engine", "one_token"), CASES, ids=str)
+def test_each_convention_on_each_engine(convention, engine, one_token):
+    """Where the number of one-token outputs is told, the bounds meet under every convention; else they contain all."""
+    observed = OBSERVED + ([0.0] * 3 if engine is ZERO else [])
+    found = judged(convention, engine, observed, one_token, succeeded=10.0)
+    assert found == SloTotals(*CASES[convention, engine, one_token])
+
+
+def test_failures_may_be_among_the_one_token_outputs():
+    """Of 3 requests with one token 2 may be the 2 failures: one is a success for sure, and the bounds leave it open."""
+    observed = [*OBSERVED, 0.0, 0.0, 0.0]
+    assert judged(FAIL, ZERO, observed, 3.0, succeeded=8.0, failed=2.0) == SloTotals(10.0, 3.0, 7.0)
+    assert Ends(8.0, 2.0, 0.0, 3.0).sure == 1.0
+    assert Ends(8.0, 2.0, 2.0, 3.0).sure == 0.0
+    assert Ends(2.0, 0.0, 0.0, 3.0).sure == 2.0
+    assert Ends(2.0, 0.0, 0.0).sure == 0.0
+
+
+def test_an_objective_without_tpot_counts_them_like_any_other():
+    """They have a time to first token, so only a TPOT threshold asks the convention."""
+    ttft = Slo("slo", (Threshold(Signal.TTFT, 1.0),), 0.9, one_token_outputs=EXCLUDE)
+    assert counted(ttft, Ends(10.0, 0.0, 0.0, 3.0)) == Ends(10.0, 0.0, 0.0, 3.0)
+    assert counted(slo(EXCLUDE), Ends(10.0, 0.0, 0.0, 3.0)).succeeded == 7.0
+
+
+def test_a_page_without_the_histogram_is_corrected_by_nothing_but_what_is_sure():
+    """An engine may write no histogram before its first observation: one-token outputs that it skips are known."""
+    ends = Ends(3.0, 0.0, 0.0, 3.0)
+    assert corrected(slo(PASS), Marginal(), None, ends, SKIPPED) == Marginal(3.0, 3.0, 3.0)
+    assert corrected(slo(FAIL), Marginal(), None, Ends(3.0, 0.0, 0.0), ZERO) == Marginal()
+    without_edges = Histogram((), (), 4.0, None)
+    assert corrected(slo(FAIL), Marginal(4.0, 4.0, 4.0), without_edges, Ends(4.0, 0.0, 0.0), ZERO) == Marginal(0, 4, 4)
+
+
+def test_errors_and_cancelled_requests_count_as_the_objective_says():
+    """Left out, a failure is in no denominator; counted, a cancelled request is in it and never good."""
+    observed = [0.8] * 10
+    assert judged(PASS, ZERO, observed, None, succeeded=8.0, failed=2.0, errors=Errors.EXCLUDE).eligible == 8.0
+    assert judged(PASS, ZERO, observed, None, succeeded=8.0, failed=2.0).eligible == 10.0
+    fold = Fold(Rules(window_seconds=5.0, slos=(slo(PASS, cancelled=Cancelled.FAIL),)))
+    for at, gone in ((0.0, 0.0), (5.0, 4.0)):
+        told = finished(Outcome.SUCCESS, gone), finished(Outcome.CANCELLED, gone)
+        timed = {SeriesId(Signal.TPOT, MODEL): histogram([0.8] * round(gone), EDGES)}
+        fold.tick(at, served(page("a", at, *told, histograms=timed)))
+    assert fold.state.ledger.slos[KEY].eligible == 8.0

@@ -1,0 +1,184 @@
+"""From records to what is published: at once, beside histograms, and over one window with the joules."""
+
+import pytest
+from goodwatt.model.engine import Outcome, Signal
+from goodwatt.model.exact_totals import TokenCount
+from goodwatt.model.ledger import Account, CountKey, RecordKey, SloKey
+from goodwatt.model.policy import Rules
+from goodwatt.model.request import Shed
+from goodwatt.model.slo import Slo, Threshold
+from goodwatt.model.source import Reason, SourceResult, Unavailable
+from goodwatt.model.tariff import Tariff
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.derive.laws import law
+from tests.fakes.readings import MODEL, Fold, counter, gpu, gpus, page, record, silent, tokens_page, told
+
+A = Account("a", MODEL)
+FAST = Slo("fast", (Threshold(Signal.TTFT, 0.5),), 0.9)
+WHOLE = Slo("whole", (Threshold(Signal.TTFT, 0.5), Threshold(Signal.E2E, 2.0)), 0.9)
+RULES = Rules(window_seconds=60.0, slos=(FAST, WHOLE), tariff=Tariff("USD", 3600.0))
+KEY = SloKey(A, "fast")
+
+
+class Story(Fold):
+    """One GPU of 100 W, server `a` that is scraped, and a receiver of spans."""
+
+    def __init__(self) -> None:
+        super().__init__(RULES)
+
+    def at(self, now: float, *records: object, generated: float = 0.0, up: bool = True, listens: bool = True) -> None:
+        server = tokens_page("a", now, generated, running=1.0) if up else silent("a")
+        spans = told(now, *records) if listens else SourceResult("otlp", 0.1, Unavailable(Reason.CANNOT_LISTEN, "no"))
+        self.tick(now, gpus(gpu(0, now, int(now * 100_000))), server, spans)
+
+    @property
+    def now(self):
+        return self.snapshots[-1]
+
+
+def test_totals_move_with_the_tick_that_brings_a_record():
+    """No window has to close, and several objectives judge the same request."""
+    story = Story()
+    story.at(0.0, record(), record(ttft=0.6), record(e2e=3.0))
+    exact = story.now.ledger.exact
+    assert (exact[KEY].eligible, exact[KEY].good) == (3, 2)
+    assert (exact[SloKey(A, "whole")].good, exact[SloKey(A, "whole")].met) == (1, (2, 2))
+    assert story.now.tellers == {"a": "otlp"}
+
+
+def test_an_account_that_is_on_the_page_begins_at_0():
+    """Once a server's requests are told of, the first record of each of its models is growth."""
+    fold = Fold(RULES)
+    two = page("a", 0.0, counter(Signal.GENERATED_TOKENS, 5.0), counter(Signal.GENERATED_TOKENS, 5.0, "qwen"))
+    fold.tick(0.0, SourceResult("server/a", 0.1, two), told(0.0))
+    assert fold.snapshots[-1].ledger.exact == {}, "nobody knows whether this server's requests are told of"
+    fold.tick(5.0, SourceResult("server/a", 0.1, two), told(5.0, source="proxy/a"))
+    ledger = fold.snapshots[-1].ledger
+    assert {key: totals.eligible for key, totals in ledger.exact.items()} == {
+        SloKey(Account("a", model), slo): 0 for model in (MODEL, "qwen") for slo in ("fast", "whole")
+    }
+    assert ledger.latencies[A, Signal.TTFT].count == 0.0
+
+
+def test_what_records_are_like_is_counted():
+    """By source, outcome, and how the number of tokens is known."""
+    story = Story()
+    failed = record(outcome=Outcome.ERROR, tokens=None)
+    story.at(0.0, record(), record(), record(estimated=True), failed)
+    ended, known = Outcome.SUCCESS, TokenCount.REPORTED
+    assert story.now.ledger.records == {
+        RecordKey(A, "otlp", ended, known): 2,
+        RecordKey(A, "otlp", ended, TokenCount.ESTIMATED): 1,
+        RecordKey(A, "otlp", Outcome.ERROR, TokenCount.UNKNOWN): 1,
+    }
+
+
+def test_latencies_are_those_of_successes_as_far_as_they_are_known():
+    """A failure's duration and an unknown TPOT are in no histogram."""
+    story = Story()
+    story.at(0.0, record(), record(tpot=None, tokens=1), record(outcome=Outcome.ERROR), record(ttft=None))
+    found = {signal: histogram.count for (_, signal), histogram in story.now.ledger.latencies.items()}
+    assert found == {Signal.TTFT: 2.0, Signal.TPOT: 2.0, Signal.E2E: 3.0}
+    assert 0.5 in story.now.ledger.latencies[A, Signal.TTFT].edges
+
+
+def test_the_live_window_sets_good_requests_against_the_joules_of_the_same_time():
+    """Good requests, tokens, watts and money are of one window, which begins with the first record."""
+    story = Story()
+    for n in range(4):
+        story.at(5.0 * n, generated=10.0 * n)
+    story.at(20.0, record(), generated=50.0)
+    assert story.now.exact_live == {}
+    story.at(25.0, record(tokens=30), record(ttft=1.0, tokens=3), generated=80.0)
+    live = story.now.exact_live[KEY]
+    assert (live.seconds, live.eligible, live.good, live.tokens, live.good_tokens) == (5.0, 2, 1, 33, 30)
+    assert live.rates.watts == pytest.approx(100.0) and live.rates.cost_per_second == pytest.approx(1.0)
+    assert story.now.live[A].seconds == 25.0
+
+
+def test_a_hole_in_the_pages_is_no_window_for_joules():
+    """While the server's page is gone good requests are counted without joules; when it is back the window is new."""
+    story = Story()
+    story.at(0.0, record())
+    story.at(5.0, record())
+    for n in range(2, 5):
+        story.at(5.0 * n, record(), up=False)
+    live = story.now.exact_live[KEY]
+    assert (live.good, live.rates.watts, live.rates.cost_per_second) == (4, None, None)
+    story.at(25.0, record())
+    assert KEY not in story.now.exact_live
+    story.at(30.0, record())
+    assert story.now.exact_live[KEY].seconds == 5.0 and story.now.exact_live[KEY].good == 1
+    assert story.now.ledger.exact[KEY].good == 7
+
+
+def test_a_hole_in_the_records_is_no_window_either():
+    """Records that nobody could take in are not requests that were bad: the window begins when they come again."""
+    story = Story()
+    story.at(0.0, record())
+    story.at(5.0, record())
+    for n in range(2, 5):
+        story.at(5.0 * n, listens=False)
+    assert (story.now.tellers, story.now.exact_live) == ({}, {})
+    story.at(25.0, record())
+    assert story.now.exact_live == {}
+    story.at(30.0, record())
+    assert story.now.exact_live[KEY].seconds == 5.0
+    assert story.now.ledger.exact[KEY].good == 4
+
+
+def test_a_proxied_server_s_page_is_a_page():
+    """Its counters are the ledger's tokens, its first one is a baseline, and it claims the GPU's joules."""
+    fold = Fold(RULES)
+    for n in range(3):
+        now = 5.0 * n
+        own = page("a", now, counter(Signal.GENERATED_TOKENS, 10.0 * n), engine="proxy")
+        proxied = told(now, record(), source="server/a", page=own)
+        fold.tick(now, gpus(gpu(0, now, int(now * 100_000))), proxied)
+    shown = fold.snapshots[-1]
+    assert shown.servers["a"].engine == "proxy"
+    assert shown.ledger.counts[CountKey(A, Signal.GENERATED_TOKENS)] == 20.0
+    assert sum(shown.ledger.energy_millijoules.values()) == 1_000_000
+    assert shown.exact_live[KEY].rates.watts == pytest.approx(100.0)
+    assert shown.slo_live == {}, "it has no histograms"
+
+
+def test_a_source_that_brings_records_fares_like_any_other():
+    """What it shed adds up, survives a failure, and it says whether it is simulated."""
+    fold = Fold(RULES)
+    fold.tick(0.0, told(0.0, shed={Shed.LATE: 2}, simulated=True))
+    fold.tick(5.0, SourceResult("otlp", 0.1, Unavailable(Reason.CANNOT_LISTEN, "taken")))
+    fold.tick(10.0, told(10.0, shed={Shed.LATE: 1, Shed.FOREIGN: 4}))
+    (state,) = fold.snapshots[-1].sources
+    assert (state.shed, state.simulated) == ({Shed.LATE: 3, Shed.FOREIGN: 4}, False)
+    assert fold.snapshots[0].sources[0].simulated is True
+    fold.tick(15.0)
+    assert fold.snapshots[-1].sources == ()
+
+
+some = st.lists(
+    st.builds(
+        record,
+        st.sampled_from([None, 0.1, 0.6]),
+        st.sampled_from([None, 0.0125, 0.3]),
+        st.floats(0.1, 3.0),
+        tokens=st.sampled_from([None, 1, 20]),
+        outcome=st.sampled_from(Outcome),
+        model=st.sampled_from([MODEL, "qwen", "", "\ud800"]),
+    ),
+    max_size=10,
+)
+
+
+@law(100)
+@given(some, st.lists(st.integers(0, 10), max_size=4))
+def test_ticks_do_not_matter(records, cuts):
+    """However records are divided into ticks, the ledger is the same."""
+    at_once, in_parts = Fold(RULES), Fold(RULES)
+    at_once.tick(0.0, silent("a"), told(0.0, *records))
+    bounds = sorted({0, *cuts, len(records)})
+    for n, (low, high) in enumerate(zip(bounds, [*bounds[1:], len(records)], strict=True)):
+        in_parts.tick(5.0 * n, silent("a"), told(5.0 * n, *records[low:high]))
+    assert at_once.state.ledger == in_parts.state.ledger

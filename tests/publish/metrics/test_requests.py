@@ -1,0 +1,151 @@
+"""From records to series: exact figures beside bounds, under labels of their own."""
+
+from dataclasses import replace
+
+import pytest
+from goodwatt.model.engine import Signal
+from goodwatt.model.policy import Rules
+from goodwatt.publish.metrics.goodwatt import is_simulated
+from goodwatt.publish.metrics.row import About
+
+from tests.publish.pages import names, recorded, series, small, value
+
+TINY = {"server": "vllm-0", "model": "tiny"}
+EXACT = {"slo": "default", "method": "exact", **TINY}
+
+
+def test_totals_stand_beside_the_bounds_under_a_method_of_their_own():
+    """Every record counts at once, and what histograms say of the same objective stays as it is without records."""
+    s = recorded()
+    assert value(s, "slo_requests_total", **EXACT) == 14 * 5
+    assert value(s, "slo_good_requests_total", bound="exact", **EXACT) == 14 * 3
+    before, now = series(small()), series(s)
+    for name in ("slo_requests_total", "slo_good_requests_total"):
+        found = {key: number for key, number in now.items() if key[0] == f"goodwatt_{name}"}
+        bounds = {key: number for key, number in found.items() if ("method", "histogram") in key[1]}
+        assert bounds == {key: number for key, number in before.items() if key[0] == f"goodwatt_{name}"} != {}
+        assert len(found) - len(bounds) == 1
+
+
+def test_each_threshold_and_each_reason_is_told_apart():
+    """Of a request that was not good it can be seen why, and of one that was not judged as well."""
+    s = recorded()
+    assert value(s, "slo_threshold_met_requests_total", signal="ttft", bound="exact", **EXACT) == 14 * 3
+    assert value(s, "slo_threshold_met_requests_total", signal="tpot", bound="exact", **EXACT) == 14 * 4
+    assert value(s, "slo_unjudged_requests_total", reason="ttft_unknown", slo="default", **TINY) == 1
+
+
+def test_a_threshold_alone_has_bounds_from_its_histogram():
+    """Each threshold's share is surely and possibly met, over the requests that its own histogram saw."""
+    s = small()
+    met = [
+        value(s, "slo_threshold_met_requests_total", signal="tpot", method="histogram", bound=bound, **TINY)
+        for bound in ("lower", "upper")
+    ]
+    seen = value(s, "slo_threshold_requests_total", signal="tpot", method="histogram", **TINY)
+    assert seen == value(s, "time_per_output_token_seconds_count", **TINY)
+    assert met == [value(s, "time_per_output_token_seconds_bucket", le="0.1", **TINY)] * 2
+    assert value(recorded(), "slo_threshold_requests_total", signal="ttft", **EXACT) == 14 * 5
+
+
+def test_a_threshold_without_a_histogram_has_no_share():
+    """What no page ever showed is absent, not 0 of 0."""
+    s = small()
+    histograms = {key: h for key, h in s.ledger.histograms.items() if key[1] is not Signal.TTFT}
+    s = replace(s, ledger=replace(s.ledger, histograms=histograms))
+    assert value(s, "slo_threshold_requests_total", signal="ttft") is None
+    assert value(s, "slo_threshold_requests_total", signal="tpot") is not None
+
+
+def test_tokens_of_good_requests_have_what_divides_them():
+    """Good tokens and tokens of all eligible requests."""
+    s = recorded()
+    assert value(s, "slo_good_tokens_total", bound="exact", **EXACT) == 14 * 99
+    assert value(s, "slo_tokens_total", **EXACT) == 14 * 199
+
+
+def test_live_figures_are_exact():
+    """Rates, shares, joules and money of the same window, 60 s with 12 ticks in it."""
+    s, live = recorded(), {"slo": "default", "bound": "exact", **TINY}
+    assert value(s, "goodput_requests_per_second", **live) == pytest.approx(36 / 60)
+    assert value(s, "goodput_ratio", **live) == 0.6
+    assert value(s, "good_requests_per_joule", **live) == pytest.approx(36 / 60 / 1228)
+    assert value(s, "cost_per_good_request", currency="USD", **live) == pytest.approx(2 * 1.69 / 3600 / 0.6)
+    assert value(s, "goodput_tokens_per_second", **live) == pytest.approx(12 * 99 / 60)
+    assert value(s, "good_tokens_per_joule", **live) == pytest.approx(12 * 99 / 60 / 1228)
+    per_million = 2 * 1.69 / 3600 / (12 * 99 / 60) * 1e6
+    assert value(s, "cost_per_million_good_tokens", currency="USD", **live) == pytest.approx(per_million)
+    assert value(s, "goodput_ratio", **{**live, "bound": "lower"}) is not None
+
+
+def test_without_tokens_joules_or_prices_there_is_no_figure_of_them():
+    """What is not known is absent, never 0."""
+    s = recorded()
+    (key,) = s.exact_live
+    lost = {"slo_tokens_total", "slo_good_tokens_total", "goodput_tokens_per_second", "good_tokens_per_joule"}
+    lost |= {"cost_per_million_good_tokens"}
+    totals = replace(s.ledger.exact[key], tokens=None, good_tokens=None)
+    blind = replace(
+        s,
+        ledger=replace(s.ledger, exact={key: totals}),
+        exact_live={key: replace(s.exact_live[key], tokens=None, good_tokens=None)},
+    )
+    assert names(s) - names(blind) == lost
+    live = s.exact_live[key]
+    cold = replace(s, exact_live={key: replace(live, rates=replace(live.rates, watts=None, cost_per_second=None))})
+    assert value(cold, "good_requests_per_joule", bound="exact") is None
+    assert value(cold, "good_requests_per_joule", bound="upper") is not None
+    assert names(s) - names(cold) == {"good_tokens_per_joule", "cost_per_million_good_tokens"}
+    assert value(cold, "cost_per_good_request", bound="exact") is None
+    free = replace(s, rules=replace(s.rules, tariff=None))
+    assert "cost_per_million_good_tokens" not in names(free)
+
+
+def test_records_and_what_was_shed_are_counted():
+    """By source; the records also by account, outcome, and how their tokens are known."""
+    s = recorded()
+    kinds = {"source": "otlp", **TINY}
+    assert value(s, "request_records_total", outcome="success", tokens="reported", **kinds) == 14 * 3 + 1
+    assert value(s, "request_records_total", outcome="success", tokens="estimated", **kinds) == 14
+    assert value(s, "request_records_total", outcome="error", tokens="unknown", **kinds) == 14
+    assert value(s, "requests_shed_total", source="otlp", reason="duplicate") == 28
+
+
+def test_latencies_have_the_thresholds_as_edges():
+    """The share within a threshold can be read off its bucket."""
+    s = recorded()
+    name = "exact_time_to_first_token_seconds"
+    assert value(s, f"{name}_bucket", le="1.0", **TINY) == 14 * 3
+    assert value(s, f"{name}_count", **TINY) == 14 * 4
+    assert value(s, f"{name}_sum", **TINY) == pytest.approx(14 * (3 * 0.4 + 1.5))
+    assert value(s, "exact_time_per_output_token_seconds_bucket", le="0.1", **TINY) == 14 * 4 + 1
+    assert value(s, "exact_request_duration_seconds_count", **TINY) == 14 * 4 + 1
+
+
+def test_a_source_of_records_that_is_gone_takes_its_series_with_it():
+    """Nothing exact is shown that nobody tells of any more; what was shed is of the source, and stays with it."""
+    s = recorded()
+    gone = replace(s, tellers={})
+    lost = set(series(s).keys() - series(gone).keys())
+    assert {name for name, _ in lost} >= {"goodwatt_request_records_total", "goodwatt_slo_good_tokens_total"}
+    assert not any("exact" in name or ("method", "exact") in labels for name, labels in series(gone))
+    assert not any(("bound", "exact") in labels for _, labels in series(gone))
+    assert value(gone, "requests_shed_total", source="otlp") == 28
+
+
+def test_a_source_of_records_says_whether_it_is_simulated():
+    """As every source does."""
+    s = recorded()
+    assert value(s, "source_info", source="otlp", simulated="false") == 1
+    sources = tuple(replace(one, simulated=one.source == "otlp") for one in s.sources)
+    made_up = replace(s, sources=sources)
+    assert value(made_up, "source_info", source="otlp", simulated="true") == 1
+    assert is_simulated(made_up, About()) and not is_simulated(s, About())
+
+
+def test_without_objectives_records_still_count():
+    """Latencies and records need no objective."""
+    s = recorded()
+    bare = replace(s, rules=Rules(), exact_live={}, ledger=replace(s.ledger, exact={}))
+    assert value(bare, "exact_request_duration_seconds_count", **TINY) == 57
+    assert value(bare, "slo_requests_total", method="exact") is None

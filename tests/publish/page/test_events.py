@@ -1,0 +1,305 @@
+"""The stream of events and the files of the page, over real connections."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from aiohttp import ClientSession, web
+from goodwatt.publish.http import Publisher
+from goodwatt.publish.metrics.row import About
+from goodwatt.publish.page.assets import ASSETS, SCRIPT, STYLE, Asset
+from goodwatt.publish.page.events import ALIVE, MOST_LISTENERS, RETRY, Feed, _Listener
+from goodwatt.web.connection_limits import IDLE_SECONDS
+
+from tests.fakes.snapshots import snapshot
+from tests.publish.pages import small
+from tests.publish.serving import ABOUT, Clock, connecting, serving
+
+ASK = b"GET /-/events HTTP/1.1\r\nHost: x\r\n\r\n"
+LISTEN = b"GET / HTTP/1.0\r\n\r\n"  # of a bare feed; HTTP/1.0, so that no chunk sizes stand between the events
+
+
+@asynccontextmanager
+async def feeding(feed: Feed, first: Callable[[], bytes | None] = lambda: None) -> AsyncIterator[int]:
+    """A server of one feed and nothing else; gives its port."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        return await feed.serve(request, first, lambda: None)
+
+    application = web.Application()
+    application.router.add_get("/", serve)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def until(what: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if what():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it does not happen")
+
+
+async def test_everybody_gets_the_same_event_made_once() -> None:
+    """Ten pages get each event, and it was made once for all of them."""
+    feed, made = Feed(), 0
+
+    def make() -> bytes:
+        nonlocal made
+        made += 1
+        return f"data: {made}\n\n".encode()
+
+    async with feeding(feed, lambda: b"data: first\n\n") as port, connecting(port) as connect:
+        pages = [await connect(LISTEN) for _ in range(10)]
+        for reader, _ in pages:
+            await reader.readuntil(RETRY + b"data: first\n\n")
+        assert feed.listeners == 10
+        for number in (1, 2):
+            feed.tell(make)
+            assert [await reader.readuntil(b"\n\n") for reader, _ in pages] == [f"data: {number}\n\n".encode()] * 10
+        assert made == 2
+        feed.close()
+
+
+async def test_nothing_is_made_for_nobody() -> None:
+    """Without a listener an event is not even made; the last one who leaves is forgotten."""
+
+    def never() -> bytes:
+        raise AssertionError("made for nobody")
+
+    feed = Feed(keep_alive_seconds=0.02)
+    feed.tell(never)
+    async with feeding(feed) as port, connecting(port) as connect:
+        reader, writer = await connect(LISTEN)
+        await reader.readuntil(ALIVE)
+        writer.transport.abort()
+        await until(lambda: feed.listeners == 0)
+        feed.tell(never)
+
+
+async def test_a_quiet_stream_shows_that_it_is_alive() -> None:
+    """While there is nothing to tell a comment comes now and then, which no page shows."""
+    feed = Feed(keep_alive_seconds=0.02)
+    async with feeding(feed) as port, connecting(port) as connect:
+        reader, _ = await connect(LISTEN)
+        await reader.readuntil(RETRY)
+        assert [await reader.readuntil(b"\n\n") for _ in range(3)] == [ALIVE] * 3
+        assert ALIVE.startswith(b":")
+        feed.close()
+
+
+async def test_one_too_many_is_told_so() -> None:
+    """Beyond the limit the answer is 503 with one line that says what to do; who leaves makes room at once."""
+    feed = Feed(most=2)
+    async with feeding(feed) as port, connecting(port) as connect, ClientSession(f"http://127.0.0.1:{port}") as client:
+        first, writer = await connect(LISTEN)
+        second, _ = await connect(LISTEN)
+        for reader in (first, second):
+            await reader.readuntil(ALIVE)
+        for ask in (client.get, client.head):
+            async with ask("/") as answer:
+                assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
+                said = await answer.text()
+        async with client.get("/") as answer:
+            said = await answer.text()
+        assert said == "2 pages listen already; close one of them, or read / again now and then\n"
+        writer.transport.abort()
+        for _ in range(100):
+            third, _ = await connect(LISTEN)
+            if (await third.readline()).split()[1] == b"200":
+                break
+            await asyncio.sleep(0.01)
+        else:
+            raise AssertionError("no room is made")
+        feed.close()
+
+
+async def test_head_tells_whether_there_is_room() -> None:
+    """HEAD opens no stream and counts for nobody."""
+    feed = Feed()
+    async with feeding(feed) as port, ClientSession(f"http://127.0.0.1:{port}") as client, client.head("/") as answer:
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
+        assert feed.listeners == 0
+
+
+async def test_a_slow_reader_is_cut_and_holds_little() -> None:
+    """One that takes nothing is cut, the others get every event meanwhile, and what waits for it stays small."""
+    feed = Feed(slow_seconds=0.3)
+    large = b"data: " + b"x" * 500_000 + b"\n\n"
+    async with feeding(feed) as port, connecting(port) as connect:
+        slow = socket.socket()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", port))
+        slow.sendall(LISTEN)
+        reader, _ = await connect(LISTEN)
+        await reader.readuntil(ALIVE)
+        await until(lambda: feed.listeners == 2)
+        waiting = 0
+        for _ in range(200):
+            feed.tell(lambda: large)
+            assert await reader.readexactly(len(large)) == large
+            waiting = max([waiting, *(_unsent(one) for one in feed._listeners)])
+            if feed.listeners == 1:
+                break
+            await asyncio.sleep(0.01)
+        assert feed.listeners == 1
+        assert waiting < 3 * len(large)
+        slow.close()
+        feed.close()
+
+
+def _unsent(listener: _Listener) -> int:
+    transport = listener._request.transport
+    return 0 if transport is None else int(transport.get_write_buffer_size())
+
+
+async def test_only_the_newest_waits() -> None:
+    """Several events between two looks of a page come as one: the last."""
+    feed = Feed()
+    async with feeding(feed) as port, connecting(port) as connect:
+        reader, _ = await connect(LISTEN)
+        await reader.readuntil(ALIVE)
+        for number in range(5):
+            feed.tell(lambda number=number: f"data: {number}\n\n".encode())  # type: ignore[misc]
+        assert await reader.readuntil(b"\n\n") == b"data: 4\n\n"
+        feed.close()
+
+
+async def test_every_stream_ends_at_once() -> None:
+    """When goodwatt leaves, thirty open pages and one that reads nothing hold it up for half a second at most."""
+    publisher = Publisher(ABOUT, clock=Clock())
+    port = (await publisher.start("127.0.0.1", 0)).port
+    publisher.latest = snapshot(64, [f"server-{index}" for index in range(20)], ticks=3)
+    async with connecting(port) as connect:
+        readers = [(await connect(ASK))[0] for _ in range(30)]
+        await connect(ASK)
+        for reader in readers:
+            await reader.readuntil(b"data: ")
+        began = time.perf_counter()
+        await publisher.aclose()
+        assert time.perf_counter() - began < 1.5
+        ends = [await reader.read() for reader in readers]
+        assert all(end.endswith(b"0\r\n\r\n") for end in ends)
+
+
+async def received(reader: asyncio.StreamReader) -> dict[str, object]:
+    line = await reader.readuntil(b"\n\n")
+    while b"data: " not in line:
+        line = await reader.readuntil(b"\n\n")
+    return dict(json.loads(line.partition(b"data: ")[2]))
+
+
+async def test_an_open_page_follows_the_snapshots() -> None:
+    """A page gets the present snapshot at once and every new one; before the first tick it waits for it."""
+    async with serving() as (publisher, client, _):
+        assert client._base_url is not None and client._base_url.port is not None
+        async with connecting(client._base_url.port) as connect:
+            early, _ = await connect(ASK)
+            head = await early.readuntil(b"\r\n\r\n")
+            await early.readuntil(ALIVE)
+            s = small()
+            publisher.latest = s
+            first = await received(early)
+            late, _ = await connect(ASK)
+            assert await received(late) == first
+            publisher.latest = replace(s, unix_seconds=s.unix_seconds + 5)
+            for reader in (early, late):
+                assert (await received(reader))["at"] == s.unix_seconds + 5
+    for header in (
+        b"Content-Type: text/event-stream",
+        b"Cache-Control: no-store",
+        b"X-Accel-Buffering: no",
+        b"X-Content-Type-Options: nosniff",
+        b"Server: goodwatt",
+    ):
+        assert header in head
+
+
+async def test_an_open_page_hears_of_another_program() -> None:
+    """What the program says of itself changes on the page with the snapshot that shows it."""
+    async with serving() as (publisher, client, _):
+        publisher.latest = small()
+        assert "simulated" not in await (await client.get("/")).text()
+        publisher.adopt(About("2", simulated=True), "")
+        publisher.latest = small()
+        assert "simulated" in await (await client.get("/")).text()
+
+
+async def test_an_open_page_is_not_silent() -> None:
+    """A stream that is told something is not cut as a connection on which nothing was asked for long."""
+    clock = Clock()
+    publisher = Publisher(ABOUT, clock=clock)
+    port = (await publisher.start("127.0.0.1", 0)).port
+    async with connecting(port) as connect:
+        reader, _ = await connect(ASK)
+        publisher.latest = s = small()
+        await received(reader)
+        for tick in range(3):
+            clock.now += IDLE_SECONDS - 1
+            publisher.latest = replace(s, unix_seconds=float(tick))
+            assert (await received(reader))["at"] == tick
+            publisher._listening._swept()
+        clock.now += IDLE_SECONDS + 1
+        publisher._listening._swept()
+        publisher.latest = s
+        with pytest.raises(asyncio.IncompleteReadError):
+            await received(reader)
+    await publisher.aclose()
+
+
+async def test_pages_cannot_take_every_connection() -> None:
+    """With as many open pages as may be, metrics are served as ever."""
+    async with serving() as (publisher, client, _):
+        publisher.latest = small()
+        assert client._base_url is not None and client._base_url.port is not None
+        async with connecting(client._base_url.port) as connect:
+            readers = [(await connect(ASK))[0] for _ in range(MOST_LISTENERS)]
+            for reader in readers:
+                await received(reader)
+            assert (await client.get("/-/events")).status == 503
+            assert (await client.get("/metrics")).status == 200
+
+
+@pytest.mark.parametrize("asset", ASSETS, ids=[asset.path for asset in ASSETS])
+async def test_files_are_asked_after_and_sent_once(asset: Asset) -> None:
+    """A file comes with its kind and a tag; who has it already is told so with 304; any other tag gets the file."""
+    async with serving() as (_, client, _clock):
+        async with client.get(asset.path) as answer:
+            assert answer.status == 200
+            assert answer.headers["Content-Type"] == f"{asset.content_type}; charset=utf-8"
+            assert answer.headers["Cache-Control"] == "no-cache"
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            tag = answer.headers["ETag"]
+            assert await answer.read() == asset.body
+        for known, status in ((tag, 304), (f'"x", {tag}', 304), ("*", 304), ('"x"', 200), ("", 200)):
+            async with client.get(asset.path, headers={"If-None-Match": known}) as answer:
+                assert (answer.status, answer.headers["ETag"]) == (status, tag)
+                assert bool(await answer.read()) == (status == 200)
+
+
+async def test_everything_together_is_small() -> None:
+    """Page, script, style and icon of two GPUs and a server are below 60 KB, uncompressed."""
+    async with serving() as (publisher, client, _):
+        publisher.latest = small()
+        sizes = [len(await (await client.get(path)).read()) for path in ("/", *(asset.path for asset in ASSETS))]
+    assert sum(sizes) < 60_000
+    assert len(SCRIPT.body) < 8_000 and len(STYLE.body) < 9_000
+
+
+async def test_without_a_front_page_there_is_no_stream() -> None:
+    """With the metrics at the root neither page nor stream is there; a page of links still has its style."""
+    async with serving(telemetry_path="/") as (publisher, client, _):
+        publisher.latest = small()
+        assert (await client.get("/-/events")).status == 404
+        assert (await client.get("/-/page.css")).status == 200

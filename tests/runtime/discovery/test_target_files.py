@@ -1,0 +1,189 @@
+"""Files that list servers, as they change on disk."""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from goodwatt.config import Config, parse
+from goodwatt.runtime.discovery.target_files import Listing, TargetFiles, discovery_faults, look
+
+
+def listing(before: Listing, *patterns: str) -> Listing:
+    return look(patterns, before)
+
+
+def names(found: Listing) -> list[str]:
+    return [target.name for file in found.files.values() for target in file.targets]
+
+
+def configured(*patterns: str) -> Config:
+    return parse(f"server_discovery: [{{files: [{', '.join(repr(p) for p in patterns)}], timeout_seconds: 9}}]")
+
+
+def test_a_star_stands_for_files_of_one_folder(tmp_path: Path) -> None:
+    """In sorted order; folders below, other endings and what only resembles the pattern are left out."""
+    for name in ("b.yaml", "a.yaml", "a.yml", "xa.yaml.bak", "[c].yaml"):
+        (tmp_path / name).write_text(f"- targets: ['{name[0].replace('[', 'c')}:1']")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "d.yaml").write_text("- targets: ['d:1']")
+    assert names(listing(Listing(), f"{tmp_path}/*.yaml")) == ["c-1", "a-1", "b-1"]
+    assert names(listing(Listing(), f"{tmp_path}/[c].yaml", f"{tmp_path}/[*.yaml")) == ["c-1"]
+
+
+def test_a_file_is_opened_only_when_it_changed(tmp_path: Path) -> None:
+    """An unchanged file gives the very same record; a new version of the same length and a replaced file are seen."""
+    path = tmp_path / "s.json"
+    path.write_text('[{"targets": ["a:1"]}]')
+    first = listing(Listing(), str(path))
+    assert listing(first, str(path)).files[path] is first.files[path]
+    time.sleep(0.02)  # the clock of file systems moves every 1 to 10 ms on Linux before 6.13
+    path.write_text('[{"targets": ["b:1"]}]')
+    os.utime(path, ns=(0, first.files[path].stamp[0]))  # type: ignore[index]
+    second = listing(first, str(path))
+    assert names(second) == ["b-1"]
+    (tmp_path / "new").write_text('[{"targets": ["c:1"]}]')
+    (tmp_path / "new").rename(path)
+    assert names(listing(second, str(path))) == ["c-1"]
+
+
+def test_a_link_that_is_swapped_is_a_new_version(tmp_path: Path) -> None:
+    """As Kubernetes does with the files of a ConfigMap."""
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "s.yaml").write_text(f"- targets: ['v{version}:1']")
+    (tmp_path / "data").symlink_to("1")
+    (tmp_path / "s.yaml").symlink_to("data/s.yaml")
+    first = listing(Listing(), f"{tmp_path}/*.yaml")
+    (tmp_path / "other").symlink_to("2")
+    (tmp_path / "other").rename(tmp_path / "data")
+    assert names(listing(first, f"{tmp_path}/*.yaml")) == ["v2-1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"- targets: [", "a value is missing before this place"),
+        (b"", "is empty"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b" " * (1024 * 1024 + 1), "is larger than 1 MiB"),
+    ],
+)
+def test_a_broken_version_keeps_the_last_good_one(tmp_path: Path, content: bytes, why: str) -> None:
+    """What cannot be used changes nothing until it is good again or gone."""
+    path = tmp_path / "s.yaml"
+    path.write_text("- targets: ['a:1']")
+    good = listing(Listing(), str(path))
+    path.write_bytes(content)
+    broken = listing(good, str(path))
+    assert names(broken) == ["a-1"] and why in broken.files[path].faults[0]
+    path.write_text("- targets: ['b:1']")
+    healed = listing(broken, str(path))
+    assert names(healed) == ["b-1"] and healed.files[path].faults == ()
+    path.unlink()
+    assert listing(healed, str(path)).files == {}
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    """A pipe, which would block for ever, and a folder are refused by name."""
+    os.mkfifo(tmp_path / "p.yaml")
+    (tmp_path / "d.yaml").mkdir()
+    found = listing(Listing(), f"{tmp_path}/*.yaml")
+    assert [file.faults for file in found.files.values()] == [
+        (f"{tmp_path}/d.yaml: is no regular file",),
+        (f"{tmp_path}/p.yaml: is no regular file",),
+    ]
+
+
+def test_a_folder_that_cannot_be_read_keeps_what_was_known(tmp_path: Path) -> None:
+    """A path through something that is no folder is an error of the system, not an empty folder."""
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / "s.yaml").write_text("- targets: ['a:1']")
+    first = listing(Listing(), f"{folder}/*.yaml", f"{tmp_path}/none/*.yaml", f"{tmp_path}/none.yaml")
+    assert sorted(first.faults) == [f"{tmp_path}/none.yaml", f"{tmp_path}/none/*.yaml"]
+    assert all("no file is called" in fault for fault in first.faults.values())
+    (folder / "s.yaml").unlink()
+    folder.rmdir()
+    folder.write_text("now a file")
+    second = listing(first, f"{folder}/*.yaml")
+    assert "Not a directory; what was known stays" in second.faults[f"{folder}/*.yaml"]
+
+
+async def test_candidates_are_reached_as_their_section_says(tmp_path: Path) -> None:
+    """The section's timeout, cut to the interval, and the file's name as origin."""
+    (tmp_path / "s.yaml").write_text("- targets: ['a:1']")
+    config, files = configured(f"{tmp_path}/*.yaml"), TargetFiles()
+    assert await files.look(config)
+    assert not await files.look(config)
+    (candidate,) = files.candidates(config)
+    assert (candidate.section.timeout_seconds, candidate.origin) == (3.75, f"{tmp_path}/s.yaml")
+    assert not await files.look(Config()) and list(files.candidates(config)) == []
+    await files.aclose()
+
+
+async def test_everything_wrong_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each version of a file and each missing file has its lines once; that it is good again is said too."""
+    path, config, files = tmp_path / "s.yaml", configured(f"{tmp_path}/s.yaml", f"{tmp_path}/t.json"), TargetFiles()
+    path.write_text("- targets: ['a:1']")
+    with caplog.at_level(logging.INFO):
+        await files.look(config)
+        path.write_text("\n".join(f"- targets: [{n}]" for n in range(15)))
+        for _ in range(3):
+            await files.look(config)
+        path.write_text("- targets: ['b:1']")
+        for _ in range(2):
+            await files.look(config)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == f"server_discovery: no file is called {tmp_path}/t.json; it lists no server until there is one"
+    assert lines[1].endswith("s.yaml:1: [0].targets[0]: must be text such as '10.0.0.1:8000', not a number")
+    assert lines[11:] == [
+        "server_discovery: ... and 5 more",
+        f"server_discovery: {path} is not used; 1 servers of its last good version stay",
+        f"server_discovery: {path} is good again",
+    ]
+    await files.aclose()
+
+
+async def test_a_file_that_cannot_be_opened_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A link in a circle can never be opened; it is told at the first look and not again."""
+    (tmp_path / "s.yaml").symlink_to("t.yaml")
+    (tmp_path / "t.yaml").symlink_to("s.yaml")
+    config, files = configured(f"{tmp_path}/*.yaml"), TargetFiles()
+    for _ in range(3):
+        await files.look(config)
+    assert sum("symbolic links" in record.getMessage() for record in caplog.records) == 2  # two names
+    await files.aclose()
+
+
+async def test_a_file_system_that_hangs_holds_up_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The look ends after a moment with what was known, is said once, and goes on when the files answer again."""
+    (tmp_path / "s.yaml").write_text("- targets: ['a:1']")
+    released, config = threading.Event(), configured(f"{tmp_path}/*.yaml")
+    files = TargetFiles()
+    await files.look(config)
+    patience, files._patience_seconds = files._patience_seconds, 0.05
+    hung = asyncio.create_task(files._lane.call(released.wait))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        assert not await files.look(config)
+    assert [candidate.section.name for candidate in files.candidates(config)] == ["a-1"]
+    assert sum("does not answer" in record.getMessage() for record in caplog.records) == 1
+    files._patience_seconds = patience
+    released.set()
+    await hung
+    (tmp_path / "s.yaml").write_text("- targets: ['b:1', 'c:1']")
+    assert await files.look(config)
+    await files.aclose()
+
+
+def test_check_can_tell_what_is_wrong_now(tmp_path: Path) -> None:
+    """Missing and broken files are one line each; nothing is said of good ones."""
+    (tmp_path / "a.yaml").write_text("- targets: [")
+    (tmp_path / "b.yaml").write_text("- targets: ['b:1']")
+    first, second = discovery_faults(configured(f"{tmp_path}/*.yaml", f"{tmp_path}/c.json"))
+    assert "no file is called" in first and second.startswith(f"{tmp_path}/a.yaml:1: ")
+    assert discovery_faults(Config()) == ()

@@ -1,0 +1,88 @@
+"""Reloading as the process does it, without the process."""
+
+import asyncio
+import logging
+
+import pytest
+from goodwatt.config import Config, parse
+from goodwatt.config.redacted import config_hash
+from goodwatt.publish.http import Publisher
+from goodwatt.publish.metrics.row import About
+from goodwatt.runtime.reload import Reloader
+from goodwatt.runtime.sampler import Sampler
+from goodwatt.runtime.source_set import Watch
+from goodwatt.sources import World
+
+FIRST = "interval_seconds: 300\nwindow_seconds: 600\nservers: []\ngpus: {kind: none}\n"
+
+
+class Process:
+    """A reloader with everything it reloads, ticking."""
+
+    def __init__(self) -> None:
+        self.text = FIRST
+        config = parse(self.text)
+        about = About("1", "3", config_hash(config), reload_ok=True, reloaded_unix_seconds=1.0)
+        self.publisher = Publisher(about, config_text="first")
+        self.sampler = Sampler((), config.rules(), self.publisher.publish)
+        self.watch = Watch(self.sampler, config, World({}))
+        self.reloader = Reloader(config, about, self.read)
+        self.reloader.connect(self.sampler, self.watch, self.publisher)
+        self.running: asyncio.Task[None] | None = None
+
+    def read(self) -> Config:
+        return parse(self.text, "g.yaml")
+
+    async def __aenter__(self) -> "Process":
+        await self.watch.look()
+        self.running = asyncio.create_task(self.sampler.run())
+        await asyncio.sleep(0.01)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self.running is not None
+        self.running.cancel()
+        await asyncio.gather(self.running, return_exceptions=True)
+        await self.watch.aclose()
+
+
+async def test_reloads_at_once_come_one_after_the_other() -> None:
+    """Many at the same moment all end, each with its configuration on a snapshot, and the last one is in force."""
+    async with Process() as process:
+        process.text = FIRST + "carbon: {grams_per_kwh: 100}\n"
+        async with asyncio.timeout(5):
+            done = await asyncio.gather(*(process.reloader.reload() for _ in range(5)))
+        assert all(one.ok for one in done)
+        latest = process.publisher.latest
+        assert latest is not None and latest.rules.carbon is not None and latest.ticks == 6
+        assert process.reloader.about.config_hash == config_hash(parse(process.text))
+
+
+async def test_what_restarts_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """An objective with other thresholds and another currency are named in the log of the reload."""
+    async with Process() as process:
+        prices = "cost: {{currency: {}, price_per_kwh: 1}}\nslos: [{{name: s, ttft_seconds: {}}}]\n"
+        process.text = FIRST + prices.format("USD", 1)
+        await process.reloader.reload()
+        process.text = FIRST + prices.format("EUR", 2)
+        with caplog.at_level(logging.INFO):
+            await process.reloader.reload()
+        assert [record.getMessage() for record in caplog.records][:2] == [
+            "reload: slo s: its thresholds or conventions changed, so its counts restart from 0",
+            "reload: cost: the currency changed, so its counts restart from 0",
+        ]
+
+
+async def test_a_refused_file_leaves_no_trace_but_the_metric() -> None:
+    """Hash, time and rules stay; a good file afterwards clears the metric and moves the time."""
+    async with Process() as process:
+        before = process.reloader.about
+        process.text = "nonsense"
+        refused = await process.reloader.reload()
+        assert not refused.ok and refused.text.splitlines()[0].startswith("g.yaml:1: ")
+        about = process.reloader.about
+        assert (about.reload_ok, about.config_hash, about.reloaded_unix_seconds) == (False, before.config_hash, 1.0)
+        process.text = FIRST
+        assert (await process.reloader.reload()).ok
+        now = process.reloader.about.reloaded_unix_seconds
+        assert process.reloader.about.reload_ok and now is not None and now > 1.0

@@ -1,0 +1,338 @@
+"""What the sampler is told to read as configuration and files change."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import aiohttp
+import pytest
+from goodwatt.config import Config, parse
+from goodwatt.model.engine import Signal
+from goodwatt.model.ledger import Account, CountKey
+from goodwatt.model.request import Shed
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.model.source import Reason
+from goodwatt.runtime.discovery.local_ports import LocalPorts
+from goodwatt.runtime.sampler import Sampler
+from goodwatt.runtime.source_set import Watch
+from goodwatt.sources import World
+from goodwatt.sources.otlp.source import OtlpSource
+
+from tests.fakes.fake_driver import FakeDriver, FakeGpu
+from tests.fakes.http_server import FakeServer, page, serving, unused_port
+from tests.fakes.openai_server import STREAM_HEAD, Talk, chat_events, chunk, event, openai_server, streams
+from tests.fakes.otlp import PATH, PROTOBUF, in_protobuf, vllm_row
+from tests.sources.proxy.proxies import ask, calling, post
+
+NO_GPUS = "gpus: {kind: none}\n"
+
+
+def toy(tokens: int, name: str = "vllm") -> str:
+    return f'{name}:generation_tokens_total{{model_name="m"}} {tokens}\n'
+
+
+class Running:
+    """A watch over a sampler that ticks when a test says so."""
+
+    def __init__(self, text: str, world: World | None = None) -> None:
+        self.config = parse(text)
+        self.sampler = Sampler((), self.config.rules(()), lambda _: None)
+        self.watch = Watch(
+            self.sampler,
+            self.config,
+            world or World(self.config.engine_profiles()),
+            LocalPorts(ports=(unused_port(),)),
+        )
+        self.told = 0
+
+    async def tick(self) -> Snapshot:
+        await self.watch.look()
+        return await self.sampler.tick()
+
+    async def reload(self, text: str) -> Snapshot:
+        await self.watch.adopt(parse(text), self._tell)
+        return await self.sampler.tick()
+
+    def _tell(self) -> None:
+        self.told += 1
+
+    async def aclose(self) -> None:
+        await self.watch.aclose()
+        await self.sampler.aclose()
+
+
+def counted(snapshot: Snapshot, server: str = "a") -> float:
+    return snapshot.ledger.counts[CountKey(Account(server, "m"), Signal.GENERATED_TOKENS)]
+
+
+def config(*servers: tuple[str, FakeServer], more: str = "") -> str:
+    listed = ", ".join(f"{{name: {name}, url: '{server.url}'}}" for name, server in servers)
+    return f"{NO_GPUS}servers: [{listed}]\n{more}"
+
+
+async def test_what_stays_keeps_its_source_and_its_connection() -> None:
+    """A reload that leaves a server's section alone neither reconnects nor loses a token."""
+    async with serving(page(toy(100))) as a, serving(page(toy(0))) as b:
+        running = Running(config(("a", a)))
+        await running.tick()
+        source = running.sampler.sources[0]
+        a.routes["/metrics"] = page(toy(150))
+        snapshot = await running.reload(config(("b", b), ("a", a), more="window_seconds: 120\nslos: []\n"))
+        assert counted(snapshot) == 50 and source in running.sampler.sources
+        assert (a.connections, running.told, snapshot.rules.window_seconds) == (1, 1, 120.0)
+        await running.aclose()
+
+
+async def test_another_address_under_a_name_begins_anew_and_another_timeout_does_not() -> None:
+    """Only what can be another server loses its baseline."""
+    async with serving(page(toy(100))) as a, serving(page(toy(9_000))) as b:
+        running = Running(config(("a", a)))
+        await running.tick()
+        a.routes["/metrics"] = page(toy(101))
+        other = f"{NO_GPUS}servers: [{{name: a, url: '{a.url}', timeout_seconds: 1}}]"
+        assert counted(await running.reload(other)) == 1
+        assert a.connections == 2
+        assert counted(await running.reload(config(("a", b)))) == 1
+        b.routes["/metrics"] = page(toy(9_010))
+        assert counted(await running.tick()) == 11
+        await running.aclose()
+
+
+async def test_a_profile_of_ones_own_is_live() -> None:
+    """An engine that nobody knew is read from the reload on that describes it, and others lose nothing by name."""
+    profile = (
+        "profiles: [{name: toy, title: Toy, ports: [], detect: {any_of: ['toy:*']}, labels: {model: [model_name]}, "
+        "traits: {tokens_move: step, one_token_tpot: zero}, "
+        "signals: {generated_tokens: [{sum: [{metric: 'toy:generation_tokens_total'}]}]}}]\n"
+    )
+    async with serving(page(toy(100, "toy"))) as a:
+        running = Running(config(("a", a)))
+        assert (await running.tick()).servers == {}
+        snapshot = await running.reload(config(("a", a), more=profile))
+        assert snapshot.servers["a"].engine == "toy"
+        await running.aclose()
+
+
+async def test_gpus_are_opened_once_and_closed_when_they_are_not_wanted() -> None:
+    """`auto` and `nvml` are the same driver; `none` lets it go."""
+    driver = FakeDriver(FakeGpu("GPU-0"))
+    running = Running("servers: []\n", World({}, driver))
+    assert (await running.tick()).gpus is not None
+    await running.reload("servers: []\ngpus: {kind: nvml}\n")
+    assert driver.calls["open"] == 1
+    assert (await running.reload(f"servers: []\n{NO_GPUS}")).gpus is None
+    assert driver.opened == 0
+    assert (await running.reload("servers: []\n")).gpus is not None
+    await running.aclose()
+
+
+async def test_servers_from_files_have_the_gpus_that_their_labels_name(tmp_path: Path) -> None:
+    """Rules follow the files: which server claims which GPU."""
+    (tmp_path / "s.yaml").write_text("- {targets: ['127.0.0.1:1'], labels: {goodwatt_name: a, goodwatt_gpus: '1'}}")
+    running = Running(f"{NO_GPUS}server_discovery: [{{files: ['{tmp_path}/s.yaml']}}]\n")
+    snapshot = await running.tick()
+    assert [state.source for state in snapshot.sources] == ["server/a"]
+    assert snapshot.rules.server_gpus == {"a": (1,)}
+    sources = running.sampler.sources
+    await running.tick()
+    assert running.sampler.sources == sources
+    (tmp_path / "s.yaml").write_text("- {targets: ['127.0.0.1:1'], labels: {goodwatt_name: a, goodwatt_gpus: '0,1'}}")
+    assert (await running.tick()).rules.server_gpus == {"a": (0, 1)}
+    await running.aclose()
+
+
+async def test_refused_servers_are_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Beyond 64 servers, and for a name that is taken, one line for each cause names who is not read, and only when it
+    is news."""
+    listed = ", ".join(f"'10.0.0.1:{n}'" for n in range(1, 91))
+    (tmp_path / "s.yaml").write_text(f"- targets: [{listed}]\n- {{targets: ['x:1'], labels: {{goodwatt_name: a}}}}\n")
+    text = f"{NO_GPUS}servers: [{{name: a, url: 'http://y:1'}}]\nserver_discovery: [{{files: ['{tmp_path}/s.yaml']}}]"
+    running = Running(text)
+    with caplog.at_level(logging.ERROR, "goodwatt.runtime.source_set"):
+        for _ in range(3):
+            await running.watch.look()
+        await running.watch.adopt(parse(text), lambda: None)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[1] == f"{tmp_path}/s.yaml: not read: a: another server has this name"
+    assert lines[0].startswith(f"{tmp_path}/s.yaml: not read: 10.0.0.1-64, ")
+    assert lines[0].endswith(" and 7 more: one goodwatt reads at most 64 servers; run another for the rest")
+    assert len(lines) == 2
+    await running.aclose()
+
+
+async def test_local_ports_are_tried_only_while_nothing_names_a_server(caplog: pytest.LogCaptureFixture) -> None:
+    """From no servers to some and back the search ends and begins anew."""
+    running = Running(NO_GPUS)
+    said = "no inference server answers"
+    await running.tick()
+    await running.tick()
+    assert sum(said in r.getMessage() for r in caplog.records) == 1
+    await running.reload(f"{NO_GPUS}servers: [{{name: a, url: 'http://127.0.0.1:{unused_port()}'}}]")
+    await running.reload(NO_GPUS)
+    assert sum(said in r.getMessage() for r in caplog.records) == 2
+    await running.reload(f"{NO_GPUS}interval_seconds: 6")
+    assert sum(said in r.getMessage() for r in caplog.records) == 2
+    await running.aclose()
+
+
+async def test_what_was_found_on_a_port_stays() -> None:
+    """A server that was found is read on although it is down; rounds are half a minute apart."""
+    async with serving(page(toy(1))) as fake:
+        local = LocalPorts(own_port=0, ports=(fake.port,))
+        profiles = Config().engine_profiles()
+        assert await local.look(profiles, 1000.0)
+        assert not await local.look(profiles, 1010.0)
+        fake.routes.clear()
+        assert not await local.look(profiles, 1030.0)
+        assert [candidate.section.name for candidate in local.candidates(Config())] == [f"vllm-{fake.port}"]
+        assert not await local.look(profiles, 1700.0)  # what answered as something else is asked again
+        local.forget()
+        assert local.candidates(Config()) == []
+
+
+async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
+    """Where an engine gives its port to another one, the server that was found there goes on; none is read twice."""
+    async with serving(page(toy(1))) as server:
+        config = parse(NO_GPUS)
+        sampler = Sampler((), config.rules(), lambda _: None)
+        local = LocalPorts(ports=(server.port, unused_port()))
+        watch = Watch(sampler, config, World(config.engine_profiles()), local)
+        await watch.look()
+        name = f"vllm-{server.port}"
+        assert [state.source for state in (await sampler.tick()).sources] == [f"server/{name}"]
+        server.routes["/metrics"] = page("llamacpp:tokens_predicted_total 5\n")
+        assert not await local.look(config.engine_profiles(), 1e9)
+        await watch.look()
+        snapshot = await sampler.tick()
+        await watch.aclose()
+        await sampler.aclose()
+    assert [(name, page.engine) for name, page in snapshot.servers.items()] == [(name, "llamacpp")]
+
+
+async def test_the_receiver_of_spans_stays_while_its_section_does() -> None:
+    """A reload that leaves `otlp` alone keeps its queue; another one is another receiver; without one none listens."""
+    async with serving(page(toy(100))) as a:
+        running = Running(config(("a", a), more="otlp: {listen: '127.0.0.1:0'}\n"))
+        assert {state.source for state in (await running.tick()).sources} == {"otlp", "server/a"}
+        receiver = otlp_of(running)
+        assert await sent(receiver, 3) == 200
+        snapshot = await running.reload(config(("a", a), more="otlp: {listen: '127.0.0.1:0'}\nslos: []\n"))
+        assert otlp_of(running) is receiver
+        assert recorded(snapshot) == 3
+        await running.reload(config(("a", a), more="otlp: {listen: '127.0.0.1:0', queue_requests: 7}\n"))
+        assert receiver.port is None and otlp_of(running).port is not None
+        last = otlp_of(running)
+        snapshot = await running.reload(config(("a", a)))
+        assert {state.source for state in snapshot.sources} == {"server/a"}
+        assert last.port is None
+        await running.aclose()
+
+
+async def test_spans_belong_to_the_servers_that_are_read_now() -> None:
+    """A server that a reload adds has spans of its own name from then on."""
+    async with serving(page(toy(100))) as a, serving(page(toy(100))) as b:
+        otlp = "otlp: {listen: '127.0.0.1:0'}\n"
+        running = Running(config(("a", a), ("b", b), more=otlp))
+        await running.tick()
+        await sent(otlp_of(running), 1, "c")
+        snapshot = await running.tick()
+        (state,) = [state for state in snapshot.sources if state.source == "otlp"]
+        assert state.shed == {Shed.UNKNOWN_SERVER: 1}
+        await running.reload(config(("a", a), ("c", b), more=otlp))
+        await sent(otlp_of(running), 2, "c")
+        snapshot = await running.tick()
+        assert recorded(snapshot, "c") == 2
+        await running.aclose()
+
+
+def otlp_of(running: Running) -> OtlpSource:
+    (found,) = [source for source in running.sampler.sources if isinstance(source, OtlpSource)]
+    return found
+
+
+async def sent(receiver: OtlpSource, spans: int, service: str = "a") -> int:
+    """The status of a request with so many new spans."""
+    body = in_protobuf([vllm_row(spans * 1000 + n, service=service) for n in range(spans)])
+    url = f"http://127.0.0.1:{receiver.port}{PATH}"
+    async with aiohttp.ClientSession() as client, client.post(url, data=body, headers=PROTOBUF) as answer:
+        return answer.status
+
+
+def recorded(snapshot: Snapshot, server: str = "a") -> int:
+    return sum(count for (account, *_), count in snapshot.ledger.records.items() if account.server == server)
+
+
+def fronted(listen: int, upstream: str, server: str = "", more: str = "", keys: str = "") -> str:
+    proxy = f"proxy: {{listen: '127.0.0.1:{listen}', upstream: '{upstream}'{keys}}}"
+    return f"{NO_GPUS}servers: [{{name: a, {server}{proxy}}}]\n{more}"
+
+
+async def test_a_proxy_keeps_its_clients_through_a_reload_that_leaves_it_alone() -> None:
+    """Another interval, price or SLO cuts no stream; the server's page and its proxy are two sources."""
+    port, go_on = unused_port(), asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        await talk.send(STREAM_HEAD, chunk(chat_events(1)[1]))
+        await go_on.wait()
+        await talk.send(chunk(event(b"[DONE]")), b"0\r\n\r\n")
+
+    async with openai_server(script) as server, serving(page(toy(100))) as metrics:
+        running = Running(fronted(port, server.url, f"url: '{metrics.url}', "))
+        snapshot = await running.tick()
+        assert [state.source for state in snapshot.sources] == ["server/a", "proxy/a"]
+        async with calling(port) as client:
+            await client.send(post())
+            await client.until(b"t0")
+            before = running.sampler.sources
+            text = fronted(port, server.url, f"url: '{metrics.url}', timeout_seconds: 1, ", "window_seconds: 120")
+            await running.reload(text)
+            assert running.sampler.sources[1] is before[1] and running.sampler.sources[0] is not before[0]
+            go_on.set()
+            await client.whole()
+        await told_of(running, 1)
+        await running.aclose()
+
+
+async def told_of(running: Running, requests: int) -> Snapshot:
+    """The snapshot on which so many requests are counted."""
+    while True:
+        snapshot = await running.tick()
+        if sum(snapshot.ledger.records.values()) >= requests:
+            return snapshot
+        await asyncio.sleep(0.01)
+
+
+async def test_a_proxy_that_changes_frees_its_address_for_the_next() -> None:
+    """Another limit is in force from the next request on, on the same port, and no token is counted twice."""
+    port = unused_port()
+    async with openai_server(streams(3, (9, 4, 3))) as server:
+        running = Running(fronted(port, server.url))
+        await running.tick()
+        await ask(port, post())
+        snapshot = await told_of(running, 1)
+        assert counted(snapshot) == 3 and snapshot.servers["a"].engine == "proxy"
+        await running.reload(fronted(port, server.url, keys=", max_body_bytes: 1024"))
+        assert (await ask(port, post(bytes(2000))))[0].startswith(b"HTTP/1.1 413 ")
+        await ask(port, post())
+        snapshot = await told_of(running, 2)
+        assert counted(snapshot) == 6
+        assert all(state.up for state in snapshot.sources)
+        snapshot = await running.reload(f"{NO_GPUS}servers: []\n")
+        with pytest.raises(ConnectionRefusedError):
+            await ask(port, post())
+        await running.aclose()
+
+
+async def test_a_proxy_whose_address_is_taken_is_a_source_that_is_down() -> None:
+    """The rest is read as ever, and it listens as soon as the address is free."""
+    async with openai_server() as server, serving(page(toy(100))) as metrics:
+        taken = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+        port = taken.sockets[0].getsockname()[1]
+        running = Running(fronted(port, server.url, f"url: '{metrics.url}', "))
+        states = {state.source: state for state in (await running.tick()).sources}
+        assert states["server/a"].up and states["proxy/a"].reason is Reason.CANNOT_LISTEN
+        taken.close()
+        await taken.wait_closed()
+        states = {state.source: state for state in (await running.tick()).sources}
+        assert states["proxy/a"].up
+        await running.aclose()

@@ -1,0 +1,279 @@
+import math
+import re
+
+import pytest
+from goodwatt.engines.page.reader import read_page
+from goodwatt.engines.page.samples import Labels, Page
+from goodwatt.sources.engine.exposition import LARGEST_VALUE, LONGEST_LINE, Scanner, labelled_names, metric_names
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from tests.engines.golden import HERE, PAGES, PROFILES, engine_of
+
+TEXTS = {str(page.relative_to(HERE)): page.read_text() for page in PAGES}
+
+
+def scan(text: str, *wanted: str) -> Page:
+    return Scanner(frozenset(wanted or ("m",))).scan(text)
+
+
+def value(text: str) -> float | None:
+    """The one value of metric m, or None if its line was dropped."""
+    page = scan(text)
+    assert page.dropped_lines == (0 if page.samples else 1)
+    return next((v for series in page.samples.values() for v in series.values()), None)
+
+
+def oracle(text: str) -> dict[str, dict[Labels, float]]:
+    """Every sample of a page as prometheus_client reads it, but for the _total that it adds to counters' names."""
+    untyped = re.sub(r"^# TYPE \S+ counter$", "#", text, flags=re.MULTILINE)
+    families = parse_openmetrics(text) if text.endswith("# EOF\n") else parse_text(untyped)
+    found: dict[str, dict[Labels, float]] = {}
+    for sample in (sample for family in families for sample in family.samples):
+        labels = tuple(sorted(sample.labels.items()))
+        found.setdefault(sample.name, {}).setdefault(labels, sample.value)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_agrees_with_prometheus_client(name: str) -> None:
+    """Wanted samples of every captured page are those that prometheus_client's parser finds, and none is dropped."""
+    text = TEXTS[name]
+    wanted = PROFILES[engine_of(HERE / name)].wanted()
+    page = Scanner(wanted).scan(text)
+    assert page.samples == {metric: series for metric, series in oracle(text).items() if metric in wanted}
+    assert page.dropped_lines == 0
+    assert page.damaged == frozenset()
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_names_agree_with_prometheus_client(name: str) -> None:
+    """The names found on every captured page are those of its samples, but for a suffix that prometheus_client adds."""
+    ours, theirs = metric_names(TEXTS[name]), oracle(TEXTS[name])
+    assert {one.removesuffix("_total") for one in ours} == {one.removesuffix("_total") for one in theirs}
+
+
+def test_second_scan_is_the_same() -> None:
+    """What a scanner remembers between pages changes no result, and no other page's."""
+    text, other = TEXTS["vllm/0.32.0/after.prom"], TEXTS["vllm/0.33.0/generated.prom"]
+    scanner = Scanner(PROFILES["vllm"].wanted())
+    first = scanner.scan(text)
+    scanner.scan(other)
+    assert scanner.scan(text) == first
+
+
+def test_memory_is_bounded() -> None:
+    """Labels that never come back do not pile up in the scanner."""
+    scanner = Scanner(frozenset({"m"}))
+    for start in range(0, 30_000, 1000):
+        scanner.scan("".join(f'm{{i="{i}"}} 1\n' for i in range(start, start + 1000)))
+    assert len(scanner._labels) <= 9192
+
+
+@pytest.mark.parametrize(
+    ("line", "labels", "number"),
+    [
+        ("m 5", {}, 5.0),
+        ("m\t5", {}, 5.0),
+        ("  m 5", {}, 5.0),
+        ("m{} 5", {}, 5.0),
+        ("m{ } 5", {}, 5.0),
+        ('m{a="b"} 5', {"a": "b"}, 5.0),
+        ('m{a="b",} 5', {"a": "b"}, 5.0),
+        ('m { a = "b" , c = "d" } 5', {"a": "b", "c": "d"}, 5.0),
+        ('m{c="d",a="b"} 5', {"a": "b", "c": "d"}, 5.0),
+        ('m{a="b"}5', {"a": "b"}, 5.0),
+        ('m{a="b"} 5 1795484991000', {"a": "b"}, 5.0),
+        ('m{a="b"} 5 # {trace_id="x"} 0.5 1.5', {"a": "b"}, 5.0),
+        ('m 5 # {trace_id="x"} 0.5', {}, 5.0),
+        ('m{a="} 7 # {"} 5', {"a": "} 7 # {"}, 5.0),
+        ('m{a="} 7 # {"} 5 # {b="}"} 1', {"a": "} 7 # {"}, 5.0),
+        (r'm{a="x\"y\\z\nw\q"} 5', {"a": 'x"y\\z\nw\\q'}, 5.0),
+        (r'm{a="\\"} 5', {"a": "\\"}, 5.0),
+        ('m{a=""} 5', {"a": ""}, 5.0),
+        ('m{a="é ✓"} 5', {"a": "é ✓"}, 5.0),
+        ('m{a="x\u2028y\x0bz"} 5', {"a": "x\u2028y\x0bz"}, 5.0),
+        ('m{a="b"} 5\r', {"a": "b"}, 5.0),
+        ("m 5.", {}, 5.0),
+        ("m .5", {}, 0.5),
+        ("m +5e-1", {}, 0.5),
+        ("m 1.5E3", {}, 1500.0),
+        ("m -0", {}, 0.0),
+        (f"m {LARGEST_VALUE}", {}, LARGEST_VALUE),
+    ],
+)
+def test_good_lines(line: str, labels: dict[str, str], number: float) -> None:
+    """Whatever the two formats allow on a line is read."""
+    assert scan(line + "\n") == Page({"m": {tuple(sorted(labels.items())): number}})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "m",
+        "m ",
+        "m{",
+        "m{}",
+        "m{}}",
+        'm{a="b"}',
+        'm{a="b" 5',
+        'm{a="b} 5',
+        "m{a=b} 5",
+        'm{a="b"c="d"} 5',
+        'm{a="b",,} 5',
+        "m{,} 5",
+        'm{="b"} 5',
+        'm{a="1",a="2"} 5',
+        'm{a="b"} five',
+        "m NaN",
+        "m nan",
+        "m +Inf",
+        "m -Inf",
+        "m Infinity",
+        "m -1",
+        "m -1e-9",
+        "m 1e301",
+        "m 1e999",
+        "m 1_000",
+        "m 0x10",
+        "m ٣",
+        "m 5,0",
+        f"m {LARGEST_VALUE * 2}",
+        'm{a="' + "x" * LONGEST_LINE + '"} 5',
+        "m " + "1" * LONGEST_LINE,
+        "m" + " " * LONGEST_LINE + "5",
+    ],
+)
+def test_bad_lines(line: str) -> None:
+    """A line that cannot be believed is dropped and counted, and the line after it is read."""
+    page = scan(f'{line}\nn{{a="b"}} 1\n', "m", "n")
+    assert page == Page({"n": {(("a", "b"),): 1.0}}, frozenset({"m"}), 1)
+    assert page.has("m")
+    assert page.has("n")
+    assert not page.has("x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n\n",
+        "# EOF\n",
+        "# HELP m text\n# TYPE m counter\n",
+        "# m 5\n",
+        "#m 5\n",
+        'mm{a="b"} 5\n',
+        "mm 5\n",
+        "{} 5\n",
+        '{"m"} 5\n',
+        "m_created 1.7e9\n",
+    ],
+)
+def test_lines_that_are_not_wanted(text: str) -> None:
+    """Comments, types, `_created` and other metrics are passed over without being counted."""
+    assert scan(text) == Page({})
+
+
+def test_types_may_be_missing_or_wrong() -> None:
+    """Samples are read whatever TYPE says, or if it says nothing."""
+    assert (
+        scan("# TYPE m histogram\nm 5\n").samples == scan("m 5\n").samples == scan("# TYPE m_x counter\nm 5\n").samples
+    )
+
+
+def test_repeated_series() -> None:
+    """Of a series that occurs twice, in any order of labels, the first value stays and the repeat is counted."""
+    page = scan('m{a="1",b="2"} 5\nm{b="2",a="1"} 6\nm{a="1"} 7\n')
+    assert page == Page({"m": {(("a", "1"), ("b", "2")): 5.0, (("a", "1"),): 7.0}}, frozenset(), 1)
+
+
+def test_page_that_is_cut_short() -> None:
+    """A last line without its newline may lack digits, so it is dropped, and more may be missing."""
+    assert scan("n 1\nm 12", "m", "n") == Page({"n": {(): 1.0}}, frozenset({"m"}), 1, cut=True)
+    assert scan('n 1\nm{a="b"} 12', "m", "n") == Page({"n": {(): 1.0}}, frozenset({"m"}), 1, cut=True)
+    assert scan("n 1\n# EOF", "n") == scan("n 1\n# EOF\n", "n") == Page({"n": {(): 1.0}})
+
+
+def test_ten_megabyte_line() -> None:
+    """A single line of 10 MB costs little and harms nothing."""
+    huge = "x" * 10_000_000
+    for line in (huge, f'm{{a="{huge}"}} 5', f"m {huge}", '{"' * 5_000_000):
+        page = scan(f"{line}\nn 1\n", "m", "n")
+        assert page.samples == {"n": {(): 1.0}}
+        assert "n" in metric_names(f"{line}\nn 1\n")
+
+
+def test_binary() -> None:
+    """Bytes that are no text give no sample and no exception."""
+    garbage = bytes(range(256)) * 40
+    assert scan(garbage.decode("utf-8", "replace")).samples == {}
+
+
+def test_names_are_those_of_samples() -> None:
+    """HTML, JSON, comments and sentences have no metric names; samples of any value have."""
+    assert metric_names('<html>\n{"a": 1}\n# HELP a b\nHello world\na b\nc\n_x\n9a 1\n') == frozenset()
+    assert metric_names('a NaN\nb{c="d"} +Inf\nc:d 1 2\ne{ 5\n') == {"a", "b", "c:d"}
+
+
+mutations = st.lists(
+    st.tuples(
+        st.integers(0, 60_000),
+        st.integers(0, 12),
+        st.text(max_size=6) | st.sampled_from(['"', "{", "}", "\\", "\n", " ", "#", "NaN", "-", "e9", "le="]),
+    ),
+    max_size=8,
+)
+
+
+def test_labelled_names() -> None:
+    """A metric is listed with each label that some line of it carries; comments and broken lines add nothing."""
+    text = 'a{x="1",y="2"} 1\na{z="}"} 2\nb 1\nc{} 1\nd{x=} 1\n# e{x="1"} 1\nf{x="1" 1\n9{x="1"} 1\n'
+    assert labelled_names(text) == {"a{x}", "a{y}", "a{z}"}
+    assert labelled_names('a{x="' + "y" * LONGEST_LINE + '"} 1\n') == frozenset()
+
+
+@settings(max_examples=120, deadline=None)
+@given(name=st.sampled_from(sorted(TEXTS)), changes=mutations)
+def test_mutated_pages(name: str, changes: list[tuple[int, int, str]]) -> None:
+    """Whatever is cut out of or written into a real page, reading it never raises and gives only finite figures."""
+    text = TEXTS[name]
+    for at, removed, inserted in changes:
+        text = text[:at] + inserted + text[at + removed :]
+    profile = PROFILES[engine_of(HERE / name)]
+    reading = read_page(profile, Scanner(profile.wanted()).scan(text), server="s", at_seconds=0.0)
+    metric_names(text)
+    figures = [*reading.counters.values(), *reading.gauges.values()]
+    for histogram in reading.histograms.values():
+        figures += [*histogram.counts, histogram.count, *histogram.edges, histogram.sum or 0.0]
+        assert list(histogram.counts) == sorted(histogram.counts)
+        assert list(histogram.edges) == sorted(set(histogram.edges))
+        assert not histogram.counts or histogram.counts[-1] <= histogram.count
+    assert all(math.isfinite(figure) and figure >= 0 for figure in figures)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(alphabet=st.sampled_from('m{}a="b\\,# 5.eE+-\t\r\nInfNaN_') | st.characters(), max_size=60))
+@example(text='m{a="b"')
+@example(text='m{a="b"5')
+def test_any_text(text: str) -> None:
+    """No text at all makes the scanner raise, and what it keeps are believable numbers."""
+    page = scan(text)
+    metric_names(text)
+    assert all(0 <= v <= LARGEST_VALUE for v in page.samples.get("m", {}).values())
+
+
+label_values = st.text(max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    labels=st.dictionaries(st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,5}", fullmatch=True), label_values, max_size=4),
+    number=st.floats(0, 1e15),
+)
+def test_round_trip(labels: dict[str, str], number: float) -> None:
+    """Any labels and any believable number, written as the format says, are read back exactly."""
+    escaped = {k: v.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for k, v in labels.items()}
+    inside = ",".join(f'{k}="{v}"' for k, v in escaped.items())
+    assert scan(f"m{{{inside}}} {number!r}\n") == Page({"m": {tuple(sorted(labels.items())): number}})

@@ -1,0 +1,572 @@
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+from goodwatt.engines import load_profile
+from goodwatt.model.engine import EngineReading, Signal
+from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.settings.sources import ServerSection
+from goodwatt.sources.engine.source import EngineSource, _heard, first_model
+from goodwatt.sources.http.errors import explain
+from goodwatt.sources.http.fetch import LARGEST_PAGE
+from yarl import URL
+
+from tests.engines.golden import HERE, PROFILES, reading_of
+from tests.engines.test_detection import LLAMA_501
+from tests.engines.test_profile import MINIMAL
+from tests.fakes.http_server import FakeServer, Reply, gzipped, page, serving, unused_port
+
+VLLM = (HERE / "vllm/0.32.0/after.prom").read_text()
+SGLANG = (HERE / "sglang/0.5.23/multiproc-generated.prom").read_text()
+LLAMA = (HERE / "llamacpp/b11434/after.prom").read_text()
+ANY_CONNECTION = ConnectionKey("x.invalid", 8000, False, True, None, None, None)
+MODELS = Reply(b'{"object":"list","data":[{"id":"gemma3-270m"}]}', content_type="application/json")
+
+
+@asynccontextmanager
+async def reading_from(url: str, **section: Any) -> AsyncIterator[EngineSource]:
+    source = EngineSource(ServerSection(name="a", url=url, **section), PROFILES, clock=lambda: 5.0)
+    try:
+        yield source
+    finally:
+        await source.aclose()
+
+
+async def read(server: FakeServer, path: str = "", **section: Any) -> EngineReading:
+    async with reading_from(server.url + path, **section) as source:
+        return await source.read()
+
+
+async def failure(url: str, **section: Any) -> tuple[Reason, str]:
+    async with reading_from(url, **section) as source:
+        with pytest.raises(SourceUnavailable) as caught:
+            await source.read()
+    assert "\n" not in caught.value.detail
+    return caught.value.reason, caught.value.detail
+
+
+async def test_json_is_left_alone_for_a_while() -> None:
+    """JSON may be a queue that a read empties: for a minute the same line is given without asking again."""
+    now = [0.0]
+    async with serving(Reply(b"[]", content_type="application/json")) as server:
+        source = EngineSource(ServerSection(name="a", url=server.url), PROFILES, clock=lambda: now[0])
+        for at, asked in ((0.0, 1), (5.0, 1), (59.0, 1), (60.0, 2)):
+            now[0] = at
+            with pytest.raises(SourceUnavailable, match="sends JSON, not metrics"):
+                await source.read()
+            assert len(server.requests) == asked
+        await source.aclose()
+
+
+async def test_reads_a_server() -> None:
+    """A server's page becomes the reading of its capture, with the server's name and the time of the answer."""
+    async with serving(page(VLLM)) as server, reading_from(server.url) as source:
+        reading = await source.read()
+    expected = reading_of("vllm", VLLM)
+    assert (reading.counters, reading.gauges, reading.histograms) == (
+        expected.counters,
+        expected.gauges,
+        expected.histograms,
+    )
+    assert (reading.server, reading.at_seconds, reading.engine, reading.simulated) == ("a", 5.0, "vllm", False)
+    assert source.name == "server/a"
+
+
+async def test_simulated() -> None:
+    """A source that is told so marks its readings as simulated."""
+    async with serving(page(VLLM)) as server:
+        source = EngineSource(ServerSection(name="a", url=server.url), PROFILES, simulated=True)
+        assert (await source.read()).simulated
+        await source.aclose()
+
+
+async def test_request() -> None:
+    """Text is asked for, OpenMetrics is not named, gzip is offered, and the operator's own headers go along."""
+    async with serving(page(VLLM)) as server:
+        await read(server, headers={"X-Team": "a", "user-agent": "mine"})
+    headers = {name.lower(): value for name, value in server.requests[0].headers.items()}
+    assert headers["accept"].startswith("text/plain")
+    assert "openmetrics" not in headers["accept"]
+    assert headers["accept-encoding"] == "gzip"
+    assert headers["x-team"] == "a"
+    assert headers["user-agent"] == "mine"
+
+
+@pytest.mark.parametrize("path", ["", "/", "/metrics"])
+async def test_default_path(path: str) -> None:
+    """A url without a path means the metrics path."""
+    async with serving(page(VLLM)) as server:
+        assert (await read(server, path)).engine == "vllm"
+
+
+async def test_path_and_query_of_the_url() -> None:
+    """A url's own path and query are kept, and a router's ?model= names the model."""
+    async with serving({"/x/m": page(LLAMA), "/metrics": page(LLAMA), "/v1/models": MODELS}) as server:
+        kept = await read(server, "/x/m?model=phi&autoload=false")
+        await read(server, "?model=phi")
+    assert [request.path for request in server.requests] == ["/x/m?model=phi&autoload=false", "/metrics?model=phi"]
+    assert {key.model for key in kept.counters} == {"phi"}
+
+
+async def test_path_of_the_named_engine() -> None:
+    """A named engine brings its own path."""
+    profile = load_profile(MINIMAL.replace("name: toy", "name: toy\npath: /deep/metrics"))
+    async with serving({"/deep/metrics": page('toy_tokens_total{model="m"} 3\n')}) as server:
+        source = EngineSource(ServerSection(name="a", url=server.url, engine="toy"), {"toy": profile})
+        assert list((await source.read()).counters.values()) == [3.0]
+        await source.aclose()
+
+
+async def test_one_connection() -> None:
+    """Reads of a server that keeps its connections share one."""
+    async with serving(page(VLLM)) as server, reading_from(server.url) as source:
+        for _ in range(3):
+            await source.read()
+        assert server.connections == 1
+
+
+async def test_connection_closed_while_idle() -> None:
+    """A server that drops idle connections, as llama-server does, is read without a failure."""
+    routes = {"/metrics": Reply(LLAMA.encode(), close=True), "/v1/models": Reply(MODELS.body, close=True)}
+    async with serving(routes) as server, reading_from(server.url) as source:
+        for _ in range(3):
+            assert (await source.read()).engine == "llamacpp"
+            await asyncio.sleep(0.01)
+
+
+async def test_gzip() -> None:
+    """A compressed page is read."""
+    async with serving(gzipped(VLLM.encode())) as server:
+        assert (await read(server)).engine == "vllm"
+
+
+async def test_openmetrics() -> None:
+    """A server that only speaks OpenMetrics is read."""
+    text = (HERE / "vllm/0.32.0/openmetrics-from-after.prom").read_text()
+    async with serving(Reply(text.encode(), content_type="application/openmetrics-text")) as server:
+        assert (await read(server)).counters == reading_of("vllm", VLLM).counters
+
+
+async def test_model_name_is_asked_once() -> None:
+    """Where no label tells the model, the server's model list does, once."""
+    async with serving({"/metrics": page(LLAMA), "/v1/models": MODELS}) as server, reading_from(server.url) as source:
+        for _ in range(3):
+            assert {key.model for key in (await source.read()).counters} == {"gemma3-270m"}
+    assert [request.path for request in server.requests].count("/v1/models") == 1
+
+
+@pytest.mark.parametrize(
+    "models", [Reply(status=503), Reply(b"{}"), Reply(b"<html>"), Reply(b"x", close=True, promised_length=9)]
+)
+async def test_model_name_that_cannot_be_had(models: Reply) -> None:
+    """Without a usable model list the page is read all the same, and after three tries nobody is asked again."""
+    routes = {"/metrics": page(LLAMA), "/v1/models": models}
+    async with serving(routes) as server, reading_from(server.url) as source:
+        for _ in range(5):
+            assert {key.model for key in (await source.read()).counters} == {"default"}
+        assert [request.path for request in server.requests].count("/v1/models") == 3
+
+
+async def test_model_list_that_hangs() -> None:
+    """A model list that never comes costs the read its deadline, not its page."""
+    async with serving({"/metrics": page(LLAMA), "/v1/models": Reply(hang=True)}) as server:
+        assert (await read(server, timeout_seconds=0.2)).engine == "llamacpp"
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ('{"data":[{"id":"m"}]}', "m"),
+        ('{"data":[{"id":"m"},{"id":"n"}]}', "m"),
+        ('{"data":[]}', None),
+        ('{"data":[{}]}', None),
+        ('{"data":{"id":"m"}}', None),
+        ('{"data":[{"id":7}]}', None),
+        ('{"data":[{"id":""}]}', None),
+        ('{"data":[{"id":"a\\nb"}]}', None),
+        ('{"data":[{"id":"%s"}]}' % ("x" * 257), None),
+        ("[]", None),
+        ("[" * 100_000, None),
+        ("", None),
+    ],
+)
+def test_first_model(body: str, name: str | None) -> None:
+    """The first id of a model list, or nothing."""
+    assert first_model(body) == name
+
+
+async def test_engine_is_swapped() -> None:
+    """When another engine takes over the address, it is recognised at once, and a failure between changes nothing."""
+    async with serving(page(VLLM)) as server, reading_from(server.url) as source:
+        assert (await source.read()).engine == "vllm"
+        server.routes["/metrics"] = Reply(status=503)
+        with pytest.raises(SourceUnavailable):
+            await source.read()
+        server.routes["/metrics"] = page(SGLANG)
+        assert (await source.read()).engine == "sglang"
+        server.routes["/metrics"] = page("sglang:context_len 8\n")
+        assert not (await source.read()).counters
+
+
+async def test_a_broken_page_in_between() -> None:
+    """A counter that one page garbles neither falls nor starts again on it."""
+    line = 'vllm:generation_tokens_total{engine="0",model_name="tiny"} %s\n'
+    async with serving(page(line % 100)) as server, reading_from(server.url) as source:
+        values = []
+        for text in (100, "1e308", "NaN", 120):
+            server.routes["/metrics"] = page(line % text)
+            reading = await source.read()
+            values.append(next(v for k, v in reading.counters.items() if k.signal is Signal.GENERATED_TOKENS))
+    assert values == [100.0, 100.0, 100.0, 120.0]
+
+
+@pytest.mark.parametrize(
+    "metric", ["generation_tokens_total", "num_requests_running", "time_to_first_token_seconds_count"]
+)
+async def test_a_page_of_too_many_models(metric: str) -> None:
+    """256 models are read; a page of more would cost every other server its tick, and is refused as too large."""
+    edge = 'le="+Inf",' if metric.endswith("_count") else ""
+    metric = metric.replace("_count", "_bucket")
+    lines = [f'vllm:{metric}{{{edge}model_name="m{number}"}} 1\n' for number in range(257)]
+    async with serving(page("".join(lines[1:]))) as server:
+        await read(server)
+        server.routes["/metrics"] = page("".join(lines))
+        reason, detail = await failure(server.url)
+    told = f"server/a: {server.url}/metrics names 257 models, more than 256; is it one server's page?"
+    assert (reason, detail) == (Reason.TOO_LARGE, told)
+
+
+async def test_a_huge_page_does_not_stop_the_loop() -> None:
+    """While a page of megabytes is read, other work of the process goes on; and the page is read."""
+    filler = "".join(f'other_metric{{n="{n}"}} {n}\n' for n in range(300_000))
+    gaps = [0.0]
+
+    async def other_work() -> None:
+        before = time.monotonic()
+        while True:
+            await asyncio.sleep(0.005)
+            gaps.append(time.monotonic() - before)
+            before = time.monotonic()
+
+    async with serving(page(filler + VLLM)) as server, reading_from(server.url, timeout_seconds=30.0) as source:
+        work = asyncio.create_task(other_work())
+        assert (await source.read()).engine == "vllm"
+        work.cancel()
+    assert max(gaps) < 0.5
+
+
+async def test_a_page_that_is_still_being_read_is_not_read_twice() -> None:
+    """A page that outlasts its deadline is said, and none is begun beside it; later the server is read again."""
+    async with serving(page(VLLM)) as server, reading_from(server.url) as source:
+        source._reading = asyncio.get_running_loop().create_future()
+        with pytest.raises(SourceUnavailable) as why:
+            await source.read()
+        assert why.value.reason is Reason.TOO_LARGE
+        source._reading.set_exception(ValueError)
+        _heard(source._reading)
+        assert (await source.read()).engine == "vllm"
+
+
+async def test_giving_up_on_a_huge_page_leaves_nothing_behind() -> None:
+    """A read that is cancelled while its page is scanned ends quietly, and the page after it is read."""
+    filler = "".join(f'other_metric{{n="{n}"}} {n}\n' for n in range(100_000))
+    async with serving(page(filler + VLLM)) as server, reading_from(server.url, timeout_seconds=30.0) as source:
+        first = asyncio.create_task(source.read())
+        while source._reading is None:
+            await asyncio.sleep(0.001)
+        first.cancel()
+        await source._reading
+        assert (await source.read()).engine == "vllm"
+
+
+async def test_damage_is_told_when_it_begins(caplog: pytest.LogCaptureFixture) -> None:
+    """Values that cannot be believed are one line that says where and which, again only after a page without any."""
+    line = 'vllm:generation_tokens_total{engine="0",model_name="tiny"} %s\n'
+    told = []
+    async with serving(page(line % 1)) as server, reading_from(server.url) as source:
+        for text in (line % 1, line % "NaN", line % -5, line % "1e300", line % 2, line % 3 + line % 3):
+            caplog.clear()
+            server.routes["/metrics"] = page(text)
+            await source.read()
+            told.append([record.getMessage() for record in caplog.records])
+    what = "are malformed, repeated, negative, NaN or huge, and left out"
+    end = "; their series stay as they were; see what writes this page"
+    place = f"server/a: 1 lines of {server.url}/metrics {what}"
+    assert told == [[], [f"{place}, of vllm:generation_tokens_total{end}"], [], [], [], [f"{place}{end}"]]
+
+
+async def test_unknown_outcome_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A way to finish that the profile does not know is logged when it first appears."""
+    text = 'vllm:request_success_total{engine="0",finished_reason="quota",model_name="m"} 1\n'
+    async with serving(page(text)) as server, reading_from(server.url) as source:
+        with caplog.at_level(logging.WARNING):
+            await source.read()
+            await source.read()
+    assert [record.getMessage() for record in caplog.records] == [
+        "server/a: requests end as 'quota', which profile vllm does not know"
+    ]
+
+
+async def test_outcomes_that_are_made_up_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A page with ever new ways to finish is told of a few times, and read all the same."""
+    line = 'vllm:request_success_total{engine="0",finished_reason="%d",model_name="m"} 1\n'
+    async with serving(page(line % 0)) as server, reading_from(server.url) as source:
+        for n in range(0, 90, 3):
+            server.routes["/metrics"] = page("".join(line % one for one in range(n, n + 3)))
+            assert len((await source.read()).counters) == 3
+    assert sum("does not know" in record.getMessage() for record in caplog.records) == 20
+
+
+async def test_pages_of_different_processes_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A start time that goes back shows that several engines answer at one address: one line says what to do."""
+    text = 'process_start_time_seconds %d\nvllm:prompt_tokens_total{model_name="m"} 5\n'
+    async with serving(page(text % 2000)) as server, reading_from(server.url) as source:
+        for started in (2000, 3000, 2000, 3000, 2000):
+            server.routes["/metrics"] = page(text % started)
+            await source.read()
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line.startswith(f"server/a: different processes answer at {server.url}/metrics")
+
+
+async def test_nobody_listens() -> None:
+    """A closed port says so."""
+    port = unused_port()
+    assert await failure(f"http://127.0.0.1:{port}") == (
+        Reason.UNREACHABLE,
+        f"server/a: cannot reach http://127.0.0.1:{port}/metrics: Connection refused; is the server running?",
+    )
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".invalid", "1.2.3"])
+async def test_no_such_host(host: str) -> None:
+    """A host name that no resolver is asked for, because it is none, says so."""
+    reason, detail = await failure(f"http://{host}:8000", timeout_seconds=5)
+    assert reason is Reason.UNREACHABLE
+    assert detail.endswith("; check the url")
+
+
+def test_name_without_an_address() -> None:
+    """A host name that the resolver does not know says so."""
+    error = aiohttp.ClientConnectorDNSError(ANY_CONNECTION, OSError(-2, "Name or service not known"))
+    found = explain("server/a", URL("http://x.invalid:8000/metrics?key=k"), error)
+    assert found.detail == "server/a: http://x.invalid:8000/metrics: the host's name has no address; check the url"
+
+
+async def test_silent_server() -> None:
+    """A server that accepts and says nothing ends at the deadline, which the frame's never cuts short."""
+    async with serving(Reply(hang=True)) as server:
+        began = time.monotonic()
+        reason, detail = await failure(server.url, timeout_seconds=0.2)
+        assert time.monotonic() - began < 1.0
+    assert reason is Reason.TIMEOUT
+    assert detail == (
+        f"server/a: {server.url}/metrics gave no complete answer within 0.2 s; is it overloaded? see timeout_seconds"
+    )
+
+
+async def test_trickling_server() -> None:
+    """A server that sends a byte now and then ends at the deadline too."""
+    async with serving(Reply(VLLM.encode(), trickle_seconds=0.02)) as server:
+        began = time.monotonic()
+        assert (await failure(server.url, timeout_seconds=0.2))[0] is Reason.TIMEOUT
+        assert time.monotonic() - began < 1.0
+
+
+async def test_own_deadline_comes_first() -> None:
+    """The source's deadline for the frame leaves room for its own, clearer message."""
+    async with reading_from("http://127.0.0.1:1", timeout_seconds=3) as source:
+        assert source.deadline_seconds > 3
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason", "words"),
+    [
+        (b"", Reason.UNREACHABLE, "closes the connection without an answer"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", Reason.NOT_METRICS, "does not answer in HTTP"),
+        (b"\x00\x01\x02\xff" * 100 + b"\r\n\r\n", Reason.NOT_METRICS, "does not answer in HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", Reason.NOT_METRICS, "does not answer in HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nvllm:x 1\n", Reason.UNREACHABLE, "broke off in the middle"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nvllm:x 1\n\r\n",
+            Reason.UNREACHABLE,
+            "broke off in the middle",
+        ),
+    ],
+)
+async def test_broken_answers(raw: bytes, reason: Reason, words: str) -> None:
+    """An answer that is no whole HTTP answer is told apart from one that is."""
+    async with serving(Reply(raw=raw)) as server:
+        found = await failure(server.url)
+    assert found[0] is reason
+    assert words in found[1]
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "detail"),
+    [
+        (
+            Reply(status=404),
+            Reason.HTTP_ERROR,
+            "answers HTTP 404; if this is SGLang, start it with --enable-metrics; if this is TensorRT-LLM, "
+            "set return_perf_metrics: true in its options and give the path /prometheus/metrics",
+        ),
+        (Reply(status=400), Reason.HTTP_ERROR, "answers HTTP 400; check the url's path"),
+        (Reply(status=204), Reason.HTTP_ERROR, "answers HTTP 204; check the url's path"),
+        (Reply(status=500), Reason.HTTP_ERROR, "answers HTTP 500; see the server's own log"),
+        (Reply(status=501), Reason.HTTP_ERROR, "answers HTTP 501; see the server's own log"),
+        (
+            Reply(status=503, promised_length=9, close=True),
+            Reason.HTTP_ERROR,
+            "answers HTTP 503; see the server's own log",
+        ),
+        (Reply(status=401), Reason.AUTH_REFUSED, "refuses access with HTTP 401; give bearer_token_file or basic_auth"),
+        (Reply(status=403), Reason.AUTH_REFUSED, "refuses access with HTTP 403; give bearer_token_file or basic_auth"),
+        (
+            Reply(b"<!doctype html><html></html>"),
+            Reason.NOT_METRICS,
+            "sends an HTML page, not metrics; check the url's path, usually /metrics",
+        ),
+        (
+            Reply(b"hello", content_type="text/html"),
+            Reason.NOT_METRICS,
+            "sends an HTML page, not metrics; check the url's path, usually /metrics",
+        ),
+        (
+            Reply(b'[{"iter": 1}]', content_type="application/json"),
+            Reason.NOT_METRICS,
+            "sends JSON, not metrics; check the url's path (TensorRT-LLM serves metrics at /prometheus/metrics)",
+        ),
+        (Reply(b""), Reason.NOT_METRICS, "sends an empty page; if the server has just started, it may fill soon"),
+        (
+            Reply(b"# HELP only comments\n"),
+            Reason.NOT_METRICS,
+            "sends something else than Prometheus metrics; check the url's path, usually /metrics",
+        ),
+        (
+            Reply(bytes(range(128, 256)) * 9),
+            Reason.NOT_METRICS,
+            "sends something else than Prometheus metrics; check the url's path, usually /metrics",
+        ),
+        (
+            Reply(b"x", headers={"Content-Encoding": "br"}),
+            Reason.NOT_METRICS,
+            "answers in a compression that was not asked for; switch it off for metrics",
+        ),
+        (
+            Reply(b"no gzip at all", headers={"Content-Encoding": "gzip"}),
+            Reason.NOT_METRICS,
+            "says that its answer is gzip, and it is not; check what is between",
+        ),
+        (
+            Reply(gzipped(VLLM.encode()).body[:-40], headers={"Content-Encoding": "gzip"}),
+            Reason.UNREACHABLE,
+            "broke off in the middle of its answer",
+        ),
+    ],
+)
+async def test_wrong_answers(reply: Reply, reason: Reason, detail: str) -> None:
+    """Each wrong answer has its own reason and one line that says what to do."""
+    async with serving(reply) as server:
+        assert await failure(server.url) == (reason, f"server/a: {server.url}/metrics {detail}")
+
+
+async def test_metrics_switched_off() -> None:
+    """Engines whose metrics are off are told apart from broken ones, with the flag that switches them on."""
+    off = (HERE / "other/vllm-disable-log-stats.prom").read_text()
+    for reply, engine, advice in (
+        (Reply(LLAMA_501.encode(), status=501), "auto", "start llama-server with --metrics"),
+        (Reply(status=404), "sglang", "start it with --enable-metrics"),
+        (page(off), "vllm", "start it without --disable-log-stats"),
+        (page(off), "auto", "if this is vLLM, start it without --disable-log-stats"),
+    ):
+        async with serving(reply) as server:
+            reason, detail = await failure(server.url, engine=engine)
+        assert reason is Reason.METRICS_OFF
+        assert detail.startswith("server/a: ")
+        assert detail.endswith(f"; {advice}")
+
+
+async def test_unknown_engine() -> None:
+    """A page that no profile recognises is described by some of its names."""
+    async with serving(page("python_info 1\nb_total 1\na_total 1\n")) as server:
+        reason, detail = await failure(server.url)
+    assert reason is Reason.UNKNOWN_ENGINE
+    assert detail == (
+        "server/a: the page is of no engine that `goodwatt engines` lists; it has metrics such as a_total, b_total; "
+        "check url and engine"
+    )
+
+
+async def test_too_large() -> None:
+    """A page beyond 16 MiB is given up while it comes, so that its size costs no memory."""
+    chunk = b"# " + b"x" * 1_000_000 + b"\n"
+    async with serving(Reply(chunk * 18)) as server:
+        assert await failure(server.url) == (
+            Reason.TOO_LARGE,
+            f"server/a: {server.url}/metrics sends more than 16 MiB; is it the metrics page?",
+        )
+
+
+async def test_gzip_bomb() -> None:
+    """The limit holds for the size after decompression."""
+    async with serving(gzipped(b"# x\n" * (LARGEST_PAGE // 2))) as server:
+        assert (await failure(server.url))[0] is Reason.TOO_LARGE
+
+
+async def test_redirect_on_the_same_server() -> None:
+    """A redirect to another path of the same server is followed, credentials and all."""
+    async with serving(
+        {"/metrics": Reply(status=307, headers={"Location": "/metrics/"}), "/metrics/": page(VLLM)}
+    ) as s:
+        assert (await read(s, headers={"X-Key": "k"})).engine == "vllm"
+        assert s.requests[1].headers["X-Key"] == "k"
+
+
+async def test_redirect_to_another_host() -> None:
+    """A redirect to another origin is not followed, so that credentials stay where they belong."""
+    async with serving(page(VLLM)) as other:
+        reply = Reply(status=302, headers={"Location": f"{other.url}/metrics?key=hidden"})
+        async with serving(reply) as server:
+            assert await failure(server.url) == (
+                Reason.HTTP_ERROR,
+                f"server/a: {server.url}/metrics redirects to {other.url}, which is not followed; "
+                "set url to the final address",
+            )
+        assert not other.requests
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("/metrics", "redirects in circles; check the url"),
+        ("", "redirects in circles; check the url"),
+        ("http://[", "redirects to no address"),
+        ("mailto:x", "redirects to no address"),
+    ],
+)
+async def test_redirects_that_lead_nowhere(location: str, words: str) -> None:
+    """Circles and addresses that are none end with a word, not with an exception."""
+    async with serving(Reply(status=301, headers={"Location": location})) as server:
+        reason, detail = await failure(server.url)
+    assert reason is Reason.HTTP_ERROR
+    assert words in detail
+
+
+async def test_query_is_never_shown() -> None:
+    """A url's query may hold a key: no message repeats it."""
+    async with serving(Reply(status=500)) as server:
+        _, detail = await failure(f"{server.url}/metrics?key=hunter2")
+    assert "hunter2" not in detail
+    assert "/metrics answers" in detail
+
+
+async def test_unread_source_closes() -> None:
+    """A source that was never read can be closed."""
+    async with reading_from("http://127.0.0.1:1"):
+        pass

@@ -1,0 +1,167 @@
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.settings.sources import BasicAuthSection, TlsSection
+
+from tests.fakes.certificates import Certificates, encrypt_key, make_certificates
+from tests.fakes.http_server import Reply, page, serving
+from tests.sources.engine.test_source import VLLM, failure, read, reading_from
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+async def test_bearer_token_is_read_again(tmp_path: Path) -> None:
+    """A token that is rotated is used at the next read."""
+    token = tmp_path / "token"
+    async with serving(page(VLLM)) as server, reading_from(server.url, bearer_token_file=token) as source:
+        for text in ("one\n", "two\n"):
+            token.write_text(text)
+            await source.read()
+    assert [request.headers["Authorization"] for request in server.requests] == ["Bearer one", "Bearer two"]
+
+
+async def test_basic_auth(tmp_path: Path) -> None:
+    """User name and password go along as HTTP basic authentication."""
+    (tmp_path / "pw").write_text("pä:ss\n")
+    async with serving(page(VLLM)) as server:
+        await read(server, basic_auth=BasicAuthSection(username="u", password_file=tmp_path / "pw"))
+    scheme, _, pair = server.requests[0].headers["Authorization"].partition(" ")
+    assert scheme == "Basic"
+    assert base64.b64decode(pair).decode() == "u:pä:ss"
+
+
+async def test_wrong_token(tmp_path: Path) -> None:
+    """A refused token says to check it, and is not shown."""
+    (tmp_path / "token").write_text("hunter2")
+    async with serving(Reply(status=401)) as server:
+        reason, detail = await failure(server.url, bearer_token_file=tmp_path / "token")
+    assert reason is Reason.AUTH_REFUSED
+    assert detail.endswith("refuses access with HTTP 401; check the credentials of this server")
+
+
+def _missing(folder: Path) -> Path:
+    return folder / "absent"
+
+
+def _directory(folder: Path) -> Path:
+    return folder
+
+
+def _pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "pipe")
+    return folder / "pipe"
+
+
+def _written(content: bytes) -> Any:
+    def write(folder: Path) -> Path:
+        (folder / "file").write_bytes(content)
+        return folder / "file"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (_missing, "No such file or directory; check the path and its permissions"),
+        (_directory, "is not a regular file; give a file that holds the secret alone"),
+        (_pipe, "is not a regular file; give a file that holds the secret alone"),
+        (_written(b" \n"), "is empty or holds more than one line of text; write the secret alone into it"),
+        (_written(b"hunter2\nhunter3"), "is empty or holds more than one line of text; write the secret alone into it"),
+        (_written(b"\xff\xfehunter2"), "is empty or holds more than one line of text; write the secret alone into it"),
+        (_written(b"hunter2" * 10_000), "is larger than 64 KiB; give a file that holds the secret alone"),
+    ],
+)
+async def test_secret_that_cannot_be_used(tmp_path: Path, make: Any, words: str) -> None:
+    """A token or password file that cannot be used is named with what is wrong, and its content is not shown."""
+    path = make(tmp_path)
+    async with serving(page(VLLM)) as server:
+        token = await failure(server.url, bearer_token_file=path)
+        password = await failure(server.url, basic_auth=BasicAuthSection(username="u", password_file=path))
+        assert not server.requests
+    assert token == (Reason.CREDENTIALS, f"server/a: bearer_token_file {path}: {words}")
+    assert password == (Reason.CREDENTIALS, f"server/a: basic_auth.password_file {path}: {words}")
+
+
+async def test_tls_with_own_authority(certificates: Certificates) -> None:
+    """A server whose authority is given is read over https."""
+    async with serving(page(VLLM), certificates.server_context()) as server:
+        assert (await read(server, tls=TlsSection(ca_file=certificates.ca))).engine == "vllm"
+
+
+async def test_tls_server_name(certificates: Certificates) -> None:
+    """The name that is expected in the certificate can be given."""
+    async with serving(page(VLLM), certificates.server_context()) as server:
+        assert (await read(server, tls=TlsSection(ca_file=certificates.ca, server_name="engine.test"))).engine == "vllm"
+        reason, detail = await failure(server.url, tls=TlsSection(ca_file=certificates.ca, server_name="other.test"))
+    assert reason is Reason.TLS
+    assert detail.endswith("; set tls.ca_file or tls.server_name")
+
+
+async def test_tls_unknown_authority(certificates: Certificates) -> None:
+    """An unknown authority is refused, unless verification is switched off."""
+    async with serving(page(VLLM), certificates.server_context()) as server:
+        reason, detail = await failure(server.url)
+        assert (await read(server, tls=TlsSection(insecure_skip_verify=True))).engine == "vllm"
+    assert reason is Reason.TLS
+    assert detail == (
+        f"server/a: {server.url}/metrics: TLS failed: unable to get local issuer certificate; "
+        "set tls.ca_file or tls.server_name"
+    )
+
+
+async def test_tls_client_certificate(certificates: Certificates) -> None:
+    """A server that wants a client certificate gets it; without one the failure is one of TLS or of the connection."""
+    mine = TlsSection(ca_file=certificates.ca, cert_file=certificates.client, key_file=certificates.client_key)
+    async with serving(page(VLLM), certificates.server_context(ask_client=True)) as server:
+        assert (await read(server, tls=mine)).engine == "vllm"
+        reason, _ = await failure(server.url, tls=TlsSection(ca_file=certificates.ca))
+    assert reason in (Reason.TLS, Reason.UNREACHABLE)
+
+
+async def test_https_url_of_an_http_server() -> None:
+    """An https url of a server that speaks plain HTTP says which one to write."""
+    async with serving(page(VLLM)) as server:
+        reason, detail = await failure(server.url.replace("http:", "https:"))
+    assert reason is Reason.TLS
+    assert detail.endswith("/metrics: the server does not speak TLS here; write http:// in its url")
+
+
+async def test_http_url_of_an_https_server(certificates: Certificates) -> None:
+    """A plain url of a TLS server is a failure with a word, not an exception."""
+    async with serving(page(VLLM), certificates.server_context()) as server:
+        reason, _ = await failure(server.url.replace("https:", "http:"))
+    assert reason in (Reason.UNREACHABLE, Reason.NOT_METRICS)
+
+
+async def test_certificate_file_that_cannot_be_used(certificates: Certificates, tmp_path: Path) -> None:
+    """A missing, wrong or encrypted PEM file is named, asks for no password, and is read again when put right."""
+    url = "https://127.0.0.1:1"
+    absent, wrong, locked = tmp_path / "absent.pem", tmp_path / "wrong.pem", tmp_path / "locked.key"
+    wrong.write_text("no certificate")
+    encrypt_key(certificates.client_key, locked)
+    for tls, named in (
+        (TlsSection(ca_file=absent), f"ca_file {absent}: No such file or directory"),
+        (TlsSection(ca_file=wrong), f"ca_file {wrong}: "),
+        (TlsSection(cert_file=certificates.client, key_file=locked), f"key_file {locked}: "),
+    ):
+        reason, detail = await failure(url, tls=tls)
+        assert reason is Reason.TLS
+        assert named in detail
+        assert detail.endswith("; give readable PEM files")
+    async with (
+        serving(page(VLLM), certificates.server_context()) as server,
+        reading_from(server.url, tls=TlsSection(ca_file=wrong)) as source,
+    ):
+        with pytest.raises(SourceUnavailable, match="give readable PEM files"):
+            await source.read()
+        wrong.write_bytes(certificates.ca.read_bytes())
+        assert (await source.read()).engine == "vllm"
+        assert (await source.read()).engine == "vllm"

@@ -1,0 +1,125 @@
+"""Which spans become records, of which server, and what is counted of the rest."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+from goodwatt.engines.spans import span_rules
+from goodwatt.model.request import Shed
+from goodwatt.sources.otlp.intake import Belonging, Intake
+from goodwatt.sources.otlp.protobuf_codec import Protobuf
+from goodwatt.sources.otlp.span import Service
+
+from tests.engines.golden import PROFILES
+from tests.fakes.otlp import SGLANG_SPANS, VLLM, Row, in_protobuf, rows, vllm_row
+
+NOW = VLLM[0]["end_ns"] / 1e9
+RULE_OF = span_rules(PROFILES.values())
+
+
+def intake(servers: Iterable[str] = ("chat",), services: Mapping[str, str] | None = None, room: int = 1000) -> Intake:
+    return Intake(RULE_OF, Belonging(services or {}, lambda: tuple(servers)), room, clock=lambda: NOW)
+
+
+async def taken(into: Intake, *spans: Row) -> tuple[int, dict[Shed, int]]:
+    """How many records a request with these spans brings, and what is shed."""
+    await into.take(Protobuf().spans(in_protobuf(spans)))
+    records, shed = into.drain()
+    return len(records), dict(shed)
+
+
+@pytest.mark.parametrize(
+    ("service", "instance", "servers", "services", "server"),
+    [
+        ("chat", "i", ("chat", "batch"), {}, "chat"),
+        ("other", "batch", ("chat", "batch"), {}, "batch"),
+        ("chat", "batch", ("chat", "batch"), {}, "batch"),
+        ("vllm", "i", ("chat", "batch"), {"vllm": "chat"}, "chat"),
+        ("vllm", "i", ("chat", "batch"), {"vllm": "chat", "i": "batch"}, "batch"),
+        ("chat", "", ("chat", "batch"), {"chat": "batch"}, "batch"),
+        ("unknown_service:python3", "i", ("chat",), {}, "chat"),
+        ("", "", ("chat",), {}, "chat"),
+        ("other", "i", ("chat",), {"vllm": "chat"}, None),
+        ("other", "i", ("chat", "batch"), {}, None),
+        ("", "", (), {}, None),
+    ],
+)
+def test_whose_span_it_is(
+    service: str, instance: str, servers: tuple[str, ...], services: dict[str, str], server: str | None
+) -> None:
+    """What the operator says comes first, then a server of that name, then the only one, unless something is said."""
+    assert Belonging(services, lambda: servers).server_of(Service(service, instance)) == server
+
+
+async def test_real_spans_become_records_once() -> None:
+    """40 real spans are 40 records in their order; sent again they are 40 duplicates."""
+    into = intake()
+    await into.take(Protobuf().spans(in_protobuf(VLLM)))
+    records, shed = into.drain()
+    assert [one.e2e_seconds for one in records] == [row["attributes"]["gen_ai.latency.e2e"] for row in VLLM]
+    assert {one.server for one in records} == {"chat"} and not shed
+    assert await taken(into, *VLLM) == (0, {Shed.DUPLICATE: 40})
+
+
+async def test_what_is_no_request_is_foreign_and_no_refusal() -> None:
+    """Start-up and child spans are counted and not complained of."""
+    into = intake()
+    told = await into.take(Protobuf().spans(in_protobuf([{**vllm_row(1), "name": "load_model"}, *rows(SGLANG_SPANS)])))
+    records, shed = into.drain()
+    assert (len(records), shed, told) == (6, {Shed.FOREIGN: 6}, (0, ""))
+
+
+async def test_each_refusal_is_counted_and_told() -> None:
+    """Partial spans, those of strangers and late ones, each under its own reason, and the sender is told how many."""
+    into = intake(("chat", "batch"))
+    partial = vllm_row(1, gen_ai__latency__e2e=None)
+    nameless = {**vllm_row(2), "span_id": "00" * 8}
+    told = await into.take(Protobuf().spans(in_protobuf([partial, nameless, vllm_row(3, service="x"), vllm_row(4)])))
+    assert told.rejected == 3
+    assert "2 lack an id, a start or a latency; 1 are of a service that is no server of goodwatt's" in told.why
+    records, shed = into.drain()
+    assert (len(records), shed) == (1, {Shed.PARTIAL: 2, Shed.UNKNOWN_SERVER: 1})
+
+
+async def test_late_spans_are_told_from_new_ones() -> None:
+    """After so many spans that the first are forgotten, one that ended with them is late."""
+    into = intake(room=10**6)
+    into._seen._most = 10
+    await into.take(Protobuf().spans(in_protobuf([vllm_row(n) for n in range(30)])))
+    into.drain()
+    assert await taken(into, vllm_row(99, end_ns=VLLM[0]["end_ns"] - 10**9)) == (0, {Shed.LATE: 1})
+
+
+async def test_a_full_queue_refuses_and_takes_again() -> None:
+    """What finds no room is refused and counted; it is not remembered, so it can come again after a tick."""
+    into = intake(room=3)
+    told = await into.take(Protobuf().spans(in_protobuf([vllm_row(n) for n in range(5)])))
+    assert told == (2, "2 are more than otlp.queue_requests holds between two ticks")
+    records, shed = into.drain()
+    assert (len(records), shed) == (3, {Shed.OVERFLOW: 2})
+    assert await taken(into, *(vllm_row(n) for n in range(5))) == (2, {Shed.DUPLICATE: 3})
+
+
+async def test_strangers_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A service that belongs to no server is logged once, by name and nothing else of the span; not without end."""
+    into = intake(("chat", "batch"))
+    secret = {"gen_ai__prompt": "s3cret", "gen_ai__request__id": "s3cret"}
+    with caplog.at_level(logging.WARNING, "goodwatt.sources.otlp.intake"):
+        for number in range(300):
+            await taken(
+                into, vllm_row(number, service=f"x{number}\n", **secret), vllm_row(number, service="y", **secret)
+            )
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 100
+    assert "service.name 'x0\\n'" in lines[0] and "name it in otlp.services" in lines[0]
+    assert "s3cret" not in "".join(lines)
+
+
+async def test_only_what_is_wanted_is_kept() -> None:
+    """A record holds nothing of a prompt that a span carries."""
+    into = intake()
+    secret: dict[str, Any] = {"gen_ai__prompt": "s3cret", "gen_ai__request__id": "s3cret", "llm__input": ["s3cret"]}
+    await into.take(Protobuf().spans(in_protobuf([vllm_row(1, **secret)])))
+    records, _ = into.drain()
+    assert records and "s3cret" not in repr(records)

@@ -1,0 +1,399 @@
+"""The receiver over real HTTP: what is taken, and everything that clients do wrong."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+from goodwatt.engines.spans import span_rules
+from goodwatt.model.request import RequestsReading, Shed
+from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.settings.sources import OtlpSection
+from goodwatt.sources.otlp.body import Bodies
+from goodwatt.sources.otlp.intake import Belonging, Intake
+from goodwatt.sources.otlp.protobuf_codec import Protobuf
+from goodwatt.sources.otlp.server import IN_JSON, JSON, PATH, TraceServer, encodings
+from goodwatt.sources.otlp.source import OtlpSource
+from goodwatt.sources.otlp.span import Span
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from tests.engines.golden import PROFILES
+from tests.fakes import otlp
+from tests.fakes.http_server import unused_port
+from tests.fakes.otlp import GZIP, PROTOBUF, VLLM, in_json, in_protobuf, vllm_row, zipped
+from tests.sources.otlp.test_codecs import status_class
+
+BATCH = in_protobuf(VLLM)
+LARGEST = 64 * 1024
+
+
+def source(**section: Any) -> OtlpSource:
+    given = {"listen": "127.0.0.1:0", "largest_body_bytes": LARGEST, **section}
+    return OtlpSource(OtlpSection(**given), PROFILES.values(), lambda: ("chat",))
+
+
+@asynccontextmanager
+async def listening(**section: Any) -> AsyncIterator[tuple[OtlpSource, aiohttp.ClientSession]]:
+    """A source that has been read once, and a client of it."""
+    receiver = source(**section)
+    await receiver.read()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as client:
+        yield receiver, client
+    await receiver.aclose()
+
+
+async def send(
+    client: aiohttp.ClientSession, body: Any, headers: dict[str, str] = PROTOBUF, path: str = PATH
+) -> tuple[int, bytes, Any]:
+    async with client.post(path, data=body, headers=headers) as answer:
+        return answer.status, await answer.read(), answer.headers
+
+
+async def test_what_is_sent_is_read_at_the_next_tick() -> None:
+    """Protobuf and JSON, gzip and plain: the records come with the next read, in their order, and only once."""
+    async with listening() as (receiver, client):
+        bodies = [
+            (in_protobuf(VLLM[:10]), PROTOBUF),
+            (zipped(in_protobuf(VLLM[10:20])), PROTOBUF | GZIP),
+            (in_json(VLLM[20:30]), otlp.JSON),
+            (zipped(in_json(VLLM[30:])), {**GZIP, "Content-Type": "application/json; charset=utf-8"}),
+        ]
+        for body, headers in bodies:
+            status, answer, sent = await send(client, body, headers)
+            assert (status, answer) == (200, b"{}" if JSON in headers["Content-Type"] else b"")
+            assert sent["Content-Type"] == headers["Content-Type"].split(";")[0]
+            assert sent["Server"] == "goodwatt"
+        reading = await receiver.read()
+        assert [one.prompt_tokens for one in reading.records] == [
+            row["attributes"]["gen_ai.usage.prompt_tokens"] for row in VLLM
+        ]
+        assert (reading.shed, reading.simulated) == ({}, False)
+        assert (await receiver.read()).records == ()
+
+
+async def test_a_sender_is_told_what_was_rejected() -> None:
+    """Partial success says how many spans and why, in the request's encoding."""
+    rows = [vllm_row(1), vllm_row(2, gen_ai__latency__e2e=None)]
+    async with listening() as (receiver, client):
+        status, body, _ = await send(client, in_protobuf(rows))
+        partial = ExportTraceServiceResponse.FromString(body).partial_success
+        assert (status, partial.rejected_spans, partial.error_message) == (200, 1, "1 lack an id, a start or a latency")
+        _, body, _ = await send(client, in_json(rows[1:]), otlp.JSON)
+        assert json.loads(body)["partialSuccess"]["rejectedSpans"] == "1"
+        reading = await receiver.read()
+        assert (len(reading.records), reading.shed) == (1, {Shed.PARTIAL: 2})
+
+
+def said(body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+    """Code and message of a google.rpc.Status."""
+    if headers["Content-Type"] == JSON:
+        told = json.loads(body)
+        return told["code"], told["message"]
+    status: Any = status_class()()
+    status.ParseFromString(body)
+    return status.code, status.message
+
+
+NO_GZIP = "the body is said to be gzip, and is not"
+CUT = "the gzip stream breaks off, or something follows it"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code", "message"),
+    [
+        (b"\xff" * 9, PROTOBUF, 400, 3, "the body is no trace request in protobuf"),
+        (BATCH[:-1], PROTOBUF, 400, 3, "the body is no trace request in protobuf"),
+        (b"{", otlp.JSON, 400, 3, "the body is not valid JSON"),
+        (b"[]", otlp.JSON, 400, 3, "a part has not the form that OTLP gives it"),
+        (BATCH, PROTOBUF | GZIP, 400, 3, NO_GZIP),
+        (zipped(BATCH)[:-9], PROTOBUF | GZIP, 400, 3, CUT),
+        (zipped(BATCH) + b"x", PROTOBUF | GZIP, 400, 3, CUT),
+        (zipped(bytes(50_000_000)), PROTOBUF | GZIP, 413, 8, f"the body is larger than {LARGEST} bytes"),
+        (bytes(LARGEST + 1), PROTOBUF, 413, 8, f"the body is larger than {LARGEST} bytes"),
+        (b" " * (LARGEST + 1), otlp.JSON, 413, 8, f"the body is larger than {LARGEST} bytes"),
+    ],
+)
+async def test_what_cannot_be_read_is_refused_in_its_own_encoding(
+    body: bytes, headers: dict[str, str], status: int, code: int, message: str
+) -> None:
+    """Malformed bodies, a gzip bomb and bodies that are too large: one status, one line, one count; no record."""
+    async with listening() as (receiver, client):
+        answered, told, _ = await send(client, body, headers)
+        assert answered == status
+        assert said(told, headers)[0] == code and said(told, headers)[1].startswith(message)
+        reading = await receiver.read()
+        assert (reading.records, sum(reading.shed.values())) == ((), 1)
+        assert (await send(client, BATCH))[0] == 200
+
+
+async def test_other_requests_are_answered() -> None:
+    """Another path, method, content type or compression: a status and a line that says what to use."""
+    async with listening() as (receiver, client):
+        assert (await send(client, b"", path="/v1/metrics"))[:2] == (404, b"spans are taken at /v1/traces\n")
+        async with client.get(PATH) as answer:
+            assert (answer.status, answer.headers["Allow"], await answer.text()) == (405, "POST", "use POST\n")
+        status, told, _ = await send(client, b"{}", {"Content-Type": "text/plain"})
+        assert (status, told) == (415, b"Content-Type must be application/x-protobuf or application/json\n")
+        status, told, _ = await send(client, b"{}", otlp.JSON | {"Content-Encoding": "br"})
+        assert (status, told) == (415, b"only gzip or no Content-Encoding is understood\n")
+        assert (await receiver.read()).shed == {Shed.MALFORMED: 1}
+
+
+def served(bodies: Bodies) -> tuple[Intake, TraceServer]:
+    intake = Intake(span_rules(PROFILES.values()), Belonging({}, lambda: ("chat",)), 1000)
+    return intake, TraceServer(intake, bodies, encodings())
+
+
+HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n".encode()
+
+
+async def raw(port: int | None, *parts: bytes, pause: float = 0.0) -> bytes:
+    """What comes back for bytes that are sent one part after the other, until the connection ends."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(pause)
+        return await asyncio.wait_for(reader.read(), 5)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_a_slow_body_is_given_up() -> None:
+    """A client that trickles is answered 408 and let go; the next one is served."""
+    intake, server = served(Bodies(LARGEST, seconds=0.2))
+    await server.start(address())
+    try:
+        answer = await raw(server.port, HEAD + b"Content-Length: 50\r\n\r\n", *[b"x"] * 5, pause=0.1)
+        assert answer.startswith(b"HTTP/1.1 408 ") and b"the body did not come within 0.2 s" in answer
+        assert intake.drain() == ((), {Shed.MALFORMED: 1})
+    finally:
+        await server.aclose()
+
+
+async def test_an_endless_body_is_cut() -> None:
+    """A body without end is refused as soon as it is too large, and its connection is closed."""
+    async with listening() as (receiver, _):
+        chunk = b"1000\r\n" + bytes(4096) + b"\r\n"
+        answer = await raw(receiver.port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 40)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
+        assert (await receiver.read()).shed == {Shed.OVERFLOW: 1}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", HEAD + b"Content-Length: -1\r\n\r\n", b"\x16\x03\x01\r\n\r\n"],
+)
+async def test_what_is_no_http_is_closed(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Broken chunks, impossible lengths and TLS on the plain port end with a 400, and leave no traceback in the log."""
+    async with listening() as (receiver, client):
+        assert (await raw(receiver.port, sent)).split(b" ")[1] == b"400"
+        assert (await send(client, BATCH))[0] == 200
+    assert not caplog.records
+
+
+async def test_a_client_that_asks_first_is_told_to_go_on() -> None:
+    """A body is sent after 100 Continue, as curl does with large ones, and one answer follows."""
+    async with listening() as (receiver, _):
+        head = HEAD + f"Connection: close\r\nExpect: 100-continue\r\nContent-Length: {len(BATCH)}\r\n\r\n".encode()
+        answer = await raw(receiver.port, head, BATCH, pause=0.1)
+        assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+        assert len((await receiver.read()).records) == 40
+
+
+async def test_a_client_that_leaves_in_mid_body_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Its half is dropped."""
+    async with listening() as (receiver, client):
+        _, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
+        writer.write(HEAD + b"Content-Length: 50\r\n\r\nxxx")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+        await asyncio.sleep(0.05)
+        assert (await send(client, BATCH))[0] == 200
+        assert len((await receiver.read()).records) == 40
+    assert not caplog.records
+
+
+async def test_bodies_share_a_bounded_memory() -> None:
+    """While others hold what may be held at once, a body is told to come again in a second; then it is taken."""
+    async with listening() as (receiver, client):
+        length = f"Content-Length: {LARGEST}\r\n\r\n".encode()
+        holders = [await asyncio.open_connection("127.0.0.1", receiver.port) for _ in range(4)]
+        for _, writer in holders:
+            writer.write(HEAD + length + bytes(LARGEST - 100))
+            await writer.drain()
+        await asyncio.sleep(0.2)
+        status, told, headers = await send(client, BATCH)
+        assert (status, headers["Retry-After"]) == (429, "1")
+        assert said(told, PROTOBUF) == (8, "too much is being received at once")
+        for _, writer in holders:
+            writer.transport.abort()
+        await asyncio.sleep(0.1)
+        assert (await send(client, BATCH))[0] == 200
+        assert (await receiver.read()).shed[Shed.OVERFLOW] == 1
+
+
+async def test_only_one_body_is_decoded_at_a_time() -> None:
+    """A few kilobytes of gzip may become hundreds of megabytes of spans: those of many clients never add up."""
+    alive = most = 0
+
+    def counted(body: bytes) -> Iterator[Span]:
+        nonlocal alive, most
+        alive, most = alive + 1, max(most, alive + 1)
+        try:
+            yield from IN_JSON.spans(body)
+        finally:
+            alive -= 1
+
+    section = OtlpSection(listen="127.0.0.1:0")
+    receiver = OtlpSource(section, PROFILES.values(), lambda: ("chat",), known={JSON: replace(IN_JSON, spans=counted)})
+    await receiver.read()
+    body = zipped(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{}] * 5000}]}]}).encode())
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as client:
+        answers = await asyncio.gather(*(send(client, body, otlp.JSON | GZIP) for _ in range(8)))
+    assert [status for status, _, _ in answers] == [200] * 8
+    assert (most, (await receiver.read()).shed) == (1, {Shed.FOREIGN: 40_000})
+    await receiver.aclose()
+
+
+async def test_many_clients_and_large_bodies_leave_the_loop_to_others() -> None:
+    """While 20,000 spans are taken, everybody else gets a turn every few milliseconds."""
+    async with listening(largest_body_bytes=16 * 1024 * 1024, queue_requests=100_000) as (receiver, client):
+        body = zipped(in_protobuf([vllm_row(number) for number in range(5000)]))
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        beside = asyncio.create_task(others())
+        status, _, _ = await send(client, body, PROTOBUF | GZIP)
+        beside.cancel()
+        assert status == 200 and len((await receiver.read()).records) == 5000
+        assert turns > 5000 / 64
+
+
+def address() -> Any:
+    from goodwatt.web.address import Address
+
+    return Address("127.0.0.1", 0)
+
+
+async def test_a_taken_address_is_tried_again_at_every_read() -> None:
+    """While it cannot listen it says why and how to choose another; as soon as it can, it does."""
+    port = unused_port()
+    other = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", port)
+    receiver = source(listen=f"127.0.0.1:{port}")
+    for _ in range(2):
+        with pytest.raises(SourceUnavailable) as why:
+            await receiver.read()
+        assert why.value.reason is Reason.CANNOT_LISTEN
+        assert why.value.detail == (
+            f"otlp: cannot listen on 127.0.0.1:{port}: address already in use; "
+            "stop the program that uses it, or choose another port with otlp.listen"
+        )
+    other.close()
+    await other.wait_closed()
+    assert (await receiver.read()).records == ()
+    assert receiver.port == port
+    await receiver.aclose()
+    await receiver.aclose()
+    assert receiver.port is None
+
+
+async def test_an_address_that_takes_too_long_is_given_up_cleanly() -> None:
+    """A read that is cancelled while it looks up the address leaves nothing behind."""
+    for turns in range(4):
+        receiver = source(listen="localhost:0")
+        reading = asyncio.create_task(receiver.read())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert receiver.port is None
+        assert isinstance(await receiver.read(), RequestsReading)
+        await receiver.aclose()
+
+
+async def test_it_leaves_at_once_whatever_clients_do() -> None:
+    """With idle connections and a body under way, closing takes less than a second."""
+    async with listening() as (receiver, client):
+        await send(client, BATCH)
+        _, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
+        writer.write(HEAD + b"Content-Length: 50\r\n\r\nxxx")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        await receiver.aclose()
+        assert time.monotonic() - began < 1.5
+        writer.close()
+
+
+async def test_silent_connections_are_cut() -> None:
+    """Whoever connects and says nothing is let go after a while."""
+    now = 0.0
+    intake = Intake(span_rules(()), Belonging({}, tuple), 1)
+    server = TraceServer(intake, Bodies(1), encodings(), clock=lambda: now)
+    await server.start(address())
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    await asyncio.sleep(0.05)
+    server._listening._swept()
+    now = 31.0
+    server._listening._swept()
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await asyncio.wait_for(reader.readexactly(1), 5)
+    writer.close()
+    await server.aclose()
+
+
+async def test_without_the_package_json_is_read_and_protobuf_says_what_to_install() -> None:
+    """The source is unavailable from the first protobuf on, unless JSON brings records."""
+    section = OtlpSection(listen="127.0.0.1:0")
+
+    def no_package() -> Protobuf:
+        raise ImportError
+
+    known = encodings(no_package)
+    assert known == {JSON: IN_JSON}
+    receiver = OtlpSource(section, PROFILES.values(), lambda: ("chat",), known=known)
+    await receiver.read()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as client:
+        status, told, _ = await send(client, BATCH)
+        assert status == 415 and b"pip install 'goodwatt[otlp]'" in told
+        with pytest.raises(SourceUnavailable, match=r"opentelemetry-proto.* is missing; pip install") as why:
+            await receiver.read()
+        assert why.value.reason is Reason.LIBRARY_MISSING
+        assert (await send(client, in_json(VLLM), otlp.JSON))[0] == 200
+        reading = await receiver.read()
+        assert (len(reading.records), reading.shed) == (40, {Shed.MALFORMED: 1})
+    await receiver.aclose()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+async def test_no_bytes_at_all_are_answered_with_5xx(data: st.DataObject) -> None:
+    """Whatever bytes come, under whatever headers, cut and changed at will: 200 or 4xx, and the source goes on."""
+    seeds = st.sampled_from([BATCH, zipped(BATCH), in_json(VLLM[:2]), zipped(in_json(VLLM[:2])), b""])
+    kinds = st.sampled_from([PROTOBUF, otlp.JSON, PROTOBUF | GZIP, otlp.JSON | GZIP])
+    async with listening() as (receiver, client):
+        for _ in range(5):
+            seed = data.draw(seeds)
+            at = data.draw(st.integers(0, len(seed)))
+            body = seed[:at] + data.draw(st.binary(max_size=40)) + seed[at + data.draw(st.integers(0, 40)) :]
+            status, _, _ = await send(client, body, data.draw(kinds))
+            assert status == 200 or 400 <= status < 500
+        assert isinstance(await receiver.read(), RequestsReading)
