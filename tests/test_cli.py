@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from goodwatt.cli import main
 
+from goodwatt.cli import main
 from tests.fakes.http_server import unused_port
 
 ROOT = Path(__file__).parents[1]

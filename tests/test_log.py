@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from goodwatt.log import Json, Lines, Logfmt, configure
 from hypothesis import given
 from hypothesis import strategies as st
+
+from goodwatt.log import Json, Lines, Logfmt, configure
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 

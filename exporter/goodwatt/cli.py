@@ -162,10 +162,11 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from goodwatt.commands.demo import faults
     from goodwatt.runtime import serve, web_options
 
     web = web_options.web(options.address, options.path, lifecycle=options.lifecycle)
-    plan = web_options.faults(options.faults)
+    plan = faults(options.faults)
     config = _config(options) if options.config else None
     log.configure(options.level, options.format)
     return asyncio.run(serve.demo(config, web, plan))
@@ -174,9 +175,13 @@ def _demo(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from goodwatt.config.advice.config import advice
     from goodwatt.runtime.discovery.target_files import discovery_faults
+    from goodwatt.sources.otlp import protobuf_codec
 
     config = _config(options)
-    lines = [f"advice: {line}" for line in (*advice(config), *discovery_faults(config))]
+    protobuf_problem = protobuf_codec.MISSING if protobuf_codec.missing() else None
+    lines = [
+        f"advice: {line}" for line in (*advice(config, protobuf_problem=protobuf_problem), *discovery_faults(config))
+    ]
     _print("\n".join([*lines, f"{options.config or 'the default configuration'}: ok\n"]))
     return 0
 

@@ -16,7 +16,6 @@ from goodwatt.publish.http import About, Publisher
 from goodwatt.runtime.sampler import Clocks, Sampler
 from goodwatt.sources.engine.exposition import Scanner
 from goodwatt.sources.gpu.source import GpuSource
-
 from tests.bench.observed import ROOT, memory_bytes
 from tests.bench.page_server import PAGE, Captured
 from tests.bench.rows import Row

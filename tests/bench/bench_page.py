@@ -14,7 +14,6 @@ from goodwatt.publish.http import About, Publisher
 from goodwatt.publish.page.cards import remember
 from goodwatt.publish.page.history import HOUR_SECONDS, History
 from goodwatt.publish.page.live import event, live
-
 from tests.bench.rows import Row, median
 from tests.fakes.snapshots import INTERVAL, snapshot
 

@@ -13,11 +13,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
+
 from goodwatt.engines import load_profiles  # noqa: E402
 from goodwatt.engines.page.reader import read_page  # noqa: E402
 from goodwatt.sources.engine.exposition import Scanner  # noqa: E402
-from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
-
 from tests.bench.rows import Row  # noqa: E402
 
 LIMIT = 1 / 3

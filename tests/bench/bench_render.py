@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from aiohttp import ClientSession
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.publish.exposition import writer
 from goodwatt.publish.exposition.collector import registry
 from goodwatt.publish.exposition.formats import Format, Pages, Variant
 from goodwatt.publish.http import About, Publisher
 from goodwatt.publish.metrics.table import table
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-
 from tests.bench.rows import Row, as_lines, median, percentile
 from tests.fakes.snapshots import snapshot
 

@@ -17,7 +17,6 @@ from goodwatt.model.snapshot import Snapshot
 from goodwatt.runtime.sampler import Sampler
 from goodwatt.settings.sources import ServerSection
 from goodwatt.sources.engine.source import EngineSource
-
 from tests.bench.observed import page_server
 from tests.bench.rows import Row, median, percentile
 from tests.fakes import snapshots

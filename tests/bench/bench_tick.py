@@ -14,7 +14,6 @@ from goodwatt.model.engine import EngineReading
 from goodwatt.model.source import Reading
 from goodwatt.runtime.sampler import Clocks, Sampler
 from goodwatt.sources.gpu.source import GpuSource
-
 from tests.bench.rows import Row, median, percentile
 from tests.fakes import snapshots
 from tests.fakes.fake_driver import Clock, FakeDriver, FakeGpu

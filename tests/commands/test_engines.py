@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from goodwatt.commands.engines import inspect
 from goodwatt.config import Config, parse
 from goodwatt.engines.profile import Names
@@ -10,7 +11,6 @@ from goodwatt.engines.report.explain import because
 from goodwatt.engines.report.missing_signals import CONSEQUENCES, consequence
 from goodwatt.model.engine import Signal
 from goodwatt.runtime.errors import CannotStart, WrongUse
-
 from tests.fakes.http_server import Reply, page, serving, unused_port
 
 ENGINES = Path(__file__).parents[1] / "engines"

@@ -5,13 +5,14 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from yarl import URL
+
 from goodwatt.config import Config, ConfigError, load, parse
 from goodwatt.config.redacted import config_hash, redacted
 from goodwatt.config.validation.shape import sections
 from goodwatt.config.validation.urls import url_message
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from yarl import URL
 
 CORPUS = Path(__file__).parent / "corpus"
 TEXTS = [path.read_bytes().decode("utf-8-sig") for path in sorted(CORPUS.glob("*/*.yaml"))]

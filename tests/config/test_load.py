@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from goodwatt.config import ConfigError, load, parse
 from goodwatt.config.config import Config
 from goodwatt.config.errors import Problem, printable

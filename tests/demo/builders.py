@@ -3,11 +3,12 @@
 from dataclasses import replace
 from random import Random
 
+from hypothesis import strategies as st
+
 from goodwatt.demo.clocked_engine import LiveEngine
 from goodwatt.demo.engine import SimulatedEngine
 from goodwatt.demo.physics import LLAMA_8B_ON_H100, Physics
 from goodwatt.demo.server_spec import Lengths, Load, SimulatedServer
-from hypothesis import strategies as st
 
 SECOND = 1_000_000_000
 

@@ -1,4 +1,5 @@
 import pytest
+
 from goodwatt.engines import load_profiles
 from goodwatt.engines.profile import Profile
 

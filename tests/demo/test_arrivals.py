@@ -2,10 +2,10 @@ from itertools import islice
 from random import Random
 
 import pytest
-from goodwatt.demo.arrivals import CACHE_BLOCK_TOKENS, Ending, arrivals, rate
-from goodwatt.demo.server_spec import Lengths, Load
 from hypothesis import given, settings
 
+from goodwatt.demo.arrivals import CACHE_BLOCK_TOKENS, Ending, arrivals, rate
+from goodwatt.demo.server_spec import Lengths, Load
 from tests.demo.builders import SECOND, load, loads
 
 

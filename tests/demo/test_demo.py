@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+
 from goodwatt.config import parse
 from goodwatt.demo import Demo
 from goodwatt.demo.config_text import demo_config_text
@@ -14,7 +15,6 @@ from goodwatt.model.histogram import Histogram
 from goodwatt.settings.sources import ServerSection
 from goodwatt.sources.engine.source import EngineSource
 from goodwatt.sources.gpu.source import GpuSource
-
 from tests.demo.builders import SECOND, HandClock, engine, load, spec
 
 

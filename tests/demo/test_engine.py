@@ -3,14 +3,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from goodwatt.demo.arrivals import Ending
 from goodwatt.demo.engine import SimulatedEngine
 from goodwatt.demo.metrics_page import page
 from goodwatt.demo.physics import LLAMA_8B_ON_H100
 from goodwatt.demo.server_spec import Lengths, SimulatedServer
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.demo.builders import SECOND, drained, engine, load, servers, spec
 
 SMALL_CACHE = replace(LLAMA_8B_ON_H100, kv_cache_tokens=8000)

@@ -1,10 +1,10 @@
 from collections.abc import Callable
 
 import pytest
+
 from goodwatt.demo.gpus import SimulatedDriver, SimulatedGpu
 from goodwatt.model.gpu import EnergyScope
 from goodwatt.model.gpu_driver import DriverError, GpuDriver
-
 from tests.demo.builders import HandClock, live, load, spec
 
 

@@ -1,6 +1,10 @@
 from collections.abc import Callable, Iterable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
 from goodwatt.demo.counters import REQUEST_EDGES, TOKEN_EDGES, TTFT_EDGES, Buckets
 from goodwatt.demo.engine import SimulatedEngine
 from goodwatt.demo.metrics_page import page
@@ -10,10 +14,6 @@ from goodwatt.engines.page.reader import read_page
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import EngineReading, Outcome, Signal
 from goodwatt.sources.engine.exposition import Scanner
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
-
 from tests.demo.builders import SECOND, drained, engine, load, servers, spec
 
 Page = dict[tuple[str, tuple[tuple[str, str], ...]], float]

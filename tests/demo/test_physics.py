@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 import pytest
-from goodwatt.demo.physics import GPT_OSS_20B_ON_H100, LLAMA_8B_ON_H100, Physics
 
+from goodwatt.demo.physics import GPT_OSS_20B_ON_H100, LLAMA_8B_ON_H100, Physics
 from tests.demo.builders import SECOND, engine, load, spec
 
 # Joules per output token on one H100, prefill included, as measured by ML.ENERGY (v3).

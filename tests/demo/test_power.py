@@ -1,7 +1,7 @@
-from goodwatt.demo.power import PowerTrace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from goodwatt.demo.power import PowerTrace
 from tests.demo.builders import SECOND
 
 draws = st.lists(st.tuples(st.integers(1, 2 * SECOND), st.integers(0, 700_000), st.booleans()), max_size=30)

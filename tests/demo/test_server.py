@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+
 from goodwatt.demo.clocked_engine import LiveEngine
 from goodwatt.demo.metrics_page import page
 from goodwatt.demo.report import truth_report
 from goodwatt.demo.server import EngineServer
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold
-
 from tests.demo.builders import HandClock, live, load, spec
 
 SLO = Slo("snappy", (Threshold(Signal.TTFT, 0.5), Threshold(Signal.TPOT, 0.1)), 0.95)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+
 from goodwatt.config import parse
 from goodwatt.demo import Demo
 from goodwatt.demo.defaults import DEFAULT_SLOS
@@ -13,7 +14,6 @@ from goodwatt.derive.slo.judge import blank, count
 from goodwatt.engines import load_profiles
 from goodwatt.settings.sources import OtlpSection
 from goodwatt.sources.otlp.source import OtlpSource
-
 from tests.demo.builders import HandClock
 
 NAMES = "chat", "batch"

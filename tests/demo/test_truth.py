@@ -1,10 +1,10 @@
 import pytest
+
 from goodwatt.demo.arrivals import Ending, Request
 from goodwatt.demo.request_record import Record
 from goodwatt.demo.truth import KEPT_RECORDS, Good, Truth
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold
-
 from tests.demo.builders import SECOND, drained, engine, load, spec
 
 BOTH = (Threshold(Signal.TTFT, 0.5), Threshold(Signal.TPOT, 0.1))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+
 from goodwatt import __version__
 from goodwatt.config import load
-
 from tests.deploy.compose import FOLDER, GPU, MAIN, mounts, services
 from tests.deploy.needed import DEPLOY, ROOT, ran, rule_files
 

@@ -1,7 +1,6 @@
 """deploy/docker/Dockerfile and .dockerignore as files."""
 
 from goodwatt import __version__
-
 from tests.deploy.needed import DEPLOY, ROOT, ran
 
 DOCKERFILE = DEPLOY / "docker" / "Dockerfile"

@@ -4,7 +4,6 @@ import re
 
 from goodwatt import __version__
 from goodwatt.cli import DEFAULT_PORT
-
 from tests.deploy.needed import ROOT
 
 TEXT = (ROOT / "docs" / "deployment.md").read_text()

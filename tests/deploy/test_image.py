@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from goodwatt import __version__
 
+from goodwatt import __version__
 from tests.deploy.image import TAG, Container, Store, container
 from tests.end_to_end.programs import Page, free_port, get, until
 

@@ -8,12 +8,12 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+
+from deploy.kubernetes import generate
 from goodwatt import __version__
 from goodwatt.cli import DEFAULT_PORT
 from goodwatt.config import parse
 from goodwatt.publish.http import HEALTHY
-
-from deploy.kubernetes import generate
 from tests.deploy.kinds import DRA, OLDEST, containers, objects, validate
 from tests.deploy.needed import DEPLOY, ROOT, ran, rule_files
 

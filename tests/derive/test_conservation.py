@@ -6,6 +6,9 @@ from dataclasses import fields, is_dataclass
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.derive.step import step
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.histogram import Histogram
@@ -13,9 +16,6 @@ from goodwatt.model.ledger import Ledger
 from goodwatt.model.policy import Rules
 from goodwatt.model.request import RequestsReading
 from goodwatt.model.tariff import Carbon, Facility, Tariff
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.derive.laws import law
 from tests.derive.worlds import lived, worlds
 from tests.fakes.readings import Fold, gpu, gpus, no_gpus, silent, tokens_page

@@ -4,14 +4,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.derive.counters import histogram_increase, increase
 from goodwatt.derive.page_growth import growth
 from goodwatt.model.engine import Outcome, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
 from goodwatt.model.ledger import Account, CountKey
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.derive.laws import law
 from tests.fakes.readings import MODEL, Fold, counter, finished, histogram, page, served, silent
 

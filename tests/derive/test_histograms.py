@@ -2,12 +2,12 @@
 
 from itertools import pairwise
 
-from goodwatt.derive.histograms import add, at_edges, marginal
-from goodwatt.model.histogram import Histogram
-from goodwatt.model.ledger import Marginal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from goodwatt.derive.histograms import add, at_edges, marginal
+from goodwatt.model.histogram import Histogram
+from goodwatt.model.ledger import Marginal
 from tests.derive.laws import law
 from tests.fakes.readings import histogram
 

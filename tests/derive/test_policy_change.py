@@ -8,7 +8,6 @@ from goodwatt.model.ledger import Account, SloKey
 from goodwatt.model.policy import Rules
 from goodwatt.model.slo import Errors, Slo, Threshold
 from goodwatt.model.tariff import Carbon, Tariff
-
 from tests.fakes.readings import MODEL, Fold, finished, gpu, gpus, histogram, page, record, served, told
 
 A = Account("a", MODEL)

@@ -1,6 +1,7 @@
 """Servers that are removed and come back: what is shown, what is kept, and that joules are never lost."""
 
 import pytest
+
 from goodwatt.derive.retention import MOST_ACCOUNTS, REMEMBERED_SERVERS, watched
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, Component, CountKey, SloKey
@@ -8,7 +9,6 @@ from goodwatt.model.policy import Rules
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.source import SourceResult
 from goodwatt.model.tariff import Carbon, Tariff
-
 from tests.fakes.readings import MODEL, Fold, gpu, gpus, page, record, silent, tokens_page, told
 
 A = Account("a", MODEL)

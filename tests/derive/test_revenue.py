@@ -3,15 +3,15 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.derive.policy_change import restarted, ruled
 from goodwatt.derive.retention import REMEMBERED_SERVERS, watched
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, TokenKind
 from goodwatt.model.policy import Rules
 from goodwatt.model.tariff import PriceList, TokenPrices
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.derive.laws import law
 from tests.fakes.readings import MODEL, Fold, counter, page, served
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from hypothesis import strategies as st
+
 from goodwatt.model.engine import Outcome, SeriesId, Signal
 from goodwatt.model.gpu import EnergyMethod, EnergyScope
 from goodwatt.model.histogram import Histogram
@@ -9,8 +11,6 @@ from goodwatt.model.policy import Rules
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.source import SourceResult
 from goodwatt.model.tariff import Carbon, Facility, Tariff
-from hypothesis import strategies as st
-
 from tests.fakes.readings import Fold, gpu, gpus, no_gpus, page, record, served, silent
 from tests.fakes.readings import told as requests_told
 

@@ -7,8 +7,7 @@ from goodwatt.config import parse
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.source_set import Watch
-from goodwatt.sources import World
-
+from goodwatt.sources.open import World
 from tests.fakes.http_server import page, serving
 
 HERE = Path(__file__).parents[2] / "CONTRIBUTING.md"

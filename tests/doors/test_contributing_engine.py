@@ -7,7 +7,6 @@ from goodwatt.engines.detection import detect
 from goodwatt.engines.page.reader import read_page
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.sources.engine.exposition import Scanner
-
 from tests.engines.golden import HERE, PROFILES, seen
 
 TEXT = (HERE.parents[1] / "CONTRIBUTING.md").read_text().partition("## An engine, from its page to figures")[2]

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from goodwatt.config import parse
 from goodwatt.model.policy import Rules
 from goodwatt.publish.metrics.row import About
@@ -15,8 +16,7 @@ from goodwatt.runtime.reload import Reloader
 from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.serve import _until_told
 from goodwatt.runtime.source_set import Watch
-from goodwatt.sources import World
-
+from goodwatt.sources.open import World
 from tests.fakes.fake_driver import FakeDriver
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+
 from goodwatt.config import parse
 from goodwatt.demo.demo import Demo
 from goodwatt.demo.engine import SimulatedEngine
@@ -12,7 +13,7 @@ from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.ledger import Account, Component, CountKey, SloKey
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.runtime.sampler import Clocks, Sampler
-from goodwatt.sources import World, open_source
+from goodwatt.sources.open import World, open_source
 
 
 class HandClock:

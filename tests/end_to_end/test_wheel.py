@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from goodwatt.publish.page.assets import ASSETS
 
 ROOT = Path(__file__).parents[2]

@@ -1,10 +1,10 @@
 import pytest
+
 from goodwatt.engines import load_profile
 from goodwatt.engines.detection import Detection, detect, detect_by_status, matches
 from goodwatt.engines.profile import Names
 from goodwatt.model.source import Reason
 from goodwatt.sources.engine.exposition import metric_names
-
 from tests.engines.golden import HERE, PAGES, PROFILES, engine_of, seen
 from tests.engines.test_profile import MINIMAL
 

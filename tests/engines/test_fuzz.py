@@ -6,13 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from goodwatt.derive.counters import counter_increases, histogram_increases
 from goodwatt.engines.detection import detect
 from goodwatt.model.engine import EngineReading
 from goodwatt.sources.engine.exposition import LARGEST_VALUE
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.engines.golden import PAGES, PROFILES, engine_of, reading_of, seen
 
 TEXTS = {page: page.read_text() for page in PAGES if page.stat().st_size < 60_000}

@@ -3,12 +3,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from goodwatt.engines import load_profile
 from goodwatt.engines.detection import detect
 from goodwatt.engines.report.coverage import coverage_matrix
 from goodwatt.model.engine import EngineReading, Outcome, Signal
 from goodwatt.model.source import Reason
-
 from tests.engines.golden import HERE, PAGES, PROFILES, as_golden, engine_of, read, seen
 
 DOCS = (HERE.parents[1] / "docs/engines.md").read_text()

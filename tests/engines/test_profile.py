@@ -2,10 +2,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
+
 from goodwatt.engines import known_engines, load_profile, load_profiles
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import EngineTraits, Moves, OneToken, Signal
-from pydantic import ValidationError
 
 MINIMAL = """
 name: toy

@@ -1,9 +1,9 @@
 """What the same word means on each engine: the differences that would silently falsify a figure."""
 
 import pytest
+
 from goodwatt.engines.profile import Per
 from goodwatt.model.engine import EngineReading, Moves, Outcome, Signal
-
 from tests.engines.golden import HERE, PROFILES, read, reading_of
 
 TPOT_IS_ITL = ("nim/1.x/datadog-fixture", "lmdeploy/0.18.0/generated", "triton/vllm-backend/generated")

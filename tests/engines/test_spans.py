@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.engines.profile import Profile
 from goodwatt.engines.spans import SpanRule, span_rules
 from goodwatt.model.engine import Outcome
 from goodwatt.model.request import RequestRecord, Shed
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.engines.golden import HERE, PROFILES
 from tests.fakes.otlp import SGLANG_SPANS, VLLM, Row, rows, vllm_row
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from goodwatt.sources.proxy.http1.body import decoder
 from goodwatt.sources.proxy.http1.head import RequestHead, read_request
-
 from tests.fakes.accepting import accepting
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from goodwatt.publish.metrics.row import About, Kind
 from goodwatt.publish.metrics.table import table
-
 from grafana.files import BOARDS, FOLDER, rendered
 from grafana.looks import heat
 from tests.grafana.expressions import asked, divisors, expressions, selectors

@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import pytest
+
 from goodwatt.publish.metrics.row import About, Kind
 from goodwatt.publish.metrics.table import table
-
 from grafana.files import BOARDS
 from tests.grafana.expressions import asked, selectors
 from tests.grafana.test_dashboards import PROCESS, boards, panels

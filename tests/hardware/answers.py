@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pynvml
+
 from goodwatt.settings.sources import GpusSection
 from goodwatt.sources.gpu.source import gpu_source
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 import pynvml
-from goodwatt.derive.energy.power_integral import Integral, extend
 
+from goodwatt.derive.energy.power_integral import Integral, extend
 from tests.hardware.answers import field_rows, gpu
 from tests.hardware.load import Load
 

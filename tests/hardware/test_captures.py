@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from goodwatt.derive.energy.meters import advanced, energy_increase
 from goodwatt.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading
 from goodwatt.sources.gpu.nvml import nearest_scope
-
 from tests.hardware.changes import Series, sampled
 
 FOLDERS = sorted(path for path in (Path(__file__).parent / "captures").iterdir() if path.is_dir())

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
 from goodwatt.model.engine import Outcome
 from goodwatt.model.request import RequestsReading, Shed
 from goodwatt.model.snapshot import Snapshot
@@ -11,9 +14,6 @@ from goodwatt.publish.exposition import writer
 from goodwatt.publish.exposition.collector import SnapshotCollector
 from goodwatt.publish.metrics.row import About
 from goodwatt.publish.metrics.table import table
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse_text
-
 from tests.fakes.readings import record
 from tests.fakes.snapshots import INTERVAL, START, after, gpus, page
 

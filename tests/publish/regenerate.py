@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from goodwatt.publish.reference import reference
-
 from tests.publish.pages import WRITERS, rendered, small
 
 GOLDEN = Path(__file__).parent / "golden"

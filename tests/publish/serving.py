@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import ClientSession
+
 from goodwatt.publish.http import About, Publisher
 
 ABOUT = About("0.1.0", "3.11.7", "0123456789ab")

@@ -9,11 +9,11 @@ from dataclasses import replace
 from urllib.parse import urljoin
 
 import pytest
+
 from goodwatt.publish.exposition.formats import Format, Variant
 from goodwatt.publish.http import About, Address, Publisher, Reloaded, checked_path, stale
 from goodwatt.web.connection_limits import FIRST_REQUEST_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
 from goodwatt.web.listener import SWEEP_SECONDS
-
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import small
 from tests.publish.serving import ABOUT, Clock, connecting, serving

@@ -2,7 +2,6 @@
 
 from goodwatt.publish.metrics.table import table
 from goodwatt.publish.reference import reference
-
 from tests.publish.regenerate import REFERENCE
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from goodwatt.model.alerting import Alerting
 from goodwatt.rules import rule_groups
 

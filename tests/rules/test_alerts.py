@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from goodwatt.rules import alert_names
 
+from goodwatt.rules import alert_names
 from tests.rules.promtool import ALERTING, HOURS, Counter, Fired, Gap, Gauge, Series, Story
 
 I = 'job="j", instance="i"'  # noqa: E741 - the labels of a scrape

@@ -1,13 +1,14 @@
 """Burn factors: what fits an objective, and what can never be reached."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.config import parse
 from goodwatt.config.advice.config import advice
 from goodwatt.model.alerting import BurnFactors
 from goodwatt.rules.burn_rate import PAIRS, bad_ratio, can_fire, fitted_factor, largest_factor
 from goodwatt.rules.promql import duration
-from hypothesis import given
-from hypothesis import strategies as st
 
 SLO = "slos: [{{name: a, ttft_seconds: 1, objective_ratio: {}}}]\n"
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+
 from goodwatt.cli import main
 from goodwatt.config import parse
 from goodwatt.model.alerting import Alerting
 from goodwatt.rules import KINDS, alert_names, rule_groups
-
 from tests.docs import rules
 from tests.grafana.expressions import selectors
 from tests.grafana.test_dashboards import labels_by_metric

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from goodwatt.model.alerting import Alerting
 from goodwatt.rules import rule_groups
-
 from tests.rules.promtool import Counter, Gauge, Scene, Series
 
 GROUPS = tuple(group["name"] for group in rule_groups(Alerting(), "recording"))

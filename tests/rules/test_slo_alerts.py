@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
+
 from goodwatt.model.alerting import Alerting, BurnFactors
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.rules.burn_rate import PAIRS, bad_ratio
-
 from tests.rules.promtool import HOURS, Counter, Fired, Gauge, Scene, Series, Story
 
 PAGES = ("goodwatt-slo-page",)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 import pytest
+
 from goodwatt.config import Config, parse
 from goodwatt.config.redacted import config_hash
 from goodwatt.publish.http import Publisher
@@ -11,7 +12,7 @@ from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.reload import Reloader
 from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.source_set import Watch
-from goodwatt.sources import World
+from goodwatt.sources.open import World
 
 FIRST = "interval_seconds: 300\nwindow_seconds: 600\nservers: []\ngpus: {kind: none}\n"
 

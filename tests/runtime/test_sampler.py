@@ -4,13 +4,13 @@ import asyncio
 import logging
 
 import pytest
+
 from goodwatt.model.engine import EngineReading, Signal
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.policy import Rules
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reading, Reason, SourceUnavailable
 from goodwatt.runtime.sampler import Clocks, Sampler
-
 from tests.fakes.readings import counter, page
 from tests.fakes.snapshots import gpus, uuid
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+
 from goodwatt.config import Config, parse
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, CountKey
@@ -15,9 +16,8 @@ from goodwatt.model.source import Reason
 from goodwatt.runtime.discovery.local_ports import LocalPorts
 from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.source_set import Watch
-from goodwatt.sources import World
+from goodwatt.sources.open import World
 from goodwatt.sources.otlp.source import OtlpSource
-
 from tests.fakes.fake_driver import FakeDriver, FakeGpu
 from tests.fakes.http_server import FakeServer, page, serving, unused_port
 from tests.fakes.openai_server import STREAM_HEAD, Talk, chat_events, chunk, event, openai_server, streams

@@ -5,9 +5,9 @@ import threading
 import time
 
 import pytest
+
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.sources.lane import Lane
-
 from tests.fakes.fake_driver import Clock
 from tests.fakes.waiting import soon
 

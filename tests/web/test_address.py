@@ -3,9 +3,10 @@
 import errno
 
 import pytest
-from goodwatt.web.address import Address, cannot_listen, parse_address
 from hypothesis import given
 from hypothesis import strategies as st
+
+from goodwatt.web.address import Address, cannot_listen, parse_address
 
 GOOD = {
     ":17077": Address("", 17077),

@@ -2,9 +2,12 @@
 
 from collections.abc import Container, Iterator, Mapping
 from itertools import pairwise
+from typing import TypeVar
 
 from goodwatt.model.engine import EngineReading, SeriesId
 from goodwatt.model.histogram import Histogram
+
+Kind = TypeVar("Kind")
 
 _ROUNDING = 1e-9
 
@@ -88,3 +91,8 @@ def _is_first(
     if is_another_run(previous, current):
         return False
     return series not in known and series.signal in previous.unread | current.switched
+
+
+def plus(counts: Mapping[Kind, int], more: Mapping[Kind, int]) -> dict[Kind, int]:
+    """Counts with more of the same added."""
+    return {**counts, **{kind: counts.get(kind, 0) + number for kind, number in more.items()}}

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from goodwatt.derive.source_state import proxy_source, server_source
 from goodwatt.derive.state import State
 from goodwatt.model.ledger import Account, Component, Ledger
+from goodwatt.model.source import proxy_source, server_source
 
 REMEMBERED_SERVERS = 64  # removed ones whose accounts stay open, so that one that returns goes on where it was
 MOST_ACCOUNTS = 256  # of one server that stay open: a name that is new at every deployment must not fill the memory

@@ -3,20 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from goodwatt.derive.tally import plus
+from goodwatt.derive.counters import plus
 from goodwatt.model.request import RequestsReading
 from goodwatt.model.snapshot import SourceState
 from goodwatt.model.source import Reading, SourceResult, Unavailable
-
-
-def server_source(server: str) -> str:
-    """The `source` label of the server of this name."""
-    return f"server/{server}"
-
-
-def proxy_source(server: str) -> str:
-    """The `source` label of the proxy in front of a server whose metrics page is read as well."""
-    return f"proxy/{server}"
 
 
 def fold(before: SourceState | None, result: SourceResult, now: float) -> SourceState:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from goodwatt.derive import page_growth, revenue
+from goodwatt.derive.counters import plus
 from goodwatt.derive.energy import charge
 from goodwatt.derive.energy.attribution import Activity
 from goodwatt.derive.energy.meters import advance, carriers, energy_increase
@@ -11,9 +12,8 @@ from goodwatt.derive.retention import crowded
 from goodwatt.derive.slo import bounds, histogram_evidence
 from goodwatt.derive.slo import records as requests
 from goodwatt.derive.slo.record_filter import admission
-from goodwatt.derive.source_state import fold, is_fresh, server_source
+from goodwatt.derive.source_state import fold, is_fresh
 from goodwatt.derive.state import Mark, State
-from goodwatt.derive.tally import plus
 from goodwatt.derive.window.rates import longest_window_seconds, marked, trim
 from goodwatt.derive.window.window import Windows
 from goodwatt.model.engine import EngineReading
@@ -22,9 +22,7 @@ from goodwatt.model.ledger import Ledger, SloTotals
 from goodwatt.model.policy import Rules
 from goodwatt.model.request import RequestsReading, Shed
 from goodwatt.model.snapshot import Snapshot, SourceState
-from goodwatt.model.source import Reading, SourceResult, Unavailable
-
-GPU_SOURCE = "nvml"
+from goodwatt.model.source import GPU_SOURCE, Reading, SourceResult, Unavailable, server_source
 
 
 def step(

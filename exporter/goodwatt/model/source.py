@@ -62,3 +62,16 @@ class SourceUnavailable(Exception):
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+
+
+def server_source(server: str) -> str:
+    """The `source` label of the server of this name."""
+    return f"server/{server}"
+
+
+def proxy_source(server: str) -> str:
+    """The `source` label of the proxy in front of a server whose metrics page is read as well."""
+    return f"proxy/{server}"
+
+
+GPU_SOURCE = "nvml"

@@ -5,17 +5,24 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from goodwatt.derive.policy_change import ruled
 from goodwatt.derive.retention import watched
-from goodwatt.derive.source_state import server_source
 from goodwatt.derive.state import State
-from goodwatt.derive.step import GPU_SOURCE, step
+from goodwatt.derive.step import step
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.policy import Rules
 from goodwatt.model.snapshot import Snapshot, SourceState
-from goodwatt.model.source import Reading, Reason, SourceResult, SourceUnavailable, Unavailable
+from goodwatt.model.source import (
+    GPU_SOURCE,
+    Reading,
+    Reason,
+    SourceResult,
+    SourceUnavailable,
+    Unavailable,
+    server_source,
+)
+from goodwatt.sources.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -23,28 +30,6 @@ log = logging.getLogger(__name__)
 # little less by their own section, so that the line about a slow one comes from its source, which knows the address.
 _DEADLINE_SHARE = 0.8
 _SERVER = server_source("")
-
-
-class Source(Protocol):
-    """Something that is read at every tick."""
-
-    @property
-    def name(self) -> str:
-        """The `source` label."""
-        ...
-
-    @property
-    def deadline_seconds(self) -> float:
-        """How long one read may take."""
-        ...
-
-    async def read(self) -> Reading:
-        """One reading. Raises SourceUnavailable when it cannot be had; anything else is a bug and ends the process."""
-        ...
-
-    async def aclose(self) -> None:
-        """Let go of what the source holds; never blocks for long."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

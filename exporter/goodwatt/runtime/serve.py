@@ -26,11 +26,12 @@ from goodwatt.publish.metrics.table import table
 from goodwatt.runtime.discovery.local_ports import LocalPorts
 from goodwatt.runtime.errors import CannotStart
 from goodwatt.runtime.reload import Reloader
-from goodwatt.runtime.sampler import Sampler, Source
+from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.source_set import Watch
 from goodwatt.runtime.web_options import Web
-from goodwatt.sources import World
 from goodwatt.sources.gpu.source import GpuSource
+from goodwatt.sources.open import World
+from goodwatt.sources.source import Source
 from goodwatt.web.address import Address
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,11 @@ from goodwatt.config import Config
 from goodwatt.engines.profile import Profile
 from goodwatt.runtime.discovery.local_ports import LocalPorts
 from goodwatt.runtime.discovery.target_files import TargetFiles
-from goodwatt.runtime.sampler import Sampler, Source
+from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.server_selection import Candidate, Refusal, roster
 from goodwatt.settings.sources import OtlpSection, ServerSection
-from goodwatt.sources import Front, World, front, open_source
+from goodwatt.sources.open import Front, World, front, open_source
+from goodwatt.sources.source import Source
 
 log = logging.getLogger(__name__)
 

@@ -1,10 +1,7 @@
 """What the flags say, checked before anything starts."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from goodwatt.demo.defaults import DEFAULT_SERVERS
-from goodwatt.demo.faults import PlannedFault, planned_fault
 from goodwatt.publish.http import checked_path
 from goodwatt.runtime.errors import WrongUse
 from goodwatt.web.address import Address, parse_address
@@ -25,11 +22,3 @@ def web(address: str, telemetry_path: str, *, lifecycle: bool = False) -> Web:
         return Web(parse_address(address), checked_path(telemetry_path), lifecycle)
     except ValueError as wrong:
         raise WrongUse(str(wrong)) from None
-
-
-def faults(texts: Iterable[str]) -> tuple[PlannedFault, ...]:
-    """Faults of the demo, from the flags. Raises WrongUse when one of them cannot be."""
-    try:
-        return tuple(planned_fault(text, [server.name for server in DEFAULT_SERVERS]) for text in texts)
-    except ValueError as wrong:
-        raise WrongUse(f"--fault {wrong}") from None

@@ -135,3 +135,6 @@ class OtlpSection(Section):
         le=16777216,
         description="Largest body, as it comes and inflated; larger ones are refused. Decoded, it takes far more.",
     )
+
+
+LONGEST_SERVICE_NAME = 256

@@ -1,11 +1,12 @@
 """Thresholds and bucket edges."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.config.advice.bucket_edges import edge_advice
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold
-from hypothesis import given
-from hypothesis import strategies as st
 
 EDGES = (0.1, 0.25, 0.5, 1.0)
 

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+
 from goodwatt.config import parse
 from goodwatt.config.advice.config import advice, is_loopback, unreadable
 from goodwatt.engines import load_profiles
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import Signal
+from goodwatt.sources.otlp.protobuf_codec import MISSING
 
 SERVER = "servers: [{{name: a, url: '{url}', {more}}}]\nslos: []\n"
 
@@ -189,7 +191,7 @@ def test_an_engine_of_ones_own_has_buckets_too() -> None:
 
 
 def of_otlp(text: str, missing: bool = False) -> tuple[str, ...]:
-    return advice(parse(f"slos: []\n{text}"), None, lambda: missing)
+    return advice(parse(f"slos: []\n{text}"), None, MISSING if missing else None)
 
 
 def test_spans_that_belong_to_nobody() -> None:

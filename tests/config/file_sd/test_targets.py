@@ -5,14 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.config import ConfigError
 from goodwatt.config.file_sd.labels import default_name
 from goodwatt.config.file_sd.targets import Target, parse_targets
 from goodwatt.config.validation.entries import name_message
 from goodwatt.config.validation.urls import url_message
 from goodwatt.settings.sources import BasicAuthSection, DiscoverySection
-from hypothesis import given
-from hypothesis import strategies as st
 
 REACHED = DiscoverySection(
     files=("a.yaml",),

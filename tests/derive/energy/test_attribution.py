@@ -2,14 +2,14 @@
 
 from fractions import Fraction
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.derive.energy.attribution import Activity, Share, shares, split
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, EnergyState
 from goodwatt.model.policy import Rules
 from goodwatt.model.tariff import Tariff
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.derive.laws import law
 from tests.fakes.readings import MODEL, Fold, counter, gpu, gpus, page, served, silent, tokens_page
 

@@ -3,13 +3,13 @@
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.derive.energy.meters import EnergyIncrease, Meter, advance, advanced, carriers, energy_increase
 from goodwatt.model.gpu import EnergyMethod, EnergyScope
 from goodwatt.model.policy import Rules
 from goodwatt.model.tariff import Tariff
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.derive.laws import law
 from tests.fakes.readings import Fold, gpu, gpus, tokens_page
 

@@ -1,9 +1,10 @@
 from fractions import Fraction
 from itertools import pairwise
 
-from goodwatt.derive.energy.power_integral import GAP_LIMIT_SECONDS, Integral, extend
 from hypothesis import given
 from hypothesis import strategies as st
+
+from goodwatt.derive.energy.power_integral import GAP_LIMIT_SECONDS, Integral, extend
 
 samples = st.lists(st.tuples(st.floats(0, 4), st.integers(0, 1_500_000)), max_size=40)
 

@@ -1,13 +1,13 @@
 """Bounds on good requests, by example."""
 
 import pytest
+
 from goodwatt.derive.slo.bounds import applies, first_token_gap, since, totals
 from goodwatt.derive.slo.histogram_evidence import in_flight
 from goodwatt.model.engine import EngineTraits, Outcome, SeriesId, Signal
 from goodwatt.model.ledger import Account, Marginal, SloEvidence, SloKey, SloTotals
 from goodwatt.model.policy import Rules
 from goodwatt.model.slo import Slo, Threshold
-
 from tests.fakes.readings import MODEL, Fold, counter, finished, histogram, page, served, silent
 
 ACCOUNT = Account("a", MODEL)

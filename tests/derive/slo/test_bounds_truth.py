@@ -3,14 +3,14 @@
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from hypothesis import assume, given, note
+from hypothesis import strategies as st
+
 from goodwatt.model.engine import OneToken, Outcome, Signal
 from goodwatt.model.exact_totals import ExactTotals
 from goodwatt.model.ledger import Account, SloKey, SloTotals
 from goodwatt.model.policy import Rules
 from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
-from hypothesis import assume, given, note
-from hypothesis import strategies as st
-
 from tests.derive.laws import law
 from tests.derive.simulated_engine import MODEL, Habits, Request, SimulatedEngine
 from tests.fakes.readings import Fold, served, silent

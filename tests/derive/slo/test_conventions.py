@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.derive.slo import judge
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.exact_totals import Unjudged
 from goodwatt.model.request import RequestRecord
 from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.derive import bench_rules
 from tests.derive.laws import law
 from tests.fakes.readings import record

@@ -1,13 +1,13 @@
 """Totals from records: every request judged by itself, and nothing judged that is not known."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.derive.slo import judge
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.exact_totals import ExactTotals, Unjudged
 from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.derive.laws import law
 from tests.fakes.readings import record
 

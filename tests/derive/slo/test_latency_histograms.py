@@ -1,12 +1,12 @@
 """Histograms from records: a threshold is an edge, so a share within it is exact."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.derive.slo import latency_histograms
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account
 from goodwatt.model.slo import Slo, Threshold
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.derive.laws import law
 from tests.fakes.readings import histogram
 

@@ -1,13 +1,13 @@
 """One-token outputs under a TPOT threshold: each convention on each kind of engine, with and without their number."""
 
 import pytest
+
 from goodwatt.derive.slo.one_token import Ends, corrected, counted
 from goodwatt.model.engine import EngineTraits, OneToken, Outcome, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
 from goodwatt.model.ledger import Account, Marginal, SloKey, SloTotals
 from goodwatt.model.policy import Rules
 from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
-
 from tests.fakes.readings import MODEL, Fold, counter, finished, histogram, page, served
 
 PASS, FAIL, EXCLUDE = OneTokenOutputs

@@ -1,6 +1,7 @@
 """Which records count and for whom: each request once, under a name that somebody serves, in bounded memory."""
 
 import pytest
+
 from goodwatt.derive.slo.record_filter import MOST_MODELS
 from goodwatt.model.engine import EngineTraits, Outcome, Signal
 from goodwatt.model.ledger import Account
@@ -8,7 +9,6 @@ from goodwatt.model.policy import Rules
 from goodwatt.model.request import Shed
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.source import Reason, SourceResult, Unavailable
-
 from tests.fakes.readings import MODEL, Fold, counter, page, record, served, silent, tokens_page, told
 
 A = Account("a", MODEL)

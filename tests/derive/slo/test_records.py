@@ -1,6 +1,9 @@
 """From records to what is published: at once, beside histograms, and over one window with the joules."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.exact_totals import TokenCount
 from goodwatt.model.ledger import Account, CountKey, RecordKey, SloKey
@@ -9,9 +12,6 @@ from goodwatt.model.request import Shed
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.source import Reason, SourceResult, Unavailable
 from goodwatt.model.tariff import Tariff
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.derive.laws import law
 from tests.fakes.readings import MODEL, Fold, counter, gpu, gpus, page, record, silent, tokens_page, told
 

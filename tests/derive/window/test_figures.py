@@ -3,10 +3,11 @@
 from math import isfinite
 
 import pytest
-from goodwatt.derive.window import figures
-from goodwatt.model.snapshot import TokenRates
 from hypothesis import given
 from hypothesis import strategies as st
+
+from goodwatt.derive.window import figures
+from goodwatt.model.snapshot import TokenRates
 
 # Output tokens/s and watts of all boards, GPUs, J per output token, USD per million at 1.69 USD per GPU-hour.
 # The last two are published (ML.ENERGY v3, and the same load priced). The first two are not: they are solved from

@@ -1,8 +1,9 @@
 """Live figures, freshness, and what a snapshot shows."""
 
 import pytest
+
 from goodwatt.derive.source_state import fold as fold_source
-from goodwatt.derive.source_state import is_fresh, server_source
+from goodwatt.derive.source_state import is_fresh
 from goodwatt.derive.state import Mark
 from goodwatt.derive.window.rates import FINISH_WINDOWS, MOST_MARKS, marked, trim
 from goodwatt.model.engine import EngineTraits, Moves, Outcome, SeriesId, Signal
@@ -10,9 +11,8 @@ from goodwatt.model.ledger import Account, CountKey, Ledger, SloKey
 from goodwatt.model.policy import Rules
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.snapshot import Live, SourceState, TokenRates
-from goodwatt.model.source import Reason
+from goodwatt.model.source import Reason, server_source
 from goodwatt.model.tariff import Tariff
-
 from tests.fakes.readings import (
     MODEL,
     Fold,

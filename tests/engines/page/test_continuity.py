@@ -3,10 +3,10 @@
 from itertools import pairwise
 
 import pytest
+
 from goodwatt.derive.counters import counter_increases, histogram_increases
 from goodwatt.engines.page.continuity import MOST_REMEMBERED
 from goodwatt.model.engine import EngineReading, Signal
-
 from tests.engines.golden import reading_of
 
 GENERATED = 'vllm:generation_tokens_total{model_name="%s"} %d\n'

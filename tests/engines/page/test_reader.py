@@ -1,9 +1,9 @@
 import yaml
+
 from goodwatt.engines import load_profile
 from goodwatt.engines.page.reader import read_page, unknown_outcomes
 from goodwatt.model.engine import EngineReading, Outcome, SeriesId, Signal
 from goodwatt.sources.engine.exposition import Scanner
-
 from tests.engines.golden import HERE, PROFILES, reading_of
 from tests.engines.test_profile import MINIMAL
 

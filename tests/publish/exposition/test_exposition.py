@@ -4,17 +4,17 @@ import shutil
 import subprocess
 
 import pytest
-from goodwatt.model.snapshot import Snapshot
-from goodwatt.publish.exposition import writer
-from goodwatt.publish.exposition.collector import SnapshotCollector, registry
-from goodwatt.publish.exposition.formats import Format, render
-from goodwatt.publish.metrics.row import Kind, Metric
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.publish.exposition import writer
+from goodwatt.publish.exposition.collector import SnapshotCollector, registry
+from goodwatt.publish.exposition.formats import Format, render
+from goodwatt.publish.metrics.row import Kind, Metric
 from tests.fakes.snapshots import after, gpus, page, snapshot
 from tests.publish.pages import ABOUT, ROWS, WRITERS, parsed, rendered, small
 from tests.publish.regenerate import golden

@@ -3,12 +3,12 @@
 import gzip
 
 import pytest
-from goodwatt.model.snapshot import Snapshot
-from goodwatt.publish.exposition.formats import ASKED_LATELY_SECONDS, Format, Pages, Variant, choose
-from goodwatt.publish.metrics.row import Kind, Metric
 from hypothesis import given
 from hypothesis import strategies as st
 
+from goodwatt.model.snapshot import Snapshot
+from goodwatt.publish.exposition.formats import ASKED_LATELY_SECONDS, Format, Pages, Variant, choose
+from goodwatt.publish.metrics.row import Kind, Metric
 from tests.publish.pages import small
 
 PROMETHEUS_2 = (

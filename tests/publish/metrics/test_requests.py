@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
+
 from goodwatt.model.engine import Signal
 from goodwatt.model.policy import Rules
 from goodwatt.publish.metrics.goodwatt import is_simulated
 from goodwatt.publish.metrics.row import About
-
 from tests.publish.pages import names, recorded, series, small, value
 
 TINY = {"server": "vllm-0", "model": "tiny"}

@@ -3,10 +3,10 @@
 import re
 
 import pytest
+
 from goodwatt.model.histogram import Histogram
 from goodwatt.publish.metrics.row import Kind, Metric
 from goodwatt.publish.metrics.table import table
-
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import recorded
 

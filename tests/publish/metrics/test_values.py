@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 
 import pytest
+
 from goodwatt.derive.state import State
 from goodwatt.derive.step import step
 from goodwatt.model.engine import Signal
@@ -15,7 +16,6 @@ from goodwatt.model.source import Reason, Unavailable
 from goodwatt.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
 from goodwatt.publish.metrics.goodwatt import is_simulated
 from goodwatt.publish.metrics.row import About
-
 from tests.fakes.snapshots import RULES, after, gpus, page, results, snapshot, uuid
 from tests.publish.pages import ROWS, names, recorded, series, small, value
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import ClientSession, web
+
 from goodwatt.publish.http import Publisher
 from goodwatt.publish.metrics.row import About
 from goodwatt.publish.page.assets import ASSETS, SCRIPT, STYLE, Asset
 from goodwatt.publish.page.events import ALIVE, MOST_LISTENERS, RETRY, Feed, _Listener
 from goodwatt.web.connection_limits import IDLE_SECONDS
-
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import small
 from tests.publish.serving import ABOUT, Clock, connecting, serving

@@ -5,6 +5,9 @@ import re
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from goodwatt.model.ledger import Account
 from goodwatt.model.snapshot import Live, TokenRates
 from goodwatt.publish.page.cards import remember
@@ -12,9 +15,6 @@ from goodwatt.publish.page.history import HOUR_SECONDS, MOST_ACCOUNTS, MOST_MOME
 from goodwatt.publish.page.html import Element
 from goodwatt.publish.page.live import live
 from goodwatt.publish.page.sparkline import HEIGHT, WIDTH, band, bar, extremes, trend
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.fakes.snapshots import MODEL, snapshot
 from tests.publish.page.test_landing import ACCOUNT
 from tests.publish.pages import small

@@ -4,6 +4,9 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from goodwatt.model.engine import Signal
 from goodwatt.model.gpu import GpuState
 from goodwatt.model.ledger import Account
@@ -19,9 +22,6 @@ from goodwatt.publish.page.glossary import meanings
 from goodwatt.publish.page.headline import headline
 from goodwatt.publish.page.html import html
 from goodwatt.sources.gpu.device import THROTTLE_REASONS
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.fakes import snapshots as fake
 from tests.publish.pages import recorded, small
 from tests.publish.serving import ABOUT, serving

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from goodwatt.model.engine import Moves, Signal
 from goodwatt.model.ledger import Account
 from goodwatt.model.slo import Slo, Threshold
@@ -19,7 +20,6 @@ from goodwatt.publish.page.history import MOST_ACCOUNTS, History
 from goodwatt.publish.page.html import Element, el, html, merged
 from goodwatt.publish.page.live import event, live
 from goodwatt.publish.page.table import MOST_REASONS, Cell, Column, cell, table
-
 from tests.fakes import snapshots as fake
 from tests.publish.page.test_landing import ACCOUNT, HOSTILE, LINKS, hostile, read
 from tests.publish.pages import recorded, small

@@ -1,9 +1,10 @@
 """Numbers on the front page."""
 
 import pytest
-from goodwatt.publish.page.numbers import ago, percent, short, span
 from hypothesis import given
 from hypothesis import strategies as st
+
+from goodwatt.publish.page.numbers import ago, percent, short, span
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 import time
 
 from goodwatt.runtime.discovery.probe import USUAL_PORTS, Found, find_servers
-
 from tests.engines.golden import HERE, PROFILES
 from tests.fakes.http_server import Reply, page, serving, unused_port
 from tests.sources.engine.test_source import LLAMA, MODELS, VLLM

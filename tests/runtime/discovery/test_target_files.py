@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from goodwatt.config import Config, parse
 from goodwatt.runtime.discovery.target_files import Listing, TargetFiles, discovery_faults, look
 

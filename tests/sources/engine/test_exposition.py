@@ -2,14 +2,14 @@ import math
 import re
 
 import pytest
-from goodwatt.engines.page.reader import read_page
-from goodwatt.engines.page.samples import Labels, Page
-from goodwatt.sources.engine.exposition import LARGEST_VALUE, LONGEST_LINE, Scanner, labelled_names, metric_names
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from goodwatt.engines.page.reader import read_page
+from goodwatt.engines.page.samples import Labels, Page
+from goodwatt.sources.engine.exposition import LARGEST_VALUE, LONGEST_LINE, Scanner, labelled_names, metric_names
 from tests.engines.golden import HERE, PAGES, PROFILES, engine_of
 
 TEXTS = {str(page.relative_to(HERE)): page.read_text() for page in PAGES}

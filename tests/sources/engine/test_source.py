@@ -8,6 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
+from yarl import URL
+
 from goodwatt.engines import load_profile
 from goodwatt.model.engine import EngineReading, Signal
 from goodwatt.model.source import Reason, SourceUnavailable
@@ -15,8 +17,6 @@ from goodwatt.settings.sources import ServerSection
 from goodwatt.sources.engine.source import EngineSource, _heard, first_model
 from goodwatt.sources.http.errors import explain
 from goodwatt.sources.http.fetch import LARGEST_PAGE
-from yarl import URL
-
 from tests.engines.golden import HERE, PROFILES, reading_of
 from tests.engines.test_detection import LLAMA_501
 from tests.engines.test_profile import MINIMAL

@@ -3,12 +3,12 @@
 from itertools import pairwise
 
 import pytest
+
 from goodwatt.model.gpu import GpuState
 from goodwatt.model.gpu_driver import DriverError
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.sources.gpu.errors import Fault, fault_of
 from goodwatt.sources.gpu.source import GpuSource
-
 from tests.fakes.fake_driver import Clock, FakeDriver, FakeGpu
 
 A, B = "GPU-aaaa", "GPU-bbbb"

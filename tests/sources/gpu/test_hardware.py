@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from goodwatt.model.gpu import EnergyMethod, GpuState
 from goodwatt.settings.sources import GpusSection
 from goodwatt.sources.gpu.source import gpu_source

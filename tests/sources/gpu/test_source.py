@@ -4,12 +4,12 @@ import asyncio
 import logging
 
 import pytest
+
 from goodwatt.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpuState
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import GpusSection
 from goodwatt.sources.gpu.nvml import NvmlDriver
 from goodwatt.sources.gpu.source import GpuSource, gpu_source
-
 from tests.fakes.fake_driver import Clock, FakeDriver, FakeGpu
 from tests.fakes.waiting import soon
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import BasicAuthSection, TlsSection
-
 from tests.fakes.certificates import Certificates, encrypt_key, make_certificates
 from tests.fakes.http_server import Reply, page, serving
 from tests.sources.engine.test_source import VLLM, failure, read, reading_from

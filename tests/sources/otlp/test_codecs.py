@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from goodwatt.sources.otlp import json_codec, protobuf_codec
-from goodwatt.sources.otlp.protobuf_codec import Protobuf
-from goodwatt.sources.otlp.span import Malformed, Service, Span
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from goodwatt.sources.otlp import json_codec, protobuf_codec
+from goodwatt.sources.otlp.protobuf_codec import Protobuf
+from goodwatt.sources.otlp.span import Malformed, Service, Span
 from tests.fakes.otlp import VLLM, in_json, in_protobuf, vllm_row
 
 WANTED = frozenset({"gen_ai.latency.e2e", "gen_ai.usage.prompt_tokens", "gen_ai.request.id", "odd"})

@@ -1,9 +1,10 @@
 """Which spans were counted before."""
 
-from goodwatt.model.request import Shed
-from goodwatt.sources.otlp.dedup import Seen
 from hypothesis import given
 from hypothesis import strategies as st
+
+from goodwatt.model.request import Shed
+from goodwatt.sources.otlp.dedup import Seen
 
 
 def key(number: int) -> bytes:

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
+
 from goodwatt.engines.spans import span_rules
 from goodwatt.model.request import Shed
 from goodwatt.sources.otlp.intake import Belonging, Intake
 from goodwatt.sources.otlp.protobuf_codec import Protobuf
 from goodwatt.sources.otlp.span import Service
-
 from tests.engines.golden import PROFILES
 from tests.fakes.otlp import SGLANG_SPANS, VLLM, Row, in_protobuf, rows, vllm_row
 

@@ -10,6 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
 from goodwatt.engines.spans import span_rules
 from goodwatt.model.request import RequestsReading, Shed
 from goodwatt.model.source import Reason, SourceUnavailable
@@ -20,10 +24,6 @@ from goodwatt.sources.otlp.protobuf_codec import Protobuf
 from goodwatt.sources.otlp.server import IN_JSON, JSON, PATH, TraceServer, encodings
 from goodwatt.sources.otlp.source import OtlpSource
 from goodwatt.sources.otlp.span import Span
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
 from tests.engines.golden import PROFILES
 from tests.fakes import otlp
 from tests.fakes.http_server import unused_port

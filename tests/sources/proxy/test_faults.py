@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from goodwatt.model.engine import Outcome
 from goodwatt.sources.proxy import downstream
 from goodwatt.sources.proxy.recording import outbox
 from goodwatt.sources.proxy.upstream import IDLE_SECONDS
-
 from tests.bench.observed import memory_bytes
 from tests.fakes.http_server import unused_port
 from tests.fakes.openai_server import (

@@ -1,6 +1,9 @@
 """How the proxy reads and writes HTTP/1.1: what it lets through is understood, and framed by itself."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.sources.proxy.http1.body import Chunks, Counted, Rest, decoder
 from goodwatt.sources.proxy.http1.head import (
     NO_BODY,
@@ -13,8 +16,6 @@ from goodwatt.sources.proxy.http1.head import (
     write_response,
 )
 from goodwatt.sources.proxy.upstream import Origin
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def request(*lines: str, start: str = "POST /v1/x?a=%2F&b HTTP/1.1", host: str = "Host: h"):

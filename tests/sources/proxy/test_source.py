@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from goodwatt.model.engine import Outcome, SeriesId, Signal
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import TlsSection
@@ -16,7 +17,6 @@ from goodwatt.sources.proxy.downstream import Client
 from goodwatt.sources.proxy.listener import Listener, enough
 from goodwatt.sources.proxy.recording.outbox import Tally
 from goodwatt.sources.proxy.source import ProxySource
-
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.http_server import Reply, serving, unused_port
 from tests.fakes.openai_server import (

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
+
 from goodwatt.settings.sources import TlsSection
 from goodwatt.sources.http.credentials import Trust
 from goodwatt.sources.proxy.exchange import Exchange
 from goodwatt.sources.proxy.http1.head import read_request
 from goodwatt.sources.proxy.upstream import Origin, Pool, Upstream
-
 from tests.fakes.openai_server import plain
 
 

@@ -14,7 +14,6 @@ from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo
 from goodwatt.settings.sources import DiscoverySection, OtlpSection, ProxySection, ServerSection, TlsSection
-from goodwatt.sources.otlp import protobuf_codec
 from goodwatt.web.address import parse_address
 
 # Nobody promises as little as this; but it is a usual promise when the figure is meant as milliseconds.
@@ -25,16 +24,20 @@ _OF_A_PAGE = ("engine", "timeout_seconds", "headers", "bearer_token_file", "basi
 def advice(
     config: Config,
     profiles: Mapping[str, Profile] | None = None,
-    no_protobuf: Callable[[], bool] = protobuf_codec.missing,
+    protobuf_problem: str | None = None,
 ) -> tuple[str, ...]:
-    """One line each: what, where, what to do; never a secret. `profiles` (by default all known) tell the buckets."""
+    """One line each: what, where, what to do; never a secret.
+
+    `profiles` (by default all known ones) supply the bucket edges; `protobuf_problem` is why spans in protobuf cannot
+    be read here, None where they can.
+    """
     profiles = config.engine_profiles() if profiles is None else profiles
     lines = [line for server in config.servers or () for line in _server(server, config.interval_seconds)]
     for at, section in enumerate(config.server_discovery):
         lines += _reached(f"server_discovery[{at}]:", section, config.interval_seconds)
     own = config.slos if "slos" in config.model_fields_set else ()  # nobody asked for the default one
     lines += [line for slo in own for line in _slo(slo, config, profiles)]
-    lines += [] if config.otlp is None else _otlp(config.otlp, config, no_protobuf)
+    lines += [] if config.otlp is None else _otlp(config.otlp, config, protobuf_problem)
     lines += [*_money(config), *_margin(config), *_no_gpus(config), *alert_advice(config)]
     return tuple(dict.fromkeys(lines))
 
@@ -152,9 +155,9 @@ def _slo_on_engine(slo: Slo, profile: Profile) -> Iterator[str]:
         yield f"{line} (default buckets of {profile.name})"
 
 
-def _otlp(otlp: OtlpSection, config: Config, no_protobuf: Callable[[], bool]) -> Iterator[str]:
-    if no_protobuf():
-        yield f"otlp: {protobuf_codec.MISSING}"
+def _otlp(otlp: OtlpSection, config: Config, protobuf_problem: str | None) -> Iterator[str]:
+    if protobuf_problem is not None:
+        yield f"otlp: {protobuf_problem}"
     host = parse_address(otlp.listen).host
     if not is_loopback(host):
         yield f"otlp: whoever reaches {otlp.listen} can send spans; keep others out, or listen on 127.0.0.1"

@@ -12,7 +12,7 @@ from goodwatt.config.validation.entries import entries, fault, name_message, nam
 from goodwatt.config.validation.profiles import profile_rule
 from goodwatt.config.validation.servers import server_rules
 from goodwatt.config.yaml.document import Document, Fault, Path, Plain
-from goodwatt.sources.otlp.span import LONGEST_SERVICE_NAME
+from goodwatt.settings.sources import LONGEST_SERVICE_NAME
 from goodwatt.web.address import parse_address
 
 _ABSENT: Mapping[Path, str] = {

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from goodwatt.derive.tally import plus
+from goodwatt.derive.counters import plus
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.exact_totals import ExactTotals, Unjudged
 from goodwatt.model.request import RequestRecord

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from goodwatt.derive import page_growth
-from goodwatt.derive.source_state import proxy_source, server_source
 from goodwatt.derive.state import State
 from goodwatt.model.engine import EngineReading, Outcome
 from goodwatt.model.ledger import Account
 from goodwatt.model.request import RequestRecord, RequestsReading, Shed
-from goodwatt.model.source import SourceResult, Unavailable
+from goodwatt.model.source import SourceResult, Unavailable, proxy_source, server_source
 
 MOST_MODELS = 256  # of one server; requests under further names share the account without a name
 LONGEST_NAME = 256

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from goodwatt.derive.source_state import server_source
-from goodwatt.derive.step import GPU_SOURCE
 from goodwatt.model.snapshot import Snapshot, SourceState
+from goodwatt.model.source import GPU_SOURCE, server_source
 from goodwatt.model.tariff import Tariff
 from goodwatt.publish.metrics.row import About, Sample
 

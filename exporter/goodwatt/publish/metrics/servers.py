@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from goodwatt.derive.source_state import server_source
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.snapshot import Snapshot
+from goodwatt.model.source import server_source
 from goodwatt.publish.metrics.row import Sample
 
 _SOURCE = server_source("")

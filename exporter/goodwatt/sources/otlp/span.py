@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from goodwatt.engines.spans import Value
+from goodwatt.settings.sources import LONGEST_SERVICE_NAME
 
 TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
-LONGEST_SERVICE_NAME = 256
 _NO_TRACE, _NO_SPAN = bytes(TRACE_ID_BYTES), bytes(SPAN_ID_BYTES)
 
 

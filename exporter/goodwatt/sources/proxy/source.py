@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
-from goodwatt.derive.source_state import proxy_source, server_source
 from goodwatt.model.request import RequestsReading
+from goodwatt.model.source import proxy_source, server_source
 from goodwatt.settings.sources import ProxySection
 from goodwatt.sources.proxy.listener import Listener
 from goodwatt.sources.proxy.loop_thread import LoopThread

@@ -5,15 +5,15 @@ import json
 import tracemalloc
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from goodwatt.model.engine import Outcome
 from goodwatt.model.request import RequestRecord, Shed
 from goodwatt.sources.proxy.http1.head import UNTIL_CLOSE, ResponseHead
 from goodwatt.sources.proxy.recording.api_formats import Heard, hear, makes_records
 from goodwatt.sources.proxy.recording.recorder import Arrival, Meter
 from goodwatt.sources.proxy.recording.stream import LARGEST_ANSWER, LARGEST_EVENT
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.fakes.openai_server import chat_events, event
 
 SSE, NDJSON, JSON = "text/event-stream; charset=utf-8", "application/x-ndjson", "application/json"

@@ -1,0 +1,27 @@
+"""What the sampler expects of a source."""
+
+from typing import Protocol
+
+from goodwatt.model.source import Reading
+
+
+class Source(Protocol):
+    """Something that is read at every tick."""
+
+    @property
+    def name(self) -> str:
+        """The `source` label."""
+        ...
+
+    @property
+    def deadline_seconds(self) -> float:
+        """How long one read may take."""
+        ...
+
+    async def read(self) -> Reading:
+        """One reading. Raises SourceUnavailable when it cannot be had; anything else is a bug and ends the process."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what the source holds; never blocks for long."""
+        ...
