@@ -114,9 +114,9 @@ def _exporter_table() -> Panel:
 
 
 def _sources() -> list[Panel]:
-    failures, shed = (
+    failures, dropped = (
         q.events(metric, SOURCES, by="source, reason", window="$__rate_interval")
-        for metric in ("source_failures_total", "requests_shed_total")
+        for metric in ("source_failures_total", "request_records_dropped_total")
     )
     dropped = f"60 * {q.rate('server_dropped_lines_total', q.JOBS, by='server')}"
     return [
@@ -151,7 +151,11 @@ def _sources() -> list[Panel]:
         timeseries(
             "Records shed",
             "What arrived as a request's record in the moments before each point and could not be counted, and why.",
-            [Query(shed, "{{source}} {{reason}}", optional="no record was refused, or none are received", step="1m")],
+            [
+                Query(
+                    dropped, "{{source}} {{reason}}", optional="no record was refused, or none are received", step="1m"
+                )
+            ],
             COUNT,
             width=8,
         ),

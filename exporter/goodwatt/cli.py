@@ -12,7 +12,7 @@ from pathlib import Path
 
 from goodwatt import __version__, log
 from goodwatt.config import Config, ConfigError, load
-from goodwatt.runtime.errors import CannotStart, WrongUse
+from goodwatt.runtime.errors import StartupError, UsageError
 
 DEFAULT_PORT = 17077
 USAGE_ERROR = 2
@@ -33,10 +33,10 @@ def main(argv: Sequence[str]) -> int:
     except ConfigError as wrong:
         print(wrong, file=sys.stderr)
         return USAGE_ERROR
-    except WrongUse as wrong:
+    except UsageError as wrong:
         print(f"goodwatt: {wrong}", file=sys.stderr)
         return USAGE_ERROR
-    except CannotStart as wrong:
+    except StartupError as wrong:
         print(f"goodwatt: {wrong}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output left, as `head` does
@@ -137,7 +137,7 @@ def _serving(parser: argparse.ArgumentParser, command: object, without: str = _A
 def _print(text: str) -> None:
     """Write to stdout, at once, so that an output that takes nothing is met here and not when the interpreter ends."""
     if sys.stdout is None:
-        raise CannotStart("cannot write to standard output: it is closed")
+        raise StartupError("cannot write to standard output: it is closed")
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -145,7 +145,7 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere
         if isinstance(error, BrokenPipeError):
             raise
-        raise CannotStart(f"cannot write to standard output: {error.strerror}") from None
+        raise StartupError(f"cannot write to standard output: {error.strerror}") from None
 
 
 def _config(options: argparse.Namespace) -> Config:
@@ -218,7 +218,7 @@ def _engines(options: argparse.Namespace) -> int:
     config = _config(options)
     if options.url is None:
         if options.engine != "auto":
-            raise WrongUse("--engine needs --url: it says how to read that server's page")
+            raise UsageError("--engine needs --url: it says how to read that server's page")
         _print(engines.engines_reference(config))
     else:
         _print(asyncio.run(engines.inspect(config, options.url, options.engine)))

@@ -10,7 +10,7 @@ from goodwatt.engines.profile import Names
 from goodwatt.engines.report.explain import because
 from goodwatt.engines.report.missing_signals import CONSEQUENCES, consequence
 from goodwatt.model.engine import Signal
-from goodwatt.runtime.errors import CannotStart, WrongUse
+from goodwatt.runtime.errors import StartupError, UsageError
 from tests.fakes.http_server import Reply, page, serving, unused_port
 
 ENGINES = Path(__file__).parents[1] / "engines"
@@ -89,15 +89,15 @@ async def test_an_engine_of_ones_own_and_the_access_that_the_configuration_knows
 async def test_what_cannot_be_recognised_is_one_line() -> None:
     """A page of something else, another engine than asked for, an error and a silent port each say what to do."""
     async with serving(page("node_cpu_seconds_total 1\n")) as fake:
-        with pytest.raises(CannotStart, match=r"metrics such as node_cpu_seconds_total.*\(reason=unknown_engine\)"):
+        with pytest.raises(StartupError, match=r"metrics such as node_cpu_seconds_total.*\(reason=unknown_engine\)"):
             await inspect(Config(), fake.url)
     async with serving(page(LLAMACPP)) as fake:
-        with pytest.raises(CannotStart, match="the page is none of vLLM"):
+        with pytest.raises(StartupError, match="the page is none of vLLM"):
             await inspect(Config(), fake.url, "vllm")
     async with serving(Reply(b"", status=404)) as fake:
-        with pytest.raises(CannotStart, match="answers HTTP 404"):
+        with pytest.raises(StartupError, match="answers HTTP 404"):
             await inspect(Config(), fake.url)
-    with pytest.raises(CannotStart, match=r"^cannot reach http://127.0.0.1"):
+    with pytest.raises(StartupError, match=r"^cannot reach http://127.0.0.1"):
         await inspect(Config(), f"http://127.0.0.1:{unused_port()}")
 
 
@@ -111,7 +111,7 @@ async def test_what_cannot_be_recognised_is_one_line() -> None:
 )
 async def test_wrong_use_is_refused_before_anything_is_asked(url: str, engine: str, message: str) -> None:
     """What is no address or no engine is named with what may be written."""
-    with pytest.raises(WrongUse, match=message):
+    with pytest.raises(UsageError, match=message):
         await inspect(Config(), url, engine)
 
 

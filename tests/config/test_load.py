@@ -9,7 +9,7 @@ from goodwatt.config.config import Config
 from goodwatt.config.errors import Problem, printable
 from goodwatt.config.yaml.document import MAX_VALUES
 from goodwatt.model.engine import Signal
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from goodwatt.model.tariff import Carbon, Facility, Tariff
 
@@ -36,7 +36,7 @@ def test_an_empty_file_is_all_defaults(text: str) -> None:
 def test_the_default_objective() -> None:
     """Without slos there is one objective, named default: TTFT 1 s, TPOT 0.1 s, 95 %."""
     thresholds = (Threshold(Signal.TTFT, 1.0), Threshold(Signal.TPOT, 0.1))
-    assert parse("").slo_nouns() == (Slo("default", thresholds, 0.95),)
+    assert parse("").slo_nouns() == (Slo(name="default", thresholds=thresholds, objective=0.95),)
 
 
 def test_absent_and_empty_lists_differ() -> None:
@@ -57,20 +57,20 @@ def test_rules_carry_the_whole_meaning() -> None:
         "cost: {currency: EUR, price_per_kwh: 0.1}\nfacility: {host_factor: 1.5, pue: 1.2}\n"
         "carbon: {grams_per_kwh: 400}\n"
     )
-    assert parse(text).rules() == Rules(
+    assert parse(text).policy() == Policy(
         interval_seconds=2.0,
         window_seconds=10.0,
         server_gpus={"a": (0, 1), "b": ("GPU-x",)},
         slos=(
             Slo(
-                "s",
-                (Threshold(Signal.E2E, 9.0),),
-                0.9,
-                ("l*",),
-                ("a",),
-                OneTokenOutputs.FAIL,
-                Errors.EXCLUDE,
-                Cancelled.FAIL,
+                name="s",
+                thresholds=(Threshold(Signal.E2E, 9.0),),
+                objective=0.9,
+                models=("l*",),
+                servers=("a",),
+                one_token_outputs=OneTokenOutputs.FAIL,
+                errors=Errors.EXCLUDE,
+                cancelled=Cancelled.FAIL,
             ),
         ),
         tariff=Tariff("EUR", None, 0.1),

@@ -14,7 +14,7 @@ from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold
 from tests.demo.builders import HandClock, live, load, spec
 
-SLO = Slo("snappy", (Threshold(Signal.TTFT, 0.5), Threshold(Signal.TPOT, 0.1)), 0.95)
+SLO = Slo(name="snappy", thresholds=(Threshold(Signal.TTFT, 0.5), Threshold(Signal.TPOT, 0.1)), objective=0.95)
 
 
 @asynccontextmanager

@@ -56,7 +56,7 @@ async def test_records_are_the_truth_request_for_request() -> None:
         for _ in range(3):
             assert await one.pass_time(20.0)
         reading = await one.receiver.read()
-        assert not reading.shed
+        assert not reading.dropped
         for name in NAMES:
             records = [record for record in reading.records if record.server == name]
             now = one.truth(name)
@@ -77,7 +77,7 @@ async def test_what_nobody_takes_is_sent_again() -> None:
         assert await one.pass_time(0.0)
         reading = await one.receiver.read()
         ended = sum(one.truth(name)["strict"].eligible - one.before[name]["strict"].eligible for name in NAMES)
-        assert (len(reading.records), reading.shed) == (ended, {})
+        assert (len(reading.records), reading.dropped) == (ended, {})
 
 
 async def test_a_demo_that_sends_names_the_receiver() -> None:

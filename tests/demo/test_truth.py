@@ -49,7 +49,7 @@ def test_a_signal_that_is_no_latency_is_refused() -> None:
 
 def test_a_watched_slo_agrees_with_a_recount() -> None:
     """What is counted along the way equals what the records say."""
-    slo = Slo("both", (Threshold(Signal.TTFT, 0.03), Threshold(Signal.TPOT, 0.0085)), 0.95)
+    slo = Slo(name="both", thresholds=(Threshold(Signal.TTFT, 0.03), Threshold(Signal.TPOT, 0.0085)), objective=0.95)
     some = engine(spec(load(8.0)))
     some.truth.watch(slo)
     some.advance(120 * SECOND)
@@ -61,7 +61,7 @@ def test_a_watched_slo_agrees_with_a_recount() -> None:
 def test_an_slo_watched_late_still_counts_the_whole_past() -> None:
     """Watching begins with a count of the records kept so far."""
     some = drained(100)
-    slo = Slo("late", BOTH, 0.95)
+    slo = Slo(name="late", thresholds=BOTH, objective=0.95)
     some.truth.watch(slo)
     assert some.truth.watched["late"][1].eligible == some.truth.succeeded > 0
 
@@ -69,7 +69,7 @@ def test_an_slo_watched_late_still_counts_the_whole_past() -> None:
 def test_forgotten_requests_are_admitted_and_watched_ones_are_not_forgotten() -> None:
     """Once records have been let go a fresh question raises LookupError, while a watched SLO stays exact."""
     truth = Truth()
-    truth.watch(Slo("both", BOTH, 0.95))
+    truth.watch(Slo(name="both", thresholds=BOTH, objective=0.95))
     for _ in range(KEPT_RECORDS + 1):
         truth.ended(record(0.1, 0.01))
     assert truth.watched["both"][1] == Good(KEPT_RECORDS + 1, KEPT_RECORDS + 1, 11 * (KEPT_RECORDS + 1))

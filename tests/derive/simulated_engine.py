@@ -48,13 +48,13 @@ class Request:
         """What somebody who saw the whole request tells of it."""
         tokens = self.tokens
         return RequestRecord(
-            server,
-            MODEL,
-            self.arrival,
-            self.e2e,
-            self.outcome or Outcome.CANCELLED,
-            self.first,
-            self.tpot if tokens > 1 else None,
+            server=server,
+            model=MODEL,
+            arrival_unix_seconds=self.arrival,
+            e2e_seconds=self.e2e,
+            outcome=self.outcome or Outcome.CANCELLED,
+            ttft_seconds=self.first,
+            tpot_seconds=self.tpot if tokens > 1 else None,
             generated_tokens=tokens,
         )
 
@@ -131,25 +131,35 @@ class SimulatedEngine:
         ]
         observed = {Signal.TTFT: began, Signal.TPOT: speeds, Signal.E2E: [r.e2e for r in timed]}
         histograms = {
-            SeriesId(signal, MODEL): _histogram(values, habits.edges)
+            SeriesId(signal=signal, model=MODEL): _histogram(values, habits.edges)
             for signal, values in observed.items()
             if values or not habits.lazy
         }
         counters = {
-            SeriesId(Signal.REQUESTS, MODEL, "", outcome): float(sum(r.outcome is outcome for r in ended))
+            SeriesId(signal=Signal.REQUESTS, model=MODEL, series="", outcome=outcome): float(
+                sum(r.outcome is outcome for r in ended)
+            )
             for outcome in Outcome
         }
         counters = {key: value for key, value in counters.items() if value or not habits.lazy}
         generated = float(sum(r.gaps + 1 for r in ended if r.first is not None))
         if generated or not habits.lazy:
-            counters[SeriesId(Signal.GENERATED_TOKENS, MODEL)] = generated
+            counters[SeriesId(signal=Signal.GENERATED_TOKENS, model=MODEL)] = generated
         if habits.tells_one_token:
-            counters[SeriesId(Signal.ONE_TOKEN_REQUESTS, MODEL)] = float(sum(r.tokens < 2 for r in ended))
+            counters[SeriesId(signal=Signal.ONE_TOKEN_REQUESTS, model=MODEL)] = float(sum(r.tokens < 2 for r in ended))
         if habits.queue_gauges:
             preempted = [r for r in alive if r.preempted and r.first_at is not None and r.first_at <= at]
-            counters[SeriesId(Signal.PREEMPTIONS, MODEL)] = float(len(preempted))
+            counters[SeriesId(signal=Signal.PREEMPTIONS, model=MODEL)] = float(len(preempted))
         traits = EngineTraits(one_token_tpot=habits.one_token, **_staleness(habits))
-        return EngineReading(server, at, habits.engine, traits, counters, self._gauges(alive, at), histograms)
+        return EngineReading(
+            server=server,
+            at_seconds=at,
+            engine=habits.engine,
+            traits=traits,
+            counters=counters,
+            gauges=self._gauges(alive, at),
+            histograms=histograms,
+        )
 
     def _gauges(self, alive: Iterable[Request], at: float) -> dict[tuple[Signal, str], float]:
         """Running is told as low as it can be: a request still in its prefill counts as waiting."""
@@ -172,4 +182,4 @@ def _staleness(habits: Habits) -> dict[str, bool]:
 
 def _histogram(values: list[float], edges: tuple[float, ...]) -> Histogram:
     counts = tuple(float(sum(value <= edge for value in values)) for edge in edges)
-    return Histogram(edges, counts, float(len(values)), float(sum(values)))
+    return Histogram(edges=edges, counts=counts, count=float(len(values)), sum=float(sum(values)))

@@ -13,7 +13,7 @@ from goodwatt.derive.step import step
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.histogram import Histogram
 from goodwatt.model.ledger import Ledger
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.request import RequestsReading
 from goodwatt.model.tariff import Carbon, Facility, Tariff
 from tests.derive.laws import law
@@ -58,19 +58,19 @@ def test_energy_conserves(world):
 @given(worlds())
 def test_money_and_carbon_follow_the_energy(world):
     """All cost is price x GPU-hours or price x facility kWh, all carbon grams x facility kWh, to the last share."""
-    rules, _ = world
+    policy, _ = world
     gpu_seconds, known, before = 0.0, 0, None
     for _, tick, snapshot, _ in lived(world):
         read = next((r.outcome for r in tick.results if isinstance(r.outcome, GpusReading)), None)
         known = known if read is None else len(read.gpus)
         gpu_seconds += 0.0 if before is None else (tick.now - before) * known
         before, ledger = tick.now, snapshot.ledger
-        kwh = measured(ledger) / 1000.0 * rules.facility.host_factor * rules.facility.pue / 3.6e6
-        tariff = rules.tariff or Tariff("USD", price_per_kwh=0.0)
+        kwh = measured(ledger) / 1000.0 * policy.facility.host_factor * policy.facility.pue / 3.6e6
+        tariff = policy.tariff or Tariff("USD", price_per_kwh=0.0)
         price = tariff.price_per_gpu_hour
         owed = tariff.price_per_kwh * kwh if price is None else price * gpu_seconds / 3600.0
         assert close(spent(ledger), owed)
-        assert close(emitted(ledger), kwh * rules.carbon.grams_per_kwh if rules.carbon else 0.0)
+        assert close(emitted(ledger), kwh * policy.carbon.grams_per_kwh if policy.carbon else 0.0)
 
 
 def numbers(thing, at=()):
@@ -131,10 +131,10 @@ def test_bounds_stay_in_order_on_any_page(world):
 @given(worlds())
 def test_a_step_is_pure(world):
     """The same inputs give the same outputs, and neither the state nor the readings are changed by it."""
-    rules, _ = world
+    policy, _ = world
     for before, tick, snapshot, after in lived(world):
         kept, results = deepcopy(before), deepcopy(tick.results)
-        again = step(before, tick.results, rules, tick.now, unix=1.7e9 + tick.now)
+        again = step(before, tick.results, policy, tick.now, unix=1.7e9 + tick.now)
         assert again == (after, snapshot)
         assert before == kept
         assert tick.results == results
@@ -174,7 +174,7 @@ def test_a_missing_driver_stops_energy_and_no_token(data):
 
 def test_rent_goes_on_while_the_driver_is_away():
     """A GPU that cannot be read is still rented: its hours are charged from the moment it was first seen."""
-    fold = Fold(Rules(tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
+    fold = Fold(Policy(tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
     fold.tick(0.0, no_gpus())
     assert spent(fold.state.ledger) == 0.0
     fold.tick(5.0, gpus(gpu(0, 5.0, 0)))
@@ -185,7 +185,7 @@ def test_rent_goes_on_while_the_driver_is_away():
 
 def test_electricity_is_paid_at_the_facilitys_meter():
     """At 0.10 a kWh, host factor 1.5 and PUE 1.2, 3.6 MJ at the GPU cost 0.18, and no rent is added."""
-    fold = Fold(Rules(tariff=Tariff("EUR", price_per_kwh=0.10), facility=Facility(1.5, 1.2), carbon=Carbon(400.0)))
+    fold = Fold(Policy(tariff=Tariff("EUR", price_per_kwh=0.10), facility=Facility(1.5, 1.2), carbon=Carbon(400.0)))
     fold.tick(0.0, gpus(gpu(0, 0.0, 0)))
     fold.tick(5.0, gpus(gpu(0, 5.0, 3_600_000_000)))
     assert spent(fold.state.ledger) == pytest.approx(0.18)
@@ -194,7 +194,7 @@ def test_electricity_is_paid_at_the_facilitys_meter():
 
 def test_without_energy_nothing_is_said_of_electricity_or_carbon():
     """Missing is never zero: with no meter there is no electricity cost and no carbon, not even 0."""
-    fold = Fold(Rules(tariff=Tariff("EUR", price_per_kwh=0.10), carbon=Carbon(400.0)))
+    fold = Fold(Policy(tariff=Tariff("EUR", price_per_kwh=0.10), carbon=Carbon(400.0)))
     fold.tick(0.0, gpus(gpu(0, 0.0, None)), tokens_page("a", 0.0, 0.0))
     fold.tick(5.0, gpus(gpu(0, 5.0, None)), tokens_page("a", 5.0, 9.0))
     ledger = fold.state.ledger
@@ -211,8 +211,8 @@ def test_nothing_at_all_is_a_legal_tick():
 
 def newly_shed(before, sources):
     """How many records were shed in a tick, by the states of its sources before and after."""
-    known = {(name, why): number for name, state in before.items() for why, number in state.shed.items()}
-    return sum(number - known.get((s.source, why), 0) for s in sources for why, number in s.shed.items())
+    known = {(name, why): number for name, state in before.items() for why, number in state.dropped.items()}
+    return sum(number - known.get((s.source, why), 0) for s in sources for why, number in s.dropped.items())
 
 
 @law(100)

@@ -17,7 +17,7 @@ from tests.fakes.readings import MODEL, Fold, counter, finished, histogram, page
 
 ACCOUNT = Account("a", MODEL)
 GENERATED = CountKey(ACCOUNT, Signal.GENERATED_TOKENS)
-TTFT = SeriesId(Signal.TTFT, MODEL)
+TTFT = SeriesId(signal=Signal.TTFT, model=MODEL)
 EDGES = (1.0, 2.0)
 
 
@@ -132,7 +132,7 @@ def test_replicas_that_come_and_go_equal_an_independent_count(pages):
 def test_growth_of_a_histogram_is_bucket_by_bucket():
     """Observations between two pages are the difference of every bucket, of the count and of the sum."""
     grown = histogram_increase(histogram([0.5, 1.5], EDGES), histogram([0.5, 1.5, 1.5, 9.0], EDGES))
-    assert grown == Histogram(EDGES, (0.0, 1.0), 2.0, 10.5)
+    assert grown == Histogram(edges=EDGES, counts=(0.0, 1.0), count=2.0, sum=10.5)
 
 
 @pytest.mark.parametrize(
@@ -153,24 +153,35 @@ def test_a_restarted_histogram_is_all_new(before, after):
 
 def test_a_sum_that_wavers_by_rounding_is_no_restart():
     """Engines of many processes add their sums in any order: the last digit may fall, and nothing is counted twice."""
-    before, after = Histogram(EDGES, (1.0, 1.0), 1.0, 0.3), Histogram(EDGES, (1.0, 1.0), 1.0, 0.3 - 1e-16)
+    before, after = (
+        Histogram(edges=EDGES, counts=(1.0, 1.0), count=1.0, sum=0.3),
+        Histogram(edges=EDGES, counts=(1.0, 1.0), count=1.0, sum=0.3 - 1e-16),
+    )
     assert before.sum > after.sum
-    assert histogram_increase(before, after) == Histogram(EDGES, (0.0, 0.0), 0.0, 0.0)
+    assert histogram_increase(before, after) == Histogram(edges=EDGES, counts=(0.0, 0.0), count=0.0, sum=0.0)
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, 4.0), (4.0, None), (None, None)])
 def test_an_unknown_sum_stays_unknown(before, after):
     """Where either page lacks the sum, so does the growth, and the buckets still count."""
-    grown = histogram_increase(Histogram(EDGES, (1.0, 1.0), 1.0, before), Histogram(EDGES, (2.0, 3.0), 3.0, after))
-    assert grown == Histogram(EDGES, (1.0, 2.0), 2.0, None)
+    grown = histogram_increase(
+        Histogram(edges=EDGES, counts=(1.0, 1.0), count=1.0, sum=before),
+        Histogram(edges=EDGES, counts=(2.0, 3.0), count=3.0, sum=after),
+    )
+    assert grown == Histogram(edges=EDGES, counts=(1.0, 2.0), count=2.0, sum=None)
 
 
 def test_histograms_of_replicas_are_reset_one_at_a_time_and_added():
     """A replica's restart is seen in its own buckets before the replicas are summed."""
-    one, two = SeriesId(Signal.TTFT, MODEL, "engine=0"), SeriesId(Signal.TTFT, MODEL, "engine=1")
+    one, two = (
+        SeriesId(signal=Signal.TTFT, model=MODEL, series="engine=0"),
+        SeriesId(signal=Signal.TTFT, model=MODEL, series="engine=1"),
+    )
     before = page("a", 0.0, histograms={one: histogram([0.5] * 5, EDGES), two: histogram([1.5] * 5, EDGES)})
     after = page("a", 5.0, histograms={one: histogram([0.5] * 9, EDGES), two: histogram([1.5] * 2, EDGES)})
-    assert growth(before, after).histograms[ACCOUNT, Signal.TTFT] == Histogram(EDGES, (4.0, 6.0), 6.0, 5.0)
+    assert growth(before, after).histograms[ACCOUNT, Signal.TTFT] == Histogram(
+        edges=EDGES, counts=(4.0, 6.0), count=6.0, sum=5.0
+    )
 
 
 def test_a_histogram_that_appears_later_counts_from_zero():

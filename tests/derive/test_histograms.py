@@ -67,11 +67,14 @@ def test_a_histogram_without_edges_knows_its_count_only():
 
 def test_an_unknown_sum_makes_the_total_unknown():
     """A sum that one side lacks is not guessed."""
-    one, other = Histogram(EDGES, (0.0, 0.0, 1.0), 1.0, 1.5), Histogram(EDGES, (0.0, 0.0, 1.0), 1.0)
+    one, other = (
+        Histogram(edges=EDGES, counts=(0.0, 0.0, 1.0), count=1.0, sum=1.5),
+        Histogram(edges=EDGES, counts=(0.0, 0.0, 1.0), count=1.0),
+    )
     assert add(one, other).sum is None
     assert add(other, one).sum is None
 
 
 def test_fewer_edges_lose_no_observation():
     """Seen at fewer edges a histogram keeps its count and its sum."""
-    assert at_edges(histogram([0.4, 3.0], EDGES), (1.0,)) == Histogram((1.0,), (1.0,), 2.0, 3.4)
+    assert at_edges(histogram([0.4, 3.0], EDGES), (1.0,)) == Histogram(edges=(1.0,), counts=(1.0,), count=2.0, sum=3.4)

@@ -5,15 +5,15 @@ from dataclasses import replace
 from goodwatt.derive.policy_change import restarted, ruled
 from goodwatt.model.engine import Outcome, SeriesId, Signal
 from goodwatt.model.ledger import Account, SloKey
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Errors, Slo, Threshold
 from goodwatt.model.tariff import Carbon, Tariff
-from tests.fakes.readings import MODEL, Fold, finished, gpu, gpus, histogram, page, record, served, told
+from tests.fakes.readings import MODEL, Fold, finished, gpu, gpus, histogram, page, record, records_result, served
 
 A = Account("a", MODEL)
 EDGES = (0.5, 1.0, 2.0)
-FAST = Slo("fast", (Threshold(Signal.TTFT, 0.5),), 0.9)
-SLOW = Slo("slow", (Threshold(Signal.TTFT, 2.0),), 0.9)
+FAST = Slo(name="fast", thresholds=(Threshold(Signal.TTFT, 0.5),), objective=0.9)
+SLOW = Slo(name="slow", thresholds=(Threshold(Signal.TTFT, 2.0),), objective=0.9)
 DOLLARS, EUROS = Tariff("USD", 3600.0), Tariff("EUR", 3600.0)
 
 
@@ -26,13 +26,13 @@ class Story(Fold):
             now,
             finished(Outcome.SUCCESS, float(done)),
             gauges={(Signal.REQUESTS_RUNNING, MODEL): running, (Signal.REQUESTS_WAITING, MODEL): 0.0},
-            histograms={SeriesId(Signal.TTFT, MODEL): histogram(ttft, EDGES)},
+            histograms={SeriesId(signal=Signal.TTFT, model=MODEL): histogram(ttft, EDGES)},
         )
         self.tick(now, gpus(gpu(0, now, int(now * 1000))), served(reading))
 
     def rule(self, **changes: object) -> None:
-        after = replace(self.rules, **changes)  # type: ignore[arg-type]
-        self.state, self.rules = ruled(self.state, self.rules, after), after
+        after = replace(self.policy, **changes)  # type: ignore[arg-type]
+        self.state, self.policy = ruled(self.state, self.policy, after), after
 
 
 def total(story: Story, slo: str) -> tuple[float, float, float] | None:
@@ -42,7 +42,7 @@ def total(story: Story, slo: str) -> tuple[float, float, float] | None:
 
 def begun(*slos: Slo) -> Story:
     """Two windows of 10 s in which 3 requests were good and 1 was slow."""
-    story = Story(Rules(window_seconds=10.0, slos=slos, tariff=DOLLARS, carbon=Carbon(400.0)))
+    story = Story(Policy(window_seconds=10.0, slos=slos, tariff=DOLLARS, carbon=Carbon(400.0)))
     story.at(0.0, [], 0)
     story.at(5.0, [0.1, 0.2], 2)
     story.at(10.0, [0.1, 0.2, 0.3, 1.5], 4)
@@ -57,7 +57,7 @@ def test_an_objective_that_stays_goes_on():
     story.at(15.0, [0.1, 0.2, 0.3, 1.5, 0.1], 5)
     story.at(20.0, [0.1, 0.2, 0.3, 1.5, 0.1], 5)
     assert total(story, "fast") == (5.0, 4.0, 4.0)
-    assert restarted(Rules(slos=(FAST,)), Rules(slos=(replace(FAST, objective=0.5), SLOW))) == ()
+    assert restarted(Policy(slos=(FAST,)), Policy(slos=(replace(FAST, objective=0.5), SLOW))) == ()
 
 
 def test_an_objective_with_other_thresholds_restarts():
@@ -68,7 +68,7 @@ def test_an_objective_with_other_thresholds_restarts():
     assert total(story, "fast") == (0.0, 0.0, 0.0)
     story.at(20.0, [0.1, 0.2, 0.3, 1.5, 1.7], 5)
     assert total(story, "fast") == (1.0, 1.0, 1.0)
-    assert restarted(Rules(slos=(FAST,)), Rules(slos=(other,))) == (
+    assert restarted(Policy(slos=(FAST,)), Policy(slos=(other,))) == (
         "slo fast: its thresholds or conventions changed, so its counts restart from 0",
     )
 
@@ -128,7 +128,7 @@ def test_an_account_whose_server_is_gone_gets_no_new_evidence():
 
 def test_rules_may_change_before_anything_was_read():
     """A start with nothing known stays one."""
-    story = Story(Rules())
+    story = Story(Policy())
     story.rule(slos=(FAST,), tariff=EUROS)
     assert (story.state.marks, story.state.ledger.evidence) == ((), {})
 
@@ -143,10 +143,10 @@ def test_another_currency_restarts_money_and_never_shows_a_negative_rate():
     story.at(20.0, [0.1, 0.2, 0.3, 1.5], 4)
     shown = story.snapshots[-1]
     assert sum(shown.ledger.cost.values()) == 5.0 and shown.live[A].cost_per_second == 1.0
-    assert restarted(Rules(tariff=DOLLARS), Rules(tariff=EUROS)) == (
+    assert restarted(Policy(tariff=DOLLARS), Policy(tariff=EUROS)) == (
         "cost: the currency changed, so its counts restart from 0",
     )
-    assert restarted(Rules(tariff=DOLLARS), Rules()) == ()
+    assert restarted(Policy(tariff=DOLLARS), Policy()) == ()
 
 
 def test_money_without_a_price_and_carbon_without_a_grid_are_gone():
@@ -161,9 +161,9 @@ def test_money_without_a_price_and_carbon_without_a_grid_are_gone():
 
 def recorded(*slos: Slo) -> Story:
     """Three requests with records, of which two were quick, and two ticks behind them."""
-    story = Story(Rules(window_seconds=10.0, slos=slos))
+    story = Story(Policy(window_seconds=10.0, slos=slos))
     for now, ttft in ((0.0, 0.1), (5.0, 0.2), (10.0, 1.5)):
-        story.tick(now, served(page("a", now, finished(Outcome.SUCCESS, 1.0))), told(now, record(ttft)))
+        story.tick(now, served(page("a", now, finished(Outcome.SUCCESS, 1.0))), records_result(now, record(ttft)))
     return story
 
 
@@ -180,7 +180,7 @@ def test_exact_totals_go_on_under_the_same_terms_and_restart_under_others():
     assert (exact(story, "fast"), exact(story, "slow")) == ((3, 2), (0, 0))
     story.rule(slos=(replace(FAST, errors=Errors.EXCLUDE), replace(SLOW, models=("qwen*",))))
     assert (exact(story, "fast"), exact(story, "slow")) == ((0, 0), None)
-    story.tick(15.0, served(page("a", 15.0)), told(15.0, record()))
+    story.tick(15.0, served(page("a", 15.0)), records_result(15.0, record()))
     assert exact(story, "fast") == (1, 1)
     assert story.snapshots[-1].exact_live[SloKey(A, "fast")].good == 1
 
@@ -194,13 +194,13 @@ def test_latency_histograms_restart_where_a_threshold_gives_them_other_edges():
     found = story.state.ledger.latencies
     assert 0.77 in found[A, Signal.TTFT].edges and found[A, Signal.TTFT].count == 0.0
     assert found[A, Signal.E2E].count == 3.0
-    assert restarted(Rules(slos=(FAST, SLOW)), Rules(slos=(FAST, odd)))[1:] == (
+    assert restarted(Policy(slos=(FAST, SLOW)), Policy(slos=(FAST, odd)))[1:] == (
         "latency histograms from records: those whose edges changed with the thresholds restart from 0",
     )
 
 
 def test_other_conventions_are_another_promise():
     """The log names an objective whose conventions changed, as it names one whose thresholds did."""
-    assert restarted(Rules(slos=(FAST,)), Rules(slos=(replace(FAST, errors=Errors.EXCLUDE),))) == (
+    assert restarted(Policy(slos=(FAST,)), Policy(slos=(replace(FAST, errors=Errors.EXCLUDE),))) == (
         "slo fast: its thresholds or conventions changed, so its counts restart from 0",
     )

@@ -5,18 +5,20 @@ import pytest
 from goodwatt.derive.retention import MOST_ACCOUNTS, REMEMBERED_SERVERS, watched
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, Component, CountKey, SloKey
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.source import SourceResult
 from goodwatt.model.tariff import Carbon, Tariff
-from tests.fakes.readings import MODEL, Fold, gpu, gpus, page, record, silent, tokens_page, told
+from tests.fakes.readings import MODEL, Fold, gpu, gpus, page, record, records_result, silent, tokens_page
 
 A = Account("a", MODEL)
 B = Account("b", MODEL)
 EXACT = SloKey(A, "slo")
 GENERATED = CountKey(A, Signal.GENERATED_TOKENS)
-RULES = Rules(
-    slos=(Slo("slo", (Threshold(Signal.TTFT, 1.0),), 0.9),), tariff=Tariff("USD", 3600.0), carbon=Carbon(400.0)
+POLICY = Policy(
+    slos=(Slo(name="slo", thresholds=(Threshold(Signal.TTFT, 1.0),), objective=0.9),),
+    tariff=Tariff("USD", 3600.0),
+    carbon=Carbon(400.0),
 )
 
 
@@ -40,7 +42,7 @@ def conserved(fold: Fold) -> bool:
 
 def test_a_removed_server_is_not_shown_and_keeps_what_it_was_given():
     """It leaves servers, sources and live figures at once; its joules stay its own, and later ones are others'."""
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     fleet.now(0, a=0.0, b=0.0)
     fleet.now(1, a=10.0, b=10.0)
     given = fleet.snapshots[-1].ledger.energy_millijoules
@@ -58,7 +60,7 @@ def test_a_removed_server_is_not_shown_and_keeps_what_it_was_given():
 
 def test_a_removed_server_claims_no_joules_even_at_the_tick_of_its_removal():
     """From the change on the joules of the interval belong to whoever is still watched, or to nobody."""
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     fleet.now(0, a=0.0)
     fleet.watch()
     fleet.now(1)
@@ -69,7 +71,7 @@ def test_a_removed_server_claims_no_joules_even_at_the_tick_of_its_removal():
 
 def test_a_server_that_returns_goes_on_where_it_was_and_not_with_what_it_did_meanwhile():
     """Its counters continue; what it counted while nobody watched it is not counted."""
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     fleet.now(0, a=100.0)
     fleet.now(1, a=150.0)
     fleet.watch()
@@ -84,7 +86,7 @@ def test_a_server_that_returns_goes_on_where_it_was_and_not_with_what_it_did_mea
 
 def test_another_server_under_the_same_name_begins_anew():
     """With another address behind a name, its first page is a baseline and its source has no past."""
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     fleet.now(0, a=100.0, b=0.0)
     fleet.now(1, a=150.0, b=0.0)
     fleet.watch("a", "b", anew=["a"])
@@ -96,7 +98,7 @@ def test_another_server_under_the_same_name_begins_anew():
 
 def test_watching_the_same_servers_changes_nothing():
     """A change that leaves the servers as they are leaves the state as it is."""
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     fleet.now(0, a=0.0, b=0.0)
     fleet.now(1, a=10.0, b=10.0)
     before = fleet.state
@@ -115,7 +117,7 @@ def churn(fleet: Fleet, count: int) -> None:
 
 def test_memory_of_servers_that_are_long_gone_is_bounded_and_nothing_is_lost():
     """After any number of servers the state holds a bounded number of accounts, and joules still add up."""
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     churn(fleet, REMEMBERED_SERVERS + 10)
     fleet.watch()
     fleet.now(1000)
@@ -131,12 +133,12 @@ def test_memory_of_servers_that_are_long_gone_is_bounded_and_nothing_is_lost():
 
 def test_money_and_carbon_of_closed_accounts_are_kept_as_sums():
     """Closing accounts loses neither money nor carbon; as long as none is closed there is no such sum."""
-    fleet, count = Fleet(RULES), REMEMBERED_SERVERS + 20
+    fleet, count = Fleet(POLICY), REMEMBERED_SERVERS + 20
     churn(fleet, REMEMBERED_SERVERS)
     fleet.watch()
     ledger = fleet.state.ledger
     assert (ledger.closed_energy_millijoules, ledger.closed_cost, ledger.closed_carbon_grams) == (None, {}, None)
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     churn(fleet, count)
     ledger = fleet.snapshots[-1].ledger
     rent = sum(ledger.cost.values()) + ledger.closed_cost[Component.RENTAL] + sum(ledger.unattributed_cost.values())
@@ -148,7 +150,7 @@ def test_money_and_carbon_of_closed_accounts_are_kept_as_sums():
 
 def test_a_server_whose_pages_named_no_account_is_forgotten_too():
     """What was dropped from the pages of a removed server is bounded as well."""
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     for n in range(REMEMBERED_SERVERS + 5):
         fleet.watch(f"s{n}")
         fleet.tick(5.0 * n, SourceResult(f"server/s{n}", 0.1, page(f"s{n}", 5.0 * n, dropped_lines=3)))
@@ -159,7 +161,7 @@ def test_a_server_whose_pages_named_no_account_is_forgotten_too():
 
 def test_gpus_that_are_no_longer_watched_cost_nothing_more():
     """Without the GPU source known GPUs are forgotten: no rent goes on, and no joules are made up when they return."""
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     fleet.now(0, a=0.0)
     fleet.now(1, a=1.0)
     spent = fleet.snapshots[-1].ledger.cost
@@ -173,7 +175,7 @@ def test_gpus_that_are_no_longer_watched_cost_nothing_more():
 
 def test_a_server_that_is_down_is_not_a_server_that_is_gone():
     """While it is watched its page is remembered, whatever it answers."""
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     fleet.now(0, a=1.0)
     fleet.tick(5.0, silent("a"))
     fleet.watch("a")
@@ -182,32 +184,32 @@ def test_a_server_that_is_down_is_not_a_server_that_is_gone():
 
 def test_a_removed_server_keeps_its_records_and_a_closed_one_leaves_none():
     """Records of a server that returns go on where they were, in a new window; those of one long gone are forgotten."""
-    fleet, spans = Fleet(RULES), "otlp"
-    fleet.tick(0.0, tokens_page("a", 0.0, 0.0), told(0.0, record(), source=spans))
-    fleet.tick(5.0, tokens_page("a", 5.0, 0.0), told(5.0, record(), source=spans))
+    fleet, spans = Fleet(POLICY), "otlp"
+    fleet.tick(0.0, tokens_page("a", 0.0, 0.0), records_result(0.0, record(), source=spans))
+    fleet.tick(5.0, tokens_page("a", 5.0, 0.0), records_result(5.0, record(), source=spans))
     assert fleet.snapshots[-1].exact_live
     fleet.watch()
-    assert fleet.state.tellers == {}
-    shown = fleet.tick(10.0, told(10.0, record(), source=spans))
+    assert fleet.state.record_sources == {}
+    shown = fleet.tick(10.0, records_result(10.0, record(), source=spans))
     assert (shown.exact_live, shown.ledger.exact[EXACT].good) == ({}, 2)
     fleet.watch("a")
-    shown = fleet.tick(15.0, tokens_page("a", 15.0, 0.0), told(15.0, record(), source=spans))
+    shown = fleet.tick(15.0, tokens_page("a", 15.0, 0.0), records_result(15.0, record(), source=spans))
     assert (shown.exact_live, shown.ledger.exact[EXACT].good) == ({}, 3)
     churn(fleet, REMEMBERED_SERVERS + 1)
     ledger = fleet.state.ledger
-    assert (ledger.exact, ledger.latencies, ledger.records, fleet.state.told) == ({}, {}, {}, {})
+    assert (ledger.exact, ledger.latencies, ledger.records, fleet.state.records_since) == ({}, {}, {}, {})
 
 
 def test_a_server_that_only_records_told_of_is_remembered_and_forgotten_like_others():
     """Without a page its accounts are those of its records; when it returns its live window is new all the same."""
-    fleet = Fleet(RULES)
-    fleet.tick(0.0, silent("a"), told(0.0, record()))
+    fleet = Fleet(POLICY)
+    fleet.tick(0.0, silent("a"), records_result(0.0, record()))
     fleet.watch()
     assert fleet.state.departed == ("a",) and fleet.state.ledger.exact[EXACT].good == 1
-    fleet.tick(5.0, told(5.0))
+    fleet.tick(5.0, records_result(5.0))
     fleet.watch("a")
-    assert fleet.tick(10.0, silent("a"), told(10.0, record())).exact_live == {}
-    assert fleet.tick(15.0, silent("a"), told(15.0, record())).exact_live[EXACT].good == 1
+    assert fleet.tick(10.0, silent("a"), records_result(10.0, record())).exact_live == {}
+    assert fleet.tick(15.0, silent("a"), records_result(15.0, record())).exact_live[EXACT].good == 1
     fleet.watch()
     churn(fleet, REMEMBERED_SERVERS + 1)
     assert EXACT not in fleet.state.ledger.exact
@@ -215,22 +217,22 @@ def test_a_server_that_only_records_told_of_is_remembered_and_forgotten_like_oth
 
 def test_another_proxy_under_the_same_name_begins_anew():
     """With something else behind the name neither the server's source nor its proxy's has a past."""
-    fleet = Fleet(RULES)
-    fleet.tick(0.0, tokens_page("a", 0.0, 0.0), told(0.0, record(), source="proxy/a"))
+    fleet = Fleet(POLICY)
+    fleet.tick(0.0, tokens_page("a", 0.0, 0.0), records_result(0.0, record(), source="proxy/a"))
     fleet.watch("a", anew=["a"])
-    assert (set(fleet.state.sources), fleet.state.tellers) == (set(), {})
+    assert (set(fleet.state.sources), fleet.state.record_sources) == (set(), {})
 
 
 def served_by_one(fleet: Fleet, models: int) -> None:
     """A server that calls its model by a new name at every page."""
     for n in range(models):
         page_ = tokens_page("a", 5.0 * n, 100.0, model=f"m{n}", running=1.0)
-        fleet.tick(5.0 * n, gpus(gpu(0, 5.0 * n, 500_000 * n)), page_, told(5.0 * n, record(model=f"m{n}")))
+        fleet.tick(5.0 * n, gpus(gpu(0, 5.0 * n, 500_000 * n)), page_, records_result(5.0 * n, record(model=f"m{n}")))
 
 
 def test_a_server_of_ever_new_models_fills_no_memory():
     """Of one server the latest accounts stay open; what the others were given is kept as sums, and nothing is lost."""
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     served_by_one(fleet, MOST_ACCOUNTS + 40)
     ledger = fleet.snapshots[-1].ledger
     assert len(fleet.state.since) == MOST_ACCOUNTS
@@ -242,7 +244,7 @@ def test_a_server_of_ever_new_models_fills_no_memory():
 
 def test_many_models_of_many_servers_stay_open():
     """The limit is a server's own: two servers with a few models each keep them all."""
-    fleet = Fleet(RULES)
+    fleet = Fleet(POLICY)
     half = MOST_ACCOUNTS // 2 + 1
     for n in range(half):
         pages = (tokens_page(name, 5.0 * n, 100.0, model=f"m{n}") for name in ("a", "b"))

@@ -10,7 +10,7 @@ from goodwatt.derive.policy_change import restarted, ruled
 from goodwatt.derive.retention import REMEMBERED_SERVERS, watched
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, TokenKind
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.tariff import PriceList, TokenPrices
 from tests.derive.laws import law
 from tests.fakes.readings import MODEL, Fold, counter, page, served
@@ -29,8 +29,8 @@ class Sale(Fold):
         known = [(s, n) for s, n in zip(signals, (prompt, cached, generated), strict=True) if n is not None]
         self.tick(now, served(page("a", now, *(counter(signal, number) for signal, number in known))))
 
-    def rule(self, after: Rules) -> None:
-        self.state, self.rules = ruled(self.state, self.rules, after), after
+    def rule(self, after: Policy) -> None:
+        self.state, self.policy = ruled(self.state, self.policy, after), after
 
     @property
     def revenue(self) -> dict[TokenKind, float]:
@@ -38,7 +38,7 @@ class Sale(Fold):
 
 
 def sale(*entries: TokenPrices, currency: str = "USD") -> Sale:
-    return Sale(Rules(price_list=PriceList(currency, entries)))
+    return Sale(Policy(price_list=PriceList(currency, entries)))
 
 
 def test_every_kind_earns_its_own_price() -> None:
@@ -87,8 +87,8 @@ def test_new_prices_are_for_new_tokens() -> None:
     story = sale(CHEAP)
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
-    after = Rules(price_list=PriceList("USD", (replace(CHEAP, generated_per_million_tokens=10.0),)))
-    assert restarted(story.rules, after) == ()
+    after = Policy(price_list=PriceList("USD", (replace(CHEAP, generated_per_million_tokens=10.0),)))
+    assert restarted(story.policy, after) == ()
     story.rule(after)
     story.at(10.0, None, None, 1e6)
     assert story.revenue == {TokenKind.GENERATED: 4.0}
@@ -98,11 +98,11 @@ def test_new_prices_are_for_new_tokens() -> None:
 
 def test_prices_that_begin_later_sell_nothing_of_before() -> None:
     """Tokens counted while no prices were known are not sold when prices come."""
-    story = Sale(Rules())
+    story = Sale(Policy())
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
     assert story.revenue == {}
-    story.rule(Rules(price_list=PriceList("USD", (CHEAP,))))
+    story.rule(Policy(price_list=PriceList("USD", (CHEAP,))))
     story.at(10.0, None, None, 3e6)
     assert story.revenue == {TokenKind.GENERATED: 8.0}
 
@@ -112,13 +112,13 @@ def test_another_currency_restarts_revenue() -> None:
     story = sale(CHEAP)
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
-    euros = Rules(price_list=PriceList("EUR", (CHEAP,)))
-    assert restarted(story.rules, euros) == ("revenue: the currency changed, so its counts restart from 0",)
+    euros = Policy(price_list=PriceList("EUR", (CHEAP,)))
+    assert restarted(story.policy, euros) == ("revenue: the currency changed, so its counts restart from 0",)
     story.rule(euros)
     assert story.revenue == {}
     story.at(10.0, None, None, 2e6)
     assert story.revenue == {TokenKind.GENERATED: 4.0}
-    story.rule(Rules())
+    story.rule(Policy())
     assert story.revenue == {}
 
 

@@ -7,16 +7,15 @@ from hypothesis import strategies as st
 from goodwatt.model.engine import Outcome, SeriesId, Signal
 from goodwatt.model.gpu import EnergyMethod, EnergyScope
 from goodwatt.model.histogram import Histogram
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.source import SourceResult
 from goodwatt.model.tariff import Carbon, Facility, Tariff
-from tests.fakes.readings import Fold, gpu, gpus, no_gpus, page, record, served, silent
-from tests.fakes.readings import told as requests_told
+from tests.fakes.readings import Fold, gpu, gpus, no_gpus, page, record, records_result, served, silent
 
 SERVERS = ("a", "b", "c")
 MODELS = ("llama", "qwen")
-SLO = Slo("slo", (Threshold(Signal.TTFT, 0.5), Threshold(Signal.E2E, 2.0)), 0.9)
+SLO = Slo(name="slo", thresholds=(Threshold(Signal.TTFT, 0.5), Threshold(Signal.E2E, 2.0)), objective=0.9)
 COUNTED = (Signal.GENERATED_TOKENS, Signal.PROMPT_TOKENS, Signal.PREEMPTIONS)
 MILLIJOULES = st.one_of(st.integers(0, 3_000_000), st.integers(0, 10**12))
 
@@ -61,7 +60,7 @@ gpu_results = st.one_of(some_gpus, some_gpus, some_gpus, st.just(lambda now: no_
 def cumulative(edges, steps, total):
     """Any cumulative histogram."""
     counts = [float(sum(steps[: i + 1])) for i in range(len(edges) + 1)]
-    return Histogram(edges, tuple(counts[:-1]), counts[-1], total)
+    return Histogram(edges=edges, counts=tuple(counts[:-1]), count=counts[-1], sum=total)
 
 
 histograms = st.builds(
@@ -103,8 +102,8 @@ any_page = later(
 )
 
 
-rules = st.builds(
-    Rules,
+policy = st.builds(
+    Policy,
     window_seconds=st.sampled_from([1.0, 12.0]),
     server_gpus=st.dictionaries(
         st.sampled_from(SERVERS),
@@ -133,7 +132,7 @@ records = st.lists(
 told_requests = st.one_of(
     st.none(),
     later(
-        lambda now, drawn, source: requests_told(now, *drawn, source=source),
+        lambda now, drawn, source: records_result(now, *drawn, source=source),
         records,
         st.sampled_from(["otlp", "otlp", "proxy/a", "proxy/b"]),
     ),
@@ -147,7 +146,7 @@ rows = st.tuples(
 )
 
 
-def told(rules_, drawn):
+def ticks_of(policy_, drawn):
     now, story = 100.0, []
     for seconds, machine, servers, requests in drawn:
         results = [] if machine is None else [machine(now)]
@@ -157,18 +156,18 @@ def told(rules_, drawn):
             results.append(requests(now))
         story.append(Tick(now, tuple(results)))
         now += seconds
-    return rules_, tuple(story)
+    return policy_, tuple(story)
 
 
 def worlds(ticks=6):
     """Rules, and the results of some ticks in a row."""
-    return st.builds(told, rules, st.lists(rows, min_size=1, max_size=ticks))
+    return st.builds(ticks_of, policy, st.lists(rows, min_size=1, max_size=ticks))
 
 
 def lived(world):
     """The fold after each tick of a world, with the tick."""
-    rules_, story = world
-    fold = Fold(rules_)
+    policy_, story = world
+    fold = Fold(policy_)
     for tick in story:
         before = fold.state
         yield before, tick, fold.tick(tick.now, *tick.results), fold.state

@@ -38,7 +38,7 @@ async def test_a_running_goodwatt_reads_it() -> None:
     """The same file makes a server of that engine, found by `auto`, with the readings that the document says."""
     async with serving(page(block(""))) as toy:
         config = parse(configured(toy.url), "CONTRIBUTING.md").model_copy(update={"gpus": NO_GPUS})
-        sampler = Sampler((), config.rules(), lambda _: None)
+        sampler = Sampler((), config.policy(), lambda _: None)
         watch = Watch(sampler, config, World(config.engine_profiles()))
         await watch.look()
         reading = (await sampler.tick()).servers["toy-0"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from goodwatt.config import parse
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.reload import Reloader
 from goodwatt.runtime.sampler import Sampler
@@ -30,7 +30,7 @@ class Broken(FakeDriver):
 async def test_a_bug_ends_the_process_instead_of_being_swallowed() -> None:
     """What no source may raise leaves the task group, and with it `run`."""
     config = parse("servers: []\ngpus: {kind: nvml}\n")
-    sampler = Sampler((), Rules(), lambda _: None)
+    sampler = Sampler((), Policy(), lambda _: None)
     watch = Watch(sampler, config, World(config.engine_profiles(), driver=Broken()))
     with pytest.raises(ExceptionGroup) as left:
         await _until_told(sampler, watch, Reloader(config, About(), None), "")

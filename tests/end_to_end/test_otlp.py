@@ -80,7 +80,7 @@ def test_every_request_is_judged_by_itself_and_once(running: Running) -> None:
     running.page(46)
     assert running.send(rows) == 200
     until(
-        lambda: running.process.page().sum(SHED_TOTAL, reason="duplicate") == 46,
+        lambda: running.process.page().sum(DROPPED_TOTAL, reason="duplicate") == 46,
         seconds=10,
         why=running.process.logged,
     )
@@ -88,15 +88,15 @@ def test_every_request_is_judged_by_itself_and_once(running: Running) -> None:
     assert page.sum("goodwatt_request_records_total") == 46
     assert exact(page, "a") == (42, 30, 330)
     assert exact(page, "b") == (4, 4, 84)
-    shed = {reason: page.sum(SHED_TOTAL, source="otlp", reason=reason) for reason in SHED}
-    assert shed == SHED
+    dropped = {reason: page.sum(DROPPED_TOTAL, source="otlp", reason=reason) for reason in DROPPED}
+    assert dropped == DROPPED
     within = page.sum("goodwatt_exact_time_to_first_token_seconds_bucket", server="a", le="0.25")
     assert within == 35, "the threshold is an edge of the histogram, inclusive"
     assert page.sum("goodwatt_exact_request_duration_seconds_count", server="b") == 4
 
 
-SHED_TOTAL = "goodwatt_requests_shed_total"
-SHED = {"duplicate": 46, "foreign": 2, "unknown_server": 2}
+DROPPED_TOTAL = "goodwatt_request_records_dropped_total"
+DROPPED = {"duplicate": 46, "foreign": 2, "unknown_server": 2}
 
 
 def test_it_ends_at_once_with_clients_connected(running: Running) -> None:

@@ -103,7 +103,7 @@ def test_the_demo_shows_exact_goodput(demo: Goodwatt) -> None:
     page = until(lambda: page if _is_exact(page := demo.page()) else None, seconds=10, why=demo.logged)
     good, all_ = (page.sum(f"goodwatt_slo_{name}_total", slo="strict", method="exact") for name in GOOD)
     assert good is not None and all_ is not None and 0 < good < all_
-    assert page.sum("goodwatt_requests_shed_total", source="otlp") is None
+    assert page.sum("goodwatt_request_records_dropped_total", source="otlp") is None
 
 
 GOOD = "good_requests", "requests"

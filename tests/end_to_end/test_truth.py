@@ -50,8 +50,8 @@ async def bench() -> AsyncIterator[Bench]:
     config = parse(demo.config_text())
     world = World(load_profiles(), demo.driver, simulated=True, clock=clock)
     sources = [open_source(section, world) for section in (config.gpus, *(config.servers or ()))]
-    rules = config.model_copy(update={"interval_seconds": 5.0}).rules()
-    sampler = Sampler([s for s in sources if s], rules, lambda _: None, Clocks(clock, lambda: 1.7e9))
+    policy = config.model_copy(update={"interval_seconds": 5.0}).policy()
+    sampler = Sampler([s for s in sources if s], policy, lambda _: None, Clocks(clock, lambda: 1.7e9))
     yield Bench(demo, sampler, clock)
     await sampler.aclose()
     await demo.aclose()

@@ -39,7 +39,9 @@ def test_minimal_profile() -> None:
     assert profile.default_model == "default"
     assert profile.wanted() == {"toy_tokens_total"}
     assert profile.metrics_of(Signal.TTFT) == frozenset()
-    assert profile.engine_traits() == EngineTraits(Moves.STEP, OneToken.ZERO, prompt_includes_cached=True)
+    assert profile.engine_traits() == EngineTraits(
+        tokens_move=Moves.STEP, one_token_tpot=OneToken.ZERO, prompt_includes_cached=True
+    )
 
 
 def test_histogram_needs_three_names() -> None:
@@ -129,7 +131,7 @@ def test_traits_reach_the_reading() -> None:
     """What a profile says of stale gauges and one-token outputs is what its readings say; unsaid is the safe thing."""
     stale = {"tokens_move": "finish", "running_is_current": False}
     assert load_profile(with_(traits=stale)).engine_traits() == EngineTraits(
-        Moves.FINISH, OneToken.SKIPPED, prompt_includes_cached=True, running_is_current=False
+        tokens_move=Moves.FINISH, one_token_tpot=OneToken.SKIPPED, prompt_includes_cached=True, running_is_current=False
     )
 
 

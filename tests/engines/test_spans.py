@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from goodwatt.engines.profile import Profile
 from goodwatt.engines.spans import SpanRule, span_rules
 from goodwatt.model.engine import Outcome
-from goodwatt.model.request import RequestRecord, Shed
+from goodwatt.model.request import Dropped, RequestRecord
 from tests.engines.golden import HERE, PROFILES
 from tests.fakes.otlp import SGLANG_SPANS, VLLM, Row, rows, vllm_row
 
@@ -40,16 +40,16 @@ def test_vllm_tells_what_its_span_holds() -> None:
     for row in VLLM:
         told, found = row["attributes"], record(row)
         assert found == RequestRecord(
-            "s",
-            "",
-            row["start_ns"] / 1e9,
-            told["gen_ai.latency.e2e"],
-            Outcome.SUCCESS,
-            told["gen_ai.latency.time_to_first_token"],
-            told["gen_ai.latency.time_in_model_decode"] / 47,
-            told["gen_ai.usage.prompt_tokens"],
-            None,
-            48,
+            server="s",
+            model="",
+            arrival_unix_seconds=row["start_ns"] / 1e9,
+            e2e_seconds=told["gen_ai.latency.e2e"],
+            outcome=Outcome.SUCCESS,
+            ttft_seconds=told["gen_ai.latency.time_to_first_token"],
+            tpot_seconds=told["gen_ai.latency.time_in_model_decode"] / 47,
+            prompt_tokens=told["gen_ai.usage.prompt_tokens"],
+            cached_prompt_tokens=None,
+            generated_tokens=48,
         )
         assert found.tpot_seconds == pytest.approx((found.e2e_seconds - found.ttft_seconds) / 47, rel=0.02)
 
@@ -203,4 +203,4 @@ def test_the_documented_example_is_one() -> None:
 
 def test_every_reason_is_documented() -> None:
     """The table of docs/otlp.md has each reason why a span is not counted; what is refused is the proxy's alone."""
-    assert [why for why in Shed if f"\n| `{why}` |" not in DOCUMENT] == [Shed.REFUSED]
+    assert [why for why in Dropped if f"\n| `{why}` |" not in DOCUMENT] == [Dropped.REFUSED]

@@ -7,8 +7,8 @@ from goodwatt.derive.step import step
 from goodwatt.model.engine import EngineReading, EngineTraits, Outcome, SeriesId, Signal
 from goodwatt.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpusReading, GpuState
 from goodwatt.model.histogram import Histogram
-from goodwatt.model.policy import Rules
-from goodwatt.model.request import RequestRecord, RequestsReading, Shed
+from goodwatt.model.policy import Policy
+from goodwatt.model.request import Dropped, RequestRecord, RequestsReading
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reason, SourceResult, Unavailable
 
@@ -28,10 +28,10 @@ def gpu(
 ) -> GpuReading:
     """One GPU with one figure on its meter; None is a GPU that cannot be read."""
     return GpuReading(
-        Gpu(uuid or f"GPU-{index}", index, "Test GPU", "570.0", board),
-        at,
-        GpuState.LOST if millijoules is None else GpuState.OK,
-        None if millijoules is None else EnergyCounter(millijoules, method, scope),
+        gpu=Gpu(uuid=uuid or f"GPU-{index}", index=index, product="Test GPU", driver="570.0", board=board),
+        at_seconds=at,
+        state=GpuState.LOST if millijoules is None else GpuState.OK,
+        energy=None if millijoules is None else EnergyCounter(millijoules, method, scope),
         power_limit_watts=limit,
     )
 
@@ -48,18 +48,18 @@ def no_gpus(reason: Reason = Reason.DRIVER_MISSING) -> SourceResult:
 
 def counter(signal: Signal, value: float, model: str = MODEL, series: str = "") -> tuple[SeriesId, float]:
     """One counter line."""
-    return SeriesId(signal, model, series), value
+    return SeriesId(signal=signal, model=model, series=series), value
 
 
 def finished(outcome: Outcome, value: float, model: str = MODEL, series: str = "") -> tuple[SeriesId, float]:
     """One line of finished requests."""
-    return SeriesId(Signal.REQUESTS, model, series, outcome), value
+    return SeriesId(signal=Signal.REQUESTS, model=model, series=series, outcome=outcome), value
 
 
 def histogram(values: Sequence[float], edges: Sequence[float]) -> Histogram:
     """The histogram that an engine keeps of these observations."""
     counts = tuple(float(sum(value <= edge for value in values)) for edge in edges)
-    return Histogram(tuple(edges), counts, float(len(values)), float(sum(values)))
+    return Histogram(edges=tuple(edges), counts=counts, count=float(len(values)), sum=float(sum(values)))
 
 
 def page(
@@ -74,13 +74,13 @@ def page(
 ) -> EngineReading:
     """One page of one server."""
     return EngineReading(
-        server,
-        at,
-        engine,
-        traits or EngineTraits(),
-        dict(counters),
-        gauges or {},
-        histograms or {},
+        server=server,
+        at_seconds=at,
+        engine=engine,
+        traits=traits or EngineTraits(),
+        counters=dict(counters),
+        gauges=gauges or {},
+        histograms=histograms or {},
         dropped_lines=dropped_lines,
     )
 
@@ -108,28 +108,32 @@ def record(
 ) -> RequestRecord:
     """One finished request, quick and good unless said otherwise."""
     return RequestRecord(
-        server,
-        model,
-        1.7e9,
-        e2e,
-        outcome,
-        ttft,
-        tpot,
+        server=server,
+        model=model,
+        arrival_unix_seconds=1.7e9,
+        e2e_seconds=e2e,
+        outcome=outcome,
+        ttft_seconds=ttft,
+        tpot_seconds=tpot,
         generated_tokens=tokens,
         tokens_estimated=estimated,
     )
 
 
-def told(
+def records_result(
     at: float,
     *records: RequestRecord,
     source: str = "otlp",
     page: EngineReading | None = None,
-    shed: Mapping[Shed, int] | None = None,
+    dropped: Mapping[Dropped, int] | None = None,
     simulated: bool = False,
 ) -> SourceResult:
     """What a source of records brought since its last read."""
-    return SourceResult(source, 0.001, RequestsReading(at, records, shed or {}, page, simulated))
+    return SourceResult(
+        source,
+        0.001,
+        RequestsReading(at_seconds=at, records=records, dropped=dropped or {}, page=page, simulated=simulated),
+    )
 
 
 def tokens_page(server: str, at: float, generated: float, *, model: str = MODEL, running: float = 0.0) -> SourceResult:
@@ -147,13 +151,13 @@ def tokens_page(server: str, at: float, generated: float, *, model: str = MODEL,
 class Fold:
     """A run of ticks: keeps the state and every snapshot, so that a test reads like a story."""
 
-    def __init__(self, rules: Rules | None = None) -> None:
-        self.rules = rules or Rules()
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
         self.state = State()
         self.snapshots: list[Snapshot] = []
 
     def tick(self, now: float, *results: SourceResult) -> Snapshot:
         """Fold one tick and return its picture."""
-        self.state, snapshot = step(self.state, results, self.rules, now, unix=1.7e9 + now)
+        self.state, snapshot = step(self.state, results, self.policy, now, unix=1.7e9 + now)
         self.snapshots.append(snapshot)
         return snapshot

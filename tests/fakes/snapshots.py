@@ -9,7 +9,7 @@ from goodwatt.derive.step import step
 from goodwatt.model.engine import EngineReading, EngineTraits, Outcome, SeriesId, Signal
 from goodwatt.model.gpu import EnergyCounter, EnergyMethod, Gpu, GpuReading, GpusReading
 from goodwatt.model.histogram import Histogram
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reading, SourceResult, Unavailable
@@ -41,9 +41,9 @@ EDGES: Mapping[Signal, tuple[float, ...]] = {
         *(960.0, 1920.0, 7680.0),
     ),
 }
-RULES = Rules(
+POLICY = Policy(
     interval_seconds=INTERVAL,
-    slos=(Slo("default", (Threshold(Signal.TTFT, 1.0), Threshold(Signal.TPOT, 0.1)), 0.95),),
+    slos=(Slo(name="default", thresholds=(Threshold(Signal.TTFT, 1.0), Threshold(Signal.TPOT, 0.1)), objective=0.95),),
     tariff=Tariff("USD", price_per_gpu_hour=1.69),
     carbon=Carbon(400.0),
     price_list=PriceList("USD", (TokenPrices(prompt_per_million_tokens=0.1, generated_per_million_tokens=0.4),)),
@@ -61,7 +61,7 @@ def uuid(index: int) -> str:
 def gpu(index: int, tick: int, watts: int = 614) -> GpuReading:
     """One GPU at one tick, with steady power."""
     return GpuReading(
-        gpu=Gpu(uuid(index), index, "NVIDIA H100 80GB HBM3", "570.86.15"),
+        gpu=Gpu(uuid=uuid(index), index=index, product="NVIDIA H100 80GB HBM3", driver="570.86.15"),
         at_seconds=START + tick * INTERVAL,
         energy=EnergyCounter(9_000_000 + tick * int(watts * INTERVAL * 1000), EnergyMethod.MEASURED),
         power_watts=float(watts),
@@ -87,7 +87,7 @@ def histogram(edges: Sequence[float], observations: int, mean: float) -> Histogr
     at = bisect_left(edges, mean)
     shares = {at - 1: observations // 5, at: observations * 3 // 5, at + 1: observations - observations // 5 * 4}
     counts = accumulate(float(shares.get(bucket, 0)) for bucket in range(len(edges)))
-    return Histogram(tuple(edges), tuple(counts), float(observations), observations * mean)
+    return Histogram(edges=tuple(edges), counts=tuple(counts), count=float(observations), sum=observations * mean)
 
 
 def page(server: str, tick: int, model: str = MODEL, *, tokens_per_tick: int = 25_795) -> EngineReading:
@@ -107,14 +107,17 @@ def page(server: str, tick: int, model: str = MODEL, *, tokens_per_tick: int = 2
         at_seconds=START + tick * INTERVAL,
         engine="vllm",
         traits=EngineTraits(),
-        counters={SeriesId(signal, model, "0", outcome): value for (signal, outcome), value in counts.items()},
+        counters={
+            SeriesId(signal=signal, model=model, series="0", outcome=outcome): value
+            for (signal, outcome), value in counts.items()
+        },
         gauges={
             (Signal.REQUESTS_RUNNING, model): 12.0,
             (Signal.REQUESTS_WAITING, model): 2.0,
             (Signal.KV_CACHE_USAGE, model): 0.61,
         },
         histograms={
-            SeriesId(signal, model, "0"): histogram(
+            SeriesId(signal=signal, model=model, series="0"): histogram(
                 edges, finished * (257 if signal is Signal.ITL else 1), MEANS[signal]
             )
             for signal, edges in EDGES.items()
@@ -134,7 +137,7 @@ def snapshot(
     servers: Sequence[str] = ("vllm-0",),
     *,
     ticks: int = 14,
-    rules: Rules = RULES,
+    policy: Policy = POLICY,
     model: str = MODEL,
 ) -> Snapshot:
     """The picture after `ticks` ticks in which everything could be read."""
@@ -146,17 +149,17 @@ def snapshot(
             }
             for tick in range(ticks)
         ],
-        rules,
+        policy,
     )
 
 
-def after(ticks: Sequence[Mapping[str, Reading | Unavailable]], rules: Rules = RULES) -> Snapshot:
+def after(ticks: Sequence[Mapping[str, Reading | Unavailable]], policy: Policy = POLICY) -> Snapshot:
     """The picture after these ticks, one mapping from source to outcome each."""
     state, picture = State(), None
     for tick, readings in enumerate(ticks):
         now = START + tick * INTERVAL
         state, picture = step(
-            state, results(readings), rules, now, unix=UNIX + tick * INTERVAL, tick_seconds=0.006 if tick else None
+            state, results(readings), policy, now, unix=UNIX + tick * INTERVAL, tick_seconds=0.006 if tick else None
         )
     assert picture is not None, "a picture needs at least one tick"
     return picture

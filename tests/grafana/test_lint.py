@@ -22,7 +22,7 @@ NOT_RATED = {
     ("goodwatt-health", "Ticks missed"): "whether the counter was there a window ago",
 }
 # A reason that never occurred has no series: rate and increase miss the first time.
-EVENTS = {"goodwatt_source_failures_total", "goodwatt_requests_shed_total"}
+EVENTS = {"goodwatt_source_failures_total", "goodwatt_request_records_dropped_total"}
 # Burn rates are of the windows that alerts look at, all else over the time shown.
 WINDOWS = {"5m", "1h", "6h", "3d", "$__range"}
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}

@@ -33,7 +33,12 @@ def readings(energy: Series, limit_watts: float, interval: float) -> Iterator[Gp
         while index + 1 < len(energy) and energy[index + 1][0] <= at:
             index += 1
         counter = EnergyCounter(energy[index][1], EnergyMethod.MEASURED, EnergyScope.GPU)
-        yield GpuReading(Gpu("GPU-0", 0, "H100", "580"), at, energy=counter, power_limit_watts=limit_watts)
+        yield GpuReading(
+            gpu=Gpu(uuid="GPU-0", index=0, product="H100", driver="580"),
+            at_seconds=at,
+            energy=counter,
+            power_limit_watts=limit_watts,
+        )
         at += interval
 
 

@@ -7,7 +7,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from goodwatt.model.engine import Outcome
-from goodwatt.model.request import RequestsReading, Shed
+from goodwatt.model.request import Dropped, RequestsReading
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reason, Unavailable
 from goodwatt.publish.exposition import writer
@@ -47,7 +47,9 @@ def recorded() -> Snapshot:
                 "nvml": gpus(2, tick),
                 "server/vllm-0": page("vllm-0", tick, "tiny"),
                 "otlp": RequestsReading(
-                    START + tick * INTERVAL, (*told, failed, *([odd] if tick == 7 else [])), {Shed.DUPLICATE: 2}
+                    at_seconds=START + tick * INTERVAL,
+                    records=(*told, failed, *([odd] if tick == 7 else [])),
+                    dropped={Dropped.DUPLICATE: 2},
                 ),
             }
             for tick in range(14)

@@ -107,7 +107,7 @@ async def test_unhealthy_when_told_so() -> None:
 def test_stale() -> None:
     """A snapshot is stale after 30 s, or after three intervals where they are longer; before one, the start counts."""
     s = small()
-    slow = replace(s, rules=replace(s.rules, interval_seconds=60.0))
+    slow = replace(s, policy=replace(s.policy, interval_seconds=60.0))
     assert stale(s, s.at_seconds + 30, 0) is None
     assert stale(s, s.at_seconds + 30.1, 0) is not None
     assert stale(slow, s.at_seconds + 180, 0) is None

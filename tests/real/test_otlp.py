@@ -192,4 +192,6 @@ async def test_exact_goodput_is_what_a_client_measured(tmp_path: Path, capsys: p
         count = TRIAL + PROMPTS * (course.runs - 1) + 1
         page = await until(watch, lambda p: records(p) >= count, f"{count} records")
     assert records(page) == count
-    assert page.total("goodwatt_requests_shed_total") == page.total("goodwatt_requests_shed_total", reason="foreign")
+    assert page.total("goodwatt_request_records_dropped_total") == page.total(
+        "goodwatt_request_records_dropped_total", reason="foreign"
+    )

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
 LOADS = ((1, 6), (3, 12), (8, 18))  # streams at once, requests; the server has 4 slots
 TRIAL = 5
-SHED = "goodwatt_requests_shed_total"
+DROPPED = "goodwatt_request_records_dropped_total"
 NEAR_SECONDS = 0.002
 WAY_TIMES = 3.0  # of the mean way between proxy and client, where a busy machine makes that longer
 TRIES = 6
@@ -249,7 +249,7 @@ async def test_every_way_to_ask_is_counted(tmp_path: Path) -> None:
                 assert (await got.json())["data"]
             async with session.post("/v1/chat/completions", json={"messages": "wrong"}) as got:
                 assert got.status == 400
-            page = await until(watch, lambda p: bool(p.total(SHED, reason="refused")), "the refused one")
+            page = await until(watch, lambda p: bool(p.total(DROPPED, reason="refused")), "the refused one")
             own = await fetch(f"{engine.url}/metrics")
     predicted = own.total("llamacpp:tokens_predicted_total")
     computed, cached = (own.total(f"llamacpp:prompt_tokens{part}_total") for part in ("", "_cached"))
@@ -258,4 +258,4 @@ async def test_every_way_to_ask_is_counted(tmp_path: Path) -> None:
     assert page.total("goodwatt_request_records_total", outcome="success", tokens="reported") == len(asked)
     judged = page.total("goodwatt_slo_requests_total", slo="s", method="exact")
     assert judged == streams, "answers in one piece have no time to first token"
-    assert page.total(SHED, reason="refused") == 1
+    assert page.total(DROPPED, reason="refused") == 1

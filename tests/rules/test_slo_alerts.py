@@ -17,7 +17,7 @@ PER_MINUTE = 600
 
 
 def slo(objective: float) -> Alerting:
-    return Alerting(objectives=(Slo("a", (Threshold(Signal.TTFT, 1.0),), objective),))
+    return Alerting(objectives=(Slo(name="a", thresholds=(Threshold(Signal.TTFT, 1.0),), objective=objective),))
 
 
 def account(server: str = "s", more: str = "") -> str:

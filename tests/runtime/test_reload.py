@@ -25,7 +25,7 @@ class Process:
         config = parse(self.text)
         about = About("1", "3", config_hash(config), reload_ok=True, reloaded_unix_seconds=1.0)
         self.publisher = Publisher(about, config_text="first")
-        self.sampler = Sampler((), config.rules(), self.publisher.publish)
+        self.sampler = Sampler((), config.policy(), self.publisher.publish)
         self.watch = Watch(self.sampler, config, World({}))
         self.reloader = Reloader(config, about, self.read)
         self.reloader.connect(self.sampler, self.watch, self.publisher)
@@ -55,7 +55,7 @@ async def test_reloads_at_once_come_one_after_the_other() -> None:
             done = await asyncio.gather(*(process.reloader.reload() for _ in range(5)))
         assert all(one.ok for one in done)
         latest = process.publisher.latest
-        assert latest is not None and latest.rules.carbon is not None and latest.ticks == 6
+        assert latest is not None and latest.policy.carbon is not None and latest.ticks == 6
         assert process.reloader.about.config_hash == config_hash(parse(process.text))
 
 

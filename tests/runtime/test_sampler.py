@@ -7,7 +7,7 @@ import pytest
 
 from goodwatt.model.engine import EngineReading, Signal
 from goodwatt.model.gpu import GpusReading
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reading, Reason, SourceUnavailable
 from goodwatt.runtime.sampler import Clocks, Sampler
@@ -73,7 +73,7 @@ async def test_a_source_that_hangs_does_not_keep_the_others_from_being_read() ->
     """A hung source is given up at its deadline, with the reason timeout, and the rest of the tick is complete."""
     seen: list[Snapshot] = []
     hung = Scripted("server/hung", 60.0, deadline_seconds=0.05)
-    sampler = Sampler([hung, Scripted("nvml", GpusReading(()))], Rules(), seen.append)
+    sampler = Sampler([hung, Scripted("nvml", GpusReading(()))], Policy(), seen.append)
     snapshot = await sampler.tick()
     states = {state.source: state for state in snapshot.sources}
     assert states["nvml"].up
@@ -85,14 +85,14 @@ async def test_a_source_that_hangs_does_not_keep_the_others_from_being_read() ->
 async def test_no_source_may_use_up_the_interval() -> None:
     """A deadline longer than the interval is cut to fit into it, so that the grid holds."""
     hung = Scripted("server/hung", 60.0, deadline_seconds=30.0)
-    snapshot = await Sampler([hung], Rules(interval_seconds=0.2), lambda _: None).tick()
+    snapshot = await Sampler([hung], Policy(interval_seconds=0.2), lambda _: None).tick()
     assert snapshot.sources[0].duration_seconds < 0.2
 
 
 async def test_an_expected_failure_is_counted_by_reason_and_keeps_its_detail() -> None:
     """Failures add up by reason; the detail of the latest one is what a person is shown."""
     source = Scripted("server/a", gone("first"), gone("second"), GpusReading(()))
-    sampler = Sampler([source], Rules(), lambda _: None)
+    sampler = Sampler([source], Policy(), lambda _: None)
     await sampler.tick()
     state = (await sampler.tick()).sources[0]
     assert (state.misses, state.detail, state.failures) == (2, "second", {Reason.UNREACHABLE: 2})
@@ -103,7 +103,7 @@ async def test_an_expected_failure_is_counted_by_reason_and_keeps_its_detail() -
 async def test_anything_unexpected_is_a_bug_and_leaves_the_tick() -> None:
     """An exception that no source may raise is not swallowed."""
     with pytest.raises(ZeroDivisionError):
-        await Sampler([Scripted("nvml", ZeroDivisionError())], Rules(), lambda _: None).tick()
+        await Sampler([Scripted("nvml", ZeroDivisionError())], Policy(), lambda _: None).tick()
 
 
 async def test_the_grid_does_not_drift_and_skips_what_was_missed() -> None:
@@ -116,20 +116,20 @@ async def test_the_grid_does_not_drift_and_skips_what_was_missed() -> None:
         clock.now += 0.3 if len(times) != 2 else 12.0  # publishing took this long
 
     with pytest.raises(asyncio.CancelledError):
-        await Sampler([], Rules(interval_seconds=5.0), publish, clock.clocks()).run()
+        await Sampler([], Policy(interval_seconds=5.0), publish, clock.clocks()).run()
     assert times == pytest.approx([1000.0, 1005.0, 1020.0, 1025.0, 1030.0])
 
 
 async def test_a_change_takes_effect_at_the_next_tick_and_closes_what_is_gone() -> None:
     """What stays keeps its object and its past, what is new is read, what is gone is closed, and nobody else is."""
     stays, goes, comes = (Scripted(name, gone()) for name in ("server/a", "server/b", "server/c"))
-    sampler = Sampler([stays, goes], Rules(), lambda _: None)
+    sampler = Sampler([stays, goes], Policy(), lambda _: None)
     await sampler.tick()
-    sampler.change([stays, comes], Rules(window_seconds=120.0))
+    sampler.change([stays, comes], Policy(window_seconds=120.0))
     assert (sampler.sources, goes.closed) == ((stays, goes), False)
     snapshot = await sampler.tick()
     assert [(s.source, s.misses) for s in snapshot.sources] == [("server/a", 2), ("server/c", 1)]
-    assert snapshot.rules.window_seconds == 120.0
+    assert snapshot.policy.window_seconds == 120.0
     assert (stays.closed, goes.closed, comes.closed) == (False, True, False)
 
 
@@ -137,15 +137,15 @@ async def test_a_change_never_takes_effect_in_the_middle_of_a_tick() -> None:
     """A tick that is under way ends with the sources and rules that it began with."""
     slow = Scripted("server/slow", 0.05)
     seen: list[Snapshot] = []
-    sampler = Sampler([slow], Rules(window_seconds=60.0), seen.append)
+    sampler = Sampler([slow], Policy(window_seconds=60.0), seen.append)
     ticking = asyncio.create_task(sampler.tick())
     await asyncio.sleep(0.01)
-    sampler.change([], Rules(window_seconds=120.0))
+    sampler.change([], Policy(window_seconds=120.0))
     await ticking
-    assert ([s.source for s in seen[0].sources], seen[0].rules.window_seconds) == (["server/slow"], 60.0)
+    assert ([s.source for s in seen[0].sources], seen[0].policy.window_seconds) == (["server/slow"], 60.0)
     assert not slow.closed
     await sampler.tick()
-    assert (seen[1].sources, seen[1].rules.window_seconds, slow.closed) == ((), 120.0, True)
+    assert (seen[1].sources, seen[1].policy.window_seconds, slow.closed) == ((), 120.0, True)
 
 
 async def test_changes_that_have_not_taken_effect_become_one() -> None:
@@ -153,13 +153,13 @@ async def test_changes_that_have_not_taken_effect_become_one() -> None:
     told: list[str] = []
     pages = [read(10.0 * n) for n in range(1, 4)]
     source, other = Scripted("server/a", *pages), Scripted("server/a", *pages)
-    sampler = Sampler([source], Rules(), lambda _: None)
+    sampler = Sampler([source], Policy(), lambda _: None)
     await sampler.tick()
-    sampler.change([], Rules(), anew=["a"], then=lambda: told.append("first"))
-    sampler.change([other], Rules(window_seconds=90.0), then=lambda: told.append("second"))
+    sampler.change([], Policy(), anew=["a"], then=lambda: told.append("first"))
+    sampler.change([other], Policy(window_seconds=90.0), then=lambda: told.append("second"))
     assert told == []
     snapshot = await sampler.tick()
-    assert told == ["first", "second"] and snapshot.rules.window_seconds == 90.0
+    assert told == ["first", "second"] and snapshot.policy.window_seconds == 90.0
     assert sum(snapshot.ledger.counts.values()) == 0.0  # another server under the same name: a baseline
     await sampler.tick()
     assert told == ["first", "second"]
@@ -168,14 +168,14 @@ async def test_changes_that_have_not_taken_effect_become_one() -> None:
 async def test_settling_ticks_at_once_and_begins_the_grid_anew() -> None:
     """A change is on a published snapshot long before the old interval would have ended; then the new one rules."""
     seen: list[Snapshot] = []
-    sampler = Sampler([], Rules(interval_seconds=300.0, window_seconds=600.0), seen.append)
+    sampler = Sampler([], Policy(interval_seconds=300.0, window_seconds=600.0), seen.append)
     running = asyncio.create_task(sampler.run())
     await asyncio.sleep(0.01)
     assert len(seen) == 1
-    sampler.change([], Rules(interval_seconds=0.05))
+    sampler.change([], Policy(interval_seconds=0.05))
     async with asyncio.timeout(2):
         await sampler.settle()
-        assert seen[-1].rules.interval_seconds == 0.05 and len(seen) == 2
+        assert seen[-1].policy.interval_seconds == 0.05 and len(seen) == 2
         while len(seen) < 5:
             await asyncio.sleep(0.01)
     running.cancel()
@@ -188,7 +188,7 @@ async def test_many_servers_are_read_whole_while_some_are_dead_or_slow() -> None
     fine = [Scripted(f"server/s{n}", read(0.0, f"s{n}")) for n in range(48)]
     hung = [Scripted(f"server/h{n}", 60.0, deadline_seconds=0.1) for n in range(8)]
     dead = [Scripted(f"server/d{n}", gone()) for n in range(8)]
-    sampler = Sampler([*hung, *fine, *dead], Rules(), lambda _: None)
+    sampler = Sampler([*hung, *fine, *dead], Policy(), lambda _: None)
     began = asyncio.get_running_loop().time()
     snapshots = [await sampler.tick() for _ in range(3)]
     assert asyncio.get_running_loop().time() - began < 3 * 0.1 + 1.0
@@ -201,7 +201,7 @@ async def test_only_transitions_are_logged(caplog: pytest.LogCaptureFixture) -> 
     """One line when a source goes down, one when its reason changes, one when it is back; nothing in between."""
     other = SourceUnavailable(Reason.HTTP_ERROR, "server/a: 500")
     source = Scripted("server/a", gone(), gone(), other, other, GpusReading(()), GpusReading(()))
-    sampler = Sampler([source], Rules(), lambda _: None)
+    sampler = Sampler([source], Policy(), lambda _: None)
     with caplog.at_level(logging.INFO):
         for _ in range(6):
             await sampler.tick()
@@ -219,7 +219,7 @@ async def test_the_length_of_a_tick_is_known_one_tick_later() -> None:
     def publish(_: Snapshot) -> None:
         clock.now += 0.25
 
-    sampler = Sampler([], Rules(), publish, clock.clocks())
+    sampler = Sampler([], Policy(), publish, clock.clocks())
     assert (await sampler.tick()).tick_seconds is None
     assert (await sampler.tick()).tick_seconds == pytest.approx(0.25)
 
@@ -227,15 +227,15 @@ async def test_the_length_of_a_tick_is_known_one_tick_later() -> None:
 async def test_closing_closes_every_source() -> None:
     """`aclose` reaches all of them."""
     sources = [Scripted("nvml", GpusReading(())), Scripted("server/a", gone())]
-    await Sampler(sources, Rules(), lambda _: None).aclose()
+    await Sampler(sources, Policy(), lambda _: None).aclose()
     assert all(source.closed for source in sources)
 
 
 async def test_a_server_on_a_gpu_that_is_not_there_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """One line names the server, the GPU that is missing and those that are there; again only after it was right."""
-    rules = Rules(server_gpus={"a": (0, 7), "b": (uuid(1),), "c": ("GPU-gone",)})
+    policy = Policy(server_gpus={"a": (0, 7), "b": (uuid(1),), "c": ("GPU-gone",)})
     both, none = gpus(2, 0), gone("nvml: no")
-    sampler = Sampler([Scripted("nvml", gpus(8, 0), both, none, both, gpus(8, 0), both)], rules, lambda _: None)
+    sampler = Sampler([Scripted("nvml", gpus(8, 0), both, none, both, gpus(8, 0), both)], policy, lambda _: None)
     told = []
     for _ in range(6):
         with caplog.at_level(logging.WARNING):

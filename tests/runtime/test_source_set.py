@@ -10,7 +10,7 @@ import pytest
 from goodwatt.config import Config, parse
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, CountKey
-from goodwatt.model.request import Shed
+from goodwatt.model.request import Dropped
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reason
 from goodwatt.runtime.discovery.local_ports import LocalPorts
@@ -36,7 +36,7 @@ class Running:
 
     def __init__(self, text: str, world: World | None = None) -> None:
         self.config = parse(text)
-        self.sampler = Sampler((), self.config.rules(()), lambda _: None)
+        self.sampler = Sampler((), self.config.policy(()), lambda _: None)
         self.watch = Watch(
             self.sampler,
             self.config,
@@ -79,7 +79,7 @@ async def test_what_stays_keeps_its_source_and_its_connection() -> None:
         a.routes["/metrics"] = page(toy(150))
         snapshot = await running.reload(config(("b", b), ("a", a), more="window_seconds: 120\nslos: []\n"))
         assert counted(snapshot) == 50 and source in running.sampler.sources
-        assert (a.connections, running.told, snapshot.rules.window_seconds) == (1, 1, 120.0)
+        assert (a.connections, running.told, snapshot.policy.window_seconds) == (1, 1, 120.0)
         await running.aclose()
 
 
@@ -132,12 +132,12 @@ async def test_servers_from_files_have_the_gpus_that_their_labels_name(tmp_path:
     running = Running(f"{NO_GPUS}server_discovery: [{{files: ['{tmp_path}/s.yaml']}}]\n")
     snapshot = await running.tick()
     assert [state.source for state in snapshot.sources] == ["server/a"]
-    assert snapshot.rules.server_gpus == {"a": (1,)}
+    assert snapshot.policy.server_gpus == {"a": (1,)}
     sources = running.sampler.sources
     await running.tick()
     assert running.sampler.sources == sources
     (tmp_path / "s.yaml").write_text("- {targets: ['127.0.0.1:1'], labels: {goodwatt_name: a, goodwatt_gpus: '0,1'}}")
-    assert (await running.tick()).rules.server_gpus == {"a": (0, 1)}
+    assert (await running.tick()).policy.server_gpus == {"a": (0, 1)}
     await running.aclose()
 
 
@@ -194,7 +194,7 @@ async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
     """Where an engine gives its port to another one, the server that was found there goes on; none is read twice."""
     async with serving(page(toy(1))) as server:
         config = parse(NO_GPUS)
-        sampler = Sampler((), config.rules(), lambda _: None)
+        sampler = Sampler((), config.policy(), lambda _: None)
         local = LocalPorts(ports=(server.port, unused_port()))
         watch = Watch(sampler, config, World(config.engine_profiles()), local)
         await watch.look()
@@ -237,7 +237,7 @@ async def test_spans_belong_to_the_servers_that_are_read_now() -> None:
         await sent(otlp_of(running), 1, "c")
         snapshot = await running.tick()
         (state,) = [state for state in snapshot.sources if state.source == "otlp"]
-        assert state.shed == {Shed.UNKNOWN_SERVER: 1}
+        assert state.dropped == {Dropped.UNKNOWN_SERVER: 1}
         await running.reload(config(("a", a), ("c", b), more=otlp))
         await sent(otlp_of(running), 2, "c")
         snapshot = await running.tick()

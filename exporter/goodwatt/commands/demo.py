@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from goodwatt.demo.defaults import DEFAULT_SERVERS
 from goodwatt.demo.faults import PlannedFault, planned_fault
-from goodwatt.runtime.errors import WrongUse
+from goodwatt.runtime.errors import UsageError
 
 
 def faults(texts: Iterable[str]) -> tuple[PlannedFault, ...]:
@@ -12,4 +12,4 @@ def faults(texts: Iterable[str]) -> tuple[PlannedFault, ...]:
     try:
         return tuple(planned_fault(text, [server.name for server in DEFAULT_SERVERS]) for text in texts)
     except ValueError as wrong:
-        raise WrongUse(f"--fault {wrong}") from None
+        raise UsageError(f"--fault {wrong}") from None

@@ -5,7 +5,7 @@ from goodwatt.config.validation.urls import same_page, url_message
 from goodwatt.engines.report.coverage import coverage_matrix
 from goodwatt.engines.report.explain import explain
 from goodwatt.model.source import SourceUnavailable
-from goodwatt.runtime.errors import CannotStart, WrongUse
+from goodwatt.runtime.errors import StartupError, UsageError
 from goodwatt.settings.sources import ServerSection
 from goodwatt.sources.engine.exposition import labelled_names, metric_names
 from goodwatt.sources.engine.source import EngineSource
@@ -26,14 +26,14 @@ async def inspect(config: Config, url: str, engine: str = "auto") -> str:
     profiles = config.engine_profiles()
     wrong = url_message(url)
     if wrong is not None:
-        raise WrongUse(f"--url {wrong}")
+        raise UsageError(f"--url {wrong}")
     if engine != "auto" and engine not in profiles:
-        raise WrongUse(f"--engine: unknown engine {engine[:40]!r}; known: auto, {', '.join(profiles)}")
+        raise UsageError(f"--engine: unknown engine {engine[:40]!r}; known: auto, {', '.join(profiles)}")
     source = EngineSource(_section(config, url, engine), profiles)
     try:
         look = await source.look()
     except SourceUnavailable as why:
-        raise CannotStart(f"{why.detail.removeprefix(f'{source.name}: ')} (reason={why.reason})") from None
+        raise StartupError(f"{why.detail.removeprefix(f'{source.name}: ')} (reason={why.reason})") from None
     finally:
         await source.aclose()
     names = metric_names(look.body) | labelled_names(look.body)

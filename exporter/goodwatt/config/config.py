@@ -9,7 +9,7 @@ from goodwatt.engines import load_profiles
 from goodwatt.engines.profile import Profile
 from goodwatt.model.alerting import Alerting
 from goodwatt.model.engine import Signal
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from goodwatt.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
 from goodwatt.settings.alerts import AlertsSection
@@ -54,19 +54,19 @@ class SloSection(Section):
         "exclude", description="Requests that the client gave up: `fail` counts them, and never as good."
     )
 
-    def noun(self) -> Slo:
+    def to_model(self) -> Slo:
         """The same objective as the core knows it; thresholds in the order TTFT, TPOT, E2E."""
         given = ((Signal.TTFT, self.ttft_seconds), (Signal.TPOT, self.tpot_seconds), (Signal.E2E, self.e2e_seconds))
         thresholds = tuple(Threshold(signal, seconds) for signal, seconds in given if seconds is not None)
         return Slo(
-            self.name,
-            thresholds,
-            self.objective_ratio,
-            self.models,
-            self.servers,
-            OneTokenOutputs(self.one_token_outputs),
-            Errors(self.errors),
-            Cancelled(self.cancelled),
+            name=self.name,
+            thresholds=thresholds,
+            objective=self.objective_ratio,
+            models=self.models,
+            servers=self.servers,
+            one_token_outputs=OneTokenOutputs(self.one_token_outputs),
+            errors=Errors(self.errors),
+            cancelled=Cancelled(self.cancelled),
         )
 
 
@@ -196,7 +196,7 @@ class Config(Section):
 
     def slo_nouns(self) -> tuple[Slo, ...]:
         """Every objective, in the order of the file."""
-        return tuple(slo.noun() for slo in self.slos)
+        return tuple(slo.to_model() for slo in self.slos)
 
     def tariff(self) -> Tariff | None:
         """None: nothing is known of cost, and none is published."""
@@ -222,15 +222,15 @@ class Config(Section):
     def alerting(self) -> Alerting:
         """What the generated alerts compare with. Objectives that the file does not name are whatever is published."""
         objectives = self.slo_nouns() if "slos" in self.model_fields_set else None
-        return self.alerts.noun(objectives, self.cost.currency if self.cost else None, self.window_seconds)
+        return self.alerts.to_model(objectives, self.cost.currency if self.cost else None, self.window_seconds)
 
-    def rules(self, servers: Iterable[ServerSection] | None = None) -> Rules:
+    def policy(self, servers: Iterable[ServerSection] | None = None) -> Policy:
         """All that the fold needs, with these servers or else those of this file.
 
         A server that runs on all GPUs is absent from `server_gpus`.
         """
         known = (self.servers or ()) if servers is None else servers
-        return Rules(
+        return Policy(
             interval_seconds=self.interval_seconds,
             window_seconds=self.window_seconds,
             server_gpus={server.name: server.gpus for server in known if server.gpus != "all"},

@@ -28,7 +28,9 @@ BATCH = SimulatedServer(
 DEFAULT_SERVERS = (CHAT, BATCH)
 
 # On bucket edges, so that both bounds tell the same.
-COMFORTABLE = Slo("comfortable", (Threshold(Signal.TTFT, 1.0), Threshold(Signal.TPOT, 0.05)), 0.95)
+COMFORTABLE = Slo(
+    name="comfortable", thresholds=(Threshold(Signal.TTFT, 1.0), Threshold(Signal.TPOT, 0.05)), objective=0.95
+)
 # Inside buckets, so that the bounds part and the reader sees why edges matter.
-STRICT = Slo("strict", (Threshold(Signal.TTFT, 0.03), Threshold(Signal.TPOT, 0.012)), 0.95)
+STRICT = Slo(name="strict", thresholds=(Threshold(Signal.TTFT, 0.03), Threshold(Signal.TPOT, 0.012)), objective=0.95)
 DEFAULT_SLOS = (COMFORTABLE, STRICT)

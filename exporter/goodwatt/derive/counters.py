@@ -28,7 +28,7 @@ def histogram_increase(previous: Histogram, current: Histogram) -> Histogram:
     count = current.count - previous.count
     if _fell(previous.sum, current.sum) or any(low > high for low, high in pairwise((0.0, *counts, count))):
         return current
-    return Histogram(current.edges, counts, count, _sum_increase(previous.sum, current.sum))
+    return Histogram(edges=current.edges, counts=counts, count=count, sum=_sum_increase(previous.sum, current.sum))
 
 
 def _sum_increase(previous: float | None, current: float | None) -> float | None:

@@ -12,17 +12,19 @@ def add(one: Histogram, other: Histogram) -> Histogram:
         shared = tuple(sorted(set(one.edges) & set(other.edges)))
         one, other = at_edges(one, shared), at_edges(other, shared)
     return Histogram(
-        one.edges,
-        tuple(a + b for a, b in zip(one.counts, other.counts, strict=True)),
-        one.count + other.count,
-        None if one.sum is None or other.sum is None else one.sum + other.sum,
+        edges=one.edges,
+        counts=tuple(a + b for a, b in zip(one.counts, other.counts, strict=True)),
+        count=one.count + other.count,
+        sum=None if one.sum is None or other.sum is None else one.sum + other.sum,
     )
 
 
 def at_edges(histogram: Histogram, edges: tuple[float, ...]) -> Histogram:
     """The same histogram seen at fewer edges. `edges` must be among its own."""
     counts = dict(zip(histogram.edges, histogram.counts, strict=True))
-    return Histogram(edges, tuple(counts[edge] for edge in edges), histogram.count, histogram.sum)
+    return Histogram(
+        edges=edges, counts=tuple(counts[edge] for edge in edges), count=histogram.count, sum=histogram.sum
+    )
 
 
 def marginal(histogram: Histogram, threshold: float) -> Marginal:

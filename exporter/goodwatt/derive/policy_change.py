@@ -12,16 +12,16 @@ from goodwatt.derive import revenue
 from goodwatt.derive.slo import bounds, histogram_evidence, latency_histograms, records
 from goodwatt.derive.state import Mark, State
 from goodwatt.model.ledger import Ledger, SloEvidence, SloKey
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo
 from goodwatt.model.tariff import Tariff
 
 Value = TypeVar("Value")
 
 
-def restarted(before: Rules, after: Rules) -> tuple[str, ...]:
+def restarted(before: Policy, after: Policy) -> tuple[str, ...]:
     """What restarts from nothing under the new rules, in words for the log."""
-    old, new = ({slo.name: slo for slo in rules.slos} for rules in (before, after))
+    old, new = ({slo.name: slo for slo in policy.slos} for policy in (before, after))
     moved = sorted(name for name in old.keys() & new.keys() if _terms(old[name]) != _terms(new[name]))
     lines = [f"slo {name}: its thresholds or conventions changed, so its counts restart from 0" for name in moved]
     if _own_edges(before.slos) != _own_edges(after.slos):
@@ -33,7 +33,7 @@ def restarted(before: Rules, after: Rules) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def ruled(state: State, before: Rules, after: Rules) -> State:
+def ruled(state: State, before: Policy, after: Policy) -> State:
     """The state for a tick under the rules `after`, where the last tick was under `before`.
 
     Evidence stays for objectives whose terms are the same. For the others it begins at each server's last page, with
@@ -70,8 +70,8 @@ def _currency(tariff: Tariff | None) -> str | None:
     return None if tariff is None else tariff.currency
 
 
-def _sold_in(rules: Rules) -> str | None:
-    return None if rules.price_list is None else rules.price_list.currency
+def _sold_in(policy: Policy) -> str | None:
+    return None if policy.price_list is None else policy.price_list.currency
 
 
 def _anew(state: State, ledger: Ledger) -> State:
@@ -89,7 +89,7 @@ def _promised(state: State, before: Collection[Slo], after: Collection[Slo]) -> 
     exact, slos = _staying(ledger.exact, same), _staying(ledger.slos, same)
     fitting = {at: h for at, h in ledger.latencies.items() if h.edges == latency_histograms.edges(*at, after)}
     ledger = replace(ledger, evidence=kept, slos=slos, exact=exact, latencies=fitting)
-    return _anew(state, records.opened(ledger, state.told, tuple(after)))
+    return _anew(state, records.opened(ledger, state.records_since, tuple(after)))
 
 
 def _staying(entries: Mapping[SloKey, Value], same: Mapping[str, Slo]) -> dict[SloKey, Value]:

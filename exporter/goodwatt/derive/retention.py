@@ -25,7 +25,7 @@ def watched(state: State, servers: Collection[str], *, gpus: bool, anew: Collect
     """
     pages = {name: page for name, page in state.engines.items() if name in servers and name not in anew}
     strangers = {source(name) for name in anew for source in (server_source, proxy_source)}
-    accounts = (account.server for account in (*state.since, *state.told))
+    accounts = (account.server for account in (*state.since, *state.records_since))
     known = dict.fromkeys([*state.departed, *accounts, *state.ledger.dropped_lines])
     departed = tuple(name for name in known if name not in servers)
     state = replace(
@@ -33,7 +33,9 @@ def watched(state: State, servers: Collection[str], *, gpus: bool, anew: Collect
         sources={name: source for name, source in state.sources.items() if name not in strangers},
         engines=pages,
         activities={name: done for name, done in state.activities.items() if name in pages},
-        tellers={name: source for name, source in state.tellers.items() if name in servers and name not in anew},
+        record_sources={
+            name: source for name, source in state.record_sources.items() if name in servers and name not in anew
+        },
         gpus=state.gpus if gpus else None,
         meters=state.meters if gpus else {},
         departed=departed[-REMEMBERED_SERVERS:],
@@ -46,9 +48,9 @@ def crowded(state: State, server: str, present: Collection[Account]) -> State:
 
     Of those that are not there the ones that were first seen longest ago are closed, as those of a removed server are.
     """
-    if len(state.since) + len(state.told) <= MOST_ACCOUNTS:
+    if len(state.since) + len(state.records_since) <= MOST_ACCOUNTS:
         return state
-    known = [account for account in dict.fromkeys([*state.since, *state.told]) if account.server == server]
+    known = [account for account in dict.fromkeys([*state.since, *state.records_since]) if account.server == server]
     absent = [account for account in known if account not in present]
     gone = frozenset(absent[: max(0, len(known) - MOST_ACCOUNTS)])
     return _closed(state, gone.__contains__) if gone else state
@@ -67,7 +69,7 @@ def _closed(state: State, gone: Callable[[Account], bool]) -> State:
         state,
         ledger=_without(state.ledger, gone),
         since={account: at for account, at in state.since.items() if not gone(account)},
-        told={account: at for account, at in state.told.items() if not gone(account)},
+        records_since={account: at for account, at in state.records_since.items() if not gone(account)},
         window_evidence=_kept(state.window_evidence, gone),
     )
 

@@ -11,7 +11,7 @@ from goodwatt.model.source import Reading, SourceResult, Unavailable
 
 def fold(before: SourceState | None, result: SourceResult, now: float) -> SourceState:
     """The state of a source after one more read."""
-    state = before or SourceState(result.source, False, 0, 0.0)
+    state = before or SourceState(source=result.source, up=False, misses=0, duration_seconds=0.0)
     state = replace(state, duration_seconds=result.duration_seconds)
     if isinstance(result.outcome, Unavailable):
         return _failed(state, result.outcome)
@@ -24,8 +24,8 @@ def _failed(state: SourceState, why: Unavailable) -> SourceState:
 
 
 def _read(state: SourceState, reading: Reading, now: float) -> SourceState:
-    shed = plus(state.shed, reading.shed) if isinstance(reading, RequestsReading) else state.shed
-    state = replace(state, shed=shed, simulated=reading.simulated)
+    dropped = plus(state.dropped, reading.dropped) if isinstance(reading, RequestsReading) else state.dropped
+    state = replace(state, dropped=dropped, simulated=reading.simulated)
     return replace(state, up=True, misses=0, last_success_seconds=now, reason=None, detail="")
 
 

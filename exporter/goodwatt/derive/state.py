@@ -35,6 +35,6 @@ class State:
     since: Mapping[Account, float] = field(default_factory=dict)  # when an account was first seen, or last came back
     window_opened_seconds: float | None = None  # of the SLO window now being filled
     window_evidence: Mapping[SloKey, SloEvidence] = field(default_factory=dict)  # as it stood at that moment
-    tellers: Mapping[str, str] = field(default_factory=dict)  # by server: the source whose records count
-    told: Mapping[Account, float] = field(default_factory=dict)  # since when records of an account count
+    record_sources: Mapping[str, str] = field(default_factory=dict)  # by server: the source whose records count
+    records_since: Mapping[Account, float] = field(default_factory=dict)  # since when records of an account count
     departed: tuple[str, ...] = ()  # servers no longer watched whose accounts are open, longest gone first

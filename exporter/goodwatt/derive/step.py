@@ -19,8 +19,8 @@ from goodwatt.derive.window.window import Windows
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.ledger import Ledger, SloTotals
-from goodwatt.model.policy import Rules
-from goodwatt.model.request import RequestsReading, Shed
+from goodwatt.model.policy import Policy
+from goodwatt.model.request import Dropped, RequestsReading
 from goodwatt.model.snapshot import Snapshot, SourceState
 from goodwatt.model.source import GPU_SOURCE, Reading, SourceResult, Unavailable, server_source
 
@@ -28,7 +28,7 @@ from goodwatt.model.source import GPU_SOURCE, Reading, SourceResult, Unavailable
 def step(
     state: State,
     results: Sequence[SourceResult],
-    rules: Rules,
+    policy: Policy,
     now: float,
     *,
     unix: float,
@@ -44,15 +44,15 @@ def step(
     for result in results:
         page = _page(result.outcome)
         if page is not None:
-            back = not is_fresh(before, server_source(page.server), rules.missed_ticks_until_dropped)
-            state = _take_page(state, page, rules, now, back)
-    state = _take_records(state, results, rules, now, before)
-    state = _take_gpus(state, results, rules, now)
-    state = _turn_window(state, rules, now)
-    longest = longest_window_seconds(state.engines.values(), rules)
+            back = not is_fresh(before, server_source(page.server), policy.missed_ticks_until_dropped)
+            state = _take_page(state, page, policy, now, back)
+    state = _take_records(state, results, policy, now, before)
+    state = _take_gpus(state, results, policy, now)
+    state = _turn_window(state, policy, now)
+    longest = longest_window_seconds(state.engines.values(), policy)
     marks = trim(state.marks, now, longest)
     state = replace(state, marks=marks, at_seconds=now, ticks=state.ticks + 1)
-    snapshot = _picture(state, rules, now, unix, tick_seconds)
+    snapshot = _picture(state, policy, now, unix, tick_seconds)
     return replace(state, marks=marked(marks, Mark(now, state.ledger), longest)), snapshot
 
 
@@ -63,7 +63,7 @@ def _page(outcome: Reading | Unavailable) -> EngineReading | None:
     return outcome if isinstance(outcome, EngineReading) else None
 
 
-def _take_page(state: State, reading: EngineReading, rules: Rules, now: float, back: bool) -> State:
+def _take_page(state: State, reading: EngineReading, policy: Policy, now: float, back: bool) -> State:
     """One page. Of a server that is `back` after its series were dropped, live figures begin anew: the tokens of the
     hole are counted now, its joules went to nobody, and a ratio over both would be wrong.
     """
@@ -73,97 +73,101 @@ def _take_page(state: State, reading: EngineReading, rules: Rules, now: float, b
         state,
         engines={**state.engines, reading.server: reading},
         activities={**state.activities, reading.server: page_growth.activities(grown, reading)},
-        ledger=_counted(state.ledger, reading, grown, rules),
+        ledger=_counted(state.ledger, reading, grown, policy),
         since={**state.since, **new},
     )
     return crowded(state, reading.server, grown.accounts)
 
 
-def _counted(ledger: Ledger, reading: EngineReading, grown: page_growth.Growth, rules: Rules) -> Ledger:
-    ledger = histogram_evidence.post(page_growth.post(ledger, reading, grown), reading, grown, rules.slos)
-    return ledger if rules.price_list is None else revenue.post(ledger, grown.accounts, rules.price_list)
+def _counted(ledger: Ledger, reading: EngineReading, grown: page_growth.Growth, policy: Policy) -> Ledger:
+    ledger = histogram_evidence.post(page_growth.post(ledger, reading, grown), reading, grown, policy.slos)
+    return ledger if policy.price_list is None else revenue.post(ledger, grown.accounts, policy.price_list)
 
 
 def _take_records(
-    state: State, results: Sequence[SourceResult], rules: Rules, now: float, before: Mapping[str, SourceState]
+    state: State, results: Sequence[SourceResult], policy: Policy, now: float, before: Mapping[str, SourceState]
 ) -> State:
     """Records of one tick. Accounts on the pages of a server whose requests somebody tells of begin at 0.
 
     Where the teller is new, or `back` as a page may be, live figures begin anew.
     """
-    found, missed = admission(state, results), rules.missed_ticks_until_dropped
-    back = {server for server, source in found.tellers.items() if not is_fresh(before, source, missed)}
-    back |= found.tellers.keys() - state.tellers.keys()
-    told = {account: now if account.server in back else since for account, since in state.told.items()}
-    paged = (account for account in state.since if account.server in found.tellers)
-    new = [a for a in dict.fromkeys((*paged, *(one.account for one in found.admitted))) if a not in told]
-    ledger = requests.opened(state.ledger, new, rules.slos)
+    found, missed = admission(state, results), policy.missed_ticks_until_dropped
+    back = {server for server, source in found.record_sources.items() if not is_fresh(before, source, missed)}
+    back |= found.record_sources.keys() - state.record_sources.keys()
+    records_since = {
+        account: now if account.server in back else since for account, since in state.records_since.items()
+    }
+    paged = (account for account in state.since if account.server in found.record_sources)
+    new = [a for a in dict.fromkeys((*paged, *(one.account for one in found.admitted))) if a not in records_since]
+    ledger = requests.opened(state.ledger, new, policy.slos)
     return replace(
         state,
-        sources=_shedding(state.sources, found.shed),
-        ledger=requests.post(ledger, found.admitted, rules.slos),
-        tellers=found.tellers,
-        told={**told, **dict.fromkeys(new, now)},
+        sources=_with_dropped(state.sources, found.dropped),
+        ledger=requests.post(ledger, found.admitted, policy.slos),
+        record_sources=found.record_sources,
+        records_since={**records_since, **dict.fromkeys(new, now)},
     )
 
 
-def _shedding(sources: Mapping[str, SourceState], shed: Mapping[tuple[str, Shed], int]) -> Mapping[str, SourceState]:
+def _with_dropped(
+    sources: Mapping[str, SourceState], dropped: Mapping[tuple[str, Dropped], int]
+) -> Mapping[str, SourceState]:
     counted = dict(sources)
-    for (source, why), records in shed.items():
-        counted[source] = replace(counted[source], shed=plus(counted[source].shed, {why: records}))
+    for (source, why), records in dropped.items():
+        counted[source] = replace(counted[source], dropped=plus(counted[source].dropped, {why: records}))
     return counted
 
 
-def _take_gpus(state: State, results: Sequence[SourceResult], rules: Rules, now: float) -> State:
+def _take_gpus(state: State, results: Sequence[SourceResult], policy: Policy, now: float) -> State:
     read = next((r.outcome for r in results if isinstance(r.outcome, GpusReading)), None)
     known = read or state.gpus
     if known is None:
         return state
     seconds = 0.0 if state.at_seconds is None else now - state.at_seconds
-    usages = _usages(state, read, known, rules, seconds)
+    usages = _usages(state, read, known, policy, seconds)
     return replace(
         state,
         gpus=known,
         meters=state.meters if read is None else advance(state.meters, read.gpus),
-        ledger=charge.post(state.ledger, usages, rules),
+        ledger=charge.post(state.ledger, usages, policy),
     )
 
 
 def _usages(
-    state: State, read: GpusReading | None, known: GpusReading, rules: Rules, seconds: float
+    state: State, read: GpusReading | None, known: GpusReading, policy: Policy, seconds: float
 ) -> tuple[charge.Usage, ...]:
     """Every known GPU in this interval. One that cannot be read is still there, and still paid for."""
-    active = _active(state, rules)
+    active = _active(state, policy)
     all_gpus = tuple(g.gpu for g in known.gpus)
     covers = carriers(known.gpus, state.meters)
     usages = []
     for g in known.gpus:
         covered = tuple(other.gpu for other in covers.get(g.gpu.uuid, ()))
         grown = energy_increase(state.meters.get(g.gpu.uuid), g) if read is not None and covered else None
-        own, metered = (charge.claims(gpus, active, rules, all_gpus) for gpus in ((g.gpu,), covered))
+        own, metered = (charge.claims(gpus, active, policy, all_gpus) for gpus in ((g.gpu,), covered))
         usages.append(charge.Usage(g.gpu.uuid, seconds, grown, own, metered))
     return tuple(usages)
 
 
-def _active(state: State, rules: Rules) -> dict[str, tuple[Activity, ...]]:
+def _active(state: State, policy: Policy) -> dict[str, tuple[Activity, ...]]:
     """Servers that claim GPUs: a server that missed a tick or two keeps the share that it had at its last page."""
     return {
         server: done
         for server, done in state.activities.items()
-        if is_fresh(state.sources, server_source(server), rules.missed_ticks_until_dropped)
+        if is_fresh(state.sources, server_source(server), policy.missed_ticks_until_dropped)
     }
 
 
-def _turn_window(state: State, rules: Rules, now: float) -> State:
+def _turn_window(state: State, policy: Policy, now: float) -> State:
     """Close the SLO window when it is full. Evidence that is new in a window starts in it from nothing.
 
     Totals of an SLO exist from the moment that every signal it needs was seen; they move when a window closes.
     """
-    slos = {slo.name: slo for slo in rules.slos}
+    slos = {slo.name: slo for slo in policy.slos}
     seen = state.ledger.evidence
     opened = now if state.window_opened_seconds is None else state.window_opened_seconds
     begun = {key: state.window_evidence.get(key) or histogram_evidence.blank(slos[key.slo]) for key in seen}
-    closes = now - opened >= rules.window_seconds
+    closes = now - opened >= policy.window_seconds
     totals = dict(state.ledger.slos)
     for key in seen:
         if histogram_evidence.is_complete(state.ledger, slos[key.slo], key.account):
@@ -177,26 +181,26 @@ def _turn_window(state: State, rules: Rules, now: float) -> State:
     )
 
 
-def _picture(state: State, rules: Rules, now: float, unix: float, tick_seconds: float | None) -> Snapshot:
+def _picture(state: State, policy: Policy, now: float, unix: float, tick_seconds: float | None) -> Snapshot:
     def fresh(source: str) -> bool:
-        return is_fresh(state.sources, source, rules.missed_ticks_until_dropped)
+        return is_fresh(state.sources, source, policy.missed_ticks_until_dropped)
 
     servers = {name: page for name, page in state.engines.items() if fresh(server_source(name))}
     gpus = state.gpus if fresh(GPU_SOURCE) else None
-    tellers = {server: source for server, source in state.tellers.items() if fresh(source)}
-    windows = Windows(state, rules, now, with_energy=gpus is not None)
+    record_sources = {server: source for server, source in state.record_sources.items() if fresh(source)}
+    windows = Windows(state, policy, now, with_energy=gpus is not None)
     return Snapshot(
-        now,
-        unix,
-        rules,
-        tuple(state.sources.values()),
-        gpus,
-        servers,
-        state.ledger,
-        windows.accounts(servers),
-        windows.slos(servers),
-        windows.records(servers, tellers),
-        tellers,
-        tick_seconds,
-        state.ticks,
+        at_seconds=now,
+        unix_seconds=unix,
+        policy=policy,
+        sources=tuple(state.sources.values()),
+        gpus=gpus,
+        servers=servers,
+        ledger=state.ledger,
+        live=windows.accounts(servers),
+        slo_live=windows.slos(servers),
+        exact_live=windows.records(servers, record_sources),
+        record_sources=record_sources,
+        tick_seconds=tick_seconds,
+        ticks=state.ticks,
     )

@@ -43,16 +43,16 @@ class SpanRule:
         if decode is None and ttft is not None:
             decode = max(e2e - ttft, 0.0)
         return RequestRecord(
-            server,
-            _model(spans.model, attributes),
-            start_ns / NANOSECONDS,
-            e2e,
-            _outcome(spans.outcome, attributes),
-            ttft,
-            None if decode is None or generated is None or generated < 2 else decode / (generated - 1),
-            _tokens(spans.prompt_tokens, attributes),
-            _tokens(spans.cached_prompt_tokens, attributes),
-            generated,
+            server=server,
+            model=_model(spans.model, attributes),
+            arrival_unix_seconds=start_ns / NANOSECONDS,
+            e2e_seconds=e2e,
+            outcome=_outcome(spans.outcome, attributes),
+            ttft_seconds=ttft,
+            tpot_seconds=None if decode is None or generated is None or generated < 2 else decode / (generated - 1),
+            prompt_tokens=_tokens(spans.prompt_tokens, attributes),
+            cached_prompt_tokens=_tokens(spans.cached_prompt_tokens, attributes),
+            generated_tokens=generated,
         )
 
     def _seconds(self, names: Iterable[str], attributes: Mapping[str, Value]) -> float | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from goodwatt.model.slo import Slo
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BurnFactors:
     """How many times faster than allowed an error budget may be spent, by the long window; None: chosen to fit."""
 
@@ -15,7 +15,7 @@ class BurnFactors:
     over_3d: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alerting:
     """Every figure that an alert compares with, and how long the windows must be.
 

@@ -63,7 +63,7 @@ class OneToken(StrEnum):
     SKIPPED = "skipped"  # records nothing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineTraits:
     """What a profile knows of an engine and no exposition says."""
 
@@ -74,7 +74,7 @@ class EngineTraits:
     names_models: bool = True  # False where no label tells the model: it answers whatever name a client gives
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesId:
     """One cumulative series of a page. `series` holds what distinguishes replicas and splits of the same signal."""
 
@@ -92,7 +92,7 @@ class Absent:
     histograms: Mapping[SeriesId, Histogram] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReading:
     """One page of one server, understood. Values are finite and >= 0; what a page lacks is absent, never 0.
 

@@ -23,7 +23,7 @@ class TokenCount(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExactTotals:
     """Requests under one objective: good <= each of `met` <= eligible, and eligible + unjudged = every record.
 

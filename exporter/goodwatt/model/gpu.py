@@ -26,7 +26,7 @@ class GpuState(StrEnum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     """Identity of one physical GPU. `uuid` is the key: the driver's index order is not stable."""
 
@@ -46,7 +46,7 @@ class EnergyCounter:
     scope: EnergyScope = EnergyScope.GPU
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GpuReading:
     """One GPU at one tick. `at_seconds` is monotonic. `energy` is None when it cannot be had (LOST, or unsupported)."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
     """`counts[i]` observations were <= `edges[i]`. Edges are finite and ascending; `count` is the +Inf bucket.
 

@@ -72,7 +72,7 @@ class Marginal:
     seen: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SloEvidence:
     """What histograms say of one SLO, cumulative, but for `in_flight`.
 
@@ -97,7 +97,7 @@ class SloTotals:
     good_upper: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """Totals since start. Energy is in whole millijoules and conserves: all GPUs = accounts + closed + unattributed.
 

@@ -7,8 +7,8 @@ from goodwatt.model.slo import Slo
 from goodwatt.model.tariff import Carbon, Facility, PriceList, Tariff
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
     """`server_gpus`: which GPUs a server runs on, by index or UUID; a server that is absent runs on all of them."""
 
     interval_seconds: float = 5.0

@@ -7,7 +7,7 @@ from enum import StrEnum
 from goodwatt.model.engine import EngineReading, Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
     """Latencies are in seconds and >= 0, tokens are whole; None is what could not be told, never 0.
 
@@ -32,7 +32,7 @@ class RequestRecord:
     tenant: str | None = None
 
 
-class Shed(StrEnum):
+class Dropped(StrEnum):
     """Why something that arrived as a request's record was not counted. Closed vocabulary of a label."""
 
     DUPLICATE = "duplicate"  # counted before
@@ -46,9 +46,9 @@ class Shed(StrEnum):
     OVERFLOW = "overflow"  # more than the queue holds between two ticks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestsReading:
-    """What arrived since the last reading. `shed` are increments.
+    """What arrived since the last reading. `dropped` are increments.
 
     `page` stands for the metrics page of servers' own that nobody scrapes: only a proxy in front of such a server has
     one, and its counters are then the tokens of the ledger.
@@ -56,6 +56,6 @@ class RequestsReading:
 
     at_seconds: float  # monotonic
     records: tuple[RequestRecord, ...] = ()
-    shed: Mapping[Shed, int] = field(default_factory=dict)
+    dropped: Mapping[Dropped, int] = field(default_factory=dict)
     page: EngineReading | None = None
     simulated: bool = False

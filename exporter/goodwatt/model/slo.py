@@ -44,7 +44,7 @@ class Threshold:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slo:
     """A request is good when it succeeded and meets every threshold; `objective` is the promised share of good ones.
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.ledger import Account, Ledger, SloKey
-from goodwatt.model.policy import Rules
-from goodwatt.model.request import Shed
+from goodwatt.model.policy import Policy
+from goodwatt.model.request import Dropped
 from goodwatt.model.source import Reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
     """How a source fares. `misses` counts failed reads since the last good one."""
 
@@ -23,7 +23,7 @@ class SourceState:
     reason: Reason | None = None  # of the latest failure, while down
     detail: str = ""
     failures: Mapping[Reason, int] = field(default_factory=dict)
-    shed: Mapping[Shed, int] = field(default_factory=dict)  # records that were not counted
+    dropped: Mapping[Dropped, int] = field(default_factory=dict)  # records that were not counted
     simulated: bool | None = None  # of the last reading; None before the first
 
 
@@ -36,7 +36,7 @@ class TokenRates:
     cached_prompt: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     """One account over the latest window of `seconds`. None: cannot be told (no energy, no price, no history yet)."""
 
@@ -47,7 +47,7 @@ class Live:
     cost_per_second: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SloLive:
     """One SLO on one account over the latest window of `seconds`."""
 
@@ -58,7 +58,7 @@ class SloLive:
     first_tokens_minus_finished: float | None  # how far the TTFT and the finished populations differ; None: no TTFT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExactLive:
     """One SLO on one account over the latest window of `seconds`, from records; `rates` are of the same window."""
 
@@ -70,16 +70,16 @@ class ExactLive:
     rates: Live
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """`gpus` and `servers` hold fresh readings only: a source that missed too many ticks is absent, not frozen.
 
-    `tellers` says for each server which source brings the records of its requests, as long as that source is fresh.
+    `record_sources` maps each server to the source of its request records while that source is fresh.
     """
 
     at_seconds: float
     unix_seconds: float
-    rules: Rules
+    policy: Policy
     sources: tuple[SourceState, ...]
     gpus: GpusReading | None
     servers: Mapping[str, EngineReading]
@@ -87,6 +87,6 @@ class Snapshot:
     live: Mapping[Account, Live] = field(default_factory=dict)
     slo_live: Mapping[SloKey, SloLive] = field(default_factory=dict)
     exact_live: Mapping[SloKey, ExactLive] = field(default_factory=dict)
-    tellers: Mapping[str, str] = field(default_factory=dict)
+    record_sources: Mapping[str, str] = field(default_factory=dict)
     tick_seconds: float | None = None  # how long the previous tick took
     ticks: int = 0

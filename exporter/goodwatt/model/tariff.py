@@ -12,7 +12,7 @@ class Tariff:
     price_per_kwh: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPrices:
     """What a million tokens earn. Cached prompt tokens earn as other prompt tokens do where they have no price."""
 

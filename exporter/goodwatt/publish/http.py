@@ -202,7 +202,7 @@ def checked_path(path: str) -> str:
 def stale(latest: Snapshot | None, now: float, began: float) -> str | None:
     """One line when ticks have stopped: the newest snapshot is older than 3 intervals and than 30 s."""
     since = began if latest is None else latest.at_seconds
-    interval = 0.0 if latest is None else latest.rules.interval_seconds
+    interval = 0.0 if latest is None else latest.policy.interval_seconds
     age = now - since
     if age <= max(STALE_INTERVALS * interval, STALE_SECONDS):
         return None

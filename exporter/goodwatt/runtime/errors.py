@@ -1,9 +1,9 @@
 """How a command ends that cannot do its work."""
 
 
-class CannotStart(Exception):
+class StartupError(Exception):
     """The command cannot do its work here; the message is one line that says what to do."""
 
 
-class WrongUse(CannotStart):
+class UsageError(StartupError):
     """A flag's value cannot be used."""

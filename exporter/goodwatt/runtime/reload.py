@@ -60,7 +60,7 @@ class Reloader:
         about = replace(self.about, config_hash=config_hash(config), reload_ok=True, reloaded_unix_seconds=time.time())
         await watch.adopt(config, lambda: publisher.adopt(about, redacted(config)))
         await sampler.settle()
-        for line in restarted(self._config.rules(()), config.rules(())):
+        for line in restarted(self._config.policy(()), config.policy(())):
             log.info("reload: %s", line)
         log.info("reload: configuration %s is in force", about.config_hash)
         self._config, self.about = config, about

@@ -11,7 +11,7 @@ from goodwatt.derive.retention import watched
 from goodwatt.derive.state import State
 from goodwatt.derive.step import step
 from goodwatt.model.gpu import GpusReading
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.snapshot import Snapshot, SourceState
 from goodwatt.model.source import (
     GPU_SOURCE,
@@ -46,7 +46,7 @@ class _Change:
     """What is to be read, and how, from the next tick on."""
 
     sources: tuple[Source, ...]
-    rules: Rules
+    policy: Policy
     anew: frozenset[str]
     then: Callable[[], None]
 
@@ -55,10 +55,14 @@ class Sampler:
     """Owns the fold's state. Every tick ends with one call of `publish`, whatever the sources do."""
 
     def __init__(
-        self, sources: Iterable[Source], rules: Rules, publish: Callable[[Snapshot], None], clocks: Clocks | None = None
+        self,
+        sources: Iterable[Source],
+        policy: Policy,
+        publish: Callable[[Snapshot], None],
+        clocks: Clocks | None = None,
     ) -> None:
         self._sources = tuple(sources)
-        self._rules = rules
+        self._policy = policy
         self._publish = publish
         self._clocks = clocks or Clocks()
         self._state = State()
@@ -76,7 +80,7 @@ class Sampler:
     def change(
         self,
         sources: Iterable[Source],
-        rules: Rules,
+        policy: Policy,
         *,
         anew: Iterable[str] = (),
         then: Callable[[], None] = lambda: None,
@@ -86,13 +90,13 @@ class Sampler:
         Servers in `anew` have something else behind their name: their counting begins anew. `then` is called when the
         change takes effect. A later change replaces one that has not taken effect, but for its `anew` and `then`.
         """
-        earlier = self._change or _Change((), rules, frozenset(), lambda: None)
+        earlier = self._change or _Change((), policy, frozenset(), lambda: None)
 
         def both() -> None:
             earlier.then()
             then()
 
-        self._change = _Change(tuple(sources), rules, earlier.anew | frozenset(anew), both)
+        self._change = _Change(tuple(sources), policy, earlier.anew | frozenset(anew), both)
         self._settled.clear()
 
     async def settle(self) -> None:
@@ -113,7 +117,7 @@ class Sampler:
         began = self._clocks.monotonic()
         await self.tick()
         after_first()
-        while not await self._woken_within(self._rules.interval_seconds, since=began):
+        while not await self._woken_within(self._policy.interval_seconds, since=began):
             await self.tick()
 
     async def _woken_within(self, interval: float, since: float) -> bool:
@@ -138,7 +142,7 @@ class Sampler:
         results = await asyncio.gather(*(self._read(source) for source in self._sources))
         before, glitches = self._state.sources, self._state.ledger.gpu_glitches
         self._state, snapshot = step(
-            self._state, results, self._rules, began, unix=self._clocks.unix(), tick_seconds=self._tick_seconds
+            self._state, results, self._policy, began, unix=self._clocks.unix(), tick_seconds=self._tick_seconds
         )
         for state in snapshot.sources:
             _log_transition(before.get(state.source), state)
@@ -159,14 +163,14 @@ class Sampler:
         servers = {s.name.removeprefix(_SERVER) for s in change.sources if s.name.startswith(_SERVER)}
         gpus = any(source.name == GPU_SOURCE for source in change.sources)
         state = watched(self._state, servers, gpus=gpus, anew=change.anew)
-        self._state = ruled(state, self._rules, change.rules)
-        self._sources, self._rules = change.sources, change.rules
+        self._state = ruled(state, self._policy, change.policy)
+        self._sources, self._policy = change.sources, change.policy
         change.then()
         await asyncio.gather(*(source.aclose() for source in gone))
 
     async def _read(self, source: Source) -> SourceResult:
         began = self._clocks.monotonic()
-        deadline = min(source.deadline_seconds, self._rules.interval_seconds * _DEADLINE_SHARE)
+        deadline = min(source.deadline_seconds, self._policy.interval_seconds * _DEADLINE_SHARE)
         outcome: Reading | Unavailable
         try:
             async with asyncio.timeout(deadline):
@@ -181,7 +185,7 @@ class Sampler:
 
     def _tell_misplaced(self, snapshot: Snapshot) -> None:
         if snapshot.gpus is not None:
-            told, self._misplaced = self._misplaced, frozenset(misplaced(self._rules, snapshot.gpus))
+            told, self._misplaced = self._misplaced, frozenset(misplaced(self._policy, snapshot.gpus))
             there = ", ".join(str(reading.gpu.index) for reading in snapshot.gpus.gpus)
             for server, missing in sorted(self._misplaced - told):
                 log.warning(
@@ -209,10 +213,10 @@ def _log_glitches(before: Mapping[str, int], now: Snapshot) -> None:
             log.warning("nvml: %s: its energy counter jumped beyond what its power limit allows; left out", uuid)
 
 
-def misplaced(rules: Rules, read: GpusReading) -> Iterator[tuple[str, str]]:
+def misplaced(policy: Policy, read: GpusReading) -> Iterator[tuple[str, str]]:
     """Servers that are said to run on GPUs which are not there, with the missing ones: their joules go to nobody."""
     known = {selector for reading in read.gpus for selector in (reading.gpu.index, reading.gpu.uuid)}
-    for server, selectors in rules.server_gpus.items():
+    for server, selectors in policy.server_gpus.items():
         missing = ", ".join(str(selector) for selector in selectors if selector not in known)
         if missing:
             yield server, missing

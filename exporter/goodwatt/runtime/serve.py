@@ -24,7 +24,7 @@ from goodwatt.publish.exposition.formats import render
 from goodwatt.publish.http import About, Publisher
 from goodwatt.publish.metrics.table import table
 from goodwatt.runtime.discovery.local_ports import LocalPorts
-from goodwatt.runtime.errors import CannotStart
+from goodwatt.runtime.errors import StartupError
 from goodwatt.runtime.reload import Reloader
 from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.source_set import Watch
@@ -56,7 +56,7 @@ async def demo(own: Config | None, web_: Web, plan: Sequence[PlannedFault] = ())
     try:
         return await _simulated(own, web_, plan)
     except ExceptionGroup as several:  # of what runs beside one another, as which one thing comes, too
-        refused = several.subgroup(CannotStart)
+        refused = several.subgroup(StartupError)
         raise several if refused is None else refused.exceptions[0] from None
 
 
@@ -83,7 +83,7 @@ async def once(config: Config) -> str:
     Nothing listens: nobody would come in time, and another goodwatt may be running under the same configuration.
     """
     read = config.without_listeners()
-    sampler = Sampler((), read.rules(()), lambda _: None)
+    sampler = Sampler((), read.policy(()), lambda _: None)
     watch = Watch(sampler, read, World(read.engine_profiles()))
     try:
         await watch.look()
@@ -103,7 +103,7 @@ async def _serve(config: Config, web_: Web, world: World, reloader: Reloader) ->
         unhealthy=lambda: _unhealthy(sampler.sources),
         reload=reloader.reload if web_.lifecycle else None,
     )
-    sampler = Sampler((), config.rules(()), publisher.publish)
+    sampler = Sampler((), config.policy(()), publisher.publish)
     watch = Watch(sampler, config, world, LocalPorts(web_.address.port))
     reloader.connect(sampler, watch, publisher)
     async with AsyncExitStack() as running:
@@ -119,7 +119,7 @@ async def _listen(publisher: Publisher, address: Address) -> str:
     try:
         return (await publisher.start(*address)).url
     except OSError as error:
-        raise CannotStart(error.strerror) from None
+        raise StartupError(error.strerror) from None
 
 
 def _about(config: Config, simulated: bool = False) -> About:

@@ -117,7 +117,7 @@ class Watch:
                 *(source for source in beside if source is not None),
                 *chain(*(server.sources for server in servers.values())),
             ],
-            self._config.rules(chosen.servers),
+            self._config.policy(chosen.servers),
             anew=[name for name, server in servers.items() if name in before and server.is_another_than(before[name])],
             then=then,
         )

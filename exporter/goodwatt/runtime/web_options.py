@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from goodwatt.publish.http import checked_path
-from goodwatt.runtime.errors import WrongUse
+from goodwatt.runtime.errors import UsageError
 from goodwatt.web.address import Address, parse_address
 
 
@@ -21,4 +21,4 @@ def web(address: str, telemetry_path: str, *, lifecycle: bool = False) -> Web:
     try:
         return Web(parse_address(address), checked_path(telemetry_path), lifecycle)
     except ValueError as wrong:
-        raise WrongUse(str(wrong)) from None
+        raise UsageError(str(wrong)) from None

@@ -50,11 +50,16 @@ class AlertsSection(Section):
     )
     disabled: tuple[str, ...] = Field((), description="Names of alerts that are not generated.")
 
-    def noun(self, objectives: tuple[Slo, ...] | None, currency: str | None, window_seconds: float) -> Alerting:
+    def to_model(self, objectives: tuple[Slo, ...] | None, currency: str | None, window_seconds: float) -> Alerting:
         """The same as the generator knows it."""
         return Alerting(
             objectives=objectives,
-            burn=BurnFactors(self.burn_1h_factor, self.burn_6h_factor, self.burn_1d_factor, self.burn_3d_factor),
+            burn=BurnFactors(
+                over_1h=self.burn_1h_factor,
+                over_6h=self.burn_6h_factor,
+                over_1d=self.burn_1d_factor,
+                over_3d=self.burn_3d_factor,
+            ),
             minimum_requests=self.minimum_requests,
             efficiency_drop_ratio=self.efficiency_drop_ratio,
             idle_ratio=self.idle_ratio,

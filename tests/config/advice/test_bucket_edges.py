@@ -12,7 +12,9 @@ EDGES = (0.1, 0.25, 0.5, 1.0)
 
 
 def of(seconds: float, edges: tuple[float, ...] = EDGES) -> tuple[str, ...]:
-    return edge_advice(Slo("interactive", (Threshold(Signal.TTFT, seconds),), 0.95), {Signal.TTFT: edges})
+    return edge_advice(
+        Slo(name="interactive", thresholds=(Threshold(Signal.TTFT, seconds),), objective=0.95), {Signal.TTFT: edges}
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,12 +43,16 @@ def test_a_threshold_on_an_edge(edge: float) -> None:
 def test_unknown_edges() -> None:
     """Of a signal without known edges nothing is said."""
     assert of(0.3, ()) == ()
-    assert edge_advice(Slo("s", (Threshold(Signal.TTFT, 0.3),), 0.95), {}) == ()
+    assert edge_advice(Slo(name="s", thresholds=(Threshold(Signal.TTFT, 0.3),), objective=0.95), {}) == ()
 
 
 def test_every_threshold_is_looked_at() -> None:
     """Advice comes for each threshold, in their order."""
-    slo = Slo("s", (Threshold(Signal.TTFT, 0.3), Threshold(Signal.E2E, 1.0), Threshold(Signal.TPOT, 0.04)), 0.95)
+    slo = Slo(
+        name="s",
+        thresholds=(Threshold(Signal.TTFT, 0.3), Threshold(Signal.E2E, 1.0), Threshold(Signal.TPOT, 0.04)),
+        objective=0.95,
+    )
     lines = edge_advice(slo, dict.fromkeys(Signal, EDGES))
     assert [line.split()[2] for line in lines] == ["ttft", "tpot"]
 

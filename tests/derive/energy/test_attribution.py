@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from goodwatt.derive.energy.attribution import Activity, Share, shares, split
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, EnergyState
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.tariff import Tariff
 from tests.derive.laws import law
 from tests.fakes.readings import MODEL, Fold, counter, gpu, gpus, page, served, silent, tokens_page
@@ -109,7 +109,7 @@ def test_a_running_request_makes_busy():
 
 def test_a_server_on_several_gpus_brings_part_of_its_tokens_to_each():
     """`a` runs on GPUs 0 and 1, `b` on 1 alone: of GPU 1 they get 50 : 100 for 100 tokens each."""
-    fold = Fold(Rules(server_gpus={"a": (0, "GPU-1"), "b": (1,)}))
+    fold = Fold(Policy(server_gpus={"a": (0, "GPU-1"), "b": (1,)}))
     fold.tick(0.0, machine(0.0, 0, 0), tokens_page("a", 0.0, 0.0), tokens_page("b", 0.0, 0.0))
     fold.tick(5.0, machine(5.0, 600, 600), tokens_page("a", 5.0, 100.0), tokens_page("b", 5.0, 100.0))
     assert joules(fold) == {("a", BUSY): 800.0, ("b", BUSY): 400.0}
@@ -117,7 +117,7 @@ def test_a_server_on_several_gpus_brings_part_of_its_tokens_to_each():
 
 def test_a_gpu_that_no_server_runs_on_is_unattributed():
     """Its joules and its rent are nobody's, and are still there."""
-    fold = Fold(Rules(server_gpus={"a": (0,)}, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
+    fold = Fold(Policy(server_gpus={"a": (0,)}, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
     fold.tick(0.0, machine(0.0, 0, 0), tokens_page("a", 0.0, 0.0))
     fold.tick(5.0, machine(5.0, 600, 700), tokens_page("a", 5.0, 9.0))
     assert joules(fold) == {("a", BUSY): 600.0}
@@ -127,7 +127,7 @@ def test_a_gpu_that_no_server_runs_on_is_unattributed():
 
 def test_a_server_on_no_gpu_claims_none():
     """An empty list of GPUs is no GPU, not all of them."""
-    fold = Fold(Rules(server_gpus={"a": ()}))
+    fold = Fold(Policy(server_gpus={"a": ()}))
     fold.tick(0.0, machine(0.0, 0), tokens_page("a", 0.0, 0.0))
     fold.tick(5.0, machine(5.0, 600), tokens_page("a", 5.0, 9.0))
     assert joules(fold) == {}

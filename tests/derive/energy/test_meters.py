@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from goodwatt.derive.energy.meters import EnergyIncrease, Meter, advance, advanced, carriers, energy_increase
 from goodwatt.model.gpu import EnergyMethod, EnergyScope
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.tariff import Tariff
 from tests.derive.laws import law
 from tests.fakes.readings import Fold, gpu, gpus, tokens_page
@@ -190,7 +190,7 @@ def test_a_gpu_that_comes_back_does_not_count_what_its_board_mate_carried():
 def test_a_boards_joules_go_to_every_server_on_the_board_and_rent_to_its_own():
     """Three servers on a two-GPU board: joules follow tokens over the whole board, each GPU's rent its own servers."""
     on = {"both": (0, 1), "first": (0,), "second": (1,)}
-    fold = Fold(Rules(server_gpus=on, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
+    fold = Fold(Policy(server_gpus=on, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
     for n in range(2):
         now, tokens = 5.0 * n, 100.0 * n
         fold.tick(

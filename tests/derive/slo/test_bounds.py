@@ -6,14 +6,14 @@ from goodwatt.derive.slo.bounds import applies, first_token_gap, since, totals
 from goodwatt.derive.slo.histogram_evidence import in_flight
 from goodwatt.model.engine import EngineTraits, Outcome, SeriesId, Signal
 from goodwatt.model.ledger import Account, Marginal, SloEvidence, SloKey, SloTotals
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo, Threshold
 from tests.fakes.readings import MODEL, Fold, counter, finished, histogram, page, served, silent
 
 ACCOUNT = Account("a", MODEL)
 EDGES = (0.5, 1.0, 2.0)
 TTFT, E2E = Threshold(Signal.TTFT, 0.5), Threshold(Signal.E2E, 2.0)
-BOTH = Slo("both", (TTFT, E2E), 0.9)
+BOTH = Slo(name="both", thresholds=(TTFT, E2E), objective=0.9)
 RUNNING, WAITING = (Signal.REQUESTS_RUNNING, MODEL), (Signal.REQUESTS_WAITING, MODEL)
 
 
@@ -23,7 +23,9 @@ def exactly(count, seen):
 
 
 def window(*marginals, succeeded, failed=0.0, cancelled=0.0, in_flight_=0.0):
-    return SloEvidence(marginals, succeeded, failed, cancelled, in_flight_)
+    return SloEvidence(
+        marginals=marginals, succeeded=succeeded, failed=failed, cancelled=cancelled, in_flight=in_flight_
+    )
 
 
 def lines(ttft, e2e, succeeded, *others, at=0.0, running=0.0):
@@ -36,8 +38,8 @@ def lines(ttft, e2e, succeeded, *others, at=0.0, running=0.0):
             *others,
             gauges={RUNNING: running, WAITING: 0.0},
             histograms={
-                SeriesId(Signal.TTFT, MODEL): histogram(ttft, EDGES),
-                SeriesId(Signal.E2E, MODEL): histogram(e2e, EDGES),
+                SeriesId(signal=Signal.TTFT, model=MODEL): histogram(ttft, EDGES),
+                SeriesId(signal=Signal.E2E, model=MODEL): histogram(e2e, EDGES),
             },
         )
     )
@@ -51,7 +53,7 @@ def test_on_edges_the_bounds_are_frechets():
 
 def test_frechets_bounds_through_the_whole_fold():
     """A quiescent window with thresholds on edges gives max(0, a + b - n) and min(a, b), exactly."""
-    fold = Fold(Rules(window_seconds=5.0, slos=(BOTH,)))
+    fold = Fold(Policy(window_seconds=5.0, slos=(BOTH,)))
     fold.tick(0.0, lines([], [], 0.0, at=0.0))
     fold.tick(5.0, lines([0.4] * 8 + [0.6] * 2, [1.5] * 7 + [2.5] * 3, 10.0, at=5.0))
     assert fold.state.ledger.slos == {SloKey(ACCOUNT, "both"): SloTotals(10.0, 5.0, 7.0)}
@@ -59,7 +61,9 @@ def test_frechets_bounds_through_the_whole_fold():
 
 def test_one_threshold_on_an_edge_is_exact():
     """With one threshold, all succeeded and nothing in flight, lower and upper meet."""
-    assert totals(Slo("e2e", (E2E,), 0.9), window(exactly(7.0, 9.0), succeeded=9.0)) == SloTotals(9.0, 7.0, 7.0)
+    assert totals(
+        Slo(name="e2e", thresholds=(E2E,), objective=0.9), window(exactly(7.0, 9.0), succeeded=9.0)
+    ) == SloTotals(9.0, 7.0, 7.0)
 
 
 def test_lower_is_never_negative():
@@ -75,13 +79,13 @@ def test_success_is_one_of_the_conditions():
 
 def test_inside_a_bucket_both_edges_speak():
     """A threshold inside a bucket is sure below it and possible above it."""
-    found = totals(Slo("e2e", (E2E,), 0.9), window(Marginal(3.0, 8.0, 10.0), succeeded=10.0))
+    found = totals(Slo(name="e2e", thresholds=(E2E,), objective=0.9), window(Marginal(3.0, 8.0, 10.0), succeeded=10.0))
     assert found == SloTotals(10.0, 3.0, 8.0)
 
 
 def test_first_tokens_of_before_widen_the_upper_bound():
     """Two requests in flight when the window opened may have met the TTFT before it."""
-    ttft = Slo("ttft", (TTFT,), 0.9)
+    ttft = Slo(name="ttft", thresholds=(TTFT,), objective=0.9)
     assert totals(ttft, window(exactly(1.0, 3.0), succeeded=5.0)) == SloTotals(5.0, 1.0, 3.0)
     assert totals(ttft, window(exactly(1.0, 3.0), succeeded=5.0, in_flight_=2.0)) == SloTotals(5.0, 1.0, 3.0)
     assert totals(ttft, window(exactly(1.0, 5.0), succeeded=5.0, in_flight_=2.0)) == SloTotals(5.0, 0.0, 3.0)
@@ -89,7 +93,7 @@ def test_first_tokens_of_before_widen_the_upper_bound():
 
 def test_first_tokens_that_did_not_end_narrow_the_lower_bound():
     """Of 8 first tokens, 3 belong to requests that did not end: the fast ones may be among them."""
-    ttft = Slo("ttft", (TTFT,), 0.9)
+    ttft = Slo(name="ttft", thresholds=(TTFT,), objective=0.9)
     assert totals(ttft, window(exactly(8.0, 8.0), succeeded=5.0)) == SloTotals(5.0, 5.0, 5.0)
     assert totals(ttft, window(exactly(6.0, 8.0), succeeded=5.0)).good_lower == 3.0
     assert totals(ttft, window(exactly(6.0, 8.0), succeeded=5.0, in_flight_=2.0)).good_lower == 1.0
@@ -97,13 +101,15 @@ def test_first_tokens_that_did_not_end_narrow_the_lower_bound():
 
 def test_a_request_that_the_histogram_left_out_may_have_met_it():
     """An engine that skips one-token outputs in TPOT: they are possibly good, and not surely."""
-    tpot = Slo("tpot", (Threshold(Signal.TPOT, 0.5),), 0.9)
+    tpot = Slo(name="tpot", thresholds=(Threshold(Signal.TPOT, 0.5),), objective=0.9)
     assert totals(tpot, window(exactly(3.0, 4.0), succeeded=6.0)) == SloTotals(6.0, 3.0, 5.0)
 
 
 def test_an_observation_without_a_counted_end_is_not_surely_of_this_window():
     """More e2e observations than ends: the surplus may be the fast ones."""
-    assert totals(Slo("e2e", (E2E,), 0.9), window(exactly(5.0, 6.0), succeeded=4.0)) == SloTotals(4.0, 3.0, 4.0)
+    assert totals(
+        Slo(name="e2e", thresholds=(E2E,), objective=0.9), window(exactly(5.0, 6.0), succeeded=4.0)
+    ) == SloTotals(4.0, 3.0, 4.0)
 
 
 def test_an_empty_window_has_no_good_requests():
@@ -113,21 +119,37 @@ def test_an_empty_window_has_no_good_requests():
 
 def test_a_slo_without_thresholds_counts_successes():
     """With no threshold to meet, good is succeeded."""
-    assert totals(Slo("any", (), 0.9), window(succeeded=4.0, failed=1.0)) == SloTotals(5.0, 4.0, 4.0)
+    assert totals(Slo(name="any", thresholds=(), objective=0.9), window(succeeded=4.0, failed=1.0)) == SloTotals(
+        5.0, 4.0, 4.0
+    )
 
 
 def test_a_window_is_a_difference_with_the_flight_of_its_opening():
     """A window holds what came after its start; in flight is what was so at its start, and what was adopted."""
-    start = SloEvidence((Marginal(1.0, 2.0, 3.0),), 4.0, 5.0, 6.0, 7.0, 8.0)
-    now = SloEvidence((Marginal(11.0, 22.0, 33.0),), 44.0, 55.0, 66.0, 77.0, 90.0)
-    assert since(start, now) == SloEvidence((Marginal(10.0, 20.0, 30.0),), 40.0, 50.0, 60.0, 7.0 + 82.0)
+    start = SloEvidence(
+        marginals=(Marginal(1.0, 2.0, 3.0),), succeeded=4.0, failed=5.0, cancelled=6.0, in_flight=7.0, adopted=8.0
+    )
+    now = SloEvidence(
+        marginals=(Marginal(11.0, 22.0, 33.0),),
+        succeeded=44.0,
+        failed=55.0,
+        cancelled=66.0,
+        in_flight=77.0,
+        adopted=90.0,
+    )
+    assert since(start, now) == SloEvidence(
+        marginals=(Marginal(10.0, 20.0, 30.0),), succeeded=40.0, failed=50.0, cancelled=60.0, in_flight=7.0 + 82.0
+    )
 
 
 def test_the_gap_tells_how_far_the_populations_differ():
     """First tokens seen minus requests ended; unknown without a TTFT threshold."""
     seen = window(Marginal(0.0, 0.0, 2.0), exactly(7.0, 12.0), succeeded=6.0, failed=1.0, cancelled=1.0)
-    assert first_token_gap(Slo("s", (E2E, TTFT), 0.9), seen) == 4.0
-    assert first_token_gap(Slo("s", (E2E,), 0.9), window(exactly(7.0, 12.0), succeeded=9.0)) is None
+    assert first_token_gap(Slo(name="s", thresholds=(E2E, TTFT), objective=0.9), seen) == 4.0
+    assert (
+        first_token_gap(Slo(name="s", thresholds=(E2E,), objective=0.9), window(exactly(7.0, 12.0), succeeded=9.0))
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,12 +165,15 @@ def test_the_gap_tells_how_far_the_populations_differ():
 )
 def test_patterns_choose_servers_and_models(servers, models, expected):
     """An SLO names servers and models by shell patterns, case and all, and needs one of each."""
-    assert applies(Slo("s", (), 0.9, models, servers), "a", "llama-8b") is expected
+    assert (
+        applies(Slo(name="s", thresholds=(), objective=0.9, models=models, servers=servers), "a", "llama-8b")
+        is expected
+    )
 
 
 def test_totals_exist_as_zero_and_move_when_a_window_closes():
     """From the first complete page on there is a 0; it moves by whole windows only; the live figure moves before."""
-    fold = Fold(Rules(window_seconds=10.0, slos=(BOTH,)))
+    fold = Fold(Policy(window_seconds=10.0, slos=(BOTH,)))
     key, seen = SloKey(ACCOUNT, "both"), []
     for n in range(5):
         snapshot = fold.tick(5.0 * n, lines([0.4] * n, [1.5] * n, float(n), at=5.0 * n))
@@ -160,7 +185,7 @@ def test_totals_exist_as_zero_and_move_when_a_window_closes():
 
 def test_a_late_tick_closes_one_longer_window():
     """When ticks are late the window is as long as it took, and nothing is left out."""
-    fold = Fold(Rules(window_seconds=10.0, slos=(BOTH,)))
+    fold = Fold(Policy(window_seconds=10.0, slos=(BOTH,)))
     fold.tick(0.0, lines([], [], 0.0))
     fold.tick(47.0, lines([0.4] * 3, [1.5] * 3, 3.0, at=47.0))
     assert fold.state.ledger.slos[SloKey(ACCOUNT, "both")] == SloTotals(3.0, 3.0, 3.0)
@@ -168,7 +193,7 @@ def test_a_late_tick_closes_one_longer_window():
 
 def test_a_silent_server_closes_empty_windows():
     """While a server does not answer nothing is added, and its ends are in the window of its next page."""
-    fold = Fold(Rules(window_seconds=5.0, slos=(BOTH,)))
+    fold = Fold(Policy(window_seconds=5.0, slos=(BOTH,)))
     fold.tick(0.0, lines([], [], 0.0))
     for now in (5.0, 10.0, 15.0, 20.0):
         fold.tick(now, silent("a"))
@@ -179,8 +204,11 @@ def test_a_silent_server_closes_empty_windows():
 
 def test_a_slo_that_the_engine_cannot_speak_of_does_not_exist():
     """No TPOT histogram: a TPOT objective has no totals at all, not 0."""
-    tpot, other = Slo("tpot", (Threshold(Signal.TPOT, 0.1),), 0.9), Slo("else", (E2E,), 0.9, servers=("b",))
-    fold = Fold(Rules(window_seconds=5.0, slos=(BOTH, tpot, other)))
+    tpot, other = (
+        Slo(name="tpot", thresholds=(Threshold(Signal.TPOT, 0.1),), objective=0.9),
+        Slo(name="else", thresholds=(E2E,), objective=0.9, servers=("b",)),
+    )
+    fold = Fold(Policy(window_seconds=5.0, slos=(BOTH, tpot, other)))
     for n in range(3):
         snapshot = fold.tick(5.0 * n, lines([0.4] * n, [1.5] * n, float(n), at=5.0 * n))
         assert {key.slo for key in (*snapshot.ledger.slos, *snapshot.slo_live)} == {"both"}
@@ -188,18 +216,21 @@ def test_a_slo_that_the_engine_cannot_speak_of_does_not_exist():
 
 def test_without_a_count_of_requests_the_e2e_histogram_is_the_count():
     """An engine that counts no finished requests is taken by its e2e histogram, all of them succeeded."""
-    fold = Fold(Rules(window_seconds=5.0, slos=(Slo("e2e", (E2E,), 0.9),)))
+    fold = Fold(Policy(window_seconds=5.0, slos=(Slo(name="e2e", thresholds=(E2E,), objective=0.9),)))
     for n, e2e in enumerate([[], [1.5, 2.5]]):
-        seen = {SeriesId(Signal.E2E, MODEL): histogram(e2e, EDGES)}
+        seen = {SeriesId(signal=Signal.E2E, model=MODEL): histogram(e2e, EDGES)}
         fold.tick(5.0 * n, served(page("a", 5.0 * n, counter(Signal.GENERATED_TOKENS, 0.0), histograms=seen)))
     assert fold.state.ledger.slos == {SloKey(ACCOUNT, "e2e"): SloTotals(2.0, 1.0, 1.0)}
 
 
 def test_a_page_of_histograms_alone_is_evidence():
     """No counter at all on the page: the histograms still name the model and count its requests."""
-    fold = Fold(Rules(window_seconds=5.0, slos=(Slo("e2e", (E2E,), 0.9),)))
+    fold = Fold(Policy(window_seconds=5.0, slos=(Slo(name="e2e", thresholds=(E2E,), objective=0.9),)))
     for n, e2e in enumerate([[], [1.5, 2.5]]):
-        fold.tick(5.0 * n, served(page("a", 5.0 * n, histograms={SeriesId(Signal.E2E, MODEL): histogram(e2e, EDGES)})))
+        fold.tick(
+            5.0 * n,
+            served(page("a", 5.0 * n, histograms={SeriesId(signal=Signal.E2E, model=MODEL): histogram(e2e, EDGES)})),
+        )
     assert fold.state.ledger.slos == {SloKey(ACCOUNT, "e2e"): SloTotals(2.0, 1.0, 1.0)}
 
 
@@ -209,8 +240,8 @@ def test_first_tokens_on_a_page_without_ends_are_not_forgotten():
     Counting only from the first page with every series, the fast first token of the third, still running, request
     would be taken for theirs.
     """
-    fold = Fold(Rules(window_seconds=5.0, slos=(BOTH,)))
-    first, last = SeriesId(Signal.TTFT, MODEL), SeriesId(Signal.E2E, MODEL)
+    fold = Fold(Policy(window_seconds=5.0, slos=(BOTH,)))
+    first, last = SeriesId(signal=Signal.TTFT, model=MODEL), SeriesId(signal=Signal.E2E, model=MODEL)
     gauges = {RUNNING: 0.0, WAITING: 0.0}
     fold.tick(0.0, served(page("a", 0.0, gauges=gauges)))
     seen = {first: histogram([0.9, 0.9], EDGES)}
@@ -223,8 +254,8 @@ def test_first_tokens_on_a_page_without_ends_are_not_forgotten():
 
 def test_flight_on_another_engines_first_page_belongs_to_no_ttft_seen():
     """An engine takes the address over with a slow request in flight; its end is not proven good by another's TTFT."""
-    fold = Fold(Rules(window_seconds=10.0, slos=(Slo("ttft", (TTFT,), 0.9),)))
-    first = SeriesId(Signal.TTFT, MODEL)
+    fold = Fold(Policy(window_seconds=10.0, slos=(Slo(name="ttft", thresholds=(TTFT,), objective=0.9),)))
+    first = SeriesId(signal=Signal.TTFT, model=MODEL)
 
     def tick(now, ended, running, ttft, engine):
         gauges = {RUNNING: running, WAITING: 0.0}
@@ -238,7 +269,7 @@ def test_flight_on_another_engines_first_page_belongs_to_no_ttft_seen():
     assert fold.state.ledger.slos[SloKey(ACCOUNT, "ttft")] == SloTotals(1.0, 0.0, 1.0)
 
 
-FIRST, END = SeriesId(Signal.TTFT, MODEL), SeriesId(Signal.E2E, MODEL)
+FIRST, END = SeriesId(signal=Signal.TTFT, model=MODEL), SeriesId(signal=Signal.E2E, model=MODEL)
 PREEMPTED = counter(Signal.PREEMPTIONS, 3.0)
 TEN_FIRST = {FIRST: histogram([0.1] * 10, EDGES)}
 LAGGING = EngineTraits(running_is_current=False)

@@ -9,18 +9,17 @@ from hypothesis import strategies as st
 from goodwatt.model.engine import OneToken, Outcome, Signal
 from goodwatt.model.exact_totals import ExactTotals
 from goodwatt.model.ledger import Account, SloKey, SloTotals
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from tests.derive.laws import law
 from tests.derive.simulated_engine import MODEL, Habits, Request, SimulatedEngine
-from tests.fakes.readings import Fold, served, silent
-from tests.fakes.readings import told as requests_told
+from tests.fakes.readings import Fold, records_result, served, silent
 
 EDGES = (0.5, 1.0, 2.0, 4.0)
 LATENCIES = (Signal.TTFT, Signal.TPOT, Signal.E2E)
 T = Signal.TTFT
 KEY = SloKey(Account("s", MODEL), "slo")
-NOTHING = ExactTotals(())
+NOTHING = ExactTotals(met=())
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,15 @@ habits = st.builds(
 )
 
 slos = st.builds(
-    lambda signals, seconds, *how: Slo(
-        "slo", tuple(Threshold(s, t) for s, t in zip(signals, seconds, strict=False)), 0.9, ("*",), ("*",), *how
+    lambda signals, seconds, one_token, errors, cancelled: Slo(
+        name="slo",
+        thresholds=tuple(Threshold(s, t) for s, t in zip(signals, seconds, strict=False)),
+        objective=0.9,
+        models=("*",),
+        servers=("*",),
+        one_token_outputs=one_token,
+        errors=errors,
+        cancelled=cancelled,
     ),
     st.sampled_from(
         [[T], [T], [Signal.TPOT], [Signal.E2E], [T, Signal.TPOT], [T, Signal.TPOT], [Signal.E2E, T], list(LATENCIES)]
@@ -98,14 +104,14 @@ def stories(draw, *, restarts=NO_RESTART, swap=NEVER, habits=habits, requests=re
     return Story(engine, draw(slos), ticks, draw(st.sampled_from([0.25, 3.0, 7.0])), other, 1e9 if at is None else at)
 
 
-def told(story):
+def ticks_of(story):
     """Run the real fold over a story; at each tick give the snapshot and the time of the latest page behind it."""
-    fold = Fold(Rules(window_seconds=story.window, slos=(story.slo,)))
+    fold = Fold(Policy(window_seconds=story.window, slos=(story.slo,)))
     page_at = None
     for now, answers in story.ticks:
         engine = story.other if now >= story.swap else story.engine
         ended = ended_between(story, page_at, now) if answers and page_at is not None else []
-        spans = requests_told(now, *(request.record("s") for request in ended))
+        spans = records_result(now, *(request.record("s") for request in ended))
         snapshot = fold.tick(now, served(engine.page("s", now)) if answers else silent("s"), spans)
         page_at = now if answers else page_at
         yield now, page_at, snapshot
@@ -151,7 +157,7 @@ def check_windows(story):
     tell exactly how many were good, and that is within the bounds.
     """
     opened, opened_page, before, exact_before = None, None, SloTotals(), NOTHING
-    for now, page_at, snapshot in told(story):
+    for now, page_at, snapshot in ticks_of(story):
         opened = now if opened is None else opened
         totals, exact = snapshot.ledger.slos.get(KEY), snapshot.ledger.exact.get(KEY, NOTHING)
         assert totals is not None or page_at is None or is_lazy(story)
@@ -189,7 +195,7 @@ def first_page(story):
 
 def check_live(story):
     """The live window brackets its truth."""
-    for now, page_at, snapshot in told(story):
+    for now, page_at, snapshot in ticks_of(story):
         if KEY in snapshot.slo_live:
             figure = snapshot.slo_live[KEY]
             since = last_page(story, now - figure.seconds)
@@ -246,7 +252,9 @@ crowds = st.lists(
     min_size=3,
     max_size=8,
 ).map(tuple)
-ttft_only = st.sampled_from([0.5, 1.0, 2.0]).map(lambda seconds: Slo("slo", (Threshold(T, seconds),), 0.9))
+ttft_only = st.sampled_from([0.5, 1.0, 2.0]).map(
+    lambda seconds: Slo(name="slo", thresholds=(Threshold(T, seconds),), objective=0.9)
+)
 
 
 @law(250)

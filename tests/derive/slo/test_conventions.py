@@ -18,7 +18,7 @@ from tests.fakes.readings import record
 
 LIMITS = (Threshold(Signal.TTFT, 0.5), Threshold(Signal.TPOT, 0.25), Threshold(Signal.E2E, 2.0))
 PASS, FAIL, EXCLUDE = OneTokenOutputs.PASS, OneTokenOutputs.FAIL, OneTokenOutputs.EXCLUDE
-DEFAULT = Slo("default", LIMITS, 0.9)
+DEFAULT = Slo(name="default", thresholds=LIMITS, objective=0.9)
 
 # Which settings make goodwatt count as the tool does. inference-perf judges one token as AIPerf does, under TPOT.
 TOOLS: dict[str, tuple[Callable[[Slo, list[RequestRecord]], tuple[int, int]], Slo]] = {

@@ -12,7 +12,7 @@ from tests.derive.laws import law
 from tests.fakes.readings import record
 
 TTFT, TPOT, E2E = Signal.TTFT, Signal.TPOT, Signal.E2E
-ALL = Slo("all", (Threshold(TTFT, 0.5), Threshold(TPOT, 0.05), Threshold(E2E, 2.0)), 0.9)
+ALL = Slo(name="all", thresholds=(Threshold(TTFT, 0.5), Threshold(TPOT, 0.05), Threshold(E2E, 2.0)), objective=0.9)
 
 records = st.lists(
     st.builds(
@@ -70,7 +70,7 @@ def test_a_latency_that_is_not_known_judges_nobody(given_, why):
 
 def test_a_latency_without_a_threshold_need_not_be_known():
     """An answer in one piece is judged by an objective on its duration."""
-    slow = Slo("slow", (Threshold(E2E, 2.0),), 0.9)
+    slow = Slo(name="slow", thresholds=(Threshold(E2E, 2.0),), objective=0.9)
     assert judge.judge(slow, record(None, None, 1.0, tokens=None)).good
 
 
@@ -78,7 +78,7 @@ def test_tokens_are_those_of_known_requests():
     """Tokens of eligible and of good requests add up as far as they are known; before any was told there is no 0."""
     none = judge.count(judge.blank(ALL), ALL, [record(0.6, None, 1.0, tokens=1, outcome=Outcome.ERROR)])
     assert (none.tokens, none.good_tokens) == (1, 0)
-    e2e = Slo("e2e", (Threshold(E2E, 2.0),), 0.9)
+    e2e = Slo(name="e2e", thresholds=(Threshold(E2E, 2.0),), objective=0.9)
     unknown = judge.count(judge.blank(e2e), e2e, [record(tokens=None)])
     assert (unknown.good, unknown.tokens, unknown.good_tokens) == (1, None, None)
     some = judge.count(unknown, e2e, [record(tokens=7), record(e2e=3.0, tokens=5)])
@@ -87,11 +87,11 @@ def test_tokens_are_those_of_known_requests():
 
 @law(300)
 @given(records, slos)
-def test_what_is_counted_adds_up(told, slo):
+def test_what_is_counted_adds_up(records, slo):
     """good <= each threshold's <= eligible, good tokens <= tokens, and eligible + unjudged is every record."""
-    totals = judge.count(judge.blank(slo), slo, told)
+    totals = judge.count(judge.blank(slo), slo, records)
     assert all(0 <= totals.good <= met <= totals.eligible for met in totals.met)
-    assert totals.eligible + sum(totals.unjudged.values()) == len(told)
+    assert totals.eligible + sum(totals.unjudged.values()) == len(records)
     assert (totals.good_tokens or 0) <= (totals.tokens or 0)
     if len(slo.thresholds) == 1:
         assert totals.met == (totals.good,)
@@ -99,10 +99,10 @@ def test_what_is_counted_adds_up(told, slo):
 
 @law(200)
 @given(records, slos, st.integers(0, 12))
-def test_batches_do_not_matter(told, slo, cut):
+def test_batches_do_not_matter(records, slo, cut):
     """Any way to divide records into ticks gives the same totals."""
-    whole = judge.count(judge.blank(slo), slo, told)
-    assert judge.count(judge.count(judge.blank(slo), slo, told[:cut]), slo, told[cut:]) == whole
+    whole = judge.count(judge.blank(slo), slo, records)
+    assert judge.count(judge.count(judge.blank(slo), slo, records[:cut]), slo, records[cut:]) == whole
 
 
 @law(100)
@@ -117,4 +117,4 @@ def test_a_window_is_what_came_in_it(before, after, slo):
 
 def test_totals_that_never_heard_of_tokens_have_none_in_a_window():
     """Unknown stays unknown."""
-    assert judge.since(ExactTotals((0,)), ExactTotals((1,), 1, 1)).tokens is None
+    assert judge.since(ExactTotals(met=(0,)), ExactTotals(met=(1,), eligible=1, good=1)).tokens is None

@@ -16,9 +16,9 @@ A = Account("a", "llama")
 def test_every_threshold_that_names_the_account_is_an_edge():
     """Thresholds of other accounts and other signals are not; the ladder always is."""
     slos = (
-        Slo("one", (Threshold(Signal.TTFT, 0.123), Threshold(Signal.E2E, 7.7)), 0.9),
-        Slo("two", (Threshold(Signal.TTFT, 0.5),), 0.9),
-        Slo("other", (Threshold(Signal.TTFT, 0.321),), 0.9, models=("qwen*",)),
+        Slo(name="one", thresholds=(Threshold(Signal.TTFT, 0.123), Threshold(Signal.E2E, 7.7)), objective=0.9),
+        Slo(name="two", thresholds=(Threshold(Signal.TTFT, 0.5),), objective=0.9),
+        Slo(name="other", thresholds=(Threshold(Signal.TTFT, 0.321),), objective=0.9, models=("qwen*",)),
     )
     found = latency_histograms.edges(A, Signal.TTFT, slos)
     assert 0.123 in found and 0.321 not in found and 7.7 not in found

@@ -6,7 +6,7 @@ from goodwatt.derive.slo.one_token import Ends, corrected, counted
 from goodwatt.model.engine import EngineTraits, OneToken, Outcome, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
 from goodwatt.model.ledger import Account, Marginal, SloKey, SloTotals
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from tests.fakes.readings import MODEL, Fold, counter, finished, histogram, page, served
 
@@ -17,14 +17,16 @@ EDGES = (0.5, 1.0, 2.0)
 
 
 def slo(convention, **more):
-    return Slo("slo", (Threshold(Signal.TPOT, 1.0),), 0.9, one_token_outputs=convention, **more)
+    return Slo(
+        name="slo", thresholds=(Threshold(Signal.TPOT, 1.0),), objective=0.9, one_token_outputs=convention, **more
+    )
 
 
 def judged(convention, engine, speeds, one_token, *, succeeded, failed=0.0, **more):
     """The totals of one window on an engine that observed these times per output token."""
-    fold = Fold(Rules(window_seconds=5.0, slos=(slo(convention, **more),)))
+    fold = Fold(Policy(window_seconds=5.0, slos=(slo(convention, **more),)))
     for at, seen, of_one, good, bad in ((0.0, [], 0.0, 0.0, 0.0), (5.0, speeds, one_token, succeeded, failed)):
-        told = [] if one_token is None else [counter(Signal.ONE_TOKEN_REQUESTS, of_one)]
+        counted_ends = [] if one_token is None else [counter(Signal.ONE_TOKEN_REQUESTS, of_one)]
         fold.tick(
             at,
             served(
@@ -33,9 +35,9 @@ def judged(convention, engine, speeds, one_token, *, succeeded, failed=0.0, **mo
                     at,
                     finished(Outcome.SUCCESS, good),
                     finished(Outcome.ERROR, bad),
-                    *told,
+                    *counted_ends,
                     gauges={(Signal.REQUESTS_RUNNING, MODEL): 0.0, (Signal.REQUESTS_WAITING, MODEL): 0.0},
-                    histograms={SeriesId(Signal.TPOT, MODEL): histogram(seen, EDGES)},
+                    histograms={SeriesId(signal=Signal.TPOT, model=MODEL): histogram(seen, EDGES)},
                     traits=EngineTraits(one_token_tpot=engine),
                 )
             ),
@@ -82,7 +84,7 @@ def test_failures_may_be_among_the_one_token_outputs():
 
 def test_an_objective_without_tpot_counts_them_like_any_other():
     """They have a time to first token, so only a TPOT threshold asks the convention."""
-    ttft = Slo("slo", (Threshold(Signal.TTFT, 1.0),), 0.9, one_token_outputs=EXCLUDE)
+    ttft = Slo(name="slo", thresholds=(Threshold(Signal.TTFT, 1.0),), objective=0.9, one_token_outputs=EXCLUDE)
     assert counted(ttft, Ends(10.0, 0.0, 0.0, 3.0)) == Ends(10.0, 0.0, 0.0, 3.0)
     assert counted(slo(EXCLUDE), Ends(10.0, 0.0, 0.0, 3.0)).succeeded == 7.0
 
@@ -92,7 +94,7 @@ def test_a_page_without_the_histogram_is_corrected_by_nothing_but_what_is_sure()
     ends = Ends(3.0, 0.0, 0.0, 3.0)
     assert corrected(slo(PASS), Marginal(), None, ends, SKIPPED) == Marginal(3.0, 3.0, 3.0)
     assert corrected(slo(FAIL), Marginal(), None, Ends(3.0, 0.0, 0.0), ZERO) == Marginal()
-    without_edges = Histogram((), (), 4.0, None)
+    without_edges = Histogram(edges=(), counts=(), count=4.0, sum=None)
     assert corrected(slo(FAIL), Marginal(4.0, 4.0, 4.0), without_edges, Ends(4.0, 0.0, 0.0), ZERO) == Marginal(0, 4, 4)
 
 
@@ -101,9 +103,9 @@ def test_errors_and_cancelled_requests_count_as_the_objective_says():
     observed = [0.8] * 10
     assert judged(PASS, ZERO, observed, None, succeeded=8.0, failed=2.0, errors=Errors.EXCLUDE).eligible == 8.0
     assert judged(PASS, ZERO, observed, None, succeeded=8.0, failed=2.0).eligible == 10.0
-    fold = Fold(Rules(window_seconds=5.0, slos=(slo(PASS, cancelled=Cancelled.FAIL),)))
+    fold = Fold(Policy(window_seconds=5.0, slos=(slo(PASS, cancelled=Cancelled.FAIL),)))
     for at, gone in ((0.0, 0.0), (5.0, 4.0)):
-        told = finished(Outcome.SUCCESS, gone), finished(Outcome.CANCELLED, gone)
-        timed = {SeriesId(Signal.TPOT, MODEL): histogram([0.8] * round(gone), EDGES)}
-        fold.tick(at, served(page("a", at, *told, histograms=timed)))
+        counted_ends = finished(Outcome.SUCCESS, gone), finished(Outcome.CANCELLED, gone)
+        timed = {SeriesId(signal=Signal.TPOT, model=MODEL): histogram([0.8] * round(gone), EDGES)}
+        fold.tick(at, served(page("a", at, *counted_ends, histograms=timed)))
     assert fold.state.ledger.slos[KEY].eligible == 8.0

@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.exact_totals import TokenCount
 from goodwatt.model.ledger import Account, CountKey, RecordKey, SloKey
-from goodwatt.model.policy import Rules
-from goodwatt.model.request import Shed
+from goodwatt.model.policy import Policy
+from goodwatt.model.request import Dropped
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.source import Reason, SourceResult, Unavailable
 from goodwatt.model.tariff import Tariff
 from tests.derive.laws import law
-from tests.fakes.readings import MODEL, Fold, counter, gpu, gpus, page, record, silent, tokens_page, told
+from tests.fakes.readings import MODEL, Fold, counter, gpu, gpus, page, record, records_result, silent, tokens_page
 
 A = Account("a", MODEL)
-FAST = Slo("fast", (Threshold(Signal.TTFT, 0.5),), 0.9)
-WHOLE = Slo("whole", (Threshold(Signal.TTFT, 0.5), Threshold(Signal.E2E, 2.0)), 0.9)
-RULES = Rules(window_seconds=60.0, slos=(FAST, WHOLE), tariff=Tariff("USD", 3600.0))
+FAST = Slo(name="fast", thresholds=(Threshold(Signal.TTFT, 0.5),), objective=0.9)
+WHOLE = Slo(name="whole", thresholds=(Threshold(Signal.TTFT, 0.5), Threshold(Signal.E2E, 2.0)), objective=0.9)
+POLICY = Policy(window_seconds=60.0, slos=(FAST, WHOLE), tariff=Tariff("USD", 3600.0))
 KEY = SloKey(A, "fast")
 
 
@@ -26,11 +26,15 @@ class Story(Fold):
     """One GPU of 100 W, server `a` that is scraped, and a receiver of spans."""
 
     def __init__(self) -> None:
-        super().__init__(RULES)
+        super().__init__(POLICY)
 
     def at(self, now: float, *records: object, generated: float = 0.0, up: bool = True, listens: bool = True) -> None:
         server = tokens_page("a", now, generated, running=1.0) if up else silent("a")
-        spans = told(now, *records) if listens else SourceResult("otlp", 0.1, Unavailable(Reason.CANNOT_LISTEN, "no"))
+        spans = (
+            records_result(now, *records)
+            if listens
+            else SourceResult("otlp", 0.1, Unavailable(Reason.CANNOT_LISTEN, "no"))
+        )
         self.tick(now, gpus(gpu(0, now, int(now * 100_000))), server, spans)
 
     @property
@@ -45,16 +49,16 @@ def test_totals_move_with_the_tick_that_brings_a_record():
     exact = story.now.ledger.exact
     assert (exact[KEY].eligible, exact[KEY].good) == (3, 2)
     assert (exact[SloKey(A, "whole")].good, exact[SloKey(A, "whole")].met) == (1, (2, 2))
-    assert story.now.tellers == {"a": "otlp"}
+    assert story.now.record_sources == {"a": "otlp"}
 
 
 def test_an_account_that_is_on_the_page_begins_at_0():
     """Once a server's requests are told of, the first record of each of its models is growth."""
-    fold = Fold(RULES)
+    fold = Fold(POLICY)
     two = page("a", 0.0, counter(Signal.GENERATED_TOKENS, 5.0), counter(Signal.GENERATED_TOKENS, 5.0, "qwen"))
-    fold.tick(0.0, SourceResult("server/a", 0.1, two), told(0.0))
+    fold.tick(0.0, SourceResult("server/a", 0.1, two), records_result(0.0))
     assert fold.snapshots[-1].ledger.exact == {}, "nobody knows whether this server's requests are told of"
-    fold.tick(5.0, SourceResult("server/a", 0.1, two), told(5.0, source="proxy/a"))
+    fold.tick(5.0, SourceResult("server/a", 0.1, two), records_result(5.0, source="proxy/a"))
     ledger = fold.snapshots[-1].ledger
     assert {key: totals.eligible for key, totals in ledger.exact.items()} == {
         SloKey(Account("a", model), slo): 0 for model in (MODEL, "qwen") for slo in ("fast", "whole")
@@ -121,7 +125,7 @@ def test_a_hole_in_the_records_is_no_window_either():
     story.at(5.0, record())
     for n in range(2, 5):
         story.at(5.0 * n, listens=False)
-    assert (story.now.tellers, story.now.exact_live) == ({}, {})
+    assert (story.now.record_sources, story.now.exact_live) == ({}, {})
     story.at(25.0, record())
     assert story.now.exact_live == {}
     story.at(30.0, record())
@@ -131,11 +135,11 @@ def test_a_hole_in_the_records_is_no_window_either():
 
 def test_a_proxied_server_s_page_is_a_page():
     """Its counters are the ledger's tokens, its first one is a baseline, and it claims the GPU's joules."""
-    fold = Fold(RULES)
+    fold = Fold(POLICY)
     for n in range(3):
         now = 5.0 * n
         own = page("a", now, counter(Signal.GENERATED_TOKENS, 10.0 * n), engine="proxy")
-        proxied = told(now, record(), source="server/a", page=own)
+        proxied = records_result(now, record(), source="server/a", page=own)
         fold.tick(now, gpus(gpu(0, now, int(now * 100_000))), proxied)
     shown = fold.snapshots[-1]
     assert shown.servers["a"].engine == "proxy"
@@ -147,12 +151,12 @@ def test_a_proxied_server_s_page_is_a_page():
 
 def test_a_source_that_brings_records_fares_like_any_other():
     """What it shed adds up, survives a failure, and it says whether it is simulated."""
-    fold = Fold(RULES)
-    fold.tick(0.0, told(0.0, shed={Shed.LATE: 2}, simulated=True))
+    fold = Fold(POLICY)
+    fold.tick(0.0, records_result(0.0, dropped={Dropped.LATE: 2}, simulated=True))
     fold.tick(5.0, SourceResult("otlp", 0.1, Unavailable(Reason.CANNOT_LISTEN, "taken")))
-    fold.tick(10.0, told(10.0, shed={Shed.LATE: 1, Shed.FOREIGN: 4}))
+    fold.tick(10.0, records_result(10.0, dropped={Dropped.LATE: 1, Dropped.FOREIGN: 4}))
     (state,) = fold.snapshots[-1].sources
-    assert (state.shed, state.simulated) == ({Shed.LATE: 3, Shed.FOREIGN: 4}, False)
+    assert (state.dropped, state.simulated) == ({Dropped.LATE: 3, Dropped.FOREIGN: 4}, False)
     assert fold.snapshots[0].sources[0].simulated is True
     fold.tick(15.0)
     assert fold.snapshots[-1].sources == ()
@@ -176,9 +180,9 @@ some = st.lists(
 @given(some, st.lists(st.integers(0, 10), max_size=4))
 def test_ticks_do_not_matter(records, cuts):
     """However records are divided into ticks, the ledger is the same."""
-    at_once, in_parts = Fold(RULES), Fold(RULES)
-    at_once.tick(0.0, silent("a"), told(0.0, *records))
+    at_once, in_parts = Fold(POLICY), Fold(POLICY)
+    at_once.tick(0.0, silent("a"), records_result(0.0, *records))
     bounds = sorted({0, *cuts, len(records)})
     for n, (low, high) in enumerate(zip(bounds, [*bounds[1:], len(records)], strict=True)):
-        in_parts.tick(5.0 * n, silent("a"), told(5.0 * n, *records[low:high]))
+        in_parts.tick(5.0 * n, silent("a"), records_result(5.0 * n, *records[low:high]))
     assert at_once.state.ledger == in_parts.state.ledger

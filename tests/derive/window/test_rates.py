@@ -8,7 +8,7 @@ from goodwatt.derive.state import Mark
 from goodwatt.derive.window.rates import FINISH_WINDOWS, MOST_MARKS, marked, trim
 from goodwatt.model.engine import EngineTraits, Moves, Outcome, SeriesId, Signal
 from goodwatt.model.ledger import Account, CountKey, Ledger, SloKey
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.snapshot import Live, SourceState, TokenRates
 from goodwatt.model.source import Reason, server_source
@@ -51,21 +51,23 @@ def test_a_repeated_moment_has_no_live_figures():
 
 def test_rates_are_over_the_latest_window():
     """After many ticks the window is window_seconds long: 20 tokens/s and 300 W now, whatever was before."""
-    fold = Fold(Rules(window_seconds=20.0, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
+    fold = Fold(Policy(window_seconds=20.0, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
     tokens = millijoules = 0
     for n in range(12):
         now, fast = 5.0 * n, n >= 8
         tokens += (100 if fast else 5) if n else 0
         millijoules += (1_500_000 if fast else 10_000) if n else 0
         snapshot = fold.tick(now, gpus(gpu(0, now, millijoules)), tokens_page("a", now, float(tokens)))
-    assert snapshot.live == {A: Live(20.0, TokenRates(20.0), 300.0, 300.0, 1.0)}
+    assert snapshot.live == {
+        A: Live(seconds=20.0, tokens=TokenRates(20.0), watts=300.0, busy_watts=300.0, cost_per_second=1.0)
+    }
 
 
 def test_a_young_window_is_as_long_as_it_is():
     """Before the window is full, figures are over what there is, and `seconds` says so."""
     fold = Fold()
     fold.tick(100.0, tokens_page("a", 100.0, 0.0))
-    assert fold.tick(105.0, tokens_page("a", 105.0, 50.0)).live[A] == Live(5.0, TokenRates(10.0))
+    assert fold.tick(105.0, tokens_page("a", 105.0, 50.0)).live[A] == Live(seconds=5.0, tokens=TokenRates(10.0))
 
 
 def test_a_server_that_came_later_is_measured_from_its_own_start():
@@ -95,7 +97,7 @@ def test_unknown_energy_and_price_are_none():
     fold = Fold()
     for n in range(2):
         snapshot = fold.tick(5.0 * n, no_gpus(), tokens_page("a", 5.0 * n, 9.0 * n))
-    assert snapshot.live[A] == Live(5.0, TokenRates(1.8))
+    assert snapshot.live[A] == Live(seconds=5.0, tokens=TokenRates(1.8))
 
 
 def test_an_idle_account_has_idle_watts_only():
@@ -137,7 +139,7 @@ def test_a_long_window_of_short_ticks_keeps_a_few_hundred_marks():
 
 def test_the_state_does_not_grow_with_time():
     """However long it runs, only one window of marks is kept."""
-    fold = Fold(Rules(window_seconds=20.0))
+    fold = Fold(Policy(window_seconds=20.0))
     for n in range(50):
         fold.tick(5.0 * n, tokens_page("a", 5.0 * n, float(n)))
     assert len(fold.state.marks) == 5
@@ -173,7 +175,14 @@ def test_a_server_that_was_never_read_is_not_shown():
     assert (snapshot.servers, snapshot.gpus) == ({}, None)
     assert snapshot.sources == (
         SourceState(
-            "server/a", False, 1, 0.002, None, Reason.AUTH_REFUSED, "connection refused", {Reason.AUTH_REFUSED: 1}
+            source="server/a",
+            up=False,
+            misses=1,
+            duration_seconds=0.002,
+            last_success_seconds=None,
+            reason=Reason.AUTH_REFUSED,
+            detail="connection refused",
+            failures={Reason.AUTH_REFUSED: 1},
         ),
     )
 
@@ -195,9 +204,9 @@ def test_a_source_is_up_again_at_its_first_good_read_and_keeps_its_failures():
 def test_freshness_needs_one_success_and_few_misses():
     """Fresh is read at least once, with fewer misses in a row than the limit."""
     states = {
-        "server/a": SourceState("server/a", False, 2, 0.1, 5.0),
-        "server/b": SourceState("server/b", False, 3, 0.1, 5.0),
-        "server/c": SourceState("server/c", False, 1, 0.1),
+        "server/a": SourceState(source="server/a", up=False, misses=2, duration_seconds=0.1, last_success_seconds=5.0),
+        "server/b": SourceState(source="server/b", up=False, misses=3, duration_seconds=0.1, last_success_seconds=5.0),
+        "server/c": SourceState(source="server/c", up=False, misses=1, duration_seconds=0.1),
     }
     assert [is_fresh(states, server_source(name), 3) for name in "abcd"] == [True, False, False, False]
 
@@ -213,7 +222,7 @@ def test_the_picture_says_when_it_was_taken():
         2,
         None,
     )
-    assert snapshot.rules is fold.rules
+    assert snapshot.policy is fold.policy
 
 
 def test_after_a_hole_live_figures_begin_anew():
@@ -240,7 +249,7 @@ def lumpy_page(now, tokens, server="a"):
 
 def test_counters_that_move_at_the_end_of_a_request_are_seen_through_a_wider_window():
     """A request of 100 s brings all of its tokens at once: the window holds several, and says how long it is."""
-    fold, joules = Fold(Rules(window_seconds=60.0)), 0
+    fold, joules = Fold(Policy(window_seconds=60.0)), 0
     rates, seconds = [], []
     for n in range(201):
         now, joules = 5.0 * n, joules + 500_000 * (n > 0)
@@ -255,7 +264,7 @@ def test_counters_that_move_at_the_end_of_a_request_are_seen_through_a_wider_win
 
 def test_a_lumpy_engine_leaves_the_window_of_others_alone():
     """Only who counts at the end is looked at for longer; marks are kept for the longest window, and no more."""
-    fold = Fold(Rules(window_seconds=60.0))
+    fold = Fold(Policy(window_seconds=60.0))
     for n in range(200):
         now = 5.0 * n
         snapshot = fold.tick(now, lumpy_page(now, 5.0 * now), tokens_page("b", now, 7.0 * now))
@@ -266,10 +275,10 @@ def test_a_lumpy_engine_leaves_the_window_of_others_alone():
 
 def test_good_requests_and_joules_of_a_lumpy_engine_are_of_the_same_time():
     """An objective's live figures look as far back as the tokens and joules that they are set against."""
-    slo = Slo("slo", (Threshold(Signal.E2E, 2.0),), 0.9)
-    fold = Fold(Rules(window_seconds=20.0, slos=(slo,)))
+    slo = Slo(name="slo", thresholds=(Threshold(Signal.E2E, 2.0),), objective=0.9)
+    fold = Fold(Policy(window_seconds=20.0, slos=(slo,)))
     for n in range(60):
         now = 5.0 * n
-        timed = {SeriesId(Signal.E2E, MODEL): histogram([1.0] * n, (2.0,))}
+        timed = {SeriesId(signal=Signal.E2E, model=MODEL): histogram([1.0] * n, (2.0,))}
         snapshot = fold.tick(now, served(page("a", now, finished(Outcome.SUCCESS, n), histograms=timed, traits=FINISH)))
     assert snapshot.slo_live[SloKey(A, "slo")].seconds == snapshot.live[A].seconds == 100.0

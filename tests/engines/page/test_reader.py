@@ -189,7 +189,7 @@ def test_histogram() -> None:
 def reading_histogram(edges: tuple[float, ...], counts: tuple[float, ...], count: float, total: float | None) -> object:
     from goodwatt.model.histogram import Histogram
 
-    return Histogram(edges, counts, count, total)
+    return Histogram(edges=edges, counts=counts, count=count, sum=total)
 
 
 def test_spellings_of_infinity() -> None:
@@ -256,7 +256,7 @@ def test_a_hole_keeps_the_last_histogram() -> None:
 def test_a_broken_counter_keeps_its_value() -> None:
     """A counter that is negative, huge or no number on one page keeps its last value, and only that counter."""
     good = reading_of("vllm", VLLM % ("generation_tokens_total", 10) + VLLM % ("prompt_tokens_total", 20))
-    generated = SeriesId(Signal.GENERATED_TOKENS, "m", "vllm:generation_tokens_total{engine=0}")
+    generated = SeriesId(signal=Signal.GENERATED_TOKENS, model="m", series="vllm:generation_tokens_total{engine=0}")
     for value in ("-1", "1e301", "NaN", "+Inf", "-Inf", "ten", ""):
         later = reading_of("vllm", VLLM % ("generation_tokens_total", value), previous=good)
         assert later.counters == {generated: 10.0}

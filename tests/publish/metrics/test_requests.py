@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from goodwatt.model.engine import Signal
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.publish.metrics.goodwatt import is_simulated
 from goodwatt.publish.metrics.row import About
 from tests.publish.pages import names, recorded, series, small, value
@@ -97,7 +97,7 @@ def test_without_tokens_joules_or_prices_there_is_no_figure_of_them():
     assert value(cold, "good_requests_per_joule", bound="upper") is not None
     assert names(s) - names(cold) == {"good_tokens_per_joule", "cost_per_million_good_tokens"}
     assert value(cold, "cost_per_good_request", bound="exact") is None
-    free = replace(s, rules=replace(s.rules, tariff=None))
+    free = replace(s, policy=replace(s.policy, tariff=None))
     assert "cost_per_million_good_tokens" not in names(free)
 
 
@@ -108,7 +108,7 @@ def test_records_and_what_was_shed_are_counted():
     assert value(s, "request_records_total", outcome="success", tokens="reported", **kinds) == 14 * 3 + 1
     assert value(s, "request_records_total", outcome="success", tokens="estimated", **kinds) == 14
     assert value(s, "request_records_total", outcome="error", tokens="unknown", **kinds) == 14
-    assert value(s, "requests_shed_total", source="otlp", reason="duplicate") == 28
+    assert value(s, "request_records_dropped_total", source="otlp", reason="duplicate") == 28
 
 
 def test_latencies_have_the_thresholds_as_edges():
@@ -125,12 +125,12 @@ def test_latencies_have_the_thresholds_as_edges():
 def test_a_source_of_records_that_is_gone_takes_its_series_with_it():
     """Nothing exact is shown that nobody tells of any more; what was shed is of the source, and stays with it."""
     s = recorded()
-    gone = replace(s, tellers={})
+    gone = replace(s, record_sources={})
     lost = set(series(s).keys() - series(gone).keys())
     assert {name for name, _ in lost} >= {"goodwatt_request_records_total", "goodwatt_slo_good_tokens_total"}
     assert not any("exact" in name or ("method", "exact") in labels for name, labels in series(gone))
     assert not any(("bound", "exact") in labels for _, labels in series(gone))
-    assert value(gone, "requests_shed_total", source="otlp") == 28
+    assert value(gone, "request_records_dropped_total", source="otlp") == 28
 
 
 def test_a_source_of_records_says_whether_it_is_simulated():
@@ -146,6 +146,6 @@ def test_a_source_of_records_says_whether_it_is_simulated():
 def test_without_objectives_records_still_count():
     """Latencies and records need no objective."""
     s = recorded()
-    bare = replace(s, rules=Rules(), exact_live={}, ledger=replace(s.ledger, exact={}))
+    bare = replace(s, policy=Policy(), exact_live={}, ledger=replace(s.ledger, exact={}))
     assert value(bare, "exact_request_duration_seconds_count", **TINY) == 57
     assert value(bare, "slo_requests_total", method="exact") is None

@@ -20,7 +20,7 @@ UNITLESS = {
     "gpu_last_xid",  # a number in a list
     "requests_running",
     "requests_waiting",
-    "requests_shed_total",  # not of requests alone
+    "request_records_dropped_total",  # not of requests alone
 }
 BASE_UNITS = {"joules", "watts", "seconds", "bytes", "hertz", "celsius", "grams", "ratio"}
 COUNTED = {"tokens", "requests", "records", "preemptions", "lines", "glitches", "errors", "ticks", "failures"}

@@ -10,13 +10,13 @@ from goodwatt.derive.step import step
 from goodwatt.model.engine import Signal
 from goodwatt.model.gpu import GpuReading, GpuState
 from goodwatt.model.ledger import Account, Component, SloKey
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.snapshot import Live, Snapshot, TokenRates
 from goodwatt.model.source import Reason, Unavailable
 from goodwatt.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
 from goodwatt.publish.metrics.goodwatt import is_simulated
 from goodwatt.publish.metrics.row import About
-from tests.fakes.snapshots import RULES, after, gpus, page, results, snapshot, uuid
+from tests.fakes.snapshots import POLICY, after, gpus, page, results, snapshot, uuid
 from tests.publish.pages import ROWS, names, recorded, series, small, value
 
 ACCOUNT = Account("vllm-0", "tiny")
@@ -48,8 +48,8 @@ def slo_live(**changes: object) -> Change:
     return lambda s: replace(s, slo_live={DEFAULT: replace(s.slo_live[DEFAULT], **changes)})
 
 
-def rules(**changes: object) -> Change:
-    return lambda s: replace(s, rules=replace(s.rules, **changes))
+def policy(**changes: object) -> Change:
+    return lambda s: replace(s, policy=replace(s.policy, **changes))
 
 
 def first_source(**changes: object) -> Change:
@@ -127,14 +127,14 @@ MISSING: dict[str, tuple[Change, set[str]]] = {
     "first tokens": (slo_live(first_tokens_minus_finished=None), {"slo_count_gap_requests"}),
     "eligible requests": (slo_live(eligible=0.0), {"goodput_ratio"}),
     "price": (
-        rules(tariff=None),
+        policy(tariff=None),
         {
             *("cost_total", "unattributed_cost_total", "cost_per_hour", "cost_per_million_tokens"),
             *("cost_per_good_request", "price_per_gpu_hour"),
         },
     ),
-    "carbon intensity": (rules(carbon=None), {"carbon_intensity_grams_per_kwh"}),
-    "objectives": (rules(slos=()), {"slo_objective_ratio", "slo_threshold_seconds"} | ATTAINMENT),
+    "carbon intensity": (policy(carbon=None), {"carbon_intensity_grams_per_kwh"}),
+    "objectives": (policy(slos=()), {"slo_objective_ratio", "slo_threshold_seconds"} | ATTAINMENT),
     "duration of the tick": (lambda s: replace(s, tick_seconds=None), {"tick_duration_seconds"}),
     "success of a source": (first_source(last_success_seconds=None), {"source_age_seconds"}),
 }
@@ -266,17 +266,17 @@ def test_money() -> None:
 def test_revenue() -> None:
     """Tokens earn by kind in the currency of the price list, which need not be that of cost."""
     prices = PriceList("EUR", (TokenPrices(prompt_per_million_tokens=1.0, generated_per_million_tokens=2.0),))
-    s = snapshot(1, ["s"], rules=Rules(price_list=prices), model="m")
+    s = snapshot(1, ["s"], policy=Policy(price_list=prices), model="m")
     generated = value(s, "generated_tokens_total")
     assert generated
     assert value(s, "revenue_total", kind="generated", currency="EUR") == pytest.approx(2e-6 * generated)
-    assert value(replace(s, rules=Rules()), "revenue_total") is None
+    assert value(replace(s, policy=Policy()), "revenue_total") is None
 
 
 def test_price_of_energy() -> None:
     """With a price by the kilowatt-hour the component is electricity, and the factors in force are on the page."""
-    priced = Rules(tariff=Tariff("EUR", price_per_kwh=0.3), facility=Facility(1.4, 1.2), carbon=Carbon(50.0))
-    s = snapshot(1, ["s"], rules=priced, model="m")
+    priced = Policy(tariff=Tariff("EUR", price_per_kwh=0.3), facility=Facility(1.4, 1.2), carbon=Carbon(50.0))
+    s = snapshot(1, ["s"], policy=priced, model="m")
     spent = 614 * 65 / 3.6e6 * 1.4 * 1.2
     assert value(s, "cost_total", component="electricity", currency="EUR") == pytest.approx(spent * 0.3)
     assert value(s, "carbon_grams_total") == pytest.approx(spent * 50)
@@ -405,7 +405,7 @@ def test_a_live_slo_without_live_rates_has_no_money() -> None:
 
 def test_nothing_read_yet() -> None:
     """With no source at all, goodwatt still shows its own settings."""
-    _, s = step(State(), results({}), RULES, 1000.0, unix=1.75e9)
+    _, s = step(State(), results({}), POLICY, 1000.0, unix=1.75e9)
     assert {"build_info", "ticks_total", "window_seconds", "facility_pue_ratio"} <= names(s)
     assert "energy_joules_total" not in names(s)
 
@@ -439,7 +439,7 @@ def test_no_config_no_hash() -> None:
 
 def test_live_needs_no_energy() -> None:
     """An account with tokens and nothing else has tokens per second and no ratio."""
-    s = replace(small(), live={ACCOUNT: Live(60.0, TokenRates(5.0))})
+    s = replace(small(), live={ACCOUNT: Live(seconds=60.0, tokens=TokenRates(5.0))})
     assert value(s, "tokens_per_second", kind="generated") == 5
     assert not {"tokens_per_watt", "joules_per_token", "cost_per_hour", "attributed_power_watts"} & names(s)
 
@@ -459,4 +459,4 @@ def test_what_closed_accounts_were_given_completes_the_sums() -> None:
     assert value(closed, "closed_accounts_energy_joules_total") == 1.5
     assert value(closed, "closed_accounts_cost_total", component="rental", currency="USD") == 2.0
     assert value(closed, "closed_accounts_carbon_grams_total") == 3.0
-    assert not any(name.startswith("closed_") for name in names(rules(tariff=None)(replace(closed, gpus=None))))
+    assert not any(name.startswith("closed_") for name in names(policy(tariff=None)(replace(closed, gpus=None))))

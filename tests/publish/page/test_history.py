@@ -109,7 +109,9 @@ def test_no_figure_stops_a_tick(
     tokens: TokenRates, watts: float | None, busy: float | None, cost: float | None
 ) -> None:
     """Whatever the rates of a model are, its figures are kept and can be shown."""
-    s = replace(small(), live={ACCOUNT: Live(60.0, tokens, watts, busy, cost)})
+    s = replace(
+        small(), live={ACCOUNT: Live(seconds=60.0, tokens=tokens, watts=watts, busy_watts=busy, cost_per_second=cost)}
+    )
     history = History()
     for later in (0.0, 60.0):
         remember(history, replace(s, at_seconds=s.at_seconds + later))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from goodwatt.model.engine import Signal
 from goodwatt.model.gpu import GpuState
 from goodwatt.model.ledger import Account
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.snapshot import Live, Snapshot, TokenRates
 from goodwatt.model.source import Reason, Unavailable
@@ -90,7 +90,7 @@ def test_missing_figures_say_why() -> None:
     assert notes(with_live(s, tokens=TokenRates(0.0, 0.0))) == [no_tokens, f"{no_tokens}; 3.38 USD per hour", ""]
     assert notes(with_live(s, watts=None)) == ["no energy was counted for it", "", ""]
     assert notes(replace(with_live(s, watts=None), gpus=None))[0] == "no GPU can be read, see the sources below"
-    assert notes(replace(s, rules=Rules()))[1] == "no price is set; add cost: to the configuration"
+    assert notes(replace(s, policy=Policy()))[1] == "no price is set; add cost: to the configuration"
     assert notes(with_live(s, cost_per_second=None))[1] == "nothing has been spent on it yet"
     assert notes(replace(with_live(s, cost_per_second=None), gpus=None))[1].startswith("no GPU can be read")
     assert notes(with_live(s, tokens=TokenRates()))[0] == "the engine does not count generated tokens"
@@ -183,7 +183,7 @@ def test_it_refreshes_at_the_interval() -> None:
         return [tags[at][1]["content"]]
 
     assert refresh(s) == ["5"]
-    assert refresh(replace(s, rules=replace(s.rules, interval_seconds=0.2))) == ["1"]
+    assert refresh(replace(s, policy=replace(s.policy, interval_seconds=0.2))) == ["1"]
     assert refresh(None) == ["1"]
 
 
@@ -231,14 +231,17 @@ async def test_policy_is_sent() -> None:
 
 def hostile(name: str) -> Snapshot:
     """Every text that comes from outside is `name`."""
-    rules = Rules(slos=(Slo(name, (Threshold(Signal.TTFT, 1.0),), 0.95),), tariff=Tariff(name, price_per_gpu_hour=1.69))
+    policy = Policy(
+        slos=(Slo(name=name, thresholds=(Threshold(Signal.TTFT, 1.0),), objective=0.95),),
+        tariff=Tariff(name, price_per_gpu_hour=1.69),
+    )
     down = Unavailable(Reason.UNREACHABLE, name)
     s = fake.after(
         [
             {"nvml": fake.gpus(1, tick), f"server/{name}": fake.page(name, tick, name), f"server/x{name}": down}
             for tick in range(3)
         ],
-        rules,
+        policy,
     )
     assert s.gpus is not None
     gpu = s.gpus.gpus[0]
@@ -271,7 +274,10 @@ def test_a_model_without_a_name_shows_its_server() -> None:
     assert "llama-0\n" in read(s).text
 
 
-@pytest.mark.parametrize("live", [Live(60.0), Live(60.0, TokenRates(1.0), 0.0, 0.0, 0.0)])
+@pytest.mark.parametrize(
+    "live",
+    [Live(seconds=60.0), Live(seconds=60.0, tokens=TokenRates(1.0), watts=0.0, busy_watts=0.0, cost_per_second=0.0)],
+)
 def test_the_emptiest_account(live: Live) -> None:
     """An account of which nothing is known, or that used nothing, still has its card."""
     assert "tiny" in read(replace(small(), live={ACCOUNT: live})).text
@@ -306,7 +312,7 @@ def test_an_objective_of_records_alone_is_listed() -> None:
     s = replace(recorded(), slo_live={})
     s = replace(s, ledger=replace(s.ledger, slos={}), servers={})
     assert "60 % of 70" in read(s).text
-    assert "60 % of 70" not in read(replace(s, tellers={})).text
+    assert "60 % of 70" not in read(replace(s, record_sources={})).text
 
 
 def test_an_idle_gpu_is_not_held_back() -> None:

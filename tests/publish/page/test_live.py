@@ -75,7 +75,7 @@ def test_the_script_knows_every_element() -> None:
     assert s.gpus is not None
     noted = replace(s, gpus=replace(s.gpus, notes=("gpu 0: no",)), servers={**s.servers, "x": s.servers["vllm-0"]})
     tags = {tag for tag, _, _ in elements(told(noted, About(simulated=True), history)["live"])}
-    tags |= {tag for tag, _, _ in elements(told(replace(small(), live={ACCOUNT: Live(60.0)}))["live"])}
+    tags |= {tag for tag, _, _ in elements(told(replace(small(), live={ACCOUNT: Live(seconds=60.0)}))["live"])}
     assert tags == KNOWN_TO_THE_SCRIPT
     words = script.partition("new Set([")[2].partition("THEMES")[0].replace('"', " ").replace(",", " ").split()
     assert set(words) >= KNOWN_TO_THE_SCRIPT
@@ -135,7 +135,9 @@ def rows(s: Snapshot, key: str) -> list[list[str]]:
 
 def test_what_is_unknown_of_a_model_is_a_dash_with_its_reason() -> None:
     """A rate that is not known has a dash, and the reason stands in the cell and under the table."""
-    s = replace(small(), live={ACCOUNT: Live(60.0, TokenRates())}, rules=replace(small().rules, tariff=None))
+    s = replace(
+        small(), live={ACCOUNT: Live(seconds=60.0, tokens=TokenRates())}, policy=replace(small().policy, tariff=None)
+    )
     page = s.servers["vllm-0"]
     s = replace(s, servers={"vllm-0": replace(page, gauges={})})
     dash = "\N{EN DASH}"
@@ -145,7 +147,7 @@ def test_what_is_unknown_of_a_model_is_a_dash_with_its_reason() -> None:
     said = text(told(s)["live"])
     assert "Cost of a million tokens: no price is set; add cost: to the configuration" in said
     assert "Running, Waiting: the engine does not tell" in said
-    idle = replace(s, live={ACCOUNT: Live(60.0, TokenRates(0.0), 0.0, 0.0)})
+    idle = replace(s, live={ACCOUNT: Live(seconds=60.0, tokens=TokenRates(0.0), watts=0.0, busy_watts=0.0)})
     assert next(row for row in rows(idle, "models") if row[0] == "tiny")[6] == f"{dash} (it used no energy)"
     assert next(row for row in rows(idle, "models") if row[0] == "tiny")[2] == "0"
     blind = replace(s, gpus=None)
@@ -167,7 +169,9 @@ def test_an_objective_is_kept_or_not_or_cannot_be_told() -> None:
     s = recorded()
     (key,) = s.exact_live
     for good, word in ((95, "yes"), (94, "no")):
-        exact = ExactLive(60.0, 100, good, None, None, s.exact_live[key].rates)
+        exact = ExactLive(
+            seconds=60.0, eligible=100, good=good, tokens=None, good_tokens=None, rates=s.exact_live[key].rates
+        )
         assert rows(replace(s, exact_live={key: exact}), "slos")[1][5] == word
     s = small()
     for lower, upper, word in ((95, 100, "yes"), (90, 94, "no"), (90, 100, "cannot be told")):
@@ -242,8 +246,8 @@ def test_every_meaning_is_closed_until_asked() -> None:
 
 def test_an_objective_without_a_window_or_a_name() -> None:
     """A model without a name is called by its server in the table of objectives too."""
-    rules = replace(fake.RULES, slos=(Slo("fast", (Threshold(Signal.TTFT, 1.0),), 0.5),))
-    s = fake.snapshot(1, ["llama-0"], model="", rules=rules)
+    policy = replace(fake.POLICY, slos=(Slo(name="fast", thresholds=(Threshold(Signal.TTFT, 1.0),), objective=0.5),))
+    s = fake.snapshot(1, ["llama-0"], model="", policy=policy)
     assert rows(s, "slos")[1][1] == "llama-0"
     assert Account("llama-0", "") in s.live
 

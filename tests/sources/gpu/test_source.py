@@ -27,7 +27,7 @@ async def test_a_reading_is_in_si_units():
     clock, driver = Clock(), FakeDriver(FakeGpu(A))
     (reading,) = (await GpuSource(driver, clock).read()).gpus
     assert reading == GpuReading(
-        gpu=Gpu(A, 0, "NVIDIA H100 80GB HBM3", "570.86.15", "1650123"),
+        gpu=Gpu(uuid=A, index=0, product="NVIDIA H100 80GB HBM3", driver="570.86.15", board="1650123"),
         at_seconds=1000.0,
         energy=EnergyCounter(5_000_000, EnergyMethod.MEASURED, EnergyScope.GPU),
         power_watts=400.0,
@@ -180,7 +180,7 @@ async def test_a_lost_gpu_keeps_its_identity():
     await reading_of(source)
     calls = lost.calls.total()
     after = await reading_of(source)
-    assert after[A] == GpuReading(before[A].gpu, 1000.0, state=GpuState.LOST, xid_errors=0)
+    assert after[A] == GpuReading(gpu=before[A].gpu, at_seconds=1000.0, state=GpuState.LOST, xid_errors=0)
     assert after[B] == before[B]
     assert lost.calls.total() == calls + 1
 
@@ -347,7 +347,7 @@ async def test_missing_names_are_not_fatal():
     driver = FakeDriver(FakeGpu(A, refuse={"product": 3, "board_serial": 14}))
     driver.refuse["driver_version"] = 999
     (reading,) = (await GpuSource(driver, Clock()).read()).gpus
-    assert reading.gpu == Gpu(A, 0, "unknown", "unknown", None)
+    assert reading.gpu == Gpu(uuid=A, index=0, product="unknown", driver="unknown", board=None)
 
 
 async def test_a_hang_is_wedged_and_passes():

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.model.request import Shed
+from goodwatt.model.request import Dropped
 from goodwatt.sources.otlp.dedup import Seen
 
 
@@ -17,11 +17,11 @@ def test_a_repetition_is_known_for_two_generations_and_late_afterwards() -> None
     assert seen.refusal(key(0), 0.0) is None
     seen.add(key(0), 1.0)
     seen.add(key(1), 101.0)
-    assert seen.refusal(key(0), 0.5) is Shed.DUPLICATE
+    assert seen.refusal(key(0), 0.5) is Dropped.DUPLICATE
     assert seen.refusal(key(9), -1e9) is None
     seen.add(key(2), 202.0)
-    assert seen.refusal(key(0), 0.5) is Shed.LATE
-    assert seen.refusal(key(1), 100.5) is Shed.DUPLICATE
+    assert seen.refusal(key(0), 0.5) is Dropped.LATE
+    assert seen.refusal(key(1), 100.5) is Dropped.DUPLICATE
     assert seen.refusal(key(9), 101.5) is None
 
 
@@ -39,7 +39,7 @@ def test_a_clock_set_back_makes_nobody_late() -> None:
     seen = Seen(most=1)
     for number in range(3):
         seen.add(key(number), 1000.0 + number)
-    assert seen.refusal(key(9), 500.0) is Shed.LATE
+    assert seen.refusal(key(9), 500.0) is Dropped.LATE
     seen.add(key(3), 500.0)
     seen.add(key(4), 400.0)
     assert seen.refusal(key(9), 500.5) is None

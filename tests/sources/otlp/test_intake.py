@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from goodwatt.engines.spans import span_rules
-from goodwatt.model.request import Shed
+from goodwatt.model.request import Dropped
 from goodwatt.sources.otlp.intake import Belonging, Intake
 from goodwatt.sources.otlp.protobuf_codec import Protobuf
 from goodwatt.sources.otlp.span import Service
@@ -22,11 +22,11 @@ def intake(servers: Iterable[str] = ("chat",), services: Mapping[str, str] | Non
     return Intake(RULE_OF, Belonging(services or {}, lambda: tuple(servers)), room, clock=lambda: NOW)
 
 
-async def taken(into: Intake, *spans: Row) -> tuple[int, dict[Shed, int]]:
+async def taken(into: Intake, *spans: Row) -> tuple[int, dict[Dropped, int]]:
     """How many records a request with these spans brings, and what is shed."""
     await into.take(Protobuf().spans(in_protobuf(spans)))
-    records, shed = into.drain()
-    return len(records), dict(shed)
+    records, dropped = into.drain()
+    return len(records), dict(dropped)
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,18 @@ async def test_real_spans_become_records_once() -> None:
     """40 real spans are 40 records in their order; sent again they are 40 duplicates."""
     into = intake()
     await into.take(Protobuf().spans(in_protobuf(VLLM)))
-    records, shed = into.drain()
+    records, dropped = into.drain()
     assert [one.e2e_seconds for one in records] == [row["attributes"]["gen_ai.latency.e2e"] for row in VLLM]
-    assert {one.server for one in records} == {"chat"} and not shed
-    assert await taken(into, *VLLM) == (0, {Shed.DUPLICATE: 40})
+    assert {one.server for one in records} == {"chat"} and not dropped
+    assert await taken(into, *VLLM) == (0, {Dropped.DUPLICATE: 40})
 
 
 async def test_what_is_no_request_is_foreign_and_no_refusal() -> None:
     """Start-up and child spans are counted and not complained of."""
     into = intake()
     told = await into.take(Protobuf().spans(in_protobuf([{**vllm_row(1), "name": "load_model"}, *rows(SGLANG_SPANS)])))
-    records, shed = into.drain()
-    assert (len(records), shed, told) == (6, {Shed.FOREIGN: 6}, (0, ""))
+    records, dropped = into.drain()
+    assert (len(records), dropped, told) == (6, {Dropped.FOREIGN: 6}, (0, ""))
 
 
 async def test_each_refusal_is_counted_and_told() -> None:
@@ -78,8 +78,8 @@ async def test_each_refusal_is_counted_and_told() -> None:
     told = await into.take(Protobuf().spans(in_protobuf([partial, nameless, vllm_row(3, service="x"), vllm_row(4)])))
     assert told.rejected == 3
     assert "2 lack an id, a start or a latency; 1 are of a service that is no server of goodwatt's" in told.why
-    records, shed = into.drain()
-    assert (len(records), shed) == (1, {Shed.PARTIAL: 2, Shed.UNKNOWN_SERVER: 1})
+    records, dropped = into.drain()
+    assert (len(records), dropped) == (1, {Dropped.PARTIAL: 2, Dropped.UNKNOWN_SERVER: 1})
 
 
 async def test_late_spans_are_told_from_new_ones() -> None:
@@ -88,7 +88,7 @@ async def test_late_spans_are_told_from_new_ones() -> None:
     into._seen._most = 10
     await into.take(Protobuf().spans(in_protobuf([vllm_row(n) for n in range(30)])))
     into.drain()
-    assert await taken(into, vllm_row(99, end_ns=VLLM[0]["end_ns"] - 10**9)) == (0, {Shed.LATE: 1})
+    assert await taken(into, vllm_row(99, end_ns=VLLM[0]["end_ns"] - 10**9)) == (0, {Dropped.LATE: 1})
 
 
 async def test_a_full_queue_refuses_and_takes_again() -> None:
@@ -96,9 +96,9 @@ async def test_a_full_queue_refuses_and_takes_again() -> None:
     into = intake(room=3)
     told = await into.take(Protobuf().spans(in_protobuf([vllm_row(n) for n in range(5)])))
     assert told == (2, "2 are more than otlp.queue_requests holds between two ticks")
-    records, shed = into.drain()
-    assert (len(records), shed) == (3, {Shed.OVERFLOW: 2})
-    assert await taken(into, *(vllm_row(n) for n in range(5))) == (2, {Shed.DUPLICATE: 3})
+    records, dropped = into.drain()
+    assert (len(records), dropped) == (3, {Dropped.OVERFLOW: 2})
+    assert await taken(into, *(vllm_row(n) for n in range(5))) == (2, {Dropped.DUPLICATE: 3})
 
 
 async def test_strangers_are_named_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from goodwatt.engines.spans import span_rules
-from goodwatt.model.request import RequestsReading, Shed
+from goodwatt.model.request import Dropped, RequestsReading
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import OtlpSection
 from goodwatt.sources.otlp.body import Bodies
@@ -74,7 +74,7 @@ async def test_what_is_sent_is_read_at_the_next_tick() -> None:
         assert [one.prompt_tokens for one in reading.records] == [
             row["attributes"]["gen_ai.usage.prompt_tokens"] for row in VLLM
         ]
-        assert (reading.shed, reading.simulated) == ({}, False)
+        assert (reading.dropped, reading.simulated) == ({}, False)
         assert (await receiver.read()).records == ()
 
 
@@ -88,7 +88,7 @@ async def test_a_sender_is_told_what_was_rejected() -> None:
         _, body, _ = await send(client, in_json(rows[1:]), otlp.JSON)
         assert json.loads(body)["partialSuccess"]["rejectedSpans"] == "1"
         reading = await receiver.read()
-        assert (len(reading.records), reading.shed) == (1, {Shed.PARTIAL: 2})
+        assert (len(reading.records), reading.dropped) == (1, {Dropped.PARTIAL: 2})
 
 
 def said(body: bytes, headers: dict[str, str]) -> tuple[int, str]:
@@ -129,7 +129,7 @@ async def test_what_cannot_be_read_is_refused_in_its_own_encoding(
         assert answered == status
         assert said(told, headers)[0] == code and said(told, headers)[1].startswith(message)
         reading = await receiver.read()
-        assert (reading.records, sum(reading.shed.values())) == ((), 1)
+        assert (reading.records, sum(reading.dropped.values())) == ((), 1)
         assert (await send(client, BATCH))[0] == 200
 
 
@@ -143,7 +143,7 @@ async def test_other_requests_are_answered() -> None:
         assert (status, told) == (415, b"Content-Type must be application/x-protobuf or application/json\n")
         status, told, _ = await send(client, b"{}", otlp.JSON | {"Content-Encoding": "br"})
         assert (status, told) == (415, b"only gzip or no Content-Encoding is understood\n")
-        assert (await receiver.read()).shed == {Shed.MALFORMED: 1}
+        assert (await receiver.read()).dropped == {Dropped.MALFORMED: 1}
 
 
 def served(bodies: Bodies) -> tuple[Intake, TraceServer]:
@@ -176,7 +176,7 @@ async def test_a_slow_body_is_given_up() -> None:
     try:
         answer = await raw(server.port, HEAD + b"Content-Length: 50\r\n\r\n", *[b"x"] * 5, pause=0.1)
         assert answer.startswith(b"HTTP/1.1 408 ") and b"the body did not come within 0.2 s" in answer
-        assert intake.drain() == ((), {Shed.MALFORMED: 1})
+        assert intake.drain() == ((), {Dropped.MALFORMED: 1})
     finally:
         await server.aclose()
 
@@ -187,7 +187,7 @@ async def test_an_endless_body_is_cut() -> None:
         chunk = b"1000\r\n" + bytes(4096) + b"\r\n"
         answer = await raw(receiver.port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 40)
         assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
-        assert (await receiver.read()).shed == {Shed.OVERFLOW: 1}
+        assert (await receiver.read()).dropped == {Dropped.OVERFLOW: 1}
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ async def test_bodies_share_a_bounded_memory() -> None:
             writer.transport.abort()
         await asyncio.sleep(0.1)
         assert (await send(client, BATCH))[0] == 200
-        assert (await receiver.read()).shed[Shed.OVERFLOW] == 1
+        assert (await receiver.read()).dropped[Dropped.OVERFLOW] == 1
 
 
 async def test_only_one_body_is_decoded_at_a_time() -> None:
@@ -263,7 +263,7 @@ async def test_only_one_body_is_decoded_at_a_time() -> None:
     async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as client:
         answers = await asyncio.gather(*(send(client, body, otlp.JSON | GZIP) for _ in range(8)))
     assert [status for status, _, _ in answers] == [200] * 8
-    assert (most, (await receiver.read()).shed) == (1, {Shed.FOREIGN: 40_000})
+    assert (most, (await receiver.read()).dropped) == (1, {Dropped.FOREIGN: 40_000})
     await receiver.aclose()
 
 
@@ -379,7 +379,7 @@ async def test_without_the_package_json_is_read_and_protobuf_says_what_to_instal
         assert why.value.reason is Reason.LIBRARY_MISSING
         assert (await send(client, in_json(VLLM), otlp.JSON))[0] == 200
         reading = await receiver.read()
-        assert (len(reading.records), reading.shed) == (40, {Shed.MALFORMED: 1})
+        assert (len(reading.records), reading.dropped) == (40, {Dropped.MALFORMED: 1})
     await receiver.aclose()
 
 

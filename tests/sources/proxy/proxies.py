@@ -18,7 +18,7 @@ class Proxy:
     def __init__(self, source: ProxySource) -> None:
         self.source = source
         self.records: list[RequestRecord] = []
-        self.shed: dict[str, int] = {}
+        self.dropped: dict[str, int] = {}
 
     @property
     def port(self) -> int:
@@ -27,18 +27,18 @@ class Proxy:
     async def read(self) -> RequestsReading:
         reading = await self.source.read()
         self.records += reading.records
-        for why, number in reading.shed.items():
-            self.shed[why.value] = self.shed.get(why.value, 0) + number
+        for why, number in reading.dropped.items():
+            self.dropped[why.value] = self.dropped.get(why.value, 0) + number
         return reading
 
-    async def told(self, records: int, shed: int = 0) -> list[RequestRecord]:
+    async def told(self, records: int, dropped: int = 0) -> list[RequestRecord]:
         """All records, once there are so many and so much was shed."""
         end = asyncio.get_running_loop().time() + 10
         while True:
             await self.read()
-            if len(self.records) >= records and sum(self.shed.values()) >= shed:
+            if len(self.records) >= records and sum(self.dropped.values()) >= dropped:
                 return self.records
-            assert asyncio.get_running_loop().time() < end, f"only {self.records} and {self.shed}"
+            assert asyncio.get_running_loop().time() < end, f"only {self.records} and {self.dropped}"
             await asyncio.sleep(0.005)
 
 

@@ -322,8 +322,8 @@ async def test_an_endless_line_passes_and_is_not_measured() -> None:
         got = 0
         while not (part := await client.reader.read(MEBIBYTE)).endswith(b"0\r\n\r\n"):
             got += len(part)
-        await through.told(0, shed=1)
-        assert (got + len(part) > 30 * MEBIBYTE, through.shed, through.records) == (True, {"partial": 1}, [])
+        await through.told(0, dropped=1)
+        assert (got + len(part) > 30 * MEBIBYTE, through.dropped, through.records) == (True, {"partial": 1}, [])
 
 
 @pytest.mark.parametrize(
@@ -376,8 +376,8 @@ async def test_what_is_refused_of_a_chat_is_shed() -> None:
         await ask(through.port, post(bytes(2000)))
         server.script = answers(plain(b"{}", "404 Not Found"))
         await ask(through.port, post())
-        await through.told(0, shed=2)
-        assert (through.records, through.shed) == ([], {"refused": 2})
+        await through.told(0, dropped=2)
+        assert (through.records, through.dropped) == ([], {"refused": 2})
 
 
 async def test_an_upload_that_is_answered_early() -> None:
@@ -461,7 +461,7 @@ async def test_silence_is_cut() -> None:
             _, through, client = await opened(silent, eager=True)
             await client.send(post(b"").replace(b"Length: 0", b"Length: 9") + b"{")
             assert (await client.whole())[0].startswith(b"HTTP/1.1 408 ")
-            await through.told(0, shed=1)
+            await through.told(0, dropped=1)
 
         async def unread() -> None:
             _, through, client = await opened(answers(plain(bytes(64 * MEBIBYTE), kind="application/json")))
@@ -605,7 +605,7 @@ async def test_what_does_not_fit_between_two_ticks_is_counted(monkeypatch: pytes
             await ask(through.port, post())
         await soon(lambda: len(through.source._tally._told) == 5)
         await through.read()
-    assert (len(through.records), through.shed) == (2, {"overflow": 3})
+    assert (len(through.records), through.dropped) == (2, {"overflow": 3})
 
 
 async def test_no_log_holds_a_prompt_or_an_answer(caplog: pytest.LogCaptureFixture) -> None:

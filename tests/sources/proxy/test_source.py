@@ -254,17 +254,17 @@ async def test_the_page_of_a_server_that_has_none() -> None:
             page = (await through.read()).page
             assert page is not None and page.gauges == {(Signal.REQUESTS_RUNNING, "m"): 1.0}
             assert page.counters == {
-                SeriesId(Signal.REQUESTS, "m", outcome=Outcome.SUCCESS): 1,
-                SeriesId(Signal.PROMPT_TOKENS, "m"): 9,
-                SeriesId(Signal.CACHED_PROMPT_TOKENS, "m"): 4,
-                SeriesId(Signal.GENERATED_TOKENS, "m"): 3,
+                SeriesId(signal=Signal.REQUESTS, model="m", outcome=Outcome.SUCCESS): 1,
+                SeriesId(signal=Signal.PROMPT_TOKENS, model="m"): 9,
+                SeriesId(signal=Signal.CACHED_PROMPT_TOKENS, model="m"): 4,
+                SeriesId(signal=Signal.GENERATED_TOKENS, model="m"): 3,
             }
             go_on.set()
             await client.whole()
         await through.told(2)
         page = (await through.read()).page
         assert page is not None and page.gauges == {(Signal.REQUESTS_RUNNING, "m"): 0.0}
-        assert page.counters[SeriesId(Signal.GENERATED_TOKENS, "m")] == 4
+        assert page.counters[SeriesId(signal=Signal.GENERATED_TOKENS, model="m")] == 4
 
 
 async def test_names_of_models_come_from_answers() -> None:
@@ -276,12 +276,14 @@ async def test_names_of_models_come_from_answers() -> None:
         await ask(through.port, post(b'{"model": "made-up"}'))
         await through.told(1)
         page = (await through.read()).page
-        assert page is not None and page.counters == {SeriesId(Signal.REQUESTS, "", outcome=Outcome.ERROR): 1}
+        assert page is not None and page.counters == {
+            SeriesId(signal=Signal.REQUESTS, model="", outcome=Outcome.ERROR): 1
+        }
         server.script = streams(2)
         await ask(through.port, post())
         await through.told(2)
         page = (await through.read()).page
-    assert page is not None and page.counters[SeriesId(Signal.GENERATED_TOKENS, "m")] == 2
+    assert page is not None and page.counters[SeriesId(signal=Signal.GENERATED_TOKENS, model="m")] == 2
 
 
 async def test_beside_a_page_the_proxy_brings_records_alone() -> None:
@@ -374,7 +376,7 @@ async def test_closing_lets_a_slow_client_have_its_answer_whole(monkeypatch: pyt
             loop, answer = asyncio.get_running_loop(), b""
             await loop.sock_connect(slow, ("127.0.0.1", old.port))
             await loop.sock_sendall(slow, post())
-            await old.told(0, shed=1)
+            await old.told(0, dropped=1)
             await old.source.aclose()
             await asyncio.sleep(0.05)
             async with asyncio.timeout(20):
@@ -393,8 +395,8 @@ async def test_a_stream_that_cannot_be_read_ends_as_the_server_ends_it() -> None
 
     async with openai_server(script) as server, proxy(server.url) as through:
         assert (await ask(through.port, post()))[1] == chunk(b"\x0b\x02\x80") + b"0\r\n\r\n"
-        await through.told(0, shed=1)
-    assert through.shed == {"partial": 1}
+        await through.told(0, dropped=1)
+    assert through.dropped == {"partial": 1}
 
 
 @pytest.mark.parametrize(

@@ -136,10 +136,10 @@ def _slo(slo: SloSection, config: Config, profiles: Mapping[str, Profile]) -> It
         if not meant:
             yield f"{place} its servers match none of {', '.join(server.name for server in config.servers)}"
         for engine in sorted({server.engine for server in meant if server.proxy is None} & profiles.keys()):
-            yield from _slo_on_engine(slo.noun(), profiles[engine])
+            yield from _slo_on_engine(slo.to_model(), profiles[engine])
     if slo.e2e_seconds is not None and slo.ttft_seconds is not None and slo.e2e_seconds <= slo.ttft_seconds:
         yield f"{place} e2e_seconds is not above ttft_seconds, which therefore has no effect; raise e2e_seconds"
-    for threshold in slo.noun().thresholds:
+    for threshold in slo.to_model().thresholds:
         limit = threshold.seconds
         if limit >= _LIKE_MILLISECONDS[threshold.signal]:
             instead = f"if {limit:g} milliseconds are meant, write {limit / 1000:g}"

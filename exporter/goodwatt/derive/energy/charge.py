@@ -8,7 +8,7 @@ from goodwatt.derive.energy.cost import carbon_grams, component, cost
 from goodwatt.derive.energy.meters import EnergyIncrease
 from goodwatt.model.gpu import Gpu
 from goodwatt.model.ledger import Component, EnergyState, Ledger
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.tariff import Facility, Tariff
 
 
@@ -30,13 +30,13 @@ class Usage:
 def claims(
     gpus: tuple[Gpu, ...],
     activities: Mapping[str, tuple[Activity, ...]],
-    rules: Rules,
+    policy: Policy,
     known_gpus: tuple[Gpu, ...],
 ) -> tuple[Share, ...]:
     """The shares of every account whose server runs on one of `gpus` (several only for one board's shared meter)."""
     divided: list[Activity] = []
     for server, done in activities.items():
-        selectors = rules.server_gpus.get(server)
+        selectors = policy.server_gpus.get(server)
         here = sum(_runs_on(selectors, gpu) for gpu in gpus)
         if here:
             part = here / sum(_runs_on(selectors, gpu) for gpu in known_gpus)
@@ -48,10 +48,10 @@ def _runs_on(selectors: tuple[int | str, ...] | None, gpu: Gpu) -> bool:
     return selectors is None or gpu.index in selectors or gpu.uuid in selectors
 
 
-def post(ledger: Ledger, usages: tuple[Usage, ...], rules: Rules) -> Ledger:
+def post(ledger: Ledger, usages: tuple[Usage, ...], policy: Policy) -> Ledger:
     """The ledger with one interval of every GPU added."""
     for usage in usages:
-        ledger = _post_money(_post_energy(ledger, usage), usage, rules)
+        ledger = _post_money(_post_energy(ledger, usage), usage, policy)
     return ledger
 
 
@@ -80,11 +80,11 @@ def _plus(totals: Mapping[str, int], key: str, value: int) -> dict[str, int]:
     return {**totals, key: totals.get(key, 0) + value}
 
 
-def _post_money(ledger: Ledger, usage: Usage, rules: Rules) -> Ledger:
-    ledger = ledger if rules.tariff is None else _post_cost(ledger, usage, rules.tariff, rules.facility)
-    if rules.carbon is None or usage.energy is None:
+def _post_money(ledger: Ledger, usage: Usage, policy: Policy) -> Ledger:
+    ledger = ledger if policy.tariff is None else _post_cost(ledger, usage, policy.tariff, policy.facility)
+    if policy.carbon is None or usage.energy is None:
         return ledger
-    return _post_carbon(ledger, usage.meter_claims, carbon_grams(rules.carbon, rules.facility, _joules(usage.energy)))
+    return _post_carbon(ledger, usage.meter_claims, carbon_grams(policy.carbon, policy.facility, _joules(usage.energy)))
 
 
 def _post_cost(ledger: Ledger, usage: Usage, tariff: Tariff, facility: Facility) -> Ledger:

@@ -26,14 +26,14 @@ def since(start: SloEvidence, now: SloEvidence) -> SloEvidence:
     An engine that took the address over inside the window brought its own requests in flight: they count as well.
     """
     return SloEvidence(
-        tuple(
+        marginals=tuple(
             Marginal(b.surely - a.surely, b.possibly - a.possibly, b.seen - a.seen)
             for a, b in zip(start.marginals, now.marginals, strict=True)
         ),
-        now.succeeded - start.succeeded,
-        now.failed - start.failed,
-        now.cancelled - start.cancelled,
-        start.in_flight + now.adopted - start.adopted,
+        succeeded=now.succeeded - start.succeeded,
+        failed=now.failed - start.failed,
+        cancelled=now.cancelled - start.cancelled,
+        in_flight=start.in_flight + now.adopted - start.adopted,
     )
 
 

@@ -28,7 +28,7 @@ def post(ledger: Ledger, reading: EngineReading, grown: Growth, slos: Sequence[S
 
 def blank(slo: Slo) -> SloEvidence:
     """Where evidence begins."""
-    return SloEvidence(tuple(Marginal() for _ in slo.thresholds))
+    return SloEvidence(marginals=tuple(Marginal() for _ in slo.thresholds))
 
 
 def is_complete(ledger: Ledger, slo: Slo, account: Account) -> bool:

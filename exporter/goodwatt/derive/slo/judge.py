@@ -67,7 +67,7 @@ def latency(record: RequestRecord, signal: Signal) -> float | None:
 
 def blank(slo: Slo) -> ExactTotals:
     """Where totals begin."""
-    return ExactTotals((0,) * len(slo.thresholds))
+    return ExactTotals(met=(0,) * len(slo.thresholds))
 
 
 def count(totals: ExactTotals, slo: Slo, records: Sequence[RequestRecord]) -> ExactTotals:
@@ -75,18 +75,18 @@ def count(totals: ExactTotals, slo: Slo, records: Sequence[RequestRecord]) -> Ex
     verdicts = [judge(slo, record) for record in records]
     kinds = Counter(verdicts)
     judged = [(verdict, number) for verdict, number in kinds.items() if verdict.unjudged is None]
-    told = [
+    records_since = [
         (record.generated_tokens, verdict.good)
         for record, verdict in zip(records, verdicts, strict=True)
         if verdict.unjudged is None and record.generated_tokens is not None
     ]
     return ExactTotals(
-        tuple(before + sum(v.met[at] * number for v, number in judged) for at, before in enumerate(totals.met)),
-        totals.eligible + sum(number for _, number in judged),
-        totals.good + sum(verdict.good * number for verdict, number in judged),
-        _plus(totals.tokens, [tokens for tokens, _ in told]),
-        _plus(totals.good_tokens, [tokens * good for tokens, good in told]),
-        plus(totals.unjudged, {v.unjudged: number for v, number in kinds.items() if v.unjudged is not None}),
+        met=tuple(before + sum(v.met[at] * number for v, number in judged) for at, before in enumerate(totals.met)),
+        eligible=totals.eligible + sum(number for _, number in judged),
+        good=totals.good + sum(verdict.good * number for verdict, number in judged),
+        tokens=_plus(totals.tokens, [tokens for tokens, _ in records_since]),
+        good_tokens=_plus(totals.good_tokens, [tokens * good for tokens, good in records_since]),
+        unjudged=plus(totals.unjudged, {v.unjudged: number for v, number in kinds.items() if v.unjudged is not None}),
     )
 
 
@@ -99,4 +99,10 @@ def since(start: ExactTotals, now: ExactTotals) -> ExactTotals:
     met = tuple(b - a for a, b in zip(start.met, now.met, strict=True))
     tokens = None if now.tokens is None else now.tokens - (start.tokens or 0)
     good_tokens = None if now.good_tokens is None else now.good_tokens - (start.good_tokens or 0)
-    return ExactTotals(met, now.eligible - start.eligible, now.good - start.good, tokens, good_tokens)
+    return ExactTotals(
+        met=met,
+        eligible=now.eligible - start.eligible,
+        good=now.good - start.good,
+        tokens=tokens,
+        good_tokens=good_tokens,
+    )

@@ -25,7 +25,7 @@ def edges(account: Account, signal: Signal, slos: Iterable[Slo]) -> tuple[float,
 
 def empty(edges_: tuple[float, ...]) -> Histogram:
     """A histogram that has seen nothing."""
-    return Histogram(edges_, (0.0,) * len(edges_), 0.0, 0.0)
+    return Histogram(edges=edges_, counts=(0.0,) * len(edges_), count=0.0, sum=0.0)
 
 
 def observe(histogram: Histogram, values: Collection[float]) -> Histogram:
@@ -35,4 +35,4 @@ def observe(histogram: Histogram, values: Collection[float]) -> Histogram:
         fresh[bisect_left(histogram.edges, value)] += 1
         total += value
     counts = tuple(old + new for old, new in zip(histogram.counts, accumulate(fresh), strict=False))
-    return Histogram(histogram.edges, counts, histogram.count + len(values), total)
+    return Histogram(edges=histogram.edges, counts=counts, count=histogram.count + len(values), sum=total)

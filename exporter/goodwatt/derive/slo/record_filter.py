@@ -8,7 +8,7 @@ from goodwatt.derive import page_growth
 from goodwatt.derive.state import State
 from goodwatt.model.engine import EngineReading, Outcome
 from goodwatt.model.ledger import Account
-from goodwatt.model.request import RequestRecord, RequestsReading, Shed
+from goodwatt.model.request import Dropped, RequestRecord, RequestsReading
 from goodwatt.model.source import SourceResult, Unavailable, proxy_source, server_source
 
 MOST_MODELS = 256  # of one server; requests under further names share the account without a name
@@ -28,28 +28,31 @@ class Admitted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`tellers` says which source's records count for a server; `shed` are records of this tick that do not count."""
+    """Which records of a tick count.
+
+    `record_sources` maps each server to the source whose records count; `dropped` counts the other records.
+    """
 
     admitted: tuple[Admitted, ...]
-    tellers: Mapping[str, str]
-    shed: Mapping[tuple[str, Shed], int]
+    record_sources: Mapping[str, str]
+    dropped: Mapping[tuple[str, Dropped], int]
 
 
 def admission(state: State, results: Sequence[SourceResult]) -> Admission:
     """What to do with every record of a tick. `state.sources` and `state.engines` are already those of this tick."""
-    tellers = _tellers(state.tellers, results)
+    record_sources = _record_sources(state.record_sources, results)
     names: dict[str, _Names] = {}
     admitted: list[Admitted] = []
-    shed: dict[tuple[str, Shed], int] = {}
+    dropped: dict[tuple[str, Dropped], int] = {}
     for source, record in _records(results):
-        refused = _refused(record.server, source, state, tellers)
+        refused = _refused(record.server, source, state, record_sources)
         if refused is not None:
-            shed[source, refused] = shed.get((source, refused), 0) + 1
+            dropped[source, refused] = dropped.get((source, refused), 0) + 1
             continue
         if record.server not in names:
             names[record.server] = _Names(state, record.server)
         admitted.append(Admitted(names[record.server].account(record), source, record))
-    return Admission(tuple(admitted), tellers, shed)
+    return Admission(tuple(admitted), record_sources, dropped)
 
 
 def _records(results: Sequence[SourceResult]) -> list[tuple[str, RequestRecord]]:
@@ -57,7 +60,7 @@ def _records(results: Sequence[SourceResult]) -> list[tuple[str, RequestRecord]]
     return [(source, record) for source, records in read for record in records]
 
 
-def _tellers(before: Mapping[str, str], results: Sequence[SourceResult]) -> dict[str, str]:
+def _record_sources(before: Mapping[str, str], results: Sequence[SourceResult]) -> dict[str, str]:
     """A server's own proxy tells of it as long as there is one; else whoever told of it first.
 
     Two sources that both saw a request would count it twice, and nothing in two records says that they are of one.
@@ -79,17 +82,17 @@ def _fronted(result: SourceResult, before: Mapping[str, str]) -> str | None:
     return server if was or isinstance(result.outcome, RequestsReading) else None
 
 
-def _refused(server: str, source: str, state: State, tellers: dict[str, str]) -> Shed | None:
+def _refused(server: str, source: str, state: State, record_sources: dict[str, str]) -> Dropped | None:
     if server_source(server) not in state.sources:
-        return Shed.UNKNOWN_SERVER
-    return None if tellers.setdefault(server, source) == source else Shed.OTHER_SOURCE
+        return Dropped.UNKNOWN_SERVER
+    return None if record_sources.setdefault(server, source) == source else Dropped.OTHER_SOURCE
 
 
 class _Names:
     """The model names of one server, as they become known in the course of one tick."""
 
     def __init__(self, state: State, server: str) -> None:
-        known = (*state.since, *state.told)
+        known = (*state.since, *state.records_since)
         self._accounts = {account.model: account for account in known if account.server == server}
         self._unnamed = Account(server, UNNAMED)
         self._only = _only(state.engines.get(server))

@@ -8,7 +8,7 @@ from goodwatt.derive.slo import bounds, judge
 from goodwatt.derive.state import Mark
 from goodwatt.model.engine import EngineReading, Moves, Signal
 from goodwatt.model.ledger import Account, Component, CountKey, EnergyState, Ledger, SloKey
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo
 from goodwatt.model.snapshot import ExactLive, Live, SloLive, TokenRates
 
@@ -32,19 +32,19 @@ def marked(marks: tuple[Mark, ...], mark: Mark, window_seconds: float) -> tuple[
     return (*earlier, mark)
 
 
-def window_seconds(page: EngineReading | None, rules: Rules) -> float:
+def window_seconds(page: EngineReading | None, policy: Policy) -> float:
     """How far the live figures of a server look back.
 
     Where an engine counts tokens only when a request ends, a window that is not much longer than a request sees the
     joules of one and the tokens of another: it is FINISH_WINDOWS times as long there.
     """
     lumpy = page is not None and page.traits.tokens_move is Moves.FINISH
-    return rules.window_seconds * (FINISH_WINDOWS if lumpy else 1)
+    return policy.window_seconds * (FINISH_WINDOWS if lumpy else 1)
 
 
-def longest_window_seconds(pages: Iterable[EngineReading], rules: Rules) -> float:
+def longest_window_seconds(pages: Iterable[EngineReading], policy: Policy) -> float:
     """How far back marks are needed."""
-    return max((window_seconds(page, rules) for page in pages), default=rules.window_seconds)
+    return max((window_seconds(page, policy) for page in pages), default=policy.window_seconds)
 
 
 def start_mark(marks: Sequence[Mark], first_seen: float, now: float, window: float) -> Mark | None:
@@ -68,11 +68,11 @@ def live(ledger: Ledger, start: Mark, now: float, account: Account, with_energy:
     both = [(account, state) for state in EnergyState]
     energy = _rate(ledger.energy_millijoules, then.energy_millijoules, both, seconds)
     return Live(
-        seconds,
-        TokenRates(*(_rate(ledger.counts, then.counts, [CountKey(account, s)], seconds) for s in _TOKENS)),
-        _watts(energy) if with_energy else None,
-        _watts(busy) if with_energy else None,
-        _rate(ledger.cost, then.cost, [(account, component) for component in Component], seconds),
+        seconds=seconds,
+        tokens=TokenRates(*(_rate(ledger.counts, then.counts, [CountKey(account, s)], seconds) for s in _TOKENS)),
+        watts=_watts(energy) if with_energy else None,
+        busy_watts=_watts(busy) if with_energy else None,
+        cost_per_second=_rate(ledger.cost, then.cost, [(account, component) for component in Component], seconds),
     )
 
 
@@ -93,10 +93,23 @@ def slo_live(slo: Slo, key: SloKey, ledger: Ledger, start: Mark, now: float) -> 
     window = bounds.since(start.ledger.evidence[key], ledger.evidence[key])
     total = bounds.totals(slo, window)
     gap = bounds.first_token_gap(slo, window)
-    return SloLive(now - start.at_seconds, total.eligible, total.good_lower, total.good_upper, gap)
+    return SloLive(
+        seconds=now - start.at_seconds,
+        eligible=total.eligible,
+        good_lower=total.good_lower,
+        good_upper=total.good_upper,
+        first_tokens_minus_finished=gap,
+    )
 
 
 def exact_live(key: SloKey, ledger: Ledger, start: Mark, rates: Live) -> ExactLive:
     """One SLO from records, over the window of `rates`, which began at `start` with the totals begun."""
     window = judge.since(start.ledger.exact[key], ledger.exact[key])
-    return ExactLive(rates.seconds, window.eligible, window.good, window.tokens, window.good_tokens, rates)
+    return ExactLive(
+        seconds=rates.seconds,
+        eligible=window.eligible,
+        good=window.good,
+        tokens=window.tokens,
+        good_tokens=window.good_tokens,
+        rates=rates,
+    )

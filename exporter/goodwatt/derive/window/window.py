@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from goodwatt.derive.state import Mark, State
 from goodwatt.derive.window.rates import exact_live, live, slo_live, start_mark, window_seconds
 from goodwatt.model.ledger import Account, SloKey
-from goodwatt.model.policy import Rules
+from goodwatt.model.policy import Policy
 from goodwatt.model.snapshot import ExactLive, Live, SloLive
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Looks back from `now`. `servers` are those with a fresh page, `tellers` those with a fresh source of records."""
+    """Looks back from `now`.
+
+    `servers` have a fresh page; `record_sources` have a fresh source of records.
+    """
 
     state: State
-    rules: Rules
+    policy: Policy
     now: float
     with_energy: bool
 
@@ -30,14 +33,14 @@ class Windows:
 
     def slos(self, servers: Collection[str]) -> dict[SloKey, SloLive]:
         """Every objective from histograms."""
-        named, figures = {slo.name: slo for slo in self.rules.slos}, {}
+        named, figures = {slo.name: slo for slo in self.policy.slos}, {}
         for key in self.state.ledger.slos:
             start = self._start(key.account, self.state.since[key.account])
             if key.account.server in servers and start is not None:
                 figures[key] = slo_live(named[key.slo], key, self.state.ledger, start, self.now)
         return figures
 
-    def records(self, servers: Collection[str], tellers: Collection[str]) -> dict[SloKey, ExactLive]:
+    def records(self, servers: Collection[str], record_sources: Collection[str]) -> dict[SloKey, ExactLive]:
         """Every objective from records.
 
         A window begins when both records and pages of the account were there: good requests and joules of one time.
@@ -47,15 +50,15 @@ class Windows:
         figures = {}
         for key in self.state.ledger.exact:
             account = key.account
-            start = self._start(account, max(self.state.told[account], self.state.since.get(account, 0.0)))
-            if account.server in tellers and start is not None:
-                unknown = Live(self.now - start.at_seconds)
+            start = self._start(account, max(self.state.records_since[account], self.state.since.get(account, 0.0)))
+            if account.server in record_sources and start is not None:
+                unknown = Live(seconds=self.now - start.at_seconds)
                 rates = self._live(account, start) if account.server in servers else unknown
                 figures[key] = exact_live(key, self.state.ledger, start, rates)
         return figures
 
     def _start(self, account: Account, first_seen: float) -> Mark | None:
-        window = window_seconds(self.state.engines.get(account.server), self.rules)
+        window = window_seconds(self.state.engines.get(account.server), self.policy)
         return start_mark(self.state.marks, first_seen, self.now, window)
 
     def _live(self, account: Account, start: Mark) -> Live:

@@ -26,4 +26,4 @@ def assemble(buckets: Mapping[float, float], count: float | None, total: float |
     whole = buckets.get(math.inf, count)
     if whole is None or any(low > high for low, high in zip(counts, (*counts[1:], whole), strict=False)):
         return None
-    return Histogram(edges, counts, whole, total)
+    return Histogram(edges=edges, counts=counts, count=whole, sum=total)

@@ -162,7 +162,9 @@ def _read_signal(sheet: _Sheet, signal: Signal, alternative: Alternative) -> Non
 
 def _read_counter(sheet: _Sheet, signal: Signal, term: Term) -> None:
     for row in sheet.rows(term.metric, term):
-        key = SeriesId(signal, row.model, _name(term.metric, row.series), _outcome(term, row))
+        key = SeriesId(
+            signal=signal, model=row.model, series=_name(term.metric, row.series), outcome=_outcome(term, row)
+        )
         sheet.counters[key] = sheet.counters.get(key, 0.0) + row.value * term.scale
 
 
@@ -185,7 +187,7 @@ def _read_difference(sheet: _Sheet, term: Term, less: str) -> None:
         return
     taken = _by_model(sheet.rows(less, term))
     for model, whole in _by_model(sheet.rows(term.metric, term)).items():
-        key = SeriesId(Signal.REQUESTS, model, term.metric, _single(term))
+        key = SeriesId(signal=Signal.REQUESTS, model=model, series=term.metric, outcome=_single(term))
         before = sheet.before(key)
         sheet.differences.add(key)
         sheet.counters[key] = _difference(whole * term.scale, taken.get(model, 0.0) * term.scale, before)
@@ -216,7 +218,7 @@ def _read_histogram(sheet: _Sheet, signal: Signal, term: Term) -> None:
     for (model, series), buckets in _buckets(sheet, bucket, term).items():
         seconds = totals.get((model, series))
         scaled = None if seconds is None else seconds * term.scale
-        key = SeriesId(signal, model, _name(term.metric, series))
+        key = SeriesId(signal=signal, model=model, series=_name(term.metric, series))
         histogram = None if buckets is None else assemble(buckets, counts.get((model, series)), scaled)
         if histogram is None or sheet.lost_its_sum(key, histogram):
             sheet.refused.add(term.metric)

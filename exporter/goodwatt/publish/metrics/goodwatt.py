@@ -56,8 +56,8 @@ def is_simulated(snapshot: Snapshot, about: About) -> bool:
 
 def _simulated(snapshot: Snapshot) -> dict[str, bool]:
     gpus = {} if snapshot.gpus is None else {GPU_SOURCE: snapshot.gpus.simulated}
-    tellers = set(snapshot.tellers.values())
-    told = {state.source: bool(state.simulated) for state in snapshot.sources if state.source in tellers}
+    record_sources = set(snapshot.record_sources.values())
+    told = {state.source: bool(state.simulated) for state in snapshot.sources if state.source in record_sources}
     return gpus | told | {server_source(server): page.simulated for server, page in snapshot.servers.items()}
 
 
@@ -98,7 +98,7 @@ def price(get: Callable[[Tariff], float | None]) -> Callable[[Snapshot], Iterato
     """currency: a price in force, unless it is not set."""
 
     def samples(snapshot: Snapshot) -> Iterator[Sample]:
-        tariff = snapshot.rules.tariff
+        tariff = snapshot.policy.tariff
         value = None if tariff is None else get(tariff)
         if tariff is not None and value is not None:
             yield (tariff.currency,), value
@@ -108,12 +108,12 @@ def price(get: Callable[[Tariff], float | None]) -> Callable[[Snapshot], Iterato
 
 def slo_objective(snapshot: Snapshot) -> Iterator[Sample]:
     """slo."""
-    for slo in snapshot.rules.slos:
+    for slo in snapshot.policy.slos:
         yield (slo.name,), slo.objective
 
 
 def slo_threshold(snapshot: Snapshot) -> Iterator[Sample]:
     """slo, signal."""
-    for slo in snapshot.rules.slos:
+    for slo in snapshot.policy.slos:
         for threshold in slo.thresholds:
             yield (slo.name, threshold.signal.value), threshold.seconds

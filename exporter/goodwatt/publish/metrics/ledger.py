@@ -26,7 +26,7 @@ def energy(snapshot: Snapshot) -> Iterator[Sample]:
 
 def cost(snapshot: Snapshot) -> Iterator[Sample]:
     """server, model, component, currency."""
-    tariff = snapshot.rules.tariff
+    tariff = snapshot.policy.tariff
     for (account, component), spent in snapshot.ledger.cost.items():
         if tariff is not None:
             yield (*account, component.value, tariff.currency), spent
@@ -34,7 +34,7 @@ def cost(snapshot: Snapshot) -> Iterator[Sample]:
 
 def revenue(snapshot: Snapshot) -> Iterator[Sample]:
     """server, model, kind, currency."""
-    price_list = snapshot.rules.price_list
+    price_list = snapshot.policy.price_list
     for (account, kind), earned in snapshot.ledger.revenue.items():
         if price_list is not None:
             yield (*account, kind.value, price_list.currency), earned
@@ -42,7 +42,7 @@ def revenue(snapshot: Snapshot) -> Iterator[Sample]:
 
 def unattributed_cost(snapshot: Snapshot) -> Iterator[Sample]:
     """component, currency. Once money has been counted at all, what nobody claimed is a measured number."""
-    tariff, ledger = snapshot.rules.tariff, snapshot.ledger
+    tariff, ledger = snapshot.policy.tariff, snapshot.ledger
     if tariff is None:
         return
     counted = {*ledger.unattributed_cost, *(component for _, component in ledger.cost)}
@@ -74,7 +74,7 @@ def closed_energy(snapshot: Snapshot) -> Iterator[Sample]:
 
 def closed_cost(snapshot: Snapshot) -> Iterator[Sample]:
     """component, currency; absent until an account was closed."""
-    tariff = snapshot.rules.tariff
+    tariff = snapshot.policy.tariff
     for component, spent in snapshot.ledger.closed_cost.items():
         if tariff is not None:
             yield (component.value, tariff.currency), spent

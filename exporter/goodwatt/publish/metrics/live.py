@@ -103,7 +103,7 @@ def cost_per_good_request(snapshot: Snapshot) -> Iterator[Sample]:
 def _slos(snapshot: Snapshot) -> Iterator[tuple[tuple[str, str, str], SloLive, Live]]:
     for (account, slo), slo_live in snapshot.slo_live.items():
         if account.server in snapshot.servers:
-            yield (*account, slo), slo_live, snapshot.live.get(account) or Live(slo_live.seconds)
+            yield (*account, slo), slo_live, snapshot.live.get(account) or Live(seconds=slo_live.seconds)
 
 
 def _known(samples: Iterable[tuple[tuple[str, ...], float | None]]) -> Iterator[Sample]:
@@ -111,6 +111,6 @@ def _known(samples: Iterable[tuple[tuple[str, ...], float | None]]) -> Iterator[
 
 
 def _priced(snapshot: Snapshot, labels: tuple[str, ...], price: float | None) -> Iterator[Sample]:
-    tariff = snapshot.rules.tariff
+    tariff = snapshot.policy.tariff
     if tariff is not None and price is not None:
         yield (*labels, tariff.currency), price

@@ -18,14 +18,14 @@ SloLabels = tuple[str, str, str]
 def totals(snapshot: Snapshot) -> Iterator[tuple[SloLabels, ExactTotals]]:
     """server, model, slo: everything since start."""
     for (account, slo), counted in snapshot.ledger.exact.items():
-        if account.server in snapshot.tellers:
+        if account.server in snapshot.record_sources:
             yield (*account, slo), counted
 
 
 def lives(snapshot: Snapshot) -> Iterator[tuple[SloLabels, ExactLive]]:
     """server, model, slo: the latest window."""
     for (account, slo), live in snapshot.exact_live.items():
-        if account.server in snapshot.tellers:
+        if account.server in snapshot.record_sources:
             yield (*account, slo), live
 
 
@@ -53,14 +53,14 @@ def slo_unjudged(snapshot: Snapshot) -> Iterator[Sample]:
 def records(snapshot: Snapshot) -> Iterator[Sample]:
     """server, model, source, outcome, tokens."""
     for (account, source, outcome, tokens), number in snapshot.ledger.records.items():
-        if account.server in snapshot.tellers:
+        if account.server in snapshot.record_sources:
             yield (*account, source, outcome.value, tokens.value), number
 
 
-def shed(snapshot: Snapshot) -> Iterator[Sample]:
+def dropped(snapshot: Snapshot) -> Iterator[Sample]:
     """source, reason: the reasons seen so far."""
     for state in snapshot.sources:
-        for why, number in state.shed.items():
+        for why, number in state.dropped.items():
             yield (state.source, why.value), number
 
 
@@ -69,7 +69,7 @@ def latency(signal: Signal) -> Callable[[Snapshot], Iterator[Sample]]:
 
     def samples(snapshot: Snapshot) -> Iterator[Sample]:
         for (account, which), histogram in snapshot.ledger.latencies.items():
-            if which is signal and account.server in snapshot.tellers:
+            if which is signal and account.server in snapshot.record_sources:
                 yield account, histogram
 
     return samples
@@ -91,7 +91,7 @@ def good_tokens(
 
 def cost_per_million_good_tokens(snapshot: Snapshot) -> Iterator[Sample]:
     """server, model, slo, bound, currency."""
-    tariff = snapshot.rules.tariff
+    tariff = snapshot.policy.tariff
     for labels, live in lives(snapshot):
         rate = figures.ratio(live.good_tokens, live.seconds)
         price = figures.cost_per_million_tokens(live.rates.cost_per_second, rate)

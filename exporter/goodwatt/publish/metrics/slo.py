@@ -40,4 +40,4 @@ def _seen(snapshot: Snapshot) -> Iterator[tuple[tuple[str, ...], Marginal]]:
 
 def _thresholds(snapshot: Snapshot, slo: str) -> tuple[Threshold, ...]:
     """None of an objective that is no longer configured."""
-    return next((known.thresholds for known in snapshot.rules.slos if known.name == slo), ())
+    return next((known.thresholds for known in snapshot.policy.slos if known.name == slo), ())

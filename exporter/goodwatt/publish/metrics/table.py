@@ -312,13 +312,13 @@ REQUESTS = (
         exact.records,
     ),
     Metric(
-        "requests_shed_total",
+        "request_records_dropped_total",
         C,
         "",
         "What arrived as a request's record and was not counted, by reason. A reason that never occurred has no "
         "series.",
         ("source", "reason"),
-        exact.shed,
+        exact.dropped,
     ),
     Metric(
         "exact_time_to_first_token_seconds",
@@ -654,7 +654,7 @@ SELF = (
         "ratio",
         "Node energy for each unit of GPU energy, as configured; 1 when it is not.",
         (),
-        own.number(lambda s: s.rules.facility.host_factor),
+        own.number(lambda s: s.policy.facility.host_factor),
     ),
     Metric(
         "facility_pue_ratio",
@@ -662,7 +662,7 @@ SELF = (
         "ratio",
         "Facility energy for each unit of node energy, as configured; 1 when it is not.",
         (),
-        own.number(lambda s: s.rules.facility.pue),
+        own.number(lambda s: s.policy.facility.pue),
     ),
     Metric(
         "price_per_gpu_hour",
@@ -686,7 +686,7 @@ SELF = (
         "grams_per_kwh",
         "CO2 equivalent of a kilowatt-hour at the facility's meter, as configured.",
         (),
-        own.number(lambda s: None if s.rules.carbon is None else s.rules.carbon.grams_per_kwh),
+        own.number(lambda s: None if s.policy.carbon is None else s.policy.carbon.grams_per_kwh),
     ),
     Metric(
         "window_seconds",
@@ -695,7 +695,7 @@ SELF = (
         "Length of the window behind the live figures, and of those in which histograms are judged. Where an engine "
         "counts tokens at the end of a request, live figures look further back: live_window_seconds.",
         (),
-        own.number(lambda s: s.rules.window_seconds),
+        own.number(lambda s: s.policy.window_seconds),
     ),
     Metric(
         "interval_seconds",
@@ -703,7 +703,7 @@ SELF = (
         "seconds",
         "Time between two ticks, in each of which every source is read.",
         (),
-        own.number(lambda s: s.rules.interval_seconds),
+        own.number(lambda s: s.policy.interval_seconds),
     ),
     Metric("ticks_total", C, "ticks", "Ticks since start.", (), own.number(lambda s: s.ticks)),
     Metric(

@@ -29,7 +29,7 @@ class Link(NamedTuple):
 
 def page(snapshot: Snapshot | None, about: About, links: Iterable[Link], history: History | None = None) -> bytes:
     """The whole page. Its addresses are relative, for use behind a prefix; without script it comes again by itself."""
-    seconds = 1 if snapshot is None else max(1, round(snapshot.rules.interval_seconds))
+    seconds = 1 if snapshot is None else max(1, round(snapshot.policy.interval_seconds))
     simulated = about.simulated if snapshot is None else is_simulated(snapshot, about)
     nodes = waiting(about) if snapshot is None else live(snapshot, about, history or History())
     return _document(

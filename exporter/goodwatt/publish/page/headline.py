@@ -36,7 +36,7 @@ def _efficiency(snapshot: Snapshot, live: Live) -> Figure:
 
 
 def _cost(snapshot: Snapshot, live: Live) -> Figure:
-    label, tariff = "Cost of a million generated tokens", snapshot.rules.tariff
+    label, tariff = "Cost of a million generated tokens", snapshot.policy.tariff
     if tariff is None:
         return Figure(label, None, "", "no price is set; add cost: to the configuration")
     hourly = figures.cost_per_hour(live.cost_per_second)
@@ -69,7 +69,7 @@ def _slo_name(key: SloKey) -> str:
 
 def looking_back(snapshot: Snapshot) -> str:
     """How far the live figures look back, in words. Some look further: see `window_seconds` of derive."""
-    usual, longest = snapshot.rules.window_seconds, longest_window_seconds(snapshot.servers.values(), snapshot.rules)
+    usual, longest = snapshot.policy.window_seconds, longest_window_seconds(snapshot.servers.values(), snapshot.policy)
     further = f" ({short(longest)} s where tokens are counted when a request ends)" if longest > usual else ""
     return f"the last {short(usual)} s{further}"
 

@@ -44,7 +44,7 @@ def event(snapshot: Snapshot, version: str, nodes: tuple[Node, ...]) -> bytes:
     told = {
         "version": version,
         "at": snapshot.unix_seconds,
-        "interval_seconds": snapshot.rules.interval_seconds,
+        "interval_seconds": snapshot.policy.interval_seconds,
         "live": nodes,
     }
     return f"data: {json.dumps(told, separators=(',', ':'))}\n\n".encode()
@@ -63,7 +63,7 @@ def _when(snapshot: Snapshot, about: About) -> Element:
 
 
 def _factors(snapshot: Snapshot) -> Element:
-    facility = snapshot.rules.facility
+    facility = snapshot.policy.facility
     return el(
         "p",
         "Joules are those of the GPUs. Prices by the kilowatt-hour and carbon count them "

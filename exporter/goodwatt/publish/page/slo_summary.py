@@ -19,7 +19,7 @@ class Attained(NamedTuple):
 def objectives(snapshot: Snapshot) -> Iterator[SloKey]:
     """The objectives of accounts that a fresh page or a fresh source of records tells of."""
     for key in dict.fromkeys([*snapshot.ledger.slos, *snapshot.ledger.exact]):
-        if key.account.server in snapshot.servers or key.account.server in snapshot.tellers:
+        if key.account.server in snapshot.servers or key.account.server in snapshot.record_sources:
             yield key
 
 

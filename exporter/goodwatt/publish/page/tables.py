@@ -22,7 +22,7 @@ _NOT_TOLD = "the engine does not tell"
 
 def accounts(snapshot: Snapshot) -> Node | None:
     """Every served model with its rates over the window."""
-    tariff = snapshot.rules.tariff
+    tariff = snapshot.policy.tariff
     money = f"{tariff.currency} per million tokens" if tariff else "Cost of a million tokens"
     columns = (
         Column("Model"),
@@ -137,7 +137,7 @@ def slos(snapshot: Snapshot) -> Node | None:
         Column("Kept"),
         number("Good since start"),
     )
-    known = {slo.name: slo for slo in snapshot.rules.slos}
+    known = {slo.name: slo for slo in snapshot.policy.slos}
     caption = "The band reaches from the lower to the upper bound of good requests; the mark is what is wanted."
     return table("slos", "Objectives", caption, columns, _slos(snapshot, known))
 

@@ -92,7 +92,9 @@ class Card:
 
     def absent(self, clock: Callable[[], float]) -> GpuReading:
         """A reading of a GPU that does not answer: who it is, and the errors that it told of before."""
-        return GpuReading(self.gpu, clock(), state=GpuState.LOST, xid_errors=self.xids.errors, last_xid=self.xids.last)
+        return GpuReading(
+            gpu=self.gpu, at_seconds=clock(), state=GpuState.LOST, xid_errors=self.xids.errors, last_xid=self.xids.last
+        )
 
     def sample(self, at_seconds: float) -> int | None:
         """Milliwatts now; where the energy is integrated, the sample is counted as of `at_seconds`."""

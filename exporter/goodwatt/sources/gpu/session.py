@@ -78,7 +78,7 @@ class Session:
         uuid = driver.uuid(handle)
         product = _text_or(lambda: driver.product(handle), "unknown")
         board = _text_or(lambda: driver.board_serial(handle), None)
-        gpu = Gpu(uuid, index, product, self.version, board)
+        gpu = Gpu(uuid=uuid, index=index, product=product, driver=self.version, board=board)
         return Card(driver, handle, gpu, self._known.get(uuid))
 
     def _absent(self) -> list[Card]:

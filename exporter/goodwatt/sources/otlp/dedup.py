@@ -2,7 +2,7 @@
 
 import math
 
-from goodwatt.model.request import Shed
+from goodwatt.model.request import Dropped
 
 MOST = 50_000  # spans of one generation; two are remembered
 GENERATION_SECONDS = 300.0  # longer than any exporter tries again
@@ -22,11 +22,11 @@ class Seen:
         self._young_since: float | None = None
         self._all_known_since = -math.inf
 
-    def refusal(self, key: bytes, ended_unix_seconds: float) -> Shed | None:
+    def refusal(self, key: bytes, ended_unix_seconds: float) -> Dropped | None:
         """Why this span must not be counted; None for one that was not counted yet."""
         if key in self._young or key in self._old:
-            return Shed.DUPLICATE
-        return Shed.LATE if ended_unix_seconds <= self._all_known_since else None
+            return Dropped.DUPLICATE
+        return Dropped.LATE if ended_unix_seconds <= self._all_known_since else None
 
     def add(self, key: bytes, now_unix_seconds: float) -> None:
         """Remember a span that is counted now."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from goodwatt.engines.spans import NANOSECONDS, SpanRule, Value
-from goodwatt.model.request import RequestRecord, Shed
+from goodwatt.model.request import Dropped, RequestRecord
 from goodwatt.sources.otlp.dedup import Seen
 from goodwatt.sources.otlp.span import Malformed, Service, Span
 
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 64  # spans, about 2 ms, before everything else gets its turn
 _MOST_STRANGERS = 100
-_TELL: Mapping[Shed, str] = {
-    Shed.MALFORMED: "have not the form that OTLP gives them",
-    Shed.PARTIAL: "lack an id, a start or a latency",
-    Shed.LATE: "ended too long ago to be told from repetitions; check the clocks",
-    Shed.UNKNOWN_SERVER: "are of a service that is no server of goodwatt's; name it in otlp.services",
-    Shed.OVERFLOW: "are more than otlp.queue_requests holds between two ticks",
+_TELL: Mapping[Dropped, str] = {
+    Dropped.MALFORMED: "have not the form that OTLP gives them",
+    Dropped.PARTIAL: "lack an id, a start or a latency",
+    Dropped.LATE: "ended too long ago to be told from repetitions; check the clocks",
+    Dropped.UNKNOWN_SERVER: "are of a service that is no server of goodwatt's; name it in otlp.services",
+    Dropped.OVERFLOW: "are more than otlp.queue_requests holds between two ticks",
 }
 
 
@@ -66,23 +66,23 @@ class Intake:
         self._clock = clock
         self._seen = Seen()
         self._waiting: list[RequestRecord] = []
-        self._shed: Counter[Shed] = Counter()
+        self._dropped: Counter[Dropped] = Counter()
         self._strangers: set[Service] = set()
 
     async def take(self, spans: Iterable[Span]) -> Taken:
         """Take what is a request's. Raises Malformed where the whole is no OTLP; what came before it is taken."""
-        shed: Counter[Shed] = Counter()
+        dropped: Counter[Dropped] = Counter()
         owners: dict[Service, str | None] = {}
         try:
             for number, span in enumerate(spans, 1):
                 refused = self._refused(span, owners)
                 if refused is not None:
-                    shed[refused] += 1
+                    dropped[refused] += 1
                 if number % AT_ONCE == 0:
                     await asyncio.sleep(0)
         finally:
-            self._shed.update(shed)
-        told = {why: shed[why] for why in _TELL if shed[why]}
+            self._dropped.update(dropped)
+        told = {why: dropped[why] for why in _TELL if dropped[why]}
         return Taken(sum(told.values()), "; ".join(f"{number} {_TELL[why]}" for why, number in told.items()))
 
     @property
@@ -90,42 +90,42 @@ class Intake:
         """How many records the next drain brings."""
         return len(self._waiting)
 
-    def drop(self, why: Shed) -> None:
+    def drop(self, why: Dropped) -> None:
         """Count one thing that came and cannot be taken."""
-        self._shed[why] += 1
+        self._dropped[why] += 1
 
-    def drain(self) -> tuple[tuple[RequestRecord, ...], Mapping[Shed, int]]:
+    def drain(self) -> tuple[tuple[RequestRecord, ...], Mapping[Dropped, int]]:
         """What has come since the last time."""
-        records, shed = tuple(self._waiting), dict(self._shed)
+        records, dropped = tuple(self._waiting), dict(self._dropped)
         self._waiting.clear()
-        self._shed.clear()
-        return records, shed
+        self._dropped.clear()
+        return records, dropped
 
-    def _refused(self, span: Span, owners: dict[Service, str | None]) -> Shed | None:
+    def _refused(self, span: Span, owners: dict[Service, str | None]) -> Dropped | None:
         try:
             rule = self._rule_of(span.name)
             if rule is None:
-                return Shed.FOREIGN
+                return Dropped.FOREIGN
             attributes = span.attributes(rule.wanted)
-            return self._counted(span, rule, attributes, owners) if rule.is_request(attributes) else Shed.FOREIGN
+            return self._counted(span, rule, attributes, owners) if rule.is_request(attributes) else Dropped.FOREIGN
         except Malformed:
-            return Shed.MALFORMED
+            return Dropped.MALFORMED
 
     def _counted(
         self, span: Span, rule: SpanRule, attributes: Mapping[str, Value], owners: dict[Service, str | None]
-    ) -> Shed | None:
+    ) -> Dropped | None:
         if span.service not in owners:
             owners[span.service] = self._belonging.server_of(span.service)
         server = owners[span.service]
         if server is None:
             self._tell(span.service)
-            return Shed.UNKNOWN_SERVER
+            return Dropped.UNKNOWN_SERVER
         key, record = span.key, rule.record(server, span.start_ns, attributes)
         if record is None or not key:
-            return Shed.PARTIAL
+            return Dropped.PARTIAL
         refused = self._seen.refusal(key, span.end_ns / NANOSECONDS)
         if refused is None and len(self._waiting) >= self._room:
-            refused = Shed.OVERFLOW
+            refused = Dropped.OVERFLOW
         if refused is None:
             self._seen.add(key, self._clock())
             self._waiting.append(record)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from goodwatt.model.request import Shed
+from goodwatt.model.request import Dropped
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.sources.otlp import json_codec, protobuf_codec
 from goodwatt.sources.otlp.body import Bodies, Refused
@@ -121,11 +121,11 @@ class TraceServer:
         if content_type != PROTOBUF:
             return _text(415, f"Content-Type must be {PROTOBUF} or {JSON}")
         self.lacks_protobuf = True
-        self._intake.drop(Shed.MALFORMED)
+        self._intake.drop(Dropped.MALFORMED)
         return _text(415, protobuf_codec.MISSING)
 
     def _refused(self, encoding: Encoding, refused: Refused) -> web.Response:
-        self._intake.drop(Shed.OVERFLOW if refused.status in (413, 429) else Shed.MALFORMED)
+        self._intake.drop(Dropped.OVERFLOW if refused.status in (413, 429) else Dropped.MALFORMED)
         headers = {} if refused.again_seconds is None else {"Retry-After": str(refused.again_seconds)}
         if refused.status not in _STATUS_CODES:
             return _text(refused.status, refused.why, headers)

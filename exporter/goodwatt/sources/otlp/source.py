@@ -50,8 +50,8 @@ class OtlpSource:
             await self._http.start(self._address)
         if self._http.lacks_protobuf and not self._intake.waiting:
             raise SourceUnavailable(Reason.LIBRARY_MISSING, f"otlp: {MISSING}, and restart")
-        records, shed = self._intake.drain()
-        return RequestsReading(self._clock(), records, shed, simulated=self._simulated)
+        records, dropped = self._intake.drain()
+        return RequestsReading(at_seconds=self._clock(), records=records, dropped=dropped, simulated=self._simulated)
 
     async def aclose(self) -> None:
         """Stop listening."""

@@ -53,7 +53,9 @@ class ProxySource:
         if page is not None:
             page.add(drained.records)
         told = None if page is None else page.reading(now, drained.asked)
-        return RequestsReading(now, drained.records, drained.shed, told, self._simulated)
+        return RequestsReading(
+            at_seconds=now, records=drained.records, dropped=drained.dropped, page=told, simulated=self._simulated
+        )
 
     async def _open(self) -> None:
         if not self._thread.runs:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodwatt.model.engine import Outcome
-from goodwatt.model.request import RequestRecord, Shed
+from goodwatt.model.request import Dropped, RequestRecord
 from goodwatt.sources.proxy.http1.head import UNTIL_CLOSE, ResponseHead
 from goodwatt.sources.proxy.recording.api_formats import Heard, hear, makes_records
 from goodwatt.sources.proxy.recording.recorder import Arrival, Meter
@@ -29,7 +29,7 @@ def meter() -> Meter:
     return Meter("a", Arrival(10.0, 1e9))
 
 
-def measured(*timed: tuple[float, bytes], kind: str = SSE, encoding: str = "", **how: bool) -> RequestRecord | Shed:
+def measured(*timed: tuple[float, bytes], kind: str = SSE, encoding: str = "", **how: bool) -> RequestRecord | Dropped:
     """The answer came in these pieces at these times, and ended whole at 20 s unless `how` says otherwise."""
     one = meter()
     one.begins(head(kind, encoding=encoding))
@@ -132,13 +132,13 @@ def test_how_a_stream_ends(how: dict[str, bool], stream: list[bytes], expected: 
         (503, Outcome.ERROR),
         (429, Outcome.ERROR),
         (499, Outcome.CANCELLED),
-        (400, Shed.REFUSED),
-        (401, Shed.REFUSED),
-        (404, Shed.REFUSED),
-        (302, Shed.REFUSED),
+        (400, Dropped.REFUSED),
+        (401, Dropped.REFUSED),
+        (404, Dropped.REFUSED),
+        (302, Dropped.REFUSED),
     ],
 )
-def test_what_a_status_means(status: int, expected: Outcome | Shed) -> None:
+def test_what_a_status_means(status: int, expected: Outcome | Dropped) -> None:
     """5xx and 429 are the server's failures; other 4xx are mistakes of the client's, and no request of the engine."""
     one = meter()
     one.begins(head(JSON, status))
@@ -147,8 +147,8 @@ def test_what_a_status_means(status: int, expected: Outcome | Shed) -> None:
     assert (told.outcome if isinstance(told, RequestRecord) else told) is expected
 
 
-@pytest.mark.parametrize(("status", "expected"), [(502, Outcome.ERROR), (503, Outcome.ERROR), (413, Shed.REFUSED)])
-def test_what_the_proxy_itself_answers_counts_alike(status: int, expected: Outcome | Shed) -> None:
+@pytest.mark.parametrize(("status", "expected"), [(502, Outcome.ERROR), (503, Outcome.ERROR), (413, Dropped.REFUSED)])
+def test_what_the_proxy_itself_answers_counts_alike(status: int, expected: Outcome | Dropped) -> None:
     """For the client it is the service that failed. No server named a model: the one that was asked for stands."""
     one = meter()
     one.asks(b'{"model": "wanted"}')
@@ -341,7 +341,7 @@ def test_however_the_bytes_are_cut_the_record_is_the_same(
 )
 def test_what_cannot_be_read_makes_no_record(kind: str, encoding: str, wire: bytes) -> None:
     """A record of half the truth would look like a whole one: it is shed as partial."""
-    assert measured((11.0, wire), kind=kind, encoding=encoding) is Shed.PARTIAL
+    assert measured((11.0, wire), kind=kind, encoding=encoding) is Dropped.PARTIAL
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_an_endless_line_does_not_fill_memory(kind: str, encoding: str, wire: by
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 3 * max(LARGEST_EVENT, LARGEST_ANSWER)
-    assert one.ends(whole=True, gone=False, now=12.0) is Shed.PARTIAL
+    assert one.ends(whole=True, gone=False, now=12.0) is Dropped.PARTIAL
 
 
 @pytest.mark.parametrize(

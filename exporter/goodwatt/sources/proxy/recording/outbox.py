@@ -3,7 +3,7 @@
 from collections import deque
 from typing import NamedTuple
 
-from goodwatt.model.request import RequestRecord, Shed
+from goodwatt.model.request import Dropped, RequestRecord
 from goodwatt.sources.proxy.recording.recorder import Meter
 
 MOST_TOLD = 50_000  # between two ticks
@@ -13,7 +13,7 @@ class Drained(NamedTuple):
     """`asked` are the models that running requests ask for, as far as that is known; one entry a request."""
 
     records: tuple[RequestRecord, ...]
-    shed: dict[Shed, int]
+    dropped: dict[Dropped, int]
     asked: tuple[str, ...]
 
 
@@ -22,29 +22,29 @@ class Tally:
 
     def __init__(self, most: int = MOST_TOLD) -> None:
         self._most = most
-        self._told: deque[RequestRecord | Shed] = deque()
+        self._told: deque[RequestRecord | Dropped] = deque()
         self._running: set[Meter] = set()
 
     def begun(self, meter: Meter) -> None:
         """A request that makes a record runs."""
         self._running.add(meter)
 
-    def ended(self, meter: Meter, told: RequestRecord | Shed) -> None:
+    def ended(self, meter: Meter, told: RequestRecord | Dropped) -> None:
         """It has ended."""
         self._running.discard(meter)
         self.put(told)
 
-    def put(self, told: RequestRecord | Shed) -> None:
+    def put(self, told: RequestRecord | Dropped) -> None:
         """Of a request that never ran."""
         room = len(self._told) < self._most
-        self._told.append(told if room or isinstance(told, Shed) else Shed.OVERFLOW)
+        self._told.append(told if room or isinstance(told, Dropped) else Dropped.OVERFLOW)
 
     def drain(self) -> Drained:
         """What came since the last call."""
         told = [self._told.popleft() for _ in range(len(self._told))]
-        shed: dict[Shed, int] = {}
+        dropped: dict[Dropped, int] = {}
         for one in told:
-            if isinstance(one, Shed):
-                shed[one] = shed.get(one, 0) + 1
-        records = tuple(one for one in told if not isinstance(one, Shed))
-        return Drained(records, shed, tuple(meter.asked_model for meter in self._running.copy()))
+            if isinstance(one, Dropped):
+                dropped[one] = dropped.get(one, 0) + 1
+        records = tuple(one for one in told if not isinstance(one, Dropped))
+        return Drained(records, dropped, tuple(meter.asked_model for meter in self._running.copy()))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from goodwatt.model.engine import Outcome
-from goodwatt.model.request import RequestRecord, Shed
+from goodwatt.model.request import Dropped, RequestRecord
 from goodwatt.sources.proxy.http1.head import ResponseHead
 from goodwatt.sources.proxy.recording.api_formats import Heard, hear
 from goodwatt.sources.proxy.recording.stream import STREAMS, Reader, Unreadable, reader
@@ -75,30 +75,30 @@ class Meter:
         except Unreadable:
             self._reader, self._readable = None, False
 
-    def ends(self, *, whole: bool, gone: bool, now: float) -> RequestRecord | Shed:
+    def ends(self, *, whole: bool, gone: bool, now: float) -> RequestRecord | Dropped:
         """How it ended: with a `whole` answer, or else because the client was `gone`, or the server broke it off."""
         if whole:
             self._hear_rest(now)
         outcome = self._outcome(whole, gone)
-        if isinstance(outcome, Shed):
+        if isinstance(outcome, Dropped):
             return outcome
         generated, estimated = self._generated()
         return RequestRecord(
-            self._server,
-            self._heard.model or self.asked_model,
-            self._arrival.unix_seconds,
-            now - self._arrival.monotonic_seconds,
-            outcome,
-            None if self._first is None else self._first - self._arrival.monotonic_seconds,
-            self._tpot(generated),
-            self._heard.prompt,
-            self._heard.cached,
-            generated,
-            estimated,
-            None if self._reader is None else self._streams,
+            server=self._server,
+            model=self._heard.model or self.asked_model,
+            arrival_unix_seconds=self._arrival.unix_seconds,
+            e2e_seconds=now - self._arrival.monotonic_seconds,
+            outcome=outcome,
+            ttft_seconds=None if self._first is None else self._first - self._arrival.monotonic_seconds,
+            tpot_seconds=self._tpot(generated),
+            prompt_tokens=self._heard.prompt,
+            cached_prompt_tokens=self._heard.cached,
+            generated_tokens=generated,
+            tokens_estimated=estimated,
+            streaming=None if self._reader is None else self._streams,
         )
 
-    def refused(self, status: int, now: float) -> RequestRecord | Shed:
+    def refused(self, status: int, now: float) -> RequestRecord | Dropped:
         """The same where the proxy itself answered, with this status."""
         self._status = status
         return self.ends(whole=False, gone=False, now=now)
@@ -130,7 +130,7 @@ class Meter:
                 generated=before.generated if heard.generated is None else heard.generated,
             )
 
-    def _outcome(self, whole: bool, gone: bool) -> Outcome | Shed:
+    def _outcome(self, whole: bool, gone: bool) -> Outcome | Dropped:
         status = self._status
         if status is None:
             return Outcome.CANCELLED if gone else Outcome.ERROR
@@ -141,7 +141,7 @@ class Meter:
         if gone and not self._finished:
             return Outcome.CANCELLED
         if not self._readable:
-            return Shed.PARTIAL
+            return Dropped.PARTIAL
         return Outcome.SUCCESS if whole or gone else Outcome.ERROR
 
     def _generated(self) -> tuple[int | None, bool]:
@@ -161,11 +161,11 @@ class Meter:
         return self._streams and self._readable and not self._finished
 
 
-def _of_status(status: int) -> Outcome | Shed:
+def _of_status(status: int) -> Outcome | Dropped:
     """What a status other than 2xx means: 4xx blames the client, but for too many requests, which others caused."""
     if status >= 500 or status == _TOO_MANY:
         return Outcome.ERROR
-    return Outcome.CANCELLED if status == _CLIENT_LEFT else Shed.REFUSED
+    return Outcome.CANCELLED if status == _CLIENT_LEFT else Dropped.REFUSED
 
 
 def _word(value: bytes | None) -> str:

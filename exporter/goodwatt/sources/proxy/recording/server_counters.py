@@ -25,10 +25,10 @@ class Page:
         """Count what has ended."""
         for record in records:
             model = self._model(record)
-            self._count(SeriesId(Signal.REQUESTS, model, outcome=record.outcome), 1)
-            self._count(SeriesId(Signal.PROMPT_TOKENS, model), record.prompt_tokens)
-            self._count(SeriesId(Signal.CACHED_PROMPT_TOKENS, model), record.cached_prompt_tokens)
-            self._count(SeriesId(Signal.GENERATED_TOKENS, model), record.generated_tokens)
+            self._count(SeriesId(signal=Signal.REQUESTS, model=model, outcome=record.outcome), 1)
+            self._count(SeriesId(signal=Signal.PROMPT_TOKENS, model=model), record.prompt_tokens)
+            self._count(SeriesId(signal=Signal.CACHED_PROMPT_TOKENS, model=model), record.cached_prompt_tokens)
+            self._count(SeriesId(signal=Signal.GENERATED_TOKENS, model=model), record.generated_tokens)
 
     def reading(self, at_seconds: float, asked: Iterable[str]) -> EngineReading:
         """The page now; `asked` are the models of the requests that run, each counted where it has a name here.
@@ -41,7 +41,16 @@ class Page:
             if model is not None:
                 gauges[Signal.REQUESTS_RUNNING, model] += 1
         counters = dict(self._counters)
-        return EngineReading(self._server, at_seconds, ENGINE, _TRAITS, counters, gauges, {}, simulated=self._simulated)
+        return EngineReading(
+            server=self._server,
+            at_seconds=at_seconds,
+            engine=ENGINE,
+            traits=_TRAITS,
+            counters=counters,
+            gauges=gauges,
+            histograms={},
+            simulated=self._simulated,
+        )
 
     def _count(self, series: SeriesId, number: int | None) -> None:
         if number is not None:
