@@ -74,7 +74,7 @@ class EngineTraits:
     names_models: bool = True  # False where no label tells the model: it answers whatever name a client gives
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class SeriesId:
     """One cumulative series of a page. `series` holds what distinguishes replicas and splits of the same signal."""
 

@@ -27,9 +27,11 @@ records = st.lists(
 )
 slos = st.builds(
     Slo,
-    st.just("slo"),
-    st.sampled_from([ALL.thresholds, ALL.thresholds[:1], ALL.thresholds[1:2], ALL.thresholds[2:], ALL.thresholds[:2]]),
-    st.just(0.9),
+    name=st.just("slo"),
+    thresholds=st.sampled_from(
+        [ALL.thresholds, ALL.thresholds[:1], ALL.thresholds[1:2], ALL.thresholds[2:], ALL.thresholds[:2]]
+    ),
+    objective=st.just(0.9),
     one_token_outputs=st.sampled_from(OneTokenOutputs),
     errors=st.sampled_from(Errors),
     cancelled=st.sampled_from(Cancelled),

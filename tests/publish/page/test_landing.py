@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodwatt.model.engine import Signal
-from goodwatt.model.gpu import GpuState
+from goodwatt.model.gpu import GpuReading, GpuState
 from goodwatt.model.ledger import Account
 from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo, Threshold
@@ -115,7 +115,7 @@ def test_a_gpu_of_which_little_is_known() -> None:
     """A GPU without readings has dashes with the reason, and its state in words."""
     s = small()
     assert s.gpus is not None
-    bare = type(s.gpus.gpus[0])(s.gpus.gpus[0].gpu, 0.0, GpuState.LOST)
+    bare = GpuReading(gpu=s.gpus.gpus[0].gpu, at_seconds=0.0, state=GpuState.LOST)
     text = read(replace(s, gpus=replace(s.gpus, gpus=(bare,)))).text
     assert text.count("\N{EN DASH}\n") == 6
     assert "Power, Utilization, Memory, Temperature, Held back by, Energy: the GPU cannot be reached" in text

@@ -169,7 +169,7 @@ async def test_a_server_that_is_down_and_comes_back(caplog: pytest.LogCaptureFix
         async with openai_server(port=port):
             await ask(through.port, post())
         assert [one.outcome for one in await through.told(4)] == [Outcome.ERROR] * 3 + [Outcome.SUCCESS]
-    lines = [record.getMessage() for record in caplog.records if record.name.endswith("proxy_upstream")]
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith("proxy.upstream")]
     assert lines == [f"proxy/a: {why}", f"proxy/a: http://127.0.0.1:{port}/v1 can be reached again"]
 
 
