@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from goodwatt import __version__, log
-from goodwatt.config import Config, ConfigError, load
+from goodwatt.config.config import Config
+from goodwatt.config.errors import ConfigError
+from goodwatt.config.load import load
 from goodwatt.runtime.errors import StartupError, UsageError
 
 DEFAULT_PORT = 17077

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from goodwatt.commands.engines import inspect
-from goodwatt.config import Config, parse
+from goodwatt.config.config import Config
+from goodwatt.config.load import parse
 from goodwatt.engines.profile import Names
 from goodwatt.engines.report.explain import because
 from goodwatt.engines.report.missing_signals import CONSEQUENCES, consequence

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from goodwatt.config import ConfigError, load, parse
 from goodwatt.config.config import Config
+from goodwatt.config.errors import ConfigError
+from goodwatt.config.load import load, parse
 from goodwatt.config.redacted import redacted
 from goodwatt.engines import known_engines
 

@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from goodwatt.config import Config, ConfigError, load, parse
+from goodwatt.config.config import Config
+from goodwatt.config.errors import ConfigError
+from goodwatt.config.load import load, parse
 from goodwatt.config.redacted import config_hash, redacted
 from goodwatt.config.validation.shape import sections
 from goodwatt.config.validation.urls import url_message

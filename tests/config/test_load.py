@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from goodwatt.config import ConfigError, load, parse
 from goodwatt.config.config import Config
-from goodwatt.config.errors import Problem, printable
+from goodwatt.config.errors import ConfigError, Problem, printable
+from goodwatt.config.load import load, parse
 from goodwatt.config.yaml.document import MAX_VALUES
 from goodwatt.model.engine import Signal
 from goodwatt.model.policy import Policy

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from goodwatt.config import parse
+from goodwatt.config.load import parse
 
 README = Path(__file__).parent.parent.parent / "README.md"
 

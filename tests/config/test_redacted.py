@@ -1,6 +1,6 @@
 """A configuration as it is shown to others."""
 
-from goodwatt.config import parse
+from goodwatt.config.load import parse
 from goodwatt.config.redacted import public_url, redacted
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from goodwatt.config import parse
+from goodwatt.config.load import parse
 from goodwatt.demo import Demo
 from goodwatt.demo.config_text import demo_config_text
 from goodwatt.demo.defaults import BATCH, CHAT, DEFAULT_SERVERS, STRICT

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from goodwatt.config import parse
+from goodwatt.config.load import parse
 from goodwatt.demo import Demo
 from goodwatt.demo.defaults import DEFAULT_SLOS
 from goodwatt.demo.span_sender import SpanSender, free_port

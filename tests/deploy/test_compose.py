@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from goodwatt import __version__
-from goodwatt.config import load
+from goodwatt.config.load import load
 from tests.deploy.compose import FOLDER, GPU, MAIN, mounts, services
 from tests.deploy.needed import DEPLOY, ROOT, ran, rule_files
 

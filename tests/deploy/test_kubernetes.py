@@ -12,7 +12,7 @@ import yaml
 from deploy.kubernetes import generate
 from goodwatt import __version__
 from goodwatt.cli import DEFAULT_PORT
-from goodwatt.config import parse
+from goodwatt.config.load import parse
 from goodwatt.publish.http import HEALTHY
 from tests.deploy.kinds import DRA, OLDEST, containers, objects, validate
 from tests.deploy.needed import DEPLOY, ROOT, ran, rule_files

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from goodwatt.commands.engines import inspect
-from goodwatt.config import parse
+from goodwatt.config.load import parse
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.source_set import Watch

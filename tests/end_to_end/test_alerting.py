@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from goodwatt.config import parse
+from goodwatt.config.load import parse
 from goodwatt.model.alerting import Alerting
 from goodwatt.rules import rules_text
 from tests.end_to_end.programs import Prometheus, alertmanager, get, goodwatt, prometheus, until

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goodwatt.config import parse
+from goodwatt.config.load import parse
 from goodwatt.model.policy import Policy
 from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.reload import Reloader

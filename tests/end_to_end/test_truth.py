@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from goodwatt.config import parse
+from goodwatt.config.load import parse
 from goodwatt.demo.demo import Demo
 from goodwatt.demo.engine import SimulatedEngine
 from goodwatt.engines import load_profiles

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.config import parse
 from goodwatt.config.advice.config import advice
+from goodwatt.config.load import parse
 from goodwatt.model.alerting import BurnFactors
 from goodwatt.rules.burn_rate import PAIRS, bad_ratio, can_fire, fitted_factor, largest_factor
 from goodwatt.rules.promql import duration

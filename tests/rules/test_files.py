@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from goodwatt.cli import main
-from goodwatt.config import parse
+from goodwatt.config.load import parse
 from goodwatt.model.alerting import Alerting
 from goodwatt.rules import KINDS, alert_names, rule_groups
 from tests.docs import rules

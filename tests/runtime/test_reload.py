@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from goodwatt.config import Config, parse
+from goodwatt.config.config import Config
+from goodwatt.config.load import parse
 from goodwatt.config.redacted import config_hash
 from goodwatt.publish.http import Publisher
 from goodwatt.publish.metrics.row import About

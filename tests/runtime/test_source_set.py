@@ -7,7 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from goodwatt.config import Config, parse
+from goodwatt.config.config import Config
+from goodwatt.config.load import parse
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, CountKey
 from goodwatt.model.request import Dropped

@@ -1,6 +1,6 @@
 """What goodwatt knows of engines: of all of them, and of the one behind an address."""
 
-from goodwatt.config import Config
+from goodwatt.config.config import Config
 from goodwatt.config.validation.urls import same_page, url_message
 from goodwatt.engines.report.coverage import coverage_matrix
 from goodwatt.engines.report.explain import explain

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from goodwatt.config import Config, ConfigError
+from goodwatt.config.config import Config
+from goodwatt.config.errors import ConfigError
 from goodwatt.config.redacted import config_hash, redacted
 from goodwatt.derive.policy_change import restarted
 from goodwatt.publish.http import Publisher, Reloaded

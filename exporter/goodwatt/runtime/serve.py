@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from goodwatt import __version__
-from goodwatt.config import Config, load, parse
-from goodwatt.config.config import MAX_SERVERS
+from goodwatt.config.config import MAX_SERVERS, Config
+from goodwatt.config.load import load, parse
 from goodwatt.config.redacted import config_hash, redacted
 from goodwatt.demo.demo import Demo
 from goodwatt.demo.faults import PlannedFault

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from goodwatt.config import Config
+from goodwatt.config.config import Config
 from goodwatt.engines.profile import Profile
 from goodwatt.runtime.discovery.local_ports import LocalPorts
 from goodwatt.runtime.discovery.target_files import TargetFiles

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from goodwatt.config import parse
 from goodwatt.config.advice.config import advice, is_loopback, unreadable
+from goodwatt.config.load import parse
 from goodwatt.engines import load_profiles
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import Signal

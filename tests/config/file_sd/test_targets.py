@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.config import ConfigError
+from goodwatt.config.errors import ConfigError
 from goodwatt.config.file_sd.labels import default_name
 from goodwatt.config.file_sd.targets import Target, parse_targets
 from goodwatt.config.validation.entries import name_message

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from goodwatt.config import Config, parse
+from goodwatt.config.config import Config
+from goodwatt.config.load import parse
 from goodwatt.runtime.discovery.target_files import Listing, TargetFiles, discovery_faults, look
 
 

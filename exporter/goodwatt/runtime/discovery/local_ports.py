@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 
-from goodwatt.config import Config
+from goodwatt.config.config import Config
 from goodwatt.engines.profile import Profile
 from goodwatt.runtime.discovery.probe import USUAL_PORTS, find_servers
 from goodwatt.runtime.server_selection import Candidate

@@ -9,8 +9,8 @@ from functools import partial
 from os import stat_result
 from pathlib import Path
 
-from goodwatt.config import Config, ConfigError
-from goodwatt.config.errors import printable
+from goodwatt.config.config import Config
+from goodwatt.config.errors import ConfigError, printable
 from goodwatt.config.file_sd.targets import Target, parse_targets
 from goodwatt.model.source import SourceUnavailable
 from goodwatt.runtime.server_selection import Candidate
