@@ -57,7 +57,7 @@ def test_a_missing_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_file_without_its_flag_is_told_of_the_flag(capsys: pytest.CaptureFixture[str]) -> None:
     """`goodwatt check FILE` is wrong use, and says how a file is named; other arguments are told as they are."""
     for argument, told in (
-        ("goodwatt.yaml", "goodwatt.yaml; a file is named by --config FILE"),
+        ("goodwatt.yaml", "goodwatt.yaml; name a file with --config FILE"),
         ("--confg", "--confg"),
     ):
         with pytest.raises(SystemExit) as ended:

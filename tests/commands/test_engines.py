@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from goodwatt.commands.engines import inspect
+from goodwatt.commands.engines import explain_server
 from goodwatt.config.config import Config
 from goodwatt.config.load import parse
 from goodwatt.engines.profile import Names
@@ -26,7 +26,7 @@ def words(text: str) -> list[list[str]]:
 async def test_a_page_that_has_everything() -> None:
     """Engine, why, models, and every signal with its total and the metric that it is read from; nothing is missing."""
     async with serving(page(VLLM)) as fake:
-        said = await inspect(Config(), fake.url)
+        said = await explain_server(Config(), fake.url)
     lines = words(said)
     assert lines[0] == ["engine", "vLLM", "(profile", "vllm)"]
     assert said.splitlines()[1].startswith("because    the page has vllm:*: vllm:")
@@ -41,7 +41,7 @@ async def test_a_page_that_has_everything() -> None:
 async def test_what_is_missing_and_why_it_matters() -> None:
     """A signal that the page lacks is named with what the operator loses."""
     async with serving(page(LLAMACPP + "llamacpp:prompt_tokens_total NaN\n")) as fake:
-        said = await inspect(Config(), fake.url)
+        said = await explain_server(Config(), fake.url)
     there, missing = said.split("missing\n")
     assert "\ncounted    tokens only when a request ends: live figures look back five times window_seconds\n" in there
     assert "llamacpp:tokens_predicted_total" in there and "dropped    1 lines" in there
@@ -52,16 +52,16 @@ async def test_what_is_missing_and_why_it_matters() -> None:
 async def test_an_engine_that_has_only_just_started() -> None:
     """A page without a single series of the engine's counters still names the engine."""
     async with serving(page('vllm:num_requests_running{model_name="m"} 0\n')) as fake:
-        said = await inspect(Config(), fake.url)
+        said = await explain_server(Config(), fake.url)
     assert "models     m" in said and "generated_tokens      no generated tokens" in said
     async with serving(page("vllm:something 0\n")) as fake:
-        assert "none yet: no request has been counted" in await inspect(Config(), fake.url)
+        assert "none yet: no request has been counted" in await explain_server(Config(), fake.url)
 
 
 async def test_a_name_on_the_page_commands_no_terminal() -> None:
     """What a server calls its model is shown with its control characters escaped, on its own line."""
     async with serving(page('vllm:num_requests_running{model_name="a\\nb\x1b[2Jü"} 0\n')) as fake:
-        said = await inspect(Config(), fake.url)
+        said = await explain_server(Config(), fake.url)
     assert "models     a\\nb\\x1b[2Jü\n" in said
 
 
@@ -77,9 +77,9 @@ async def test_an_engine_of_ones_own_and_the_access_that_the_configuration_knows
     )
     text = 'toy:all 7\ntoy:bad 2\ntoy:kv 0.25\ntoy:build{version="1.2"} 1\n'
     async with serving({"/": page(""), "/metrics": page(text)}) as fake:
-        said = await inspect(parse(config.format(fake.url)), fake.url + "/", "toy")
+        said = await explain_server(parse(config.format(fake.url)), fake.url + "/", "toy")
         assert fake.requests[-1].headers["X-Key"] == "k"
-        assert await inspect(parse(config.format(fake.url)), fake.url) == said
+        assert await explain_server(parse(config.format(fake.url)), fake.url) == said
     assert "version    1.2" in said and "; and has no toy:router" in said
     assert ["requests", "7", "(success", "5,", "error", "2)", "toy:all", "(less", "toy:bad)", "+", "toy:bad"] in words(
         said
@@ -91,15 +91,15 @@ async def test_what_cannot_be_recognised_is_one_line() -> None:
     """A page of something else, another engine than asked for, an error and a silent port each say what to do."""
     async with serving(page("node_cpu_seconds_total 1\n")) as fake:
         with pytest.raises(StartupError, match=r"metrics such as node_cpu_seconds_total.*\(reason=unknown_engine\)"):
-            await inspect(Config(), fake.url)
+            await explain_server(Config(), fake.url)
     async with serving(page(LLAMACPP)) as fake:
         with pytest.raises(StartupError, match="the page is none of vLLM"):
-            await inspect(Config(), fake.url, "vllm")
+            await explain_server(Config(), fake.url, "vllm")
     async with serving(Reply(b"", status=404)) as fake:
         with pytest.raises(StartupError, match="answers HTTP 404"):
-            await inspect(Config(), fake.url)
+            await explain_server(Config(), fake.url)
     with pytest.raises(StartupError, match=r"^cannot reach http://127.0.0.1"):
-        await inspect(Config(), f"http://127.0.0.1:{unused_port()}")
+        await explain_server(Config(), f"http://127.0.0.1:{unused_port()}")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_what_cannot_be_recognised_is_one_line() -> None:
 async def test_wrong_use_is_refused_before_anything_is_asked(url: str, engine: str, message: str) -> None:
     """What is no address or no engine is named with what may be written."""
     with pytest.raises(UsageError, match=message):
-        await inspect(Config(), url, engine)
+        await explain_server(Config(), url, engine)
 
 
 def test_every_signal_has_a_consequence() -> None:

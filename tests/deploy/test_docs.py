@@ -3,7 +3,7 @@
 import re
 
 from goodwatt import __version__
-from goodwatt.cli import DEFAULT_PORT
+from goodwatt.commands.flags import DEFAULT_PORT
 from tests.deploy.needed import ROOT
 
 TEXT = (ROOT / "docs" / "deployment.md").read_text()

@@ -11,7 +11,7 @@ import yaml
 
 from deploy.kubernetes import generate
 from goodwatt import __version__
-from goodwatt.cli import DEFAULT_PORT
+from goodwatt.commands.flags import DEFAULT_PORT
 from goodwatt.config.load import parse
 from goodwatt.publish.http import HEALTHY
 from tests.deploy.kinds import DRA, OLDEST, containers, objects, validate

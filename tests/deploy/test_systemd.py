@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from goodwatt.cli import DEFAULT_PORT
+from goodwatt.commands.flags import DEFAULT_PORT
 from tests.deploy.machine import UNITS, Machine, booted, install
 from tests.deploy.needed import ran
 from tests.end_to_end.programs import Page, until

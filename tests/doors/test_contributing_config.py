@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from goodwatt.commands.engines import inspect
+from goodwatt.commands.engines import explain_server
 from goodwatt.config.load import parse
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.runtime.sampler import Sampler
@@ -28,7 +28,7 @@ def configured(address: str) -> str:
 async def test_what_is_printed_is_what_the_document_shows() -> None:
     """The page of the document, read over HTTP through the operator's profile, is explained word for word as shown."""
     async with serving(page(block(""))) as toy:
-        said = await inspect(parse(configured(toy.url), "CONTRIBUTING.md"), toy.url)
+        said = await explain_server(parse(configured(toy.url), "CONTRIBUTING.md"), toy.url)
     shown, missing = said.split("\n\nmissing\n")
     assert shown == block("text").rstrip("\n")
     assert "no histogram of TPOT per request" in missing

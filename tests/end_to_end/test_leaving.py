@@ -14,7 +14,7 @@ from goodwatt.model.policy import Policy
 from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.reload import Reloader
 from goodwatt.runtime.sampler import Sampler
-from goodwatt.runtime.serve import _until_told
+from goodwatt.runtime.serve import tick_until_signal
 from goodwatt.runtime.source_set import Watch
 from goodwatt.sources.open import World
 from tests.fakes.fake_driver import FakeDriver
@@ -33,7 +33,7 @@ async def test_a_bug_ends_the_process_instead_of_being_swallowed() -> None:
     sampler = Sampler((), Policy(), lambda _: None)
     watch = Watch(sampler, config, World(config.engine_profiles(), driver=Broken()))
     with pytest.raises(ExceptionGroup) as left:
-        await _until_told(sampler, watch, Reloader(config, About(), None), "")
+        await tick_until_signal(sampler, watch, Reloader(config, About(), None), "")
     await sampler.aclose()
     assert left.value.subgroup(ZeroDivisionError) is not None
 
@@ -54,10 +54,10 @@ def test_nothing_that_hangs_keeps_the_process() -> None:
     """Once it was told to leave, the process ends within two seconds although a thread of it never comes back."""
     script = (
         "import threading, time\n"
-        "from goodwatt.runtime.serve import _leave_soon\n"
+        "from goodwatt.runtime.serve import exit_within_timeout\n"
         "threading.Thread(target=time.sleep, args=(60,)).start()\n"
         "print('told', flush=True)\n"
-        "_leave_soon()\n"
+        "exit_within_timeout()\n"
     )
     assert seconds_to_leave(script, "told") < 2.0
 
@@ -83,13 +83,13 @@ def test_a_start_that_hangs_does_not_keep_the_process() -> None:
     """SIGTERM while the first look at files and ports has not come back ends the process within two seconds too."""
     script = (
         "import asyncio\n"
-        "from goodwatt.runtime.serve import _until_told\n"
+        "from goodwatt.runtime.serve import tick_until_signal\n"
         "class Hanging:\n"
         "    async def look(self):\n"
         "        print('looking', flush=True)\n"
         "        await asyncio.sleep(60)\n"
         "class Reloads:\n"
         "    async def reload(self): ...\n"
-        "asyncio.run(_until_told(None, Hanging(), Reloads(), ''))\n"
+        "asyncio.run(tick_until_signal(None, Hanging(), Reloads(), ''))\n"
     )
     assert seconds_to_leave(script, "looking", signal.SIGTERM) < 2.0

@@ -1,48 +1,83 @@
-"""What goodwatt knows of engines: of all of them, and of the one behind an address."""
+"""`goodwatt engines`: print which engine offers which signal, or explain one server's metrics."""
 
-from goodwatt.config.config import Config
-from goodwatt.config.validation.urls import same_page, url_message
-from goodwatt.engines.report.coverage import coverage_matrix
-from goodwatt.engines.report.explain import explain
-from goodwatt.model.source import SourceUnavailable
+import argparse
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from goodwatt.commands import flags
+from goodwatt.commands.output import write_output
 from goodwatt.runtime.errors import StartupError, UsageError
-from goodwatt.settings.sources import ServerSection
-from goodwatt.sources.engine.exposition import labelled_names, metric_names
-from goodwatt.sources.engine.source import EngineSource
 
-NAME = "inspected"
+if TYPE_CHECKING:
+    from goodwatt.config.config import Config
+    from goodwatt.settings.sources import ServerSection
 
-
-def engines_reference(config: Config | None = None) -> str:
-    """Which engine offers which signal, as a table; with a configuration its own engines too."""
-    return coverage_matrix((config or Config()).engine_profiles())
+HELP = "print which engine offers which signal, or explain one server's metrics"
+_NAME = "inspected"
 
 
-async def inspect(config: Config, url: str, engine: str = "auto") -> str:
-    """One read of the page behind `url`, explained. A server of the configuration with this address lends its access.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --config, --url and --engine."""
+    flags.add_config(parser, " for your own engine profiles and for credentials")
+    parser.add_argument("--url", metavar="URL", help="read this server's metrics once and explain them")
+    parser.add_argument("--engine", metavar="NAME", default="auto", help="profile to read it with; default: auto")
 
-    Raises WrongUse for what is no address or engine, CannotStart where nothing can be read or recognised.
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table of engines, or with --url what one server offers. Raises UsageError, StartupError."""
+    config = flags.load_config(options)
+    if options.url is not None:
+        import asyncio
+
+        write_output(asyncio.run(explain_server(config, options.url, options.engine)))
+    elif options.engine != "auto":
+        raise UsageError("--engine needs --url: it says how to read that server's page")
+    else:
+        from goodwatt.engines.report.coverage import coverage_matrix
+
+        write_output(coverage_matrix(config.engine_profiles()))
+    return 0
+
+
+async def explain_server(config: "Config", url: str, engine: str = "auto") -> str:
+    """Read the metrics at `url` once and explain them, with the credentials that `config` has for this address.
+
+    Raises UsageError for an unusable URL or engine, StartupError when the page cannot be read or recognised.
     """
+    from goodwatt.engines.report.explain import explain
+    from goodwatt.model.source import SourceUnavailable
+    from goodwatt.sources.engine.exposition import labelled_names, metric_names
+    from goodwatt.sources.engine.source import EngineSource
+
     profiles = config.engine_profiles()
-    wrong = url_message(url)
-    if wrong is not None:
-        raise UsageError(f"--url {wrong}")
-    if engine != "auto" and engine not in profiles:
-        raise UsageError(f"--engine: unknown engine {engine[:40]!r}; known: auto, {', '.join(profiles)}")
+    _check_arguments(url, engine, profiles)
     source = EngineSource(_section(config, url, engine), profiles)
     try:
         look = await source.look()
-    except SourceUnavailable as why:
-        raise StartupError(f"{why.detail.removeprefix(f'{source.name}: ')} (reason={why.reason})") from None
+    except SourceUnavailable as error:
+        raise StartupError(f"{error.detail.removeprefix(f'{source.name}: ')} (reason={error.reason})") from None
     finally:
         await source.aclose()
     names = metric_names(look.body) | labelled_names(look.body)
     return explain(look.profile, names, look.page, look.reading)
 
 
-def _section(config: Config, url: str, engine: str) -> ServerSection:
-    paged = ((one, one.url) for one in config.servers or () if one.url is not None)
-    known = next((one for one, page in paged if same_page(page) == same_page(url)), None)
+def _check_arguments(url: str, engine: str, engines: Collection[str]) -> None:
+    from goodwatt.config.validation.urls import url_message
+
+    problem = url_message(url)
+    if problem is not None:
+        raise UsageError(f"--url {problem}")
+    if engine != "auto" and engine not in engines:
+        raise UsageError(f"--engine: unknown engine {engine[:40]!r}; known: auto, {', '.join(engines)}")
+
+
+def _section(config: "Config", url: str, engine: str) -> "ServerSection":
+    from goodwatt.config.validation.urls import same_page
+    from goodwatt.settings.sources import ServerSection
+
+    configured = ((server, server.url) for server in config.servers or () if server.url is not None)
+    known = next((server for server, page in configured if same_page(page) == same_page(url)), None)
     if known is None:
-        return ServerSection(name=NAME, url=url, engine=engine)
+        return ServerSection(name=_NAME, url=url, engine=engine)
     return known if engine == "auto" else known.model_copy(update={"engine": engine})

@@ -1,4 +1,4 @@
-"""How a command ends that cannot do its work."""
+"""The errors that end a command with one line for the user."""
 
 
 class StartupError(Exception):
@@ -6,4 +6,4 @@ class StartupError(Exception):
 
 
 class UsageError(StartupError):
-    """A flag's value cannot be used."""
+    """A flag has an unusable value."""

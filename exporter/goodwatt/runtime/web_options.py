@@ -1,4 +1,4 @@
-"""What the flags say, checked before anything starts."""
+"""The values of the --web flags, checked before anything starts."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,17 @@ from goodwatt.web.address import Address, parse_address
 
 
 @dataclass(frozen=True, slots=True)
-class Web:
-    """Where and under which path the metrics are served, and whether HTTP may ask for a reload."""
+class WebOptions:
+    """Where metrics are served, and whether HTTP may trigger a reload."""
 
     address: Address
     telemetry_path: str
     lifecycle: bool = False
 
 
-def web(address: str, telemetry_path: str, *, lifecycle: bool = False) -> Web:
-    """From the flags. Raises WrongUse when one of them is no address or path."""
+def parse_web_options(address: str, telemetry_path: str, *, lifecycle: bool = False) -> WebOptions:
+    """Check the flags' values. Raises UsageError for an unusable address or path."""
     try:
-        return Web(parse_address(address), checked_path(telemetry_path), lifecycle)
-    except ValueError as wrong:
-        raise UsageError(str(wrong)) from None
+        return WebOptions(parse_address(address), checked_path(telemetry_path), lifecycle)
+    except ValueError as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,28 @@
+"""`goodwatt check`: validate a configuration."""
+
+import argparse
+
+from goodwatt.commands import flags
+from goodwatt.commands.output import write_output
+
+HELP = "validate a configuration and give advice on it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the configuration and logging flags; the latter are accepted as by `run` and have no effect."""
+    flags.add_config(parser, "; without it, the defaults")
+    flags.add_logging(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print advice and `ok`. Raises ConfigError with every mistake in the file."""
+    from goodwatt.config.advice.config import advice
+    from goodwatt.runtime.discovery.target_files import discovery_faults
+    from goodwatt.sources.otlp import protobuf_codec
+
+    config = flags.load_config(options)
+    protobuf_problem = protobuf_codec.MISSING if protobuf_codec.missing() else None
+    found = (*advice(config, protobuf_problem=protobuf_problem), *discovery_faults(config))
+    lines = [f"advice: {line}" for line in found]
+    write_output("\n".join([*lines, f"{options.config or 'the default configuration'}: ok\n"]))
+    return 0

@@ -1,0 +1,52 @@
+"""`goodwatt once`: print one scrape and exit."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from goodwatt.commands import flags
+from goodwatt.commands.output import write_output
+
+if TYPE_CHECKING:
+    from goodwatt.config.config import Config
+
+HELP = "read every source once, print the metrics and exit"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the configuration and logging flags."""
+    flags.add_config(parser, "; without it, defaults and the servers on well-known local ports")
+    flags.add_logging(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the text of one scrape. A source that cannot be read is part of it, not an error."""
+    import asyncio
+
+    config = flags.load_config(options)
+    flags.configure_logging(options)
+    write_output(asyncio.run(scrape_once(config)))
+    return 0
+
+
+async def scrape_once(config: "Config") -> str:
+    """Read every source for one tick and return the Prometheus text.
+
+    Opens no listener for spans or proxies: no client could connect in time, and another goodwatt may already be
+    running with the same configuration.
+    """
+    from goodwatt.publish.exposition.formats import render
+    from goodwatt.publish.metrics.table import table
+    from goodwatt.runtime.sampler import Sampler
+    from goodwatt.runtime.serve import about_process
+    from goodwatt.runtime.source_set import Watch
+    from goodwatt.sources.open import World
+
+    read = config.without_listeners()
+    sampler = Sampler((), read.policy(()), lambda _: None)
+    watch = Watch(sampler, read, World(read.engine_profiles()))
+    try:
+        await watch.look()
+        return render(await sampler.tick(), table(about_process(config))).decode()
+    finally:
+        await watch.aclose()
+        await sampler.aclose()

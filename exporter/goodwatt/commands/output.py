@@ -1,0 +1,23 @@
+"""Standard output for commands that print."""
+
+import os
+import sys
+
+from goodwatt.runtime.errors import StartupError
+
+
+def write_output(text: str) -> None:
+    """Write `text` to stdout and flush it, so that a write error is reported here and not at interpreter exit.
+
+    Raises StartupError when stdout is closed or full, and BrokenPipeError when its reader has gone.
+    """
+    if sys.stdout is None:
+        raise StartupError("cannot write to standard output: it is closed")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards what is left in the buffer
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise StartupError(f"cannot write to standard output: {error.strerror}") from None

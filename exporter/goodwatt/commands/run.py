@@ -1,0 +1,31 @@
+"""`goodwatt run`: read this machine's GPUs and inference servers and serve their metrics."""
+
+import argparse
+
+from goodwatt.commands import flags
+
+HELP = "read this machine's GPUs and inference servers and serve their metrics"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the configuration, logging and web flags."""
+    flags.add_config(parser, "; without it, defaults and the servers on well-known local ports")
+    flags.add_logging(parser)
+    flags.add_web(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads --config. Raises StartupError when it cannot listen."""
+    import asyncio
+    from functools import partial
+
+    from goodwatt.config.load import load
+    from goodwatt.runtime.serve import serve
+    from goodwatt.sources.open import World
+
+    web = flags.web_options(options)
+    config = flags.load_config(options)
+    flags.configure_logging(options)
+    reread = None if options.config is None else partial(load, options.config)
+    world = World(config.engine_profiles())
+    return asyncio.run(serve(config, web, world, reread, "there is no --config FILE to read again"))
