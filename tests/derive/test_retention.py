@@ -1,13 +1,15 @@
 """Servers that are removed and come back: what is shown, what is kept, and that joules are never lost."""
 
+from collections.abc import Collection
+
 import pytest
 
-from goodwatt.derive.retention import MOST_ACCOUNTS, REMEMBERED_SERVERS, watched
+from goodwatt.derive.retention import MOST_ACCOUNTS, REMEMBERED_SERVERS, forget_removed
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, Component, CountKey, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo, Threshold
-from goodwatt.model.source import SourceResult
+from goodwatt.model.source import NVML_SOURCE, OTLP_SOURCE, SourceResult, proxy_source, server_source
 from goodwatt.model.tariff import Carbon, Tariff
 from tests.fakes.readings import MODEL, Fold, gpu, gpus, page, record, records_result, silent, tokens_page
 
@@ -30,8 +32,11 @@ class Fleet(Fold):
         pages = (tokens_page(name, 5.0 * n, value, running=1.0) for name, value in generated.items())
         self.tick(5.0 * n, gpus(gpu(0, 5.0 * n, 500_000 * n)), *pages)
 
-    def watch(self, *servers: str, **how: object) -> None:
-        self.state = watched(self.state, servers, **{"gpus": True, **how})  # type: ignore[arg-type]
+    def watch(self, *servers: str, gpus: bool = True, replaced: Collection[str] = ()) -> None:
+        """Read these servers from now on, a proxy in front of each, and OTLP."""
+        sources = {OTLP_SOURCE, *map(server_source, servers), *map(proxy_source, servers)}
+        sources |= {NVML_SOURCE} if gpus else set()
+        self.state = forget_removed(self.state, sources, replaced=replaced)
 
 
 def conserved(fold: Fold) -> bool:
@@ -49,7 +54,7 @@ def test_a_removed_server_is_not_shown_and_keeps_what_it_was_given():
     fleet.watch("b")
     fleet.now(2, b=20.0)
     shown = fleet.snapshots[-1]
-    assert set(shown.servers) == {"b"} and {s.source for s in shown.sources} == {"nvml", "server/b"}
+    assert set(shown.servers) == {"b"} and {s.source.label for s in shown.sources} == {"nvml", "server/b"}
     assert {account.server for account in shown.live} == {"b"}
     after = shown.ledger.energy_millijoules
     assert [value for (account, _), value in after.items() if account == A] == [
@@ -89,8 +94,8 @@ def test_another_server_under_the_same_name_begins_anew():
     fleet = Fleet(POLICY)
     fleet.now(0, a=100.0, b=0.0)
     fleet.now(1, a=150.0, b=0.0)
-    fleet.watch("a", "b", anew=["a"])
-    assert set(fleet.state.sources) == {"nvml", "server/b"}
+    fleet.watch("a", "b", replaced=["a"])
+    assert set(fleet.state.sources) == {NVML_SOURCE, server_source("b")}
     fleet.now(2, a=70_000.0, b=5.0)
     counts = fleet.snapshots[-1].ledger.counts
     assert (counts[GENERATED], counts[CountKey(B, Signal.GENERATED_TOKENS)]) == (50.0, 5.0)
@@ -153,7 +158,7 @@ def test_a_server_whose_pages_named_no_account_is_forgotten_too():
     fleet = Fleet(POLICY)
     for n in range(REMEMBERED_SERVERS + 5):
         fleet.watch(f"s{n}")
-        fleet.tick(5.0 * n, SourceResult(f"server/s{n}", 0.1, page(f"s{n}", 5.0 * n, dropped_lines=3)))
+        fleet.tick(5.0 * n, SourceResult(server_source(f"s{n}"), 0.1, page(f"s{n}", 5.0 * n, dropped_lines=3)))
     fleet.watch()
     assert len(fleet.state.ledger.dropped_lines) == REMEMBERED_SERVERS
     assert fleet.state.ledger.closed_energy_millijoules is None
@@ -219,7 +224,7 @@ def test_another_proxy_under_the_same_name_begins_anew():
     """With something else behind the name neither the server's source nor its proxy's has a past."""
     fleet = Fleet(POLICY)
     fleet.tick(0.0, tokens_page("a", 0.0, 0.0), records_result(0.0, record(), source="proxy/a"))
-    fleet.watch("a", anew=["a"])
+    fleet.watch("a", replaced=["a"])
     assert (set(fleet.state.sources), fleet.state.record_sources) == (set(), {})
 
 

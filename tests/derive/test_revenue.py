@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goodwatt.derive.policy_change import restarted, ruled
-from goodwatt.derive.retention import REMEMBERED_SERVERS, watched
+from goodwatt.derive.retention import REMEMBERED_SERVERS, forget_removed
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, TokenKind
 from goodwatt.model.policy import Policy
@@ -128,7 +128,7 @@ def test_a_server_removed_long_ago_takes_its_revenue_along() -> None:
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
     gone = replace(story.state, departed=("a", *(f"x{n}" for n in range(REMEMBERED_SERVERS))))
-    closed = watched(gone, (), gpus=False)
+    closed = forget_removed(gone, ())
     assert closed.ledger.revenue == closed.ledger.sold_tokens == {}
 
 

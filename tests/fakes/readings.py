@@ -10,7 +10,7 @@ from goodwatt.model.histogram import Histogram
 from goodwatt.model.policy import Policy
 from goodwatt.model.request import Dropped, RequestRecord, RequestsReading
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.model.source import Reason, SourceResult, Unavailable
+from goodwatt.model.source import NVML_SOURCE, Reason, SourceId, SourceKind, SourceResult, Unavailable, server_source
 
 MODEL = "llama"
 
@@ -36,14 +36,20 @@ def gpu(
     )
 
 
+def source_id(label: str) -> SourceId:
+    """The source with this `source` label."""
+    kind, _, name = label.partition("/")
+    return SourceId(SourceKind(kind), name) if kind in set(SourceKind) else SourceId(SourceKind.GPUS, label)
+
+
 def gpus(*readings: GpuReading) -> SourceResult:
     """What the GPU source brought back."""
-    return SourceResult("nvml", 0.001, GpusReading(readings))
+    return SourceResult(NVML_SOURCE, 0.001, GpusReading(readings))
 
 
 def no_gpus(reason: Reason = Reason.DRIVER_MISSING) -> SourceResult:
     """The GPU source failed."""
-    return SourceResult("nvml", 0.001, Unavailable(reason, "driver not loaded"))
+    return SourceResult(NVML_SOURCE, 0.001, Unavailable(reason, "driver not loaded"))
 
 
 def counter(signal: Signal, value: float, model: str = MODEL, series: str = "") -> tuple[SeriesId, float]:
@@ -87,12 +93,12 @@ def page(
 
 def served(reading: EngineReading) -> SourceResult:
     """A server's page, as the frame brings it."""
-    return SourceResult(f"server/{reading.server}", 0.002, reading)
+    return SourceResult(server_source(reading.server), 0.002, reading)
 
 
 def silent(server: str, reason: Reason = Reason.UNREACHABLE) -> SourceResult:
     """A server that did not answer."""
-    return SourceResult(f"server/{server}", 0.002, Unavailable(reason, "connection refused"))
+    return SourceResult(server_source(server), 0.002, Unavailable(reason, "connection refused"))
 
 
 def record(
@@ -130,7 +136,7 @@ def records_result(
 ) -> SourceResult:
     """What a source of records brought since its last read."""
     return SourceResult(
-        source,
+        source_id(source),
         0.001,
         RequestsReading(at_seconds=at, records=records, dropped=dropped or {}, page=page, simulated=simulated),
     )

@@ -14,6 +14,7 @@ from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reading, SourceResult, Unavailable
 from goodwatt.model.tariff import Carbon, PriceList, Tariff, TokenPrices
+from tests.fakes.readings import source_id
 
 INTERVAL = 5.0
 START = 1000.0
@@ -129,7 +130,7 @@ def page(server: str, tick: int, model: str = MODEL, *, tokens_per_tick: int = 2
 
 def results(readings: Mapping[str, Reading | Unavailable]) -> list[SourceResult]:
     """What the frame makes of one tick's readings, by source."""
-    return [SourceResult(source, 0.004, outcome) for source, outcome in readings.items()]
+    return [SourceResult(source_id(source), 0.004, outcome) for source, outcome in readings.items()]
 
 
 def snapshot(

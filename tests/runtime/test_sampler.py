@@ -11,7 +11,7 @@ from goodwatt.model.policy import Policy
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reading, Reason, SourceUnavailable
 from goodwatt.runtime.sampler import Clocks, Sampler
-from tests.fakes.readings import counter, page
+from tests.fakes.readings import counter, page, source_id
 from tests.fakes.snapshots import gpus, uuid
 
 
@@ -19,7 +19,7 @@ class Scripted:
     """A source that plays a list of answers: a reading, an exception, or a number of seconds to hang."""
 
     def __init__(self, name: str, *script: Reading | Exception | float, deadline_seconds: float = 1.0) -> None:
-        self.name = name
+        self.id = source_id(name)
         self.deadline_seconds = deadline_seconds
         self.script = list(script)
         self.reads = 0
@@ -75,7 +75,7 @@ async def test_a_source_that_hangs_does_not_keep_the_others_from_being_read() ->
     hung = Scripted("server/hung", 60.0, deadline_seconds=0.05)
     sampler = Sampler([hung, Scripted("nvml", GpusReading(()))], Policy(), seen.append)
     snapshot = await sampler.tick()
-    states = {state.source: state for state in snapshot.sources}
+    states = {state.source.label: state for state in snapshot.sources}
     assert states["nvml"].up
     assert (states["server/hung"].up, states["server/hung"].reason) == (False, Reason.TIMEOUT)
     assert 0.04 < states["server/hung"].duration_seconds < 1.0
@@ -128,7 +128,7 @@ async def test_a_change_takes_effect_at_the_next_tick_and_closes_what_is_gone() 
     sampler.change([stays, comes], Policy(window_seconds=120.0))
     assert (sampler.sources, goes.closed) == ((stays, goes), False)
     snapshot = await sampler.tick()
-    assert [(s.source, s.misses) for s in snapshot.sources] == [("server/a", 2), ("server/c", 1)]
+    assert [(s.source.label, s.misses) for s in snapshot.sources] == [("server/a", 2), ("server/c", 1)]
     assert snapshot.policy.window_seconds == 120.0
     assert (stays.closed, goes.closed, comes.closed) == (False, True, False)
 
@@ -142,7 +142,7 @@ async def test_a_change_never_takes_effect_in_the_middle_of_a_tick() -> None:
     await asyncio.sleep(0.01)
     sampler.change([], Policy(window_seconds=120.0))
     await ticking
-    assert ([s.source for s in seen[0].sources], seen[0].policy.window_seconds) == (["server/slow"], 60.0)
+    assert ([s.source.label for s in seen[0].sources], seen[0].policy.window_seconds) == (["server/slow"], 60.0)
     assert not slow.closed
     await sampler.tick()
     assert (seen[1].sources, seen[1].policy.window_seconds, slow.closed) == ((), 120.0, True)

@@ -13,7 +13,7 @@ from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, CountKey
 from goodwatt.model.request import Dropped
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.model.source import Reason
+from goodwatt.model.source import OTLP_SOURCE, Reason
 from goodwatt.runtime.discovery.local_ports import LocalPorts
 from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.source_set import Watch
@@ -132,7 +132,7 @@ async def test_servers_from_files_have_the_gpus_that_their_labels_name(tmp_path:
     (tmp_path / "s.yaml").write_text("- {targets: ['127.0.0.1:1'], labels: {goodwatt_name: a, goodwatt_gpus: '1'}}")
     running = Running(f"{NO_GPUS}server_discovery: [{{files: ['{tmp_path}/s.yaml']}}]\n")
     snapshot = await running.tick()
-    assert [state.source for state in snapshot.sources] == ["server/a"]
+    assert [state.source.label for state in snapshot.sources] == ["server/a"]
     assert snapshot.policy.server_gpus == {"a": (1,)}
     sources = running.sampler.sources
     await running.tick()
@@ -200,7 +200,7 @@ async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
         watch = Watch(sampler, config, World(config.engine_profiles()), local)
         await watch.look()
         name = f"vllm-{server.port}"
-        assert [state.source for state in (await sampler.tick()).sources] == [f"server/{name}"]
+        assert [state.source.label for state in (await sampler.tick()).sources] == [f"server/{name}"]
         server.routes["/metrics"] = page("llamacpp:tokens_predicted_total 5\n")
         assert not await local.look(config.engine_profiles(), 1e9)
         await watch.look()
@@ -214,7 +214,7 @@ async def test_the_receiver_of_spans_stays_while_its_section_does() -> None:
     """A reload that leaves `otlp` alone keeps its queue; another one is another receiver; without one none listens."""
     async with serving(page(toy(100))) as a:
         running = Running(config(("a", a), more="otlp: {listen: '127.0.0.1:0'}\n"))
-        assert {state.source for state in (await running.tick()).sources} == {"otlp", "server/a"}
+        assert {state.source.label for state in (await running.tick()).sources} == {"otlp", "server/a"}
         receiver = otlp_of(running)
         assert await sent(receiver, 3) == 200
         snapshot = await running.reload(config(("a", a), more="otlp: {listen: '127.0.0.1:0'}\nslos: []\n"))
@@ -224,7 +224,7 @@ async def test_the_receiver_of_spans_stays_while_its_section_does() -> None:
         assert receiver.port is None and otlp_of(running).port is not None
         last = otlp_of(running)
         snapshot = await running.reload(config(("a", a)))
-        assert {state.source for state in snapshot.sources} == {"server/a"}
+        assert {state.source.label for state in snapshot.sources} == {"server/a"}
         assert last.port is None
         await running.aclose()
 
@@ -237,7 +237,7 @@ async def test_spans_belong_to_the_servers_that_are_read_now() -> None:
         await running.tick()
         await sent(otlp_of(running), 1, "c")
         snapshot = await running.tick()
-        (state,) = [state for state in snapshot.sources if state.source == "otlp"]
+        (state,) = [state for state in snapshot.sources if state.source == OTLP_SOURCE]
         assert state.dropped == {Dropped.UNKNOWN_SERVER: 1}
         await running.reload(config(("a", a), ("c", b), more=otlp))
         await sent(otlp_of(running), 2, "c")
@@ -280,7 +280,7 @@ async def test_a_proxy_keeps_its_clients_through_a_reload_that_leaves_it_alone()
     async with openai_server(script) as server, serving(page(toy(100))) as metrics:
         running = Running(fronted(port, server.url, f"url: '{metrics.url}', "))
         snapshot = await running.tick()
-        assert [state.source for state in snapshot.sources] == ["server/a", "proxy/a"]
+        assert [state.source.label for state in snapshot.sources] == ["server/a", "proxy/a"]
         async with calling(port) as client:
             await client.send(post())
             await client.until(b"t0")
@@ -330,10 +330,10 @@ async def test_a_proxy_whose_address_is_taken_is_a_source_that_is_down() -> None
         taken = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
         port = taken.sockets[0].getsockname()[1]
         running = Running(fronted(port, server.url, f"url: '{metrics.url}', "))
-        states = {state.source: state for state in (await running.tick()).sources}
+        states = {state.source.label: state for state in (await running.tick()).sources}
         assert states["server/a"].up and states["proxy/a"].reason is Reason.CANNOT_LISTEN
         taken.close()
         await taken.wait_closed()
-        states = {state.source: state for state in (await running.tick()).sources}
+        states = {state.source.label: state for state in (await running.tick()).sources}
         assert states["proxy/a"].up
         await running.aclose()

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from goodwatt.derive.state import State
 from goodwatt.model.ledger import Account, Component, Ledger
-from goodwatt.model.source import proxy_source, server_source
+from goodwatt.model.source import SourceId, SourceKind, proxy_source, server_source
 
 REMEMBERED_SERVERS = 64  # removed ones whose accounts stay open, so that one that returns goes on where it was
 MOST_ACCOUNTS = 256  # of one server that stay open: a name that is new at every deployment must not fill the memory
@@ -16,28 +16,31 @@ Value = TypeVar("Value")
 Number = TypeVar("Number", int, float)
 
 
-def watched(state: State, servers: Collection[str], *, gpus: bool, anew: Collection[str] = ()) -> State:
-    """The state for a tick that reads only `servers`, and GPUs only where `gpus` says so.
+def forget_removed(state: State, sources: Collection[SourceId], *, replaced: Collection[str] = ()) -> State:
+    """Forget what belongs to sources that are no longer read: `sources` are all that the next tick reads.
 
-    The page of a server that is gone, or that is in `anew` (the same name with something else behind it), is forgotten:
-    its next page is a baseline. Accounts stay, but those of all but the last REMEMBERED_SERVERS removed servers are
-    closed: of what they were given only the sum is kept.
+    The last page of a removed server, and of one in `replaced` (same name, something else behind it), is forgotten, so
+    its next page is a baseline. Its accounts stay open, but only for the last REMEMBERED_SERVERS removed servers: older
+    accounts are closed, and only the sums of what they were charged remain.
+    GPUs of a removed source are forgotten with their meters.
     """
-    pages = {name: page for name, page in state.engines.items() if name in servers and name not in anew}
-    strangers = {source(name) for name in anew for source in (server_source, proxy_source)}
+    servers = {source.name for source in sources if source.kind is SourceKind.SERVER}
+    kept = servers.difference(replaced)
+    reset = {source(name) for name in replaced for source in (server_source, proxy_source)}
+    pages = {name: page for name, page in state.engines.items() if name in kept}
+    owners = {uuid: source for uuid, source in state.gpu_owners.items() if source in sources}
     accounts = (account.server for account in (*state.since, *state.records_since))
     known = dict.fromkeys([*state.departed, *accounts, *state.ledger.dropped_lines])
     departed = tuple(name for name in known if name not in servers)
     state = replace(
         state,
-        sources={name: source for name, source in state.sources.items() if name not in strangers},
+        sources={name: source for name, source in state.sources.items() if name not in reset},
         engines=pages,
         activities={name: done for name, done in state.activities.items() if name in pages},
-        record_sources={
-            name: source for name, source in state.record_sources.items() if name in servers and name not in anew
-        },
-        gpus=state.gpus if gpus else None,
-        meters=state.meters if gpus else {},
+        record_sources={name: source for name, source in state.record_sources.items() if name in kept},
+        gpus={source: reading for source, reading in state.gpus.items() if source in sources},
+        gpu_owners=owners,
+        meters={uuid: meter for uuid, meter in state.meters.items() if uuid in owners},
         departed=departed[-REMEMBERED_SERVERS:],
     )
     return _without_servers(state, departed[:-REMEMBERED_SERVERS])

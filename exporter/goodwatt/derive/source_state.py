@@ -6,7 +6,7 @@ from dataclasses import replace
 from goodwatt.derive.counters import plus
 from goodwatt.model.request import RequestsReading
 from goodwatt.model.snapshot import SourceState
-from goodwatt.model.source import Reading, SourceResult, Unavailable
+from goodwatt.model.source import Reading, SourceId, SourceResult, Unavailable
 
 
 def fold(before: SourceState | None, result: SourceResult, now: float) -> SourceState:
@@ -29,7 +29,7 @@ def _read(state: SourceState, reading: Reading, now: float) -> SourceState:
     return replace(state, up=True, misses=0, last_success_seconds=now, reason=None, detail="")
 
 
-def is_fresh(states: Mapping[str, SourceState], source: str, missed_ticks: int) -> bool:
+def is_fresh(states: Mapping[SourceId, SourceState], source: SourceId, missed_ticks: int) -> bool:
     """Whether a source has been read at all, and missed fewer ticks in a row than drop its series."""
     state = states.get(source)
     return state is not None and state.last_success_seconds is not None and state.misses < missed_ticks

@@ -1,12 +1,13 @@
 """The fold: one tick of readings into the ledger, and the picture of it that is published. This is the product."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 from goodwatt.derive import page_growth, revenue
 from goodwatt.derive.counters import plus
 from goodwatt.derive.energy import charge
 from goodwatt.derive.energy.attribution import Activity
+from goodwatt.derive.energy.gpu_sources import merged_gpus, take_gpu_readings
 from goodwatt.derive.energy.meters import advance, carriers, energy_increase
 from goodwatt.derive.retention import crowded
 from goodwatt.derive.slo import bounds, histogram_evidence
@@ -22,7 +23,7 @@ from goodwatt.model.ledger import Ledger, SloTotals
 from goodwatt.model.policy import Policy
 from goodwatt.model.request import Dropped, RequestsReading
 from goodwatt.model.snapshot import Snapshot, SourceState
-from goodwatt.model.source import GPU_SOURCE, Reading, SourceResult, Unavailable, server_source
+from goodwatt.model.source import Reading, SourceId, SourceResult, Unavailable, server_source
 
 
 def step(
@@ -85,7 +86,7 @@ def _counted(ledger: Ledger, reading: EngineReading, grown: page_growth.Growth, 
 
 
 def _take_records(
-    state: State, results: Sequence[SourceResult], policy: Policy, now: float, before: Mapping[str, SourceState]
+    state: State, results: Sequence[SourceResult], policy: Policy, now: float, before: Mapping[SourceId, SourceState]
 ) -> State:
     """Records of one tick. Accounts on the pages of a server whose requests somebody tells of begin at 0.
 
@@ -110,8 +111,8 @@ def _take_records(
 
 
 def _with_dropped(
-    sources: Mapping[str, SourceState], dropped: Mapping[tuple[str, Dropped], int]
-) -> Mapping[str, SourceState]:
+    sources: Mapping[SourceId, SourceState], dropped: Mapping[tuple[SourceId, Dropped], int]
+) -> Mapping[SourceId, SourceState]:
     counted = dict(sources)
     for (source, why), records in dropped.items():
         counted[source] = replace(counted[source], dropped=plus(counted[source].dropped, {why: records}))
@@ -119,22 +120,25 @@ def _with_dropped(
 
 
 def _take_gpus(state: State, results: Sequence[SourceResult], policy: Policy, now: float) -> State:
-    read = next((r.outcome for r in results if isinstance(r.outcome, GpusReading)), None)
-    known = read or state.gpus
+    gpus, owners = take_gpu_readings(state.gpus, state.gpu_owners, results)
+    known = merged_gpus(gpus.values())
     if known is None:
         return state
     seconds = 0.0 if state.at_seconds is None else now - state.at_seconds
+    sources = (r.source for r in results if isinstance(r.outcome, GpusReading))
+    read = {g.gpu.uuid: g for source in sources for g in gpus[source].gpus}
     usages = _usages(state, read, known, policy, seconds)
     return replace(
         state,
-        gpus=known,
-        meters=state.meters if read is None else advance(state.meters, read.gpus),
+        gpus=gpus,
+        gpu_owners=owners,
+        meters=advance(state.meters, read.values()),
         ledger=charge.post(state.ledger, usages, policy),
     )
 
 
 def _usages(
-    state: State, read: GpusReading | None, known: GpusReading, policy: Policy, seconds: float
+    state: State, read: Container[str], known: GpusReading, policy: Policy, seconds: float
 ) -> tuple[charge.Usage, ...]:
     """Every known GPU in this interval. One that cannot be read is still there, and still paid for."""
     active = _active(state, policy)
@@ -143,7 +147,7 @@ def _usages(
     usages = []
     for g in known.gpus:
         covered = tuple(other.gpu for other in covers.get(g.gpu.uuid, ()))
-        grown = energy_increase(state.meters.get(g.gpu.uuid), g) if read is not None and covered else None
+        grown = energy_increase(state.meters.get(g.gpu.uuid), g) if g.gpu.uuid in read and covered else None
         own, metered = (charge.claims(gpus, active, policy, all_gpus) for gpus in ((g.gpu,), covered))
         usages.append(charge.Usage(g.gpu.uuid, seconds, grown, own, metered))
     return tuple(usages)
@@ -182,19 +186,21 @@ def _turn_window(state: State, policy: Policy, now: float) -> State:
 
 
 def _picture(state: State, policy: Policy, now: float, unix: float, tick_seconds: float | None) -> Snapshot:
-    def fresh(source: str) -> bool:
+    def fresh(source: SourceId) -> bool:
         return is_fresh(state.sources, source, policy.missed_ticks_until_dropped)
 
     servers = {name: page for name, page in state.engines.items() if fresh(server_source(name))}
-    gpus = state.gpus if fresh(GPU_SOURCE) else None
+    fresh_gpus = {source: reading for source, reading in state.gpus.items() if fresh(source)}
+    gpus = merged_gpus(fresh_gpus.values())
     record_sources = {server: source for server, source in state.record_sources.items() if fresh(source)}
-    windows = Windows(state, policy, now, with_energy=gpus is not None)
+    windows = Windows(state, policy, now, with_energy=gpus is not None and len(fresh_gpus) == len(state.gpus))
     return Snapshot(
         at_seconds=now,
         unix_seconds=unix,
         policy=policy,
         sources=tuple(state.sources.values()),
         gpus=gpus,
+        gpu_sources=frozenset(fresh_gpus),
         servers=servers,
         ledger=state.ledger,
         live=windows.accounts(servers),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from goodwatt.model.histogram import Histogram
 
@@ -74,8 +75,7 @@ class EngineTraits:
     names_models: bool = True  # False where no label tells the model: it answers whatever name a client gives
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesId:
+class SeriesId(NamedTuple):
     """One cumulative series of a page. `series` holds what distinguishes replicas and splits of the same signal."""
 
     signal: Signal

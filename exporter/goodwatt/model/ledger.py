@@ -8,6 +8,7 @@ from typing import NamedTuple
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.exact_totals import ExactTotals, TokenCount
 from goodwatt.model.histogram import Histogram
+from goodwatt.model.source import SourceId
 
 
 class Account(NamedTuple):
@@ -58,7 +59,7 @@ class RecordKey(NamedTuple):
     """Records of one kind on one account, and the source that told of them."""
 
     account: Account
-    source: str
+    source: SourceId
     outcome: Outcome
     tokens: TokenCount
 

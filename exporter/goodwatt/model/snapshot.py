@@ -8,14 +8,14 @@ from goodwatt.model.gpu import GpusReading
 from goodwatt.model.ledger import Account, Ledger, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.request import Dropped
-from goodwatt.model.source import Reason
+from goodwatt.model.source import Reason, SourceId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
     """How a source fares. `misses` counts failed reads since the last good one."""
 
-    source: str
+    source: SourceId
     up: bool
     misses: int
     duration_seconds: float
@@ -74,7 +74,8 @@ class ExactLive:
 class Snapshot:
     """`gpus` and `servers` hold fresh readings only: a source that missed too many ticks is absent, not frozen.
 
-    `record_sources` maps each server to the source of its request records while that source is fresh.
+    `gpus` combines the fresh GPU sources (`gpu_sources`). `record_sources` maps each server to the source of
+    its request records while that source is fresh.
     """
 
     at_seconds: float
@@ -84,9 +85,10 @@ class Snapshot:
     gpus: GpusReading | None
     servers: Mapping[str, EngineReading]
     ledger: Ledger
+    gpu_sources: frozenset[SourceId] = frozenset()
     live: Mapping[Account, Live] = field(default_factory=dict)
     slo_live: Mapping[SloKey, SloLive] = field(default_factory=dict)
     exact_live: Mapping[SloKey, ExactLive] = field(default_factory=dict)
-    record_sources: Mapping[str, str] = field(default_factory=dict)
+    record_sources: Mapping[str, SourceId] = field(default_factory=dict)
     tick_seconds: float | None = None  # how long the previous tick took
     ticks: int = 0

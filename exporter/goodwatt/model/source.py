@@ -1,11 +1,55 @@
-"""How a source's read ended: a reading, or a reason that it could not be had."""
+"""Which sources there are, and how one read of a source ended: with a reading, or with the reason it failed."""
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.request import RequestsReading
+
+
+class SourceKind(StrEnum):
+    """What a source reads."""
+
+    GPUS = "gpus"
+    SERVER = "server"  # an inference server: its metrics page, or a proxy in front of it that counts in its place
+    PROXY = "proxy"  # a proxy in front of a server whose metrics page is scraped as well
+    OTLP = "otlp"  # request spans that servers send
+
+
+class SourceId(NamedTuple):
+    """Identifies a source. `name` is the server's for SERVER and PROXY, the reader's for GPUS, and empty for OTLP.
+
+    `str()` and `label` are the value of the `source` label, which also starts every log line about the source.
+    """
+
+    kind: SourceKind
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """`server/chat`, `proxy/chat`, `otlp`; for GPUs the reader alone: `nvml`."""
+        if self.kind is SourceKind.GPUS:
+            return self.name
+        return f"{self.kind}/{self.name}" if self.name else self.kind.value
+
+    def __str__(self) -> str:
+        return self.label
+
+
+NVML_SOURCE = SourceId(SourceKind.GPUS, "nvml")
+OTLP_SOURCE = SourceId(SourceKind.OTLP)
+
+
+def server_source(server: str) -> SourceId:
+    """Identifies what counts a server's tokens: its metrics page, or a proxy that counts in its place."""
+    return SourceId(SourceKind.SERVER, server)
+
+
+def proxy_source(server: str) -> SourceId:
+    """Identifies the proxy in front of a server whose metrics page is scraped as well."""
+    return SourceId(SourceKind.PROXY, server)
 
 
 class Reason(StrEnum):
@@ -50,7 +94,7 @@ class Unavailable:
 class SourceResult:
     """What the frame saw of one source in one tick."""
 
-    source: str
+    source: SourceId
     duration_seconds: float
     outcome: Reading | Unavailable
 
@@ -62,16 +106,3 @@ class SourceUnavailable(Exception):
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
-
-
-def server_source(server: str) -> str:
-    """The `source` label of the server of this name."""
-    return f"server/{server}"
-
-
-def proxy_source(server: str) -> str:
-    """The `source` label of the proxy in front of a server whose metrics page is read as well."""
-    return f"proxy/{server}"
-
-
-GPU_SOURCE = "nvml"

@@ -7,14 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from goodwatt.derive.policy_change import ruled
-from goodwatt.derive.retention import watched
+from goodwatt.derive.retention import forget_removed
 from goodwatt.derive.state import State
 from goodwatt.derive.step import step
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.policy import Policy
 from goodwatt.model.snapshot import Snapshot, SourceState
 from goodwatt.model.source import (
-    GPU_SOURCE,
     Reading,
     Reason,
     SourceResult,
@@ -29,7 +28,6 @@ log = logging.getLogger(__name__)
 # A source may use this much of an interval: what is slower would hold up the others' next tick. Servers are given a
 # little less by their own section, so that the line about a slow one comes from its source, which knows the address.
 _DEADLINE_SHARE = 0.8
-_SERVER = server_source("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +158,8 @@ class Sampler:
         if change is None:
             return
         gone = [source for source in self._sources if source not in change.sources]
-        servers = {s.name.removeprefix(_SERVER) for s in change.sources if s.name.startswith(_SERVER)}
-        gpus = any(source.name == GPU_SOURCE for source in change.sources)
-        state = watched(self._state, servers, gpus=gpus, anew=change.anew)
+        read = {source.id for source in change.sources}
+        state = forget_removed(self._state, read, replaced=change.anew)
         self._state = ruled(state, self._policy, change.policy)
         self._sources, self._policy = change.sources, change.policy
         change.then()
@@ -179,9 +176,9 @@ class Sampler:
             outcome = Unavailable(failure.reason, failure.detail)
         except TimeoutError:
             outcome = Unavailable(
-                Reason.TIMEOUT, f"{source.name}: no answer within {deadline:g} s; is it overloaded or hanging?"
+                Reason.TIMEOUT, f"{source.id}: no answer within {deadline:g} s; is it overloaded or hanging?"
             )
-        return SourceResult(source.name, self._clocks.monotonic() - began, outcome)
+        return SourceResult(source.id, self._clocks.monotonic() - began, outcome)
 
     def _tell_misplaced(self, snapshot: Snapshot) -> None:
         if snapshot.gpus is not None:

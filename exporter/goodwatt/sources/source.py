@@ -2,15 +2,15 @@
 
 from typing import Protocol
 
-from goodwatt.model.source import Reading
+from goodwatt.model.source import Reading, SourceId
 
 
 class Source(Protocol):
     """Something that is read at every tick."""
 
     @property
-    def name(self) -> str:
-        """The `source` label."""
+    def id(self) -> SourceId:
+        """Identifies the source in results, in the `source` label and in log lines."""
         ...
 
     @property

@@ -9,7 +9,18 @@ from goodwatt.model.policy import Policy
 from goodwatt.model.request import Dropped
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.source import Reason, SourceResult, Unavailable
-from tests.fakes.readings import MODEL, Fold, counter, page, record, records_result, served, silent, tokens_page
+from tests.fakes.readings import (
+    MODEL,
+    Fold,
+    counter,
+    page,
+    record,
+    records_result,
+    served,
+    silent,
+    source_id,
+    tokens_page,
+)
 
 A = Account("a", MODEL)
 POLICY = Policy(slos=(Slo(name="slo", thresholds=(Threshold(Signal.TTFT, 0.5),), objective=0.9),))
@@ -24,7 +35,7 @@ def counted(fold):
 
 
 def dropped(fold, source="otlp"):
-    return next(state.dropped for state in fold.snapshots[-1].sources if state.source == source)
+    return next(state.dropped for state in fold.snapshots[-1].sources if state.source.label == source)
 
 
 def test_a_record_counts_for_the_account_that_its_server_s_page_names():
@@ -64,7 +75,7 @@ def test_a_request_that_two_sources_saw_counts_once():
         records_result(0.0, source=proxy),
     )
     assert counted(fold) == {Account("b", MODEL): 1} and dropped(fold) == {Dropped.OTHER_SOURCE: 1}
-    down = SourceResult(proxy, 0.1, Unavailable(Reason.CANNOT_LISTEN, "taken"))
+    down = SourceResult(source_id(proxy), 0.1, Unavailable(Reason.CANNOT_LISTEN, "taken"))
     fold.tick(5.0, records_result(5.0, record()), server, down)
     assert A not in counted(fold), "a proxy that is down lets no request pass"
     fold.tick(10.0, records_result(10.0, record(), record(), source=proxy), server, records_result(10.0))
@@ -88,9 +99,9 @@ def test_a_server_of_which_only_a_proxy_tells():
 def test_the_first_source_to_tell_of_a_server_keeps_it():
     """Two shared sources cannot be told apart by rank."""
     fold, server = Fold(POLICY), tokens_page("a", 0.0, 5.0)
-    fold.tick(0.0, server, records_result(0.0, record()), records_result(0.0, record(), source="other"))
-    fold.tick(5.0, server, records_result(5.0, record(), source="other"), records_result(5.0, record()))
-    assert counted(fold) == {A: 2} and dropped(fold, "other") == {Dropped.OTHER_SOURCE: 2}
+    fold.tick(0.0, server, records_result(0.0, record()), records_result(0.0, record(), source="otlp/other"))
+    fold.tick(5.0, server, records_result(5.0, record(), source="otlp/other"), records_result(5.0, record()))
+    assert counted(fold) == {A: 2} and dropped(fold, "otlp/other") == {Dropped.OTHER_SOURCE: 2}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from goodwatt.model.ledger import Account, CountKey, RecordKey, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.request import Dropped
 from goodwatt.model.slo import Slo, Threshold
-from goodwatt.model.source import Reason, SourceResult, Unavailable
+from goodwatt.model.source import OTLP_SOURCE, Reason, SourceResult, Unavailable, server_source
 from goodwatt.model.tariff import Tariff
 from tests.derive.laws import law
 from tests.fakes.readings import MODEL, Fold, counter, gpu, gpus, page, record, records_result, silent, tokens_page
@@ -33,7 +33,7 @@ class Story(Fold):
         spans = (
             records_result(now, *records)
             if listens
-            else SourceResult("otlp", 0.1, Unavailable(Reason.CANNOT_LISTEN, "no"))
+            else SourceResult(OTLP_SOURCE, 0.1, Unavailable(Reason.CANNOT_LISTEN, "no"))
         )
         self.tick(now, gpus(gpu(0, now, int(now * 100_000))), server, spans)
 
@@ -49,16 +49,16 @@ def test_totals_move_with_the_tick_that_brings_a_record():
     exact = story.now.ledger.exact
     assert (exact[KEY].eligible, exact[KEY].good) == (3, 2)
     assert (exact[SloKey(A, "whole")].good, exact[SloKey(A, "whole")].met) == (1, (2, 2))
-    assert story.now.record_sources == {"a": "otlp"}
+    assert story.now.record_sources == {"a": OTLP_SOURCE}
 
 
 def test_an_account_that_is_on_the_page_begins_at_0():
     """Once a server's requests are told of, the first record of each of its models is growth."""
     fold = Fold(POLICY)
     two = page("a", 0.0, counter(Signal.GENERATED_TOKENS, 5.0), counter(Signal.GENERATED_TOKENS, 5.0, "qwen"))
-    fold.tick(0.0, SourceResult("server/a", 0.1, two), records_result(0.0))
+    fold.tick(0.0, SourceResult(server_source("a"), 0.1, two), records_result(0.0))
     assert fold.snapshots[-1].ledger.exact == {}, "nobody knows whether this server's requests are told of"
-    fold.tick(5.0, SourceResult("server/a", 0.1, two), records_result(5.0, source="proxy/a"))
+    fold.tick(5.0, SourceResult(server_source("a"), 0.1, two), records_result(5.0, source="proxy/a"))
     ledger = fold.snapshots[-1].ledger
     assert {key: totals.eligible for key, totals in ledger.exact.items()} == {
         SloKey(Account("a", model), slo): 0 for model in (MODEL, "qwen") for slo in ("fast", "whole")
@@ -73,9 +73,9 @@ def test_what_records_are_like_is_counted():
     story.at(0.0, record(), record(), record(estimated=True), failed)
     ended, known = Outcome.SUCCESS, TokenCount.REPORTED
     assert story.now.ledger.records == {
-        RecordKey(A, "otlp", ended, known): 2,
-        RecordKey(A, "otlp", ended, TokenCount.ESTIMATED): 1,
-        RecordKey(A, "otlp", Outcome.ERROR, TokenCount.UNKNOWN): 1,
+        RecordKey(A, OTLP_SOURCE, ended, known): 2,
+        RecordKey(A, OTLP_SOURCE, ended, TokenCount.ESTIMATED): 1,
+        RecordKey(A, OTLP_SOURCE, Outcome.ERROR, TokenCount.UNKNOWN): 1,
     }
 
 
@@ -153,7 +153,7 @@ def test_a_source_that_brings_records_fares_like_any_other():
     """What it shed adds up, survives a failure, and it says whether it is simulated."""
     fold = Fold(POLICY)
     fold.tick(0.0, records_result(0.0, dropped={Dropped.LATE: 2}, simulated=True))
-    fold.tick(5.0, SourceResult("otlp", 0.1, Unavailable(Reason.CANNOT_LISTEN, "taken")))
+    fold.tick(5.0, SourceResult(OTLP_SOURCE, 0.1, Unavailable(Reason.CANNOT_LISTEN, "taken")))
     fold.tick(10.0, records_result(10.0, dropped={Dropped.LATE: 1, Dropped.FOREIGN: 4}))
     (state,) = fold.snapshots[-1].sources
     assert (state.dropped, state.simulated) == ({Dropped.LATE: 3, Dropped.FOREIGN: 4}, False)

@@ -175,7 +175,7 @@ def test_a_server_that_was_never_read_is_not_shown():
     assert (snapshot.servers, snapshot.gpus) == ({}, None)
     assert snapshot.sources == (
         SourceState(
-            source="server/a",
+            source=server_source("a"),
             up=False,
             misses=1,
             duration_seconds=0.002,
@@ -204,9 +204,13 @@ def test_a_source_is_up_again_at_its_first_good_read_and_keeps_its_failures():
 def test_freshness_needs_one_success_and_few_misses():
     """Fresh is read at least once, with fewer misses in a row than the limit."""
     states = {
-        "server/a": SourceState(source="server/a", up=False, misses=2, duration_seconds=0.1, last_success_seconds=5.0),
-        "server/b": SourceState(source="server/b", up=False, misses=3, duration_seconds=0.1, last_success_seconds=5.0),
-        "server/c": SourceState(source="server/c", up=False, misses=1, duration_seconds=0.1),
+        server_source("a"): SourceState(
+            source=server_source("a"), up=False, misses=2, duration_seconds=0.1, last_success_seconds=5.0
+        ),
+        server_source("b"): SourceState(
+            source=server_source("b"), up=False, misses=3, duration_seconds=0.1, last_success_seconds=5.0
+        ),
+        server_source("c"): SourceState(source=server_source("c"), up=False, misses=1, duration_seconds=0.1),
     }
     assert [is_fresh(states, server_source(name), 3) for name in "abcd"] == [True, False, False, False]
 

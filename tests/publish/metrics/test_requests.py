@@ -6,6 +6,7 @@ import pytest
 
 from goodwatt.model.engine import Signal
 from goodwatt.model.policy import Policy
+from goodwatt.model.source import OTLP_SOURCE
 from goodwatt.publish.metrics.goodwatt import is_simulated
 from goodwatt.publish.metrics.row import About
 from tests.publish.pages import names, recorded, series, small, value
@@ -137,7 +138,7 @@ def test_a_source_of_records_says_whether_it_is_simulated():
     """As every source does."""
     s = recorded()
     assert value(s, "source_info", source="otlp", simulated="false") == 1
-    sources = tuple(replace(one, simulated=one.source == "otlp") for one in s.sources)
+    sources = tuple(replace(one, simulated=one.source == OTLP_SOURCE) for one in s.sources)
     made_up = replace(s, sources=sources)
     assert value(made_up, "source_info", source="otlp", simulated="true") == 1
     assert is_simulated(made_up, About()) and not is_simulated(s, About())

@@ -12,7 +12,7 @@ from goodwatt.model.gpu import GpuReading, GpuState
 from goodwatt.model.ledger import Account, Component, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.snapshot import Live, Snapshot, TokenRates
-from goodwatt.model.source import Reason, Unavailable
+from goodwatt.model.source import NVML_SOURCE, Reason, Unavailable
 from goodwatt.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
 from goodwatt.publish.metrics.goodwatt import is_simulated
 from goodwatt.publish.metrics.row import About
@@ -415,7 +415,7 @@ def test_simulated_is_said() -> None:
     s = small()
     assert s.gpus is not None
     assert value(s, "build_info", simulated="false", version="0.1.0") == 1
-    s = replace(s, gpus=replace(s.gpus, simulated=True))
+    s = replace(s, sources=tuple(replace(one, simulated=one.source == NVML_SOURCE) for one in s.sources))
     assert value(s, "build_info", simulated="true") == 1
     assert value(s, "source_info", source="nvml", simulated="true") == 1
     assert is_simulated(small(), About(simulated=True))

@@ -164,7 +164,7 @@ def test_an_objective_that_is_new() -> None:
 def test_simulated_is_said_plainly() -> None:
     """A page with anything simulated behind it says so, and no other page does; the first one knows it already."""
     s = small()
-    simulated = replace(s, servers={"vllm-0": replace(s.servers["vllm-0"], simulated=True)})
+    simulated = replace(s, sources=tuple(replace(source, simulated=True) for source in s.sources))
     assert "simulated" not in read(s).text
     assert "simulated" in read(simulated).text
     assert "simulated" in read(s, About(simulated=True)).text

@@ -385,7 +385,7 @@ def test_the_factory_follows_the_section():
         source = gpu_source(GpusSection(kind=kind))
         assert source is not None
         assert isinstance(source._driver, NvmlDriver)
-        assert (source.name, source.deadline_seconds) == ("nvml", 2.0)
+        assert (source.id.label, source.deadline_seconds) == ("nvml", 2.0)
     driver = FakeDriver()
     source = gpu_source(GpusSection(), driver)
     assert source is not None

@@ -242,7 +242,7 @@ async def test_the_page_of_a_server_that_has_none() -> None:
         await talk.send(chunk(event(b"[DONE]")), b"0\r\n\r\n")
 
     async with openai_server(streams(3, (9, 4, 3))) as server, proxy(server.url, has_page=False) as through:
-        assert through.source.name == "server/a"
+        assert through.source.id.label == "server/a"
         first = (await through.read()).page
         assert first is not None and (first.engine, first.counters, first.gauges) == ("proxy", {}, {})
         await ask(through.port, post())
@@ -289,7 +289,7 @@ async def test_names_of_models_come_from_answers() -> None:
 async def test_beside_a_page_the_proxy_brings_records_alone() -> None:
     """The page's own counters are the ledger's tokens."""
     async with openai_server() as server, proxy(server.url) as through:
-        assert through.source.name == "proxy/a"
+        assert through.source.id.label == "proxy/a"
         assert (await through.read()).page is None
 
 

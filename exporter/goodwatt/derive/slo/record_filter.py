@@ -9,20 +9,18 @@ from goodwatt.derive.state import State
 from goodwatt.model.engine import EngineReading, Outcome
 from goodwatt.model.ledger import Account
 from goodwatt.model.request import Dropped, RequestRecord, RequestsReading
-from goodwatt.model.source import SourceResult, Unavailable, proxy_source, server_source
+from goodwatt.model.source import SourceId, SourceKind, SourceResult, Unavailable, server_source
 
 MOST_MODELS = 256  # of one server; requests under further names share the account without a name
 LONGEST_NAME = 256
 UNNAMED = ""
-
-_SERVER, _PROXY = server_source(""), proxy_source("")
 
 
 class Admitted(NamedTuple):
     """A record that counts."""
 
     account: Account
-    source: str
+    source: SourceId
     record: RequestRecord
 
 
@@ -34,8 +32,8 @@ class Admission:
     """
 
     admitted: tuple[Admitted, ...]
-    record_sources: Mapping[str, str]
-    dropped: Mapping[tuple[str, Dropped], int]
+    record_sources: Mapping[str, SourceId]
+    dropped: Mapping[tuple[SourceId, Dropped], int]
 
 
 def admission(state: State, results: Sequence[SourceResult]) -> Admission:
@@ -43,7 +41,7 @@ def admission(state: State, results: Sequence[SourceResult]) -> Admission:
     record_sources = _record_sources(state.record_sources, results)
     names: dict[str, _Names] = {}
     admitted: list[Admitted] = []
-    dropped: dict[tuple[str, Dropped], int] = {}
+    dropped: dict[tuple[SourceId, Dropped], int] = {}
     for source, record in _records(results):
         refused = _refused(record.server, source, state, record_sources)
         if refused is not None:
@@ -55,12 +53,12 @@ def admission(state: State, results: Sequence[SourceResult]) -> Admission:
     return Admission(tuple(admitted), record_sources, dropped)
 
 
-def _records(results: Sequence[SourceResult]) -> list[tuple[str, RequestRecord]]:
+def _records(results: Sequence[SourceResult]) -> list[tuple[SourceId, RequestRecord]]:
     read = [(r.source, r.outcome.records) for r in results if isinstance(r.outcome, RequestsReading)]
     return [(source, record) for source, records in read for record in records]
 
 
-def _record_sources(before: Mapping[str, str], results: Sequence[SourceResult]) -> dict[str, str]:
+def _record_sources(before: Mapping[str, SourceId], results: Sequence[SourceResult]) -> dict[str, SourceId]:
     """A server's own proxy tells of it as long as there is one; else whoever told of it first.
 
     Two sources that both saw a request would count it twice, and nothing in two records says that they are of one.
@@ -68,21 +66,21 @@ def _record_sources(before: Mapping[str, str], results: Sequence[SourceResult]) 
     present = {result.source for result in results}
     kept = {s: source for s, source in before.items() if {source, server_source(s)} <= present}
     fronted = {server: r.source for r in results if (server := _fronted(r, before)) is not None}
-    return {s: source for s, source in kept.items() if not source.startswith(_SERVER)} | fronted
+    return {s: source for s, source in kept.items() if source.kind is not SourceKind.SERVER} | fronted
 
 
-def _fronted(result: SourceResult, before: Mapping[str, str]) -> str | None:
+def _fronted(result: SourceResult, before: Mapping[str, SourceId]) -> str | None:
     """The server that a source is the proxy of: by its name, or because a server's own source brings records."""
-    if result.source.startswith(_PROXY):
-        return result.source.removeprefix(_PROXY)
-    if not result.source.startswith(_SERVER):
+    server = result.source.name
+    if result.source.kind is SourceKind.PROXY:
+        return server
+    if result.source.kind is not SourceKind.SERVER:
         return None
-    server = result.source.removeprefix(_SERVER)
     was = isinstance(result.outcome, Unavailable) and before.get(server) == result.source
     return server if was or isinstance(result.outcome, RequestsReading) else None
 
 
-def _refused(server: str, source: str, state: State, record_sources: dict[str, str]) -> Dropped | None:
+def _refused(server: str, source: SourceId, state: State, record_sources: dict[str, SourceId]) -> Dropped | None:
     if server_source(server) not in state.sources:
         return Dropped.UNKNOWN_SERVER
     return None if record_sources.setdefault(server, source) == source else Dropped.OTHER_SOURCE

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from goodwatt.model.snapshot import Snapshot, SourceState
-from goodwatt.model.source import GPU_SOURCE, server_source
+from goodwatt.model.source import SourceId, server_source
 from goodwatt.model.tariff import Tariff
 from goodwatt.publish.metrics.row import About, Sample
 
@@ -26,7 +26,7 @@ def source(get: Callable[[Snapshot, SourceState], float | None]) -> Callable[[Sn
         for state in snapshot.sources:
             value = get(snapshot, state)
             if value is not None:
-                yield (state.source,), value
+                yield (state.source.label,), value
 
     return samples
 
@@ -40,13 +40,13 @@ def source_failures(snapshot: Snapshot) -> Iterator[Sample]:
     """source, reason: the reasons seen so far."""
     for state in snapshot.sources:
         for reason, count in state.failures.items():
-            yield (state.source, reason.value), count
+            yield (state.source.label, reason.value), count
 
 
 def source_info(snapshot: Snapshot) -> Iterator[Sample]:
     """source, simulated: for sources whose readings are fresh, since only a reading can tell."""
-    for name, simulated in _simulated(snapshot).items():
-        yield (name, _word(simulated)), 1
+    for source, simulated in _simulated(snapshot).items():
+        yield (source.label, _word(simulated)), 1
 
 
 def is_simulated(snapshot: Snapshot, about: About) -> bool:
@@ -54,11 +54,11 @@ def is_simulated(snapshot: Snapshot, about: About) -> bool:
     return about.simulated or any(_simulated(snapshot).values())
 
 
-def _simulated(snapshot: Snapshot) -> dict[str, bool]:
-    gpus = {} if snapshot.gpus is None else {GPU_SOURCE: snapshot.gpus.simulated}
-    record_sources = set(snapshot.record_sources.values())
-    told = {state.source: bool(state.simulated) for state in snapshot.sources if state.source in record_sources}
-    return gpus | told | {server_source(server): page.simulated for server, page in snapshot.servers.items()}
+def _simulated(snapshot: Snapshot) -> dict[SourceId, bool]:
+    """By source, while its readings are fresh; a source of records is here once a server's records come from it."""
+    states = {state.source: bool(state.simulated) for state in snapshot.sources}
+    fresh = {*snapshot.gpu_sources, *snapshot.record_sources.values(), *map(server_source, snapshot.servers)}
+    return {source: simulated for source, simulated in states.items() if source in fresh}
 
 
 def _word(flag: bool) -> str:

@@ -54,14 +54,14 @@ def records(snapshot: Snapshot) -> Iterator[Sample]:
     """server, model, source, outcome, tokens."""
     for (account, source, outcome, tokens), number in snapshot.ledger.records.items():
         if account.server in snapshot.record_sources:
-            yield (*account, source, outcome.value, tokens.value), number
+            yield (*account, source.label, outcome.value, tokens.value), number
 
 
 def dropped(snapshot: Snapshot) -> Iterator[Sample]:
     """source, reason: the reasons seen so far."""
     for state in snapshot.sources:
         for why, number in state.dropped.items():
-            yield (state.source, why.value), number
+            yield (state.source.label, why.value), number
 
 
 def latency(signal: Signal) -> Callable[[Snapshot], Iterator[Sample]]:

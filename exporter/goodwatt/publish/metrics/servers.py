@@ -4,17 +4,15 @@ from collections.abc import Callable, Iterator
 
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.model.source import server_source
+from goodwatt.model.source import SourceKind
 from goodwatt.publish.metrics.row import Sample
-
-_SOURCE = server_source("")
 
 
 def up(snapshot: Snapshot) -> Iterator[Sample]:
     """server: 1 when its latest read succeeded. Every configured server is here, whatever its state."""
     for state in snapshot.sources:
-        if state.source.startswith(_SOURCE):
-            yield (state.source.removeprefix(_SOURCE),), int(state.up)
+        if state.source.kind is SourceKind.SERVER:
+            yield (state.source.name,), int(state.up)
 
 
 def info(snapshot: Snapshot) -> Iterator[Sample]:

@@ -194,4 +194,9 @@ def sources(snapshot: Snapshot) -> Node | None:
 def _source(snapshot: Snapshot, state: SourceState) -> tuple[Cell, ...]:
     age, word = age_seconds(snapshot, state), "up" if state.up else "down"
     why = "" if state.reason is None else f"{state.reason.value}: {state.detail}"
-    return cell(state.source), cell(word, css=word), cell("never" if age is None else ago(age)), cell(why, css="wrap")
+    return (
+        cell(state.source.label),
+        cell(word, css=word),
+        cell("never" if age is None else ago(age)),
+        cell(why, css="wrap"),
+    )

@@ -15,7 +15,7 @@ from goodwatt.engines.page.reader import read_page, unknown_outcomes
 from goodwatt.engines.page.samples import Page
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import EngineReading
-from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.model.source import Reason, SourceUnavailable, server_source
 from goodwatt.settings.sources import ServerSection
 from goodwatt.sources.engine.exposition import Scanner, labelled_names, metric_names
 from goodwatt.sources.http.credentials import Identity
@@ -55,7 +55,8 @@ class EngineSource:
         clock: Callable[[], float] = time.monotonic,
         simulated: bool = False,
     ) -> None:
-        self.name = f"server/{section.name}"
+        self.id = server_source(section.name)
+        self.name = self.id.label
         self.deadline_seconds = section.timeout_seconds + _GRACE_SECONDS
         self._section = section
         self._candidates = profiles if section.engine == "auto" else {section.engine: profiles[section.engine]}

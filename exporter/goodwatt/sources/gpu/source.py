@@ -8,7 +8,7 @@ from typing import assert_never
 
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.gpu_driver import DriverError, GpuDriver
-from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.model.source import NVML_SOURCE, Reason, SourceUnavailable
 from goodwatt.settings.sources import GpusSection
 from goodwatt.sources.gpu.errors import gone, not_opened
 from goodwatt.sources.gpu.session import Session
@@ -24,7 +24,7 @@ LONGEST_WAIT_SECONDS = 60.0
 class GpuSource:
     """Reads every GPU. A missing driver is tried again after 1 s, doubling to 60 s; a hung one blocks nothing else."""
 
-    name = "nvml"
+    id = NVML_SOURCE
 
     def __init__(
         self, driver: GpuDriver, clock: Callable[[], float] = time.monotonic, deadline_seconds: float = 2.0
@@ -32,7 +32,7 @@ class GpuSource:
         self.deadline_seconds = deadline_seconds
         self._driver = driver
         self._clock = clock
-        self._lane = Lane(self.name, self._beat, clock)
+        self._lane = Lane(self.id.label, self._beat, clock)
         self._session: Session | None = None
         self._former: Session | None = None
         self._sampled_at_seconds = clock()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from goodwatt.engines.profile import Profile
 from goodwatt.engines.spans import span_rules
 from goodwatt.model.request import RequestsReading
-from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.model.source import OTLP_SOURCE, Reason, SourceUnavailable
 from goodwatt.settings.sources import OtlpSection
 from goodwatt.sources.otlp.body import Bodies
 from goodwatt.sources.otlp.intake import Belonging, Intake
@@ -18,7 +18,7 @@ from goodwatt.web.address import parse_address
 class OtlpSource:
     """Listens from its first read on. While it cannot, every read tries again."""
 
-    name = "otlp"
+    id = OTLP_SOURCE
     deadline_seconds = 2.0
 
     def __init__(

@@ -30,14 +30,14 @@ class ProxySource:
         clock: Callable[[], float] = time.monotonic,
         simulated: bool = False,
     ) -> None:
-        self.name = proxy_source(server) if has_page else server_source(server)
+        self.id = proxy_source(server) if has_page else server_source(server)
         self._clock = clock
         self._simulated = simulated
         self._tally = Tally()
         self._page = None if has_page else Page(server, simulated)
         self._closed = False
-        self._thread = LoopThread(self.name)
-        self._listener = Listener(self.name, server, section, self._tally, self._thread.stop)
+        self._thread = LoopThread(self.id.label)
+        self._listener = Listener(self.id.label, server, section, self._tally, self._thread.stop)
 
     @property
     def port(self) -> int:
