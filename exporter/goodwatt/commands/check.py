@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print advice and `ok`. Raises ConfigError with every mistake in the file."""
     from goodwatt.config.advice.config import advice
-    from goodwatt.runtime.discovery.target_files import discovery_faults
+    from goodwatt.runtime.discovery.file_listing import discovery_faults
     from goodwatt.sources.otlp import protobuf_codec
 
     config = flags.load_config(options)

@@ -1,8 +1,7 @@
 """The engines goodwatt can read, one YAML file each, and how a page becomes a reading."""
 
 from collections.abc import Mapping
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 import yaml
 
@@ -13,7 +12,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C where th
 
 def known_engines() -> tuple[str, ...]:
     """Names of the profiles shipped, sorted. Cheap: no file is opened."""
-    return tuple(sorted(file.name.removesuffix(".yaml") for file in _profile_files()))
+    return tuple(sorted(file.stem for file in _profile_files()))
 
 
 def load_profiles() -> Mapping[str, Profile]:
@@ -27,5 +26,5 @@ def load_profile(text: str) -> Profile:
     return Profile.model_validate(yaml.load(text, _LOADER))  # noqa: S506 - both are safe loaders
 
 
-def _profile_files() -> list[Traversable]:
-    return [file for file in files(__name__).iterdir() if file.name.endswith(".yaml")]
+def _profile_files() -> list[Path]:
+    return list(Path(__file__).parent.glob("*.yaml"))

@@ -11,7 +11,8 @@ import pytest
 
 from goodwatt.config.config import Config
 from goodwatt.config.load import parse
-from goodwatt.runtime.discovery.target_files import Listing, TargetFiles, discovery_faults, look
+from goodwatt.runtime.discovery.file_listing import Listing, discovery_faults, look
+from goodwatt.runtime.discovery.target_files import TargetFiles
 
 
 def listing(before: Listing, *patterns: str) -> Listing:

@@ -31,11 +31,12 @@ def advice(
     `profiles` (by default all known ones) supply the bucket edges; `protobuf_problem` is why spans in protobuf cannot
     be read here, None where they can.
     """
-    profiles = config.engine_profiles() if profiles is None else profiles
     lines = [line for server in config.servers or () for line in _server(server, config.interval_seconds)]
     for at, section in enumerate(config.server_discovery):
         lines += _reached(f"server_discovery[{at}]:", section, config.interval_seconds)
     own = config.slos if "slos" in config.model_fields_set else ()  # nobody asked for the default one
+    if profiles is None:
+        profiles = config.engine_profiles() if own else {}  # reads every profile file
     lines += [line for slo in own for line in _slo(slo, config, profiles)]
     lines += [] if config.otlp is None else _otlp(config.otlp, config, protobuf_problem)
     lines += [*_money(config), *_margin(config), *_no_gpus(config), *alert_advice(config)]

@@ -1,0 +1,107 @@
+"""The server lists of `server_discovery` as they are on disk now: which files match, and what each one lists."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from os import stat_result
+from pathlib import Path
+
+from goodwatt.config.config import Config
+from goodwatt.config.errors import ConfigError, printable
+from goodwatt.config.file_sd.targets import Target, parse_targets
+
+LARGEST_BYTES = 1024 * 1024
+
+Stamp = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """The version of a file that was looked at last; `targets` are those of its last good version."""
+
+    stamp: Stamp | None
+    targets: tuple[Target, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which files a pattern stands for, and what is in each. A pattern that cannot be followed keeps its files."""
+
+    files: Mapping[Path, File] = field(default_factory=dict)
+    matched: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+def look(patterns: Iterable[str], before: Listing) -> Listing:
+    """Look at every file; those that have not changed are not opened. Blocks as long as the file system does."""
+    matched, faults = {}, {}
+    for pattern in dict.fromkeys(patterns):
+        try:
+            matched[pattern] = tuple(sorted(_paths(pattern)))
+        except OSError as error:
+            matched[pattern] = before.matched.get(pattern, ())
+            faults[pattern] = f"{printable(pattern)}: {error.strerror}; what was known stays"
+        if not matched[pattern] and pattern not in faults:
+            faults[pattern] = f"no file is called {printable(pattern)}; it lists no server until there is one"
+    paths = dict.fromkeys(path for listed in matched.values() for path in listed)
+    files = {path: file for path in paths if (file := _file(path, before.files.get(path))) is not None}
+    return Listing(files, {p: tuple(path for path in listed if path in files) for p, listed in matched.items()}, faults)
+
+
+def _paths(pattern: str) -> Iterator[Path]:
+    path = Path(pattern)
+    if "*" not in path.name:
+        yield from [path] if path.exists() else []
+        return
+    wanted = re.compile(".*".join(map(re.escape, path.name.split("*"))), re.DOTALL)
+    try:
+        yield from (file for file in path.parent.iterdir() if wanted.fullmatch(file.name))
+    except FileNotFoundError:
+        return
+
+
+def _file(path: Path, before: File | None) -> File | None:
+    """None for a file that is gone."""
+    known = () if before is None else before.targets
+    stamp = None
+    try:
+        stamp = _stamp(path.stat())
+        if before is not None and before.stamp == stamp:
+            return before
+        return File(stamp, parse_targets(_text(path), str(path)))
+    except FileNotFoundError:
+        return None
+    except ConfigError as wrong:
+        return File(stamp, known, tuple(map(str, wrong.errors)))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        return File(stamp, known, (f"{printable(str(path), 4096)}: {why}",))
+
+
+def _stamp(stat: stat_result) -> Stamp:
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise ValueError("is no regular file")
+    with path.open("rb") as file:
+        content = file.read(LARGEST_BYTES + 1)
+    if len(content) > LARGEST_BYTES:
+        raise ValueError("is larger than 1 MiB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+
+
+def discovery_faults(config: Config) -> tuple[str, ...]:
+    """One line for everything that is wrong with the files of a configuration now. Blocks."""
+    listing = look(patterns_of(config), Listing())
+    return (*listing.faults.values(), *(fault for file in listing.files.values() for fault in file.faults))
+
+
+def patterns_of(config: Config) -> list[str]:
+    """Every path and pattern under `server_discovery`, in the order of the file."""
+    return [pattern for section in config.server_discovery for pattern in section.files]
