@@ -14,6 +14,7 @@ from tests.deploy.needed import CACHE, ROOT, program, ran
 BASE = CACHE / "debian-python"
 BASE_TAG = "docker.io/library/python:3.12-slim"  # what the Dockerfile asks for; here it is Debian with its own
 TAG = "localhost/goodwatt:test"
+REVISION = "0123456789abcdef0123456789abcdef01234567"
 BUILD_SECONDS = 400
 
 
@@ -45,7 +46,7 @@ class Store:
         mounts = [f"{pip}:/etc/pip.conf:ro"]
         mounts += [f"{path}:{path}:ro" for path in {Path("/etc/ssl/certs")} if path.exists()]
         volumes = [word for mount in mounts for word in ("-v", mount)]
-        how = ("--pull-never", "--format", "docker", "--layers=false", *volumes)
+        how = ("--pull-never", "--format", "docker", "--layers=false", "--build-arg", f"REVISION={REVISION}", *volumes)
         self.buildah("bud", *how, "-f", ROOT / "deploy/docker/Dockerfile", "-t", tag, ROOT)
 
     def settings(self, tag: str) -> dict[str, Any]:

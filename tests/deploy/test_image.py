@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from goodwatt import __version__
-from tests.deploy.image import TAG, Container, Store, container
+from tests.deploy.image import REVISION, TAG, Container, Store, container
 from tests.end_to_end.programs import Page, free_port, get, until
 
 pytestmark = pytest.mark.deploy
@@ -37,6 +37,7 @@ def test_what_the_image_says_of_itself(settings: dict[str, Any]) -> None:
     assert settings["Entrypoint"] == ["goodwatt"]
     assert settings["Cmd"] == ["run"]
     assert settings["Labels"]["org.opencontainers.image.version"] == __version__
+    assert settings["Labels"]["org.opencontainers.image.revision"] == REVISION
     assert settings["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
 
 
@@ -85,7 +86,14 @@ def test_nothing_to_build_with_is_left(files: Path) -> None:
     assert not (files / "src").exists()
     packages = next(inside.glob("lib/python*/site-packages"))
     assert (packages / "goodwatt/engines/vllm.yaml").exists()
-    assert not (packages / "tests").exists()
+    assert not [name for name in ("tests", "grafana", "exporter") if (packages / name).exists()]
+
+
+def test_it_knows_its_version_and_brings_its_dashboards(demo: tuple[Container, str]) -> None:
+    """`goodwatt --version` names the commit of the build argument, and the dashboards are in the installed package."""
+    running, _ = demo
+    assert running.runs("goodwatt", "--version").stdout.startswith(f"goodwatt {__version__} (commit {REVISION[:7]}, ")
+    assert "goodwatt-energy" in running.runs("goodwatt", "dashboards").stdout
 
 
 def test_its_optional_parts_work(demo: tuple[Container, str]) -> None:
