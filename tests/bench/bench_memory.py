@@ -14,7 +14,7 @@ from goodwatt.model.engine import EngineReading
 from goodwatt.publish.exposition.formats import Format, Variant
 from goodwatt.publish.http import About, Publisher
 from goodwatt.runtime.sampler import Clocks, Sampler
-from goodwatt.sources.engine.exposition import Scanner
+from goodwatt.sources.engine.exposition import ExpositionParser
 from goodwatt.sources.gpu.source import GpuSource
 from tests.bench.observed import ROOT, memory_bytes
 from tests.bench.page_server import PAGE, Captured
@@ -38,11 +38,11 @@ class PageReader:
         self._clock = clock
         self._page = Captured(PAGE.read_text())
         self._profile = load_profiles()["vllm"]
-        self._scanner = Scanner(self._profile.wanted())
+        self._parser = ExpositionParser(self._profile.wanted())
         self._previous: EngineReading | None = None
 
     async def read(self) -> EngineReading:
-        page = self._scanner.scan(self._page.next())
+        page = self._parser.parse(self._page.next())
         self._previous = read_page(
             self._profile, page, server="vllm-0", at_seconds=self._clock(), previous=self._previous
         )

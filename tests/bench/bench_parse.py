@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families  # noqa: E40
 
 from goodwatt.engines import load_profiles  # noqa: E402
 from goodwatt.engines.page.reader import read_page  # noqa: E402
-from goodwatt.sources.engine.exposition import Scanner  # noqa: E402
+from goodwatt.sources.engine.exposition import ExpositionParser  # noqa: E402
 from tests.bench.rows import Row  # noqa: E402
 
 LIMIT = 1 / 3
@@ -40,21 +40,21 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 
 def measure(engine: str, page: str) -> dict[str, object]:
-    """Ours scans and reads for signals, cold (a new scanner, as at the first tick) and warm; theirs only parses."""
+    """Ours scans and reads for signals, cold (a new parser, as at the first tick) and warm; theirs only parses."""
     profile = load_profiles()[engine]
     text = (ROOT / "tests/engines" / engine / page).read_text()
-    scanner = Scanner(profile.wanted())
-    previous = read_page(profile, scanner.scan(text), server="s", at_seconds=0.0)
+    parser = ExpositionParser(profile.wanted())
+    previous = read_page(profile, parser.parse(text), server="s", at_seconds=0.0)
 
-    def ours(scanner: Scanner) -> object:
-        return read_page(profile, scanner.scan(text), server="s", at_seconds=1.0, previous=previous)
+    def ours(parser: ExpositionParser) -> object:
+        return read_page(profile, parser.parse(text), server="s", at_seconds=1.0, previous=previous)
 
     theirs = milliseconds(lambda: list(text_string_to_metric_families(text)))
     figures = {
         "prometheus_client_ms": theirs,
-        "parse_ms": milliseconds(lambda: scanner.scan(text)),
-        "cold_parse_ms": milliseconds(lambda: Scanner(profile.wanted()).scan(text)),
-        "parse_and_read_ms": milliseconds(lambda: ours(scanner)),
+        "parse_ms": milliseconds(lambda: parser.parse(text)),
+        "cold_parse_ms": milliseconds(lambda: ExpositionParser(profile.wanted()).parse(text)),
+        "parse_and_read_ms": milliseconds(lambda: ours(parser)),
     }
     ratios = {
         "parse_ratio": figures["parse_ms"] / theirs,

@@ -7,8 +7,8 @@ import pytest
 from goodwatt.commands.engines import explain_server
 from goodwatt.config.config import Config
 from goodwatt.config.load import parse
-from goodwatt.engines.profile import Names
-from goodwatt.engines.report.explain import because
+from goodwatt.engines.profile import NameCondition
+from goodwatt.engines.report.explain import match_explanation
 from goodwatt.engines.report.missing_signals import CONSEQUENCES, consequence
 from goodwatt.model.engine import Signal
 from goodwatt.runtime.errors import StartupError, UsageError
@@ -125,4 +125,7 @@ def test_every_signal_has_a_consequence() -> None:
 def test_the_reason_names_what_was_met() -> None:
     """Exact names stand alone; of a prefix the first two are shown and the rest counted."""
     names = frozenset({"a:1", "a:2", "a:3", "b", "c"})
-    assert because(Names(any_of=("a:*", "z"), all_of=("b",)), names) == "the page has b; a:*: a:1, a:2 and 1 more"
+    assert (
+        match_explanation(NameCondition(any_of=("a:*", "z"), all_of=("b",)), names)
+        == "the page has b; a:*: a:1, a:2 and 1 more"
+    )

@@ -13,7 +13,7 @@ from goodwatt.demo.server_spec import SimulatedServer
 from goodwatt.engines.page.reader import read_page
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import EngineReading, Outcome, Signal
-from goodwatt.sources.engine.exposition import Scanner
+from goodwatt.sources.engine.exposition import ExpositionParser
 from tests.demo.builders import SECOND, drained, engine, load, servers, spec
 
 Page = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -175,11 +175,11 @@ def test_a_value_on_an_edge_belongs_to_its_bucket() -> None:
 
 
 def reading(text: str, vllm: Profile) -> EngineReading:
-    return read_page(vllm, Scanner(vllm.wanted()).scan(text), server="s", at_seconds=0.0)
+    return read_page(vllm, ExpositionParser(vllm.wanted()).parse(text), server="s", at_seconds=0.0)
 
 
 def test_the_vllm_profile_reads_every_signal(vllm: Profile) -> None:
-    """goodwatt's own scanner and vLLM profile find every canonical signal on the page, with the truth's figures."""
+    """goodwatt's own parser and vLLM profile find every canonical signal on the page, with the truth's figures."""
     some = drained(300)
     read = reading(page(some, 0.0), vllm)
     signals = {key.signal for key in (*read.counters, *read.histograms)} | {signal for signal, _ in read.gauges}

@@ -8,7 +8,7 @@ from goodwatt.engines import load_profiles
 from goodwatt.engines.page.reader import read_page
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import EngineReading, SeriesId
-from goodwatt.sources.engine.exposition import Scanner, labelled_names, metric_names
+from goodwatt.sources.engine.exposition import ExpositionParser, labelled_names, metric_names
 
 HERE = Path(__file__).parent
 PROFILES: Mapping[str, Profile] = load_profiles()
@@ -30,7 +30,7 @@ def read(path: Path) -> EngineReading:
 
 def reading_of(engine: str, text: str, **extra: object) -> EngineReading:
     profile = PROFILES[engine]
-    page = Scanner(profile.wanted()).scan(text)
+    page = ExpositionParser(profile.wanted()).parse(text)
     return read_page(profile, page, server="s", at_seconds=1.0, **extra)  # type: ignore[arg-type]
 
 

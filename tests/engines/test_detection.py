@@ -1,8 +1,8 @@
 import pytest
 
 from goodwatt.engines import load_profile
-from goodwatt.engines.detection import Detection, detect, detect_by_status, matches
-from goodwatt.engines.profile import Names
+from goodwatt.engines.detection import Detection, condition_matches, detect_by_status, detect_engine
+from goodwatt.engines.profile import NameCondition
 from goodwatt.model.source import Reason
 from goodwatt.sources.engine.exposition import metric_names
 from tests.engines.golden import HERE, PAGES, PROFILES, engine_of, seen
@@ -18,28 +18,28 @@ LLAMA_501 = (
 @pytest.mark.parametrize(
     ("condition", "holds"),
     [
-        (Names(any_of=("a", "x")), True),
-        (Names(any_of=("x",)), False),
-        (Names(all_of=("a", "b_one")), True),
-        (Names(all_of=("a", "x")), False),
-        (Names(any_of=("b_*",)), True),
-        (Names(any_of=("c_*",)), False),
-        (Names(any_of=("a",), none_of=("b_*",)), False),
-        (Names(any_of=("a",), none_of=("c_*",)), True),
-        (Names(any_of=("a{who}",)), True),
-        (Names(any_of=("a{what}", "c{who}")), False),
+        (NameCondition(any_of=("a", "x")), True),
+        (NameCondition(any_of=("x",)), False),
+        (NameCondition(all_of=("a", "b_one")), True),
+        (NameCondition(all_of=("a", "x")), False),
+        (NameCondition(any_of=("b_*",)), True),
+        (NameCondition(any_of=("c_*",)), False),
+        (NameCondition(any_of=("a",), none_of=("b_*",)), False),
+        (NameCondition(any_of=("a",), none_of=("c_*",)), True),
+        (NameCondition(any_of=("a{who}",)), True),
+        (NameCondition(any_of=("a{what}", "c{who}")), False),
     ],
 )
-def test_conditions(condition: Names, holds: bool) -> None:
+def test_conditions(condition: NameCondition, holds: bool) -> None:
     """any_of, all_of and none_of mean what they say, of names, of prefixes and of labels."""
-    assert matches(condition, frozenset({"a", "b_one", "a{who}"})) is holds
+    assert condition_matches(condition, frozenset({"a", "b_one", "a{who}"})) is holds
 
 
 @pytest.mark.parametrize("page", ["vllm-disable-log-stats-fresh", "vllm-disable-log-stats"])
 def test_statistics_switched_off(page: str) -> None:
     """A vLLM page without vllm metrics says which flag to drop, and says `if` while the engine is only guessed."""
     names = metric_names((HERE / f"other/{page}.prom").read_text())
-    named, guessed = detect(ONLY_VLLM, names), detect(PROFILES, names)
+    named, guessed = detect_engine(ONLY_VLLM, names), detect_engine(PROFILES, names)
     assert named.reason is guessed.reason is Reason.METRICS_OFF
     assert named.because.endswith("; start it without --disable-log-stats")
     assert guessed.because.endswith("; if this is vLLM, start it without --disable-log-stats")
@@ -55,7 +55,7 @@ def test_statistics_switched_off(page: str) -> None:
 def test_router_is_not_an_engine(names: set[str]) -> None:
     """The production-stack router repeats vLLM's names: by other names or labels it is told, and refused as vLLM."""
     for profiles in (PROFILES, ONLY_VLLM):
-        found = detect(profiles, names)
+        found = detect_engine(profiles, names)
         assert found.engine is None
         assert found.reason is Reason.UNKNOWN_ENGINE
         assert "router" in found.because
@@ -65,7 +65,7 @@ def test_router_is_not_an_engine(names: set[str]) -> None:
 def test_a_proxy_is_read_only_when_named(name: str) -> None:
     """A proxy counts what the engines behind it count: it is refused with advice, and read if `engine` names it."""
     text = next(page for page in PAGES if engine_of(page) == name).read_text()
-    unnamed, named = (detect(profiles, seen(text)) for profiles in (PROFILES, {name: PROFILES[name]}))
+    unnamed, named = (detect_engine(profiles, seen(text)) for profiles in (PROFILES, {name: PROFILES[name]}))
     assert named.engine == name
     assert unnamed.engine is None
     assert unnamed.because.endswith(f"give the engines' own addresses, or engine: {name} to read this page instead")
@@ -74,18 +74,21 @@ def test_a_proxy_is_read_only_when_named(name: str) -> None:
 def test_dynamo_worker() -> None:
     """A Dynamo worker's page is explained, since its frontend counts the same tokens; `engine: vllm` reads it."""
     names = seen((HERE / "other/dynamo-worker.prom").read_text())
-    assert "give the frontend's address" in detect(PROFILES, names).because
-    assert detect(ONLY_VLLM, names).engine == "vllm"
+    assert "give the frontend's address" in detect_engine(PROFILES, names).because
+    assert detect_engine(ONLY_VLLM, names).engine == "vllm"
 
 
 def test_dynamo_frontend_shows_its_router() -> None:
     """A frontend's page may hold its router's dynamo_component_ metrics too, and is a frontend's all the same."""
-    assert detect(PROFILES, {"dynamo_frontend_requests_total", "dynamo_component_router_requests"}).engine == "dynamo"
+    assert (
+        detect_engine(PROFILES, {"dynamo_frontend_requests_total", "dynamo_component_router_requests"}).engine
+        == "dynamo"
+    )
 
 
 def test_kserve_without_vllm() -> None:
     """KServe's own latencies alone are an engine whose metrics are off, with the backend to choose."""
-    found = detect(PROFILES, seen((HERE / "other/kserve-without-vllm.prom").read_text()))
+    found = detect_engine(PROFILES, seen((HERE / "other/kserve-without-vllm.prom").read_text()))
     assert found.reason is Reason.METRICS_OFF
     assert found.because.endswith(
         "if this is vLLM, serve the model with KServe's vLLM backend, the only one of its backends that counts tokens"
@@ -95,14 +98,14 @@ def test_kserve_without_vllm() -> None:
 def test_names_without_a_prefix() -> None:
     """NIM is told by a gauge of its own, old TensorRT-LLM by a label; the same names of somebody else are nobody's."""
     names = {"e2e_request_latency_seconds_bucket", "time_per_output_token_seconds_bucket", "request_success_total"}
-    assert detect(PROFILES, names | {"num_request_max", "request_finish_total"}).engine == "nim"
-    assert detect(PROFILES, names | {"e2e_request_latency_seconds_bucket{engine_type}"}).engine == "trtllm"
-    assert detect(PROFILES, names).engine is None
+    assert detect_engine(PROFILES, names | {"num_request_max", "request_finish_total"}).engine == "nim"
+    assert detect_engine(PROFILES, names | {"e2e_request_latency_seconds_bucket{engine_type}"}).engine == "trtllm"
+    assert detect_engine(PROFILES, names).engine is None
 
 
 def test_unknown_page() -> None:
     """A page of something without a profile is named by some of its own metrics."""
-    found = detect(PROFILES, {"toy_b", "toy_a", "toy_a{model}", "python_info"})
+    found = detect_engine(PROFILES, {"toy_b", "toy_a", "toy_a{model}", "python_info"})
     assert found.engine is None
     assert found.reason is Reason.UNKNOWN_ENGINE
     assert found.because == (
@@ -113,7 +116,7 @@ def test_unknown_page() -> None:
 
 def test_another_engine_than_named() -> None:
     """The operator's word is not overruled by what the page looks like."""
-    assert detect(ONLY_VLLM, {"sglang:num_queue_reqs"}) == Detection(
+    assert detect_engine(ONLY_VLLM, {"sglang:num_queue_reqs"}) == Detection(
         None,
         Reason.UNKNOWN_ENGINE,
         "the page is none of vLLM; it has metrics such as sglang:num_queue_reqs; check url and engine",
@@ -122,7 +125,7 @@ def test_another_engine_than_named() -> None:
 
 def test_own_profile() -> None:
     """An operator's profile takes part like a shipped one."""
-    assert detect({"toy": load_profile(MINIMAL)}, {"toy_tokens_total"}).engine == "toy"
+    assert detect_engine({"toy": load_profile(MINIMAL)}, {"toy_tokens_total"}).engine == "toy"
 
 
 def test_status_that_proves() -> None:

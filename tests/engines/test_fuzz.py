@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodwatt.derive.counters import counter_increases, histogram_increases
-from goodwatt.engines.detection import detect
+from goodwatt.engines.detection import detect_engine
 from goodwatt.model.engine import EngineReading
-from goodwatt.sources.engine.exposition import LARGEST_VALUE
+from goodwatt.sources.engine.exposition import MAX_EXACT_COUNT
 from tests.engines.golden import PAGES, PROFILES, engine_of, reading_of, seen
 
 TEXTS = {page: page.read_text() for page in PAGES if page.stat().st_size < 60_000}
@@ -83,7 +83,7 @@ def test_mutated_captures(page: Path) -> None:
     before = reading_of(engine, text)
     for round_ in range(ROUNDS):
         damaged = MUTATIONS[round_ % len(MUTATIONS)](text, at)
-        detect(PROFILES, seen(damaged))
+        detect_engine(PROFILES, seen(damaged))
         after = reading_of(engine, damaged, previous=before)
         whole(after)
         grows(before, after)
@@ -153,7 +153,7 @@ def test_dropped_lines_are_counted(engine: str, bad: str) -> None:
 @settings(max_examples=150, deadline=None)
 def test_noise(text: str) -> None:
     """Any text at all is recognised as something or nothing, and read as every engine, without an exception."""
-    detect(PROFILES, seen(text))
+    detect_engine(PROFILES, seen(text))
     for engine in PROFILES:
         whole(reading_of(engine, text))
 
@@ -165,7 +165,7 @@ def samples(draw: st.DrawFn) -> tuple[str, str]:
     profile = PROFILES[engine]
     labels = ("le", "quantile", *profile.labels.model, *profile.labels.replica, *profile.labels.rank)
     values = st.one_of(
-        st.integers(0, 9).map(str), st.floats(0, 2 * LARGEST_VALUE).map(repr), st.sampled_from([*BAD_VALUES, "abc"])
+        st.integers(0, 9).map(str), st.floats(0, 2 * MAX_EXACT_COUNT).map(repr), st.sampled_from([*BAD_VALUES, "abc"])
     )
     pairs = st.dictionaries(st.sampled_from(labels), st.sampled_from(["0", "1", "+Inf", "a", "", "-1"]), max_size=3)
     line = st.tuples(st.sampled_from(sorted(profile.wanted())), pairs, values)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from goodwatt.engines import load_profile
-from goodwatt.engines.detection import detect
+from goodwatt.engines.detection import detect_engine
 from goodwatt.engines.report.coverage import coverage_matrix
 from goodwatt.model.engine import EngineReading, Outcome, Signal
 from goodwatt.model.source import Reason
@@ -30,9 +30,9 @@ def test_detected(page: Path) -> None:
     """Every captured page is recognised as what wrote it and as nothing else; a proxy's is refused unless named."""
     engine, names = engine_of(page), seen(page.read_text())
     proxy = PROFILES[engine].named_only is not None
-    assert detect(PROFILES, names).engine == (None if proxy else engine)
-    assert detect({engine: PROFILES[engine]}, names).engine == engine
-    assert {name for name in PROFILES if detect({name: PROFILES[name]}, names).engine} == {engine}
+    assert detect_engine(PROFILES, names).engine == (None if proxy else engine)
+    assert detect_engine({engine: PROFILES[engine]}, names).engine == engine
+    assert {name for name in PROFILES if detect_engine({name: PROFILES[name]}, names).engine} == {engine}
 
 
 @pytest.mark.parametrize("engine", sorted(PROFILES))

@@ -12,8 +12,8 @@ import pytest
 
 from goodwatt.publish.exposition.formats import Format, Variant
 from goodwatt.publish.http import About, Address, Publisher, Reloaded, checked_path, stale
-from goodwatt.web.connection_limits import FIRST_REQUEST_SECONDS, IDLE_SECONDS, MAX_CONNECTIONS
-from goodwatt.web.listener import SWEEP_SECONDS
+from goodwatt.web.connection_limits import FIRST_REQUEST_TIMEOUT_SECONDS, IDLE_TIMEOUT_SECONDS, MAX_CONNECTIONS
+from goodwatt.web.listener import SWEEP_INTERVAL_SECONDS
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import small
 from tests.publish.serving import ABOUT, Clock, connecting, serving
@@ -261,18 +261,18 @@ async def test_silent_connections_are_cut() -> None:
         assert b"200 OK" in await whole.readuntil(b"\n\r\n")
         await whole.readuntil(b"\n")
         publisher._listening._swept()
-        clock.now += FIRST_REQUEST_SECONDS + 1
+        clock.now += FIRST_REQUEST_TIMEOUT_SECONDS + 1
         publisher._listening._swept()
         assert await half.read() == b""
         writer.write(ASK)
         assert b"200 OK" in await whole.readuntil(b"\n\r\n")
         await whole.readuntil(b"\n")
-        clock.now += IDLE_SECONDS
+        clock.now += IDLE_TIMEOUT_SECONDS
         publisher._listening._swept()
         writer.write(ASK)
         assert b"200 OK" in await whole.readuntil(b"\n\r\n")
         await whole.readuntil(b"\n")
-        clock.now += IDLE_SECONDS + 1
+        clock.now += IDLE_TIMEOUT_SECONDS + 1
         publisher._listening._swept()
         assert await whole.read() == b""
     await publisher.aclose()
@@ -287,7 +287,7 @@ async def test_sweeping_goes_on() -> None:
     assert publisher._listening._sweep is not None
     assert first is not None
     assert publisher._listening._sweep is not first
-    assert publisher._listening._sweep.when() > asyncio.get_running_loop().time() + SWEEP_SECONDS / 2
+    assert publisher._listening._sweep.when() > asyncio.get_running_loop().time() + SWEEP_INTERVAL_SECONDS / 2
     first.cancel()
     await publisher.aclose()
 

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     from goodwatt.sources.otlp import protobuf_codec
 
     config = flags.load_config(options)
-    protobuf_problem = protobuf_codec.MISSING if protobuf_codec.missing() else None
+    protobuf_problem = protobuf_codec.PROTOBUF_MISSING if protobuf_codec.protobuf_missing() else None
     found = (*advice(config, protobuf_problem=protobuf_problem), *discovery_faults(config))
     lines = [f"advice: {line}" for line in found]
     write_output("\n".join([*lines, f"{options.config or 'the default configuration'}: ok\n"]))

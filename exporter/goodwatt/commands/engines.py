@@ -44,7 +44,7 @@ async def explain_server(config: "Config", url: str, engine: str = "auto") -> st
 
     Raises UsageError for an unusable URL or engine, StartupError when the page cannot be read or recognised.
     """
-    from goodwatt.engines.report.explain import explain
+    from goodwatt.engines.report.explain import explain_page
     from goodwatt.model.source import SourceUnavailable
     from goodwatt.sources.engine.exposition import labelled_names, metric_names
     from goodwatt.sources.engine.source import EngineSource
@@ -53,13 +53,13 @@ async def explain_server(config: "Config", url: str, engine: str = "auto") -> st
     _check_arguments(url, engine, profiles)
     source = EngineSource(_section(config, url, engine), profiles)
     try:
-        look = await source.look()
+        scrape = await source.scrape()
     except SourceUnavailable as error:
         raise StartupError(f"{error.detail.removeprefix(f'{source.name}: ')} (reason={error.reason})") from None
     finally:
         await source.aclose()
-    names = metric_names(look.body) | labelled_names(look.body)
-    return explain(look.profile, names, look.page, look.reading)
+    names = metric_names(scrape.body) | labelled_names(scrape.body)
+    return explain_page(scrape.profile, names, scrape.page, scrape.reading)
 
 
 def _check_arguments(url: str, engine: str, engines: Collection[str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from goodwatt.engines.profile import Names, Profile, SwitchedOff
+from goodwatt.engines.profile import NameCondition, Profile, SwitchedOff
 from goodwatt.model.source import Reason
 
 _COMMON = ("python_", "process_", "http_", "go_", "promhttp_")  # any program's; they tell nothing
@@ -19,7 +19,7 @@ class Detection:
     because: str = ""
 
 
-def detect(profiles: Mapping[str, Profile], names: Iterable[str]) -> Detection:
+def detect_engine(profiles: Mapping[str, Profile], names: Iterable[str]) -> Detection:
     """Recognise the page by its metric names among `profiles`: all of them, or the one the operator named.
 
     `names` may hold `name{label}` too, for patterns that ask for a label. A page that matches a profile's refusal, or
@@ -29,16 +29,16 @@ def detect(profiles: Mapping[str, Profile], names: Iterable[str]) -> Detection:
     because = _refusal(profiles, seen)
     if because is not None:
         return Detection(None, Reason.UNKNOWN_ENGINE, because)
-    found = next((one.name for one in profiles.values() if matches(one.detect, seen)), None)
+    found = next((one.name for one in profiles.values() if condition_matches(one.detect, seen)), None)
     return Detection(found) if found is not None else _unrecognised(profiles, seen)
 
 
 def _refusal(profiles: Mapping[str, Profile], names: frozenset[str]) -> str | None:
     for one in profiles.values():
-        if one.named_only is not None and len(profiles) > 1 and matches(one.detect, names):
+        if one.named_only is not None and len(profiles) > 1 and condition_matches(one.detect, names):
             return f"{one.named_only}, or engine: {one.name} to read this page instead"
     refusals = (refusal for one in profiles.values() for refusal in one.refuse)
-    return next((refusal.because for refusal in refusals if matches(refusal.when, names)), None)
+    return next((refusal.because for refusal in refusals if condition_matches(refusal.when, names)), None)
 
 
 def detect_by_status(profiles: Mapping[str, Profile], status: int, body: str) -> Detection | None:
@@ -60,7 +60,7 @@ def _may_be_guessed(profile: Profile, off: SwitchedOff) -> bool:
     return profile.named_only is None and off.body_contains is None
 
 
-def matches(condition: Names, names: frozenset[str]) -> bool:
+def condition_matches(condition: NameCondition, names: frozenset[str]) -> bool:
     """Whether a page with these metric names satisfies the condition."""
     return (
         (not condition.any_of or any(_occurs(pattern, names) for pattern in condition.any_of))
@@ -78,7 +78,7 @@ def _occurs(pattern: str, names: frozenset[str]) -> bool:
 def _unrecognised(profiles: Mapping[str, Profile], names: frozenset[str]) -> Detection:
     for one in profiles.values():
         for off in one.switched_off:
-            if off.page is not None and matches(off.page, names):
+            if off.page is not None and condition_matches(off.page, names):
                 doubt = "" if len(profiles) == 1 else f"if this is {one.title}, "
                 because = f"the page has no {one.title} metrics, only such as {_some(names)}; {doubt}{off.advice}"
                 return Detection(None, Reason.METRICS_OFF, because)

@@ -20,13 +20,13 @@ MetricName = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
 NamePattern = Annotated[str, Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*(\*|\{[a-zA-Z_][a-zA-Z0-9_]*\})?$")]
 LabelName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 OutcomeWord = Annotated[Outcome, Field(strict=False)]
-Path = Annotated[str, Field(pattern=r"^/[^?#\s]*$")]
-Edges = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False)]
+UrlPath = Annotated[str, Field(pattern=r"^/[^?#\s]*$")]
+BucketEdges = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False)]
 AttributeName = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.-]*$")]
 SpanName = Annotated[str, Field(pattern=r"^[^*]+\*?$")]
 
 
-class Names(Section):
+class NameCondition(Section):
     """A condition on the metric names of a page.
 
     A pattern is a name, a name and a label that one of its lines carries (`name{label}`), or a prefix followed by `*`.
@@ -43,10 +43,10 @@ class Names(Section):
         return self
 
 
-class Refusal(Section):
+class RefusedPage(Section):
     """A page that looks like this engine and must not be read as one."""
 
-    when: Names
+    when: NameCondition
     because: str = Field(description="One line for the operator: what it is and what to scrape instead.")
 
 
@@ -55,7 +55,7 @@ class SwitchedOff(Section):
 
     status: Annotated[int, Field(ge=400, le=599)] | None = Field(default=None, description="HTTP status of the answer.")
     body_contains: str | None = Field(default=None, description="Text that makes the status a proof.")
-    page: Names | None = Field(default=None, description="Metric names of a page that lacks the engine's own.")
+    page: NameCondition | None = Field(default=None, description="Metric names of a page that lacks the engine's own.")
     advice: str = Field(description="What to do, as the end of a sentence: `start it with --metrics`.")
 
     @model_validator(mode="after")
@@ -129,7 +129,7 @@ class GpuEnergy(Section):
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="Factor to joules.")
 
 
-class Traits(Section):
+class ProfileTraits(Section):
     """What no page says."""
 
     tokens_move: Annotated[Moves, Field(strict=False)] = Field(description="When generated tokens are counted.")
@@ -156,7 +156,7 @@ class ByAttribute(Section):
     absent: OutcomeWord = Field(description="Outcome of a request without the attribute.")
 
 
-class Spans(Section):
+class SpanFields(Section):
     """The one span that an engine sends for each request. Of several attributes for one thing the first present counts.
 
     Its start is the request's arrival.
@@ -187,9 +187,9 @@ class Profile(Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     title: str
     ports: Many[Annotated[int, Field(ge=1, le=65535)]] = Field(description="Ports it usually listens on.")
-    path: Path = "/metrics"
-    detect: Names
-    refuse: Many[Refusal] = ()
+    path: UrlPath = "/metrics"
+    detect: NameCondition
+    refuse: Many[RefusedPage] = ()
     named_only: str | None = Field(
         default=None,
         description="For proxies and routers: why the page is read only if the server's `engine` names this profile.",
@@ -200,17 +200,19 @@ class Profile(Section):
         default=None, description="When the process started, as Unix time: another one proves that all counts are new."
     )
     labels: LabelNames = LabelNames()
-    model_name_from: Path | None = Field(
+    model_name_from: UrlPath | None = Field(
         default=None, description="An OpenAI-style model list, asked once where no label tells the model."
     )
     default_model: str = "default"
-    traits: Traits
+    traits: ProfileTraits
     signals: Mapping[Annotated[Signal, Field(strict=False)], Alternatives]
     gpu_energy: GpuEnergy | None = None
-    default_edges: Mapping[Annotated[Signal, Field(strict=False)], Edges] = Field(
+    default_edges: Mapping[Annotated[Signal, Field(strict=False)], BucketEdges] = Field(
         default={}, description="The engine's default bucket edges in seconds, for advice before the first page."
     )
-    spans: Spans | None = Field(default=None, description="How its OTLP spans tell of requests, where it sends any.")
+    spans: SpanFields | None = Field(
+        default=None, description="How its OTLP spans tell of requests, where it sends any."
+    )
 
     @model_validator(mode="after")
     def _words_fit_signals(self) -> Self:

@@ -4,14 +4,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from goodwatt.engines.profile import ByAttribute, Profile, Spans
+from goodwatt.engines.profile import ByAttribute, Profile, SpanFields
 from goodwatt.model.engine import Outcome
 from goodwatt.model.request import RequestRecord
 
-Value = str | int | float
+AttributeValue = str | int | float
 
-NANOSECONDS = 1_000_000_000
-LONGEST_MODEL_NAME = 256
+NANOSECONDS_PER_SECOND = 1_000_000_000
+MAX_MODEL_NAME_CHARACTERS = 256
 _MOST_TOKENS = 1 << 53  # beyond it a float no longer tells one from the next
 _LONGEST_SECONDS = 365 * 86400.0
 _LARGEST = 1e18  # of a time in any unit
@@ -21,17 +21,17 @@ _LARGEST = 1e18  # of a time in any unit
 class SpanRule:
     """What one profile says of its span. Attributes that are not in `wanted` need not be looked at, and never are."""
 
-    spans: Spans
+    spans: SpanFields
     wanted: frozenset[str]
 
-    def is_request(self, attributes: Mapping[str, Value]) -> bool:
+    def is_request(self, attributes: Mapping[str, AttributeValue]) -> bool:
         """False for a span of this name that is none, such as a health check."""
         for name, patterns in self.spans.unless.items():
             if name in attributes and _one_of(str(attributes[name]), patterns):
                 return False
         return True
 
-    def record(self, server: str, start_ns: int, attributes: Mapping[str, Value]) -> RequestRecord | None:
+    def record(self, server: str, start_ns: int, attributes: Mapping[str, AttributeValue]) -> RequestRecord | None:
         """The request; None where the span lacks a duration or a start, or says what cannot be."""
         spans = self.spans
         e2e = self._seconds(spans.e2e_seconds, attributes)
@@ -45,7 +45,7 @@ class SpanRule:
         return RequestRecord(
             server=server,
             model=_model(spans.model, attributes),
-            arrival_unix_seconds=start_ns / NANOSECONDS,
+            arrival_unix_seconds=start_ns / NANOSECONDS_PER_SECOND,
             e2e_seconds=e2e,
             outcome=_outcome(spans.outcome, attributes),
             ttft_seconds=ttft,
@@ -55,7 +55,7 @@ class SpanRule:
             generated_tokens=generated,
         )
 
-    def _seconds(self, names: Iterable[str], attributes: Mapping[str, Value]) -> float | None:
+    def _seconds(self, names: Iterable[str], attributes: Mapping[str, AttributeValue]) -> float | None:
         value = _first(names, attributes)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
             return None
@@ -80,40 +80,40 @@ def span_rules(profiles: Iterable[Profile]) -> Callable[[str], SpanRule | None]:
     return rule_of
 
 
-def _wanted(spans: Spans) -> frozenset[str]:
+def _wanted(spans: SpanFields) -> frozenset[str]:
     names = [*spans.e2e_seconds, *spans.ttft_seconds, *spans.decode_seconds, *spans.model, *spans.unless]
     names += [*spans.prompt_tokens, *spans.cached_prompt_tokens, *spans.generated_tokens]
     names += [spans.outcome.attribute] if isinstance(spans.outcome, ByAttribute) else []
     return frozenset(names)
 
 
-def _first(names: Iterable[str], attributes: Mapping[str, Value]) -> Value | None:
+def _first(names: Iterable[str], attributes: Mapping[str, AttributeValue]) -> AttributeValue | None:
     for name in names:  # a thousand times a second, and a generator takes twice as long
         if name in attributes:
             return attributes[name]
     return None
 
 
-def _tokens(names: Iterable[str], attributes: Mapping[str, Value]) -> int | None:
+def _tokens(names: Iterable[str], attributes: Mapping[str, AttributeValue]) -> int | None:
     value = _first(names, attributes)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
 
 
-def _model(names: Iterable[str], attributes: Mapping[str, Value]) -> str:
+def _model(names: Iterable[str], attributes: Mapping[str, AttributeValue]) -> str:
     value = _first(names, attributes)
-    return value if isinstance(value, str) and len(value) <= LONGEST_MODEL_NAME else ""
+    return value if isinstance(value, str) and len(value) <= MAX_MODEL_NAME_CHARACTERS else ""
 
 
-def _outcome(said: Outcome | ByAttribute, attributes: Mapping[str, Value]) -> Outcome:
+def _outcome(said: Outcome | ByAttribute, attributes: Mapping[str, AttributeValue]) -> Outcome:
     if isinstance(said, Outcome):
         return said
     value = attributes.get(said.attribute)
     return said.absent if value is None else said.values.get(_word(value), said.otherwise)
 
 
-def _word(value: Value) -> str:
+def _word(value: AttributeValue) -> str:
     """The word, or the first word of a list that was written as JSON."""
     text = str(value)
     if not text.startswith("["):

@@ -15,9 +15,9 @@ from goodwatt.publish.metrics.table import table
 from goodwatt.publish.page.document import Link
 from goodwatt.publish.page.routes import PATHS, Front
 from goodwatt.web.address import Address, cannot_listen, parse_address
-from goodwatt.web.connection_limits import HttpLog
-from goodwatt.web.listener import SHUTDOWN_SECONDS, Listening
-from goodwatt.web.plain_text import text
+from goodwatt.web.connection_limits import WebServerLogger
+from goodwatt.web.listener import SHUTDOWN_TIMEOUT_SECONDS, WebListener
+from goodwatt.web.plain_text import text_response
 
 __all__ = ["About", "Address", "Publisher", "Reload", "Reloaded", "parse_address"]
 
@@ -73,7 +73,7 @@ class Publisher:
         self._began = clock()
         self._front = Front(self._links(), self._note)
         self._front.describe(about)
-        self._listening: Listening | None = None
+        self._listening: WebListener | None = None
 
     @property
     def latest(self) -> Snapshot | None:
@@ -110,9 +110,9 @@ class Publisher:
         Raises OSError whose `strerror` is one line that says what to do.
         """
         runner = web.AppRunner(
-            self._application(), access_log=None, logger=HttpLog(log), shutdown_timeout=SHUTDOWN_SECONDS
+            self._application(), access_log=None, logger=WebServerLogger(log), shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS
         )
-        self._listening = Listening(runner, self._clock)
+        self._listening = WebListener(runner, self._clock)
         try:
             await self._listening.start(Address(host, port))
         except OSError as error:
@@ -138,7 +138,7 @@ class Publisher:
 
     def _note(self, request: web.Request) -> None:
         assert self._listening is not None
-        self._listening.asked(request)
+        self._listening.request_received(request)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Answer) -> web.StreamResponse:
@@ -149,7 +149,7 @@ class Publisher:
             response = self._front.not_found(request)
         except web.HTTPMethodNotAllowed as refused:
             allowed = sorted(refused.allowed_methods)
-            response = text(f"{refused.method[:20]} is not possible here; use {' or '.join(allowed)}", 405)
+            response = text_response(f"{refused.method[:20]} is not possible here; use {' or '.join(allowed)}", 405)
             response.headers["Allow"] = ", ".join(allowed)
         response.headers["Server"] = "goodwatt"
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -159,7 +159,7 @@ class Publisher:
         variant = choose(request.headers.get("Accept"), request.headers.get("Accept-Encoding"))
         body = self._pages.page(variant)
         if body is None:
-            return text("no readings yet; the first tick is under way", 503)
+            return text_response("no readings yet; the first tick is under way", 503)
         headers = {"Content-Type": variant.format.value, "Vary": "Accept, Accept-Encoding"}
         if variant.gzip:
             headers["Content-Encoding"] = "gzip"
@@ -167,19 +167,23 @@ class Publisher:
 
     async def _healthy(self, _: web.Request) -> web.Response:
         wrong = self._unhealthy() or stale(self.latest, self._clock(), self._began)
-        return text("ok") if wrong is None else text(wrong, 503)
+        return text_response("ok") if wrong is None else text_response(wrong, 503)
 
     async def _ready(self, _: web.Request) -> web.Response:
-        return text("no readings yet; the first tick is under way", 503) if self.latest is None else text("ok")
+        return (
+            text_response("no readings yet; the first tick is under way", 503)
+            if self.latest is None
+            else text_response("ok")
+        )
 
     async def _config(self, _: web.Request) -> web.Response:
-        return text(self._config_text)
+        return text_response(self._config_text)
 
     async def _reloaded(self, _: web.Request) -> web.Response:
         if self._reload is None:
-            return text("reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP", 403)
+            return text_response("reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP", 403)
         done = await self._reload()
-        return text(done.text, 200 if done.ok else 500)
+        return text_response(done.text, 200 if done.ok else 500)
 
     def _links(self) -> tuple[Link, ...]:
         return (

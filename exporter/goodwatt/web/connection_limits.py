@@ -10,12 +10,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 MAX_CONNECTIONS = 256
-FIRST_REQUEST_SECONDS = 30.0
-IDLE_SECONDS = 330.0  # longer than any usual scrape interval, so that no scraper has to connect anew
-UNREAD_SECONDS = 30
+FIRST_REQUEST_TIMEOUT_SECONDS = 30.0
+IDLE_TIMEOUT_SECONDS = 330.0  # longer than any usual scrape interval, so that no scraper has to connect anew
+UNREAD_TIMEOUT_SECONDS = 30
 
 
-class HttpLog(logging.LoggerAdapter[logging.Logger]):
+class WebServerLogger(logging.LoggerAdapter[logging.Logger]):
     """What aiohttp logs, without the requests that are no HTTP: every port scan sends some."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
@@ -24,7 +24,7 @@ class HttpLog(logging.LoggerAdapter[logging.Logger]):
             super().log(level, msg, *args, **kwargs)
 
 
-class Connections:
+class ConnectionLimits:
     """Makes aiohttp's protocols for a listening socket, and cuts connections that have been silent for too long."""
 
     def __init__(self, server: web.Server) -> None:
@@ -35,13 +35,13 @@ class Connections:
         """A protocol for one new connection. One connection too many is closed at once."""
         return _Refusal() if len(self._server.connections) >= MAX_CONNECTIONS else self._server()
 
-    def asked(self, connection: object, now: float) -> None:
+    def request_received(self, connection: object, now: float) -> None:
         """Note that a whole request came on a connection."""
-        self._progress[connection] = now, IDLE_SECONDS
+        self._progress[connection] = now, IDLE_TIMEOUT_SECONDS
 
     def sweep(self, now: float) -> None:
         """Cut whoever is over time. Call it every few seconds: a new connection's time starts at the first sweep."""
-        fresh = now, FIRST_REQUEST_SECONDS
+        fresh = now, FIRST_REQUEST_TIMEOUT_SECONDS
         self._progress = {c: self._progress.get(c, fresh) for c in self._server.connections}
         for connection in self._server.connections:
             since, allowed = self._progress[connection]
@@ -49,11 +49,11 @@ class Connections:
                 _cut(connection)
 
 
-def limit_unread(listening: socket.socket) -> None:
+def drop_stalled_readers(listening: socket.socket) -> None:
     """Let the kernel end accepted connections whose peer takes no bytes for UNREAD_SECONDS, where it can."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None:
-        listening.setsockopt(socket.IPPROTO_TCP, option, UNREAD_SECONDS * 1000)
+        listening.setsockopt(socket.IPPROTO_TCP, option, UNREAD_TIMEOUT_SECONDS * 1000)
 
 
 def _cut(connection: RequestHandler) -> None:

@@ -8,21 +8,21 @@ from collections.abc import Callable
 from aiohttp import web
 
 from goodwatt.web.address import Address
-from goodwatt.web.connection_limits import Connections, limit_unread
+from goodwatt.web.connection_limits import ConnectionLimits, drop_stalled_readers
 
-BACKLOG = 128
-SHUTDOWN_SECONDS = 0.5  # for `shutdown_timeout` of the runner
-SWEEP_SECONDS = 5.0
+LISTEN_BACKLOG = 128
+SHUTDOWN_TIMEOUT_SECONDS = 0.5  # for `shutdown_timeout` of the runner
+SWEEP_INTERVAL_SECONDS = 5.0
 
 
-class Listening:
+class WebListener:
     """A runner of aiohttp's on one address, once. Clients that hold a connection and do nothing are cut."""
 
     def __init__(self, runner: web.AppRunner | web.ServerRunner, clock: Callable[[], float] = time.monotonic) -> None:
         self._runner = runner
         self._clock = clock
         self._server: asyncio.Server | None = None
-        self._connections: Connections | None = None
+        self._connections: ConnectionLimits | None = None
         self._sweep: asyncio.TimerHandle | None = None
 
     @property
@@ -35,7 +35,7 @@ class Listening:
         """Serve; an empty host is every interface. Raises OSError; then nothing is left behind."""
         await self._runner.setup()
         assert self._runner.server is not None
-        self._connections = Connections(self._runner.server)
+        self._connections = ConnectionLimits(self._runner.server)
         try:
             self._server = await _listen(self._connections, address)
         except BaseException:
@@ -43,10 +43,10 @@ class Listening:
             raise
         self._sweep_later()
 
-    def asked(self, request: web.BaseRequest) -> None:
+    def request_received(self, request: web.BaseRequest) -> None:
         """Note that a whole request came."""
         assert self._connections is not None
-        self._connections.asked(request.protocol, self._clock())
+        self._connections.request_received(request.protocol, self._clock())
 
     async def aclose(self) -> None:
         """Stop within about SHUTDOWN_SECONDS, whatever clients do; harmless when repeated."""
@@ -57,7 +57,7 @@ class Listening:
         await self._runner.cleanup()
 
     def _sweep_later(self) -> None:
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._swept)
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_INTERVAL_SECONDS, self._swept)
 
     def _swept(self) -> None:
         assert self._connections is not None
@@ -65,11 +65,11 @@ class Listening:
         self._sweep_later()
 
 
-async def _listen(connections: Connections, address: Address) -> asyncio.Server:
-    return await serving(await _bound(connections, address))
+async def _listen(connections: ConnectionLimits, address: Address) -> asyncio.Server:
+    return await start_serving(await _bound(connections, address))
 
 
-async def serving(bound: asyncio.Server) -> asyncio.Server:
+async def start_serving(bound: asyncio.Server) -> asyncio.Server:
     """Start what was made with `start_serving=False`: nobody who gives up meanwhile leaves an open socket behind."""
     try:
         await bound.start_serving()
@@ -79,13 +79,13 @@ async def serving(bound: asyncio.Server) -> asyncio.Server:
     return bound
 
 
-async def _bound(connections: Connections, address: Address) -> asyncio.Server:
+async def _bound(connections: ConnectionLimits, address: Address) -> asyncio.Server:
     create = asyncio.get_running_loop().create_server
     if address.host in ("", "::"):
-        return await create(connections, sock=_everywhere(address), backlog=BACKLOG, start_serving=False)
-    server = await create(connections, address.host, address.port, backlog=BACKLOG, start_serving=False)
+        return await create(connections, sock=_everywhere(address), backlog=LISTEN_BACKLOG, start_serving=False)
+    server = await create(connections, address.host, address.port, backlog=LISTEN_BACKLOG, start_serving=False)
     for listening in server.sockets:
-        limit_unread(listening)
+        drop_stalled_readers(listening)
     return server
 
 
@@ -93,7 +93,9 @@ def _everywhere(address: Address) -> socket.socket:
     """One socket for IPv4 and IPv6 where there is IPv6, so that a port chosen by the system is the same for both."""
     dual = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual or address.host else socket.AF_INET
-    listening = socket.create_server((address.host, address.port), family=family, dualstack_ipv6=dual, backlog=BACKLOG)
+    listening = socket.create_server(
+        (address.host, address.port), family=family, dualstack_ipv6=dual, backlog=LISTEN_BACKLOG
+    )
     listening.setblocking(False)
-    limit_unread(listening)
+    drop_stalled_readers(listening)
     return listening

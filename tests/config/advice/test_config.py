@@ -9,7 +9,7 @@ from goodwatt.config.load import parse
 from goodwatt.engines import load_profiles
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import Signal
-from goodwatt.sources.otlp.protobuf_codec import MISSING
+from goodwatt.sources.otlp.protobuf_codec import PROTOBUF_MISSING
 
 SERVER = "servers: [{{name: a, url: '{url}', {more}}}]\nslos: []\n"
 
@@ -191,7 +191,7 @@ def test_an_engine_of_ones_own_has_buckets_too() -> None:
 
 
 def of_otlp(text: str, missing: bool = False) -> tuple[str, ...]:
-    return advice(parse(f"slos: []\n{text}"), None, MISSING if missing else None)
+    return advice(parse(f"slos: []\n{text}"), None, PROTOBUF_MISSING if missing else None)
 
 
 def test_spans_that_belong_to_nobody() -> None:

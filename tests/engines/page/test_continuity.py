@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from goodwatt.derive.counters import counter_increases, histogram_increases
-from goodwatt.engines.page.continuity import MOST_REMEMBERED
+from goodwatt.engines.page.continuity import MAX_ABSENT_SERIES
 from goodwatt.model.engine import EngineReading, Signal
 from tests.engines.golden import reading_of
 
@@ -104,10 +104,10 @@ def test_a_histogram_that_lost_a_part_keeps_its_last_value(missing: str) -> None
 def test_replicas_that_came_and_went_fill_no_memory() -> None:
     """Of series that are missing the latest are remembered."""
     readings = story(PROMPT % 1)
-    for first in range(0, 5 * MOST_REMEMBERED, MOST_REMEMBERED // 2):
-        models = "".join(GENERATED % (f"m{n}", 1) for n in range(first, first + MOST_REMEMBERED // 2))
+    for first in range(0, 5 * MAX_ABSENT_SERIES, MAX_ABSENT_SERIES // 2):
+        models = "".join(GENERATED % (f"m{n}", 1) for n in range(first, first + MAX_ABSENT_SERIES // 2))
         readings = story_on(readings[-1], PROMPT % 1 + models)
-    assert len(readings[-1].absent.counters) == MOST_REMEMBERED
+    assert len(readings[-1].absent.counters) == MAX_ABSENT_SERIES
 
 
 def story_on(previous: EngineReading, page: str) -> list[EngineReading]:

@@ -3,7 +3,7 @@ import yaml
 from goodwatt.engines import load_profile
 from goodwatt.engines.page.reader import read_page, unknown_outcomes
 from goodwatt.model.engine import EngineReading, Outcome, SeriesId, Signal
-from goodwatt.sources.engine.exposition import Scanner
+from goodwatt.sources.engine.exposition import ExpositionParser
 from tests.engines.golden import HERE, PROFILES, reading_of
 from tests.engines.test_profile import MINIMAL
 
@@ -12,7 +12,9 @@ VLLM = 'vllm:%s{engine="0",model_name="m"} %s\n'
 
 def toy(text: str, signals: dict[str, object], previous: EngineReading | None = None, **top: object) -> EngineReading:
     profile = load_profile(yaml.safe_dump(yaml.safe_load(MINIMAL) | {"signals": signals} | top))
-    return read_page(profile, Scanner(profile.wanted()).scan(text), server="s", at_seconds=0.0, previous=previous)
+    return read_page(
+        profile, ExpositionParser(profile.wanted()).parse(text), server="s", at_seconds=0.0, previous=previous
+    )
 
 
 def buckets(
@@ -32,7 +34,9 @@ def ttft(text: str, previous: EngineReading | None = None) -> tuple[EngineReadin
 def test_identity_of_a_reading() -> None:
     """A reading carries the server, the time, the engine and whether it is simulated; an empty page gives no figure."""
     profile = PROFILES["vllm"]
-    reading = read_page(profile, Scanner(profile.wanted()).scan(""), server="a", at_seconds=7.5, simulated=True)
+    reading = read_page(
+        profile, ExpositionParser(profile.wanted()).parse(""), server="a", at_seconds=7.5, simulated=True
+    )
     assert (reading.server, reading.at_seconds, reading.engine, reading.simulated) == ("a", 7.5, "vllm", True)
     assert not reading.counters
     assert not reading.gauges
@@ -111,8 +115,8 @@ def test_outcomes() -> None:
     assert sums == {Outcome.SUCCESS: 1 + 2 + 4 + 32, Outcome.CANCELLED: 8, Outcome.ERROR: 16}
     assert len(counters) == len(reasons)
     profile = PROFILES["vllm"]
-    assert unknown_outcomes(profile, Scanner(profile.wanted()).scan(text)) == ("quota",)
-    assert unknown_outcomes(PROFILES["sglang"], Scanner(profile.wanted()).scan(text)) == ()
+    assert unknown_outcomes(profile, ExpositionParser(profile.wanted()).parse(text)) == ("quota",)
+    assert unknown_outcomes(PROFILES["sglang"], ExpositionParser(profile.wanted()).parse(text)) == ()
 
 
 def sglang_requests(total: float, aborted: float | None, previous: EngineReading | None = None) -> EngineReading:

@@ -15,7 +15,7 @@ from goodwatt.publish.http import Publisher
 from goodwatt.publish.metrics.row import About
 from goodwatt.publish.page.assets import ASSETS, SCRIPT, STYLE, Asset
 from goodwatt.publish.page.events import ALIVE, MOST_LISTENERS, RETRY, Feed, _Listener
-from goodwatt.web.connection_limits import IDLE_SECONDS
+from goodwatt.web.connection_limits import IDLE_TIMEOUT_SECONDS
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import small
 from tests.publish.serving import ABOUT, Clock, connecting, serving
@@ -246,11 +246,11 @@ async def test_an_open_page_is_not_silent() -> None:
         publisher.latest = s = small()
         await received(reader)
         for tick in range(3):
-            clock.now += IDLE_SECONDS - 1
+            clock.now += IDLE_TIMEOUT_SECONDS - 1
             publisher.latest = replace(s, unix_seconds=float(tick))
             assert (await received(reader))["at"] == tick
             publisher._listening._swept()
-        clock.now += IDLE_SECONDS + 1
+        clock.now += IDLE_TIMEOUT_SECONDS + 1
         publisher._listening._swept()
         publisher.latest = s
         with pytest.raises(asyncio.IncompleteReadError):

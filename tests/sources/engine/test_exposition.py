@@ -8,15 +8,21 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from goodwatt.engines.page.reader import read_page
-from goodwatt.engines.page.samples import Labels, Page
-from goodwatt.sources.engine.exposition import LARGEST_VALUE, LONGEST_LINE, Scanner, labelled_names, metric_names
+from goodwatt.engines.page.samples import LabelPairs, PageSamples
+from goodwatt.sources.engine.exposition import (
+    MAX_EXACT_COUNT,
+    MAX_LINE_CHARACTERS,
+    ExpositionParser,
+    labelled_names,
+    metric_names,
+)
 from tests.engines.golden import HERE, PAGES, PROFILES, engine_of
 
 TEXTS = {str(page.relative_to(HERE)): page.read_text() for page in PAGES}
 
 
-def scan(text: str, *wanted: str) -> Page:
-    return Scanner(frozenset(wanted or ("m",))).scan(text)
+def scan(text: str, *wanted: str) -> PageSamples:
+    return ExpositionParser(frozenset(wanted or ("m",))).parse(text)
 
 
 def value(text: str) -> float | None:
@@ -26,11 +32,11 @@ def value(text: str) -> float | None:
     return next((v for series in page.samples.values() for v in series.values()), None)
 
 
-def oracle(text: str) -> dict[str, dict[Labels, float]]:
+def oracle(text: str) -> dict[str, dict[LabelPairs, float]]:
     """Every sample of a page as prometheus_client reads it, but for the _total that it adds to counters' names."""
     untyped = re.sub(r"^# TYPE \S+ counter$", "#", text, flags=re.MULTILINE)
     families = parse_openmetrics(text) if text.endswith("# EOF\n") else parse_text(untyped)
-    found: dict[str, dict[Labels, float]] = {}
+    found: dict[str, dict[LabelPairs, float]] = {}
     for sample in (sample for family in families for sample in family.samples):
         labels = tuple(sorted(sample.labels.items()))
         found.setdefault(sample.name, {}).setdefault(labels, sample.value)
@@ -42,7 +48,7 @@ def test_agrees_with_prometheus_client(name: str) -> None:
     """Wanted samples of every captured page are those that prometheus_client's parser finds, and none is dropped."""
     text = TEXTS[name]
     wanted = PROFILES[engine_of(HERE / name)].wanted()
-    page = Scanner(wanted).scan(text)
+    page = ExpositionParser(wanted).parse(text)
     assert page.samples == {metric: series for metric, series in oracle(text).items() if metric in wanted}
     assert page.dropped_lines == 0
     assert page.damaged == frozenset()
@@ -56,20 +62,20 @@ def test_names_agree_with_prometheus_client(name: str) -> None:
 
 
 def test_second_scan_is_the_same() -> None:
-    """What a scanner remembers between pages changes no result, and no other page's."""
+    """What a parser remembers between pages changes no result, and no other page's."""
     text, other = TEXTS["vllm/0.32.0/after.prom"], TEXTS["vllm/0.33.0/generated.prom"]
-    scanner = Scanner(PROFILES["vllm"].wanted())
-    first = scanner.scan(text)
-    scanner.scan(other)
-    assert scanner.scan(text) == first
+    parser = ExpositionParser(PROFILES["vllm"].wanted())
+    first = parser.parse(text)
+    parser.parse(other)
+    assert parser.parse(text) == first
 
 
 def test_memory_is_bounded() -> None:
-    """Labels that never come back do not pile up in the scanner."""
-    scanner = Scanner(frozenset({"m"}))
+    """Labels that never come back do not pile up in the parser."""
+    parser = ExpositionParser(frozenset({"m"}))
     for start in range(0, 30_000, 1000):
-        scanner.scan("".join(f'm{{i="{i}"}} 1\n' for i in range(start, start + 1000)))
-    assert len(scanner._labels) <= 9192
+        parser.parse("".join(f'm{{i="{i}"}} 1\n' for i in range(start, start + 1000)))
+    assert len(parser._labels) <= 9192
 
 
 @pytest.mark.parametrize(
@@ -101,12 +107,12 @@ def test_memory_is_bounded() -> None:
         ("m +5e-1", {}, 0.5),
         ("m 1.5E3", {}, 1500.0),
         ("m -0", {}, 0.0),
-        (f"m {LARGEST_VALUE}", {}, LARGEST_VALUE),
+        (f"m {MAX_EXACT_COUNT}", {}, MAX_EXACT_COUNT),
     ],
 )
 def test_good_lines(line: str, labels: dict[str, str], number: float) -> None:
     """Whatever the two formats allow on a line is read."""
-    assert scan(line + "\n") == Page({"m": {tuple(sorted(labels.items())): number}})
+    assert scan(line + "\n") == PageSamples({"m": {tuple(sorted(labels.items())): number}})
 
 
 @pytest.mark.parametrize(
@@ -140,16 +146,16 @@ def test_good_lines(line: str, labels: dict[str, str], number: float) -> None:
         "m 0x10",
         "m ٣",
         "m 5,0",
-        f"m {LARGEST_VALUE * 2}",
-        'm{a="' + "x" * LONGEST_LINE + '"} 5',
-        "m " + "1" * LONGEST_LINE,
-        "m" + " " * LONGEST_LINE + "5",
+        f"m {MAX_EXACT_COUNT * 2}",
+        'm{a="' + "x" * MAX_LINE_CHARACTERS + '"} 5',
+        "m " + "1" * MAX_LINE_CHARACTERS,
+        "m" + " " * MAX_LINE_CHARACTERS + "5",
     ],
 )
 def test_bad_lines(line: str) -> None:
     """A line that cannot be believed is dropped and counted, and the line after it is read."""
     page = scan(f'{line}\nn{{a="b"}} 1\n', "m", "n")
-    assert page == Page({"n": {(("a", "b"),): 1.0}}, frozenset({"m"}), 1)
+    assert page == PageSamples({"n": {(("a", "b"),): 1.0}}, frozenset({"m"}), 1)
     assert page.has("m")
     assert page.has("n")
     assert not page.has("x")
@@ -173,7 +179,7 @@ def test_bad_lines(line: str) -> None:
 )
 def test_lines_that_are_not_wanted(text: str) -> None:
     """Comments, types, `_created` and other metrics are passed over without being counted."""
-    assert scan(text) == Page({})
+    assert scan(text) == PageSamples({})
 
 
 def test_types_may_be_missing_or_wrong() -> None:
@@ -186,14 +192,14 @@ def test_types_may_be_missing_or_wrong() -> None:
 def test_repeated_series() -> None:
     """Of a series that occurs twice, in any order of labels, the first value stays and the repeat is counted."""
     page = scan('m{a="1",b="2"} 5\nm{b="2",a="1"} 6\nm{a="1"} 7\n')
-    assert page == Page({"m": {(("a", "1"), ("b", "2")): 5.0, (("a", "1"),): 7.0}}, frozenset(), 1)
+    assert page == PageSamples({"m": {(("a", "1"), ("b", "2")): 5.0, (("a", "1"),): 7.0}}, frozenset(), 1)
 
 
 def test_page_that_is_cut_short() -> None:
     """A last line without its newline may lack digits, so it is dropped, and more may be missing."""
-    assert scan("n 1\nm 12", "m", "n") == Page({"n": {(): 1.0}}, frozenset({"m"}), 1, cut=True)
-    assert scan('n 1\nm{a="b"} 12', "m", "n") == Page({"n": {(): 1.0}}, frozenset({"m"}), 1, cut=True)
-    assert scan("n 1\n# EOF", "n") == scan("n 1\n# EOF\n", "n") == Page({"n": {(): 1.0}})
+    assert scan("n 1\nm 12", "m", "n") == PageSamples({"n": {(): 1.0}}, frozenset({"m"}), 1, cut=True)
+    assert scan('n 1\nm{a="b"} 12', "m", "n") == PageSamples({"n": {(): 1.0}}, frozenset({"m"}), 1, cut=True)
+    assert scan("n 1\n# EOF", "n") == scan("n 1\n# EOF\n", "n") == PageSamples({"n": {(): 1.0}})
 
 
 def test_ten_megabyte_line() -> None:
@@ -231,7 +237,7 @@ def test_labelled_names() -> None:
     """A metric is listed with each label that some line of it carries; comments and broken lines add nothing."""
     text = 'a{x="1",y="2"} 1\na{z="}"} 2\nb 1\nc{} 1\nd{x=} 1\n# e{x="1"} 1\nf{x="1" 1\n9{x="1"} 1\n'
     assert labelled_names(text) == {"a{x}", "a{y}", "a{z}"}
-    assert labelled_names('a{x="' + "y" * LONGEST_LINE + '"} 1\n') == frozenset()
+    assert labelled_names('a{x="' + "y" * MAX_LINE_CHARACTERS + '"} 1\n') == frozenset()
 
 
 @settings(max_examples=120, deadline=None)
@@ -242,7 +248,7 @@ def test_mutated_pages(name: str, changes: list[tuple[int, int, str]]) -> None:
     for at, removed, inserted in changes:
         text = text[:at] + inserted + text[at + removed :]
     profile = PROFILES[engine_of(HERE / name)]
-    reading = read_page(profile, Scanner(profile.wanted()).scan(text), server="s", at_seconds=0.0)
+    reading = read_page(profile, ExpositionParser(profile.wanted()).parse(text), server="s", at_seconds=0.0)
     metric_names(text)
     figures = [*reading.counters.values(), *reading.gauges.values()]
     for histogram in reading.histograms.values():
@@ -258,10 +264,10 @@ def test_mutated_pages(name: str, changes: list[tuple[int, int, str]]) -> None:
 @example(text='m{a="b"')
 @example(text='m{a="b"5')
 def test_any_text(text: str) -> None:
-    """No text at all makes the scanner raise, and what it keeps are believable numbers."""
+    """No text at all makes the parser raise, and what it keeps are believable numbers."""
     page = scan(text)
     metric_names(text)
-    assert all(0 <= v <= LARGEST_VALUE for v in page.samples.get("m", {}).values())
+    assert all(0 <= v <= MAX_EXACT_COUNT for v in page.samples.get("m", {}).values())
 
 
 label_values = st.text(max_size=8)
@@ -276,4 +282,4 @@ def test_round_trip(labels: dict[str, str], number: float) -> None:
     """Any labels and any believable number, written as the format says, are read back exactly."""
     escaped = {k: v.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for k, v in labels.items()}
     inside = ",".join(f'{k}="{v}"' for k, v in escaped.items())
-    assert scan(f"m{{{inside}}} {number!r}\n") == Page({"m": {tuple(sorted(labels.items())): number}})
+    assert scan(f"m{{{inside}}} {number!r}\n") == PageSamples({"m": {tuple(sorted(labels.items())): number}})

@@ -14,9 +14,9 @@ from goodwatt.engines import load_profile
 from goodwatt.model.engine import EngineReading, Signal
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import ServerSection
-from goodwatt.sources.engine.source import EngineSource, _heard, first_model
-from goodwatt.sources.http.errors import explain
-from goodwatt.sources.http.fetch import LARGEST_PAGE
+from goodwatt.sources.engine.source import EngineSource, _heard, first_model_id
+from goodwatt.sources.http.errors import connection_error
+from goodwatt.sources.http.fetch import MAX_PAGE_BYTES
 from tests.engines.golden import HERE, PROFILES, reading_of
 from tests.engines.test_detection import LLAMA_501
 from tests.engines.test_profile import MINIMAL
@@ -198,7 +198,7 @@ async def test_model_list_that_hangs() -> None:
 )
 def test_first_model(body: str, name: str | None) -> None:
     """The first id of a model list, or nothing."""
-    assert first_model(body) == name
+    assert first_model_id(body) == name
 
 
 async def test_engine_is_swapped() -> None:
@@ -354,7 +354,7 @@ async def test_no_such_host(host: str) -> None:
 def test_name_without_an_address() -> None:
     """A host name that the resolver does not know says so."""
     error = aiohttp.ClientConnectorDNSError(ANY_CONNECTION, OSError(-2, "Name or service not known"))
-    found = explain("server/a", URL("http://x.invalid:8000/metrics?key=k"), error)
+    found = connection_error("server/a", URL("http://x.invalid:8000/metrics?key=k"), error)
     assert found.detail == "server/a: http://x.invalid:8000/metrics: the host's name has no address; check the url"
 
 
@@ -515,7 +515,7 @@ async def test_too_large() -> None:
 
 async def test_gzip_bomb() -> None:
     """The limit holds for the size after decompression."""
-    async with serving(gzipped(b"# x\n" * (LARGEST_PAGE // 2))) as server:
+    async with serving(gzipped(b"# x\n" * (MAX_PAGE_BYTES // 2))) as server:
         assert (await failure(server.url))[0] is Reason.TOO_LARGE
 
 

@@ -9,8 +9,8 @@ from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from goodwatt.sources.otlp import json_codec, protobuf_codec
-from goodwatt.sources.otlp.protobuf_codec import Protobuf
-from goodwatt.sources.otlp.span import Malformed, Service, Span
+from goodwatt.sources.otlp.protobuf_codec import ProtobufCodec
+from goodwatt.sources.otlp.span import MalformedOtlp, Span, SpanService
 from tests.fakes.otlp import VLLM, in_json, in_protobuf, vllm_row
 
 WANTED = frozenset({"gen_ai.latency.e2e", "gen_ai.usage.prompt_tokens", "gen_ai.request.id", "odd"})
@@ -22,8 +22,8 @@ def plain(spans: Iterable[Span]) -> list[tuple[Any, ...]]:
 
 
 def both(rows: list[dict[str, Any]]) -> Iterator[list[tuple[Any, ...]]]:
-    yield plain(Protobuf().spans(in_protobuf(rows)))
-    yield plain(json_codec.spans(in_json(rows)))
+    yield plain(ProtobufCodec().spans(in_protobuf(rows)))
+    yield plain(json_codec.json_spans(in_json(rows)))
 
 
 def test_both_encodings_say_the_same() -> None:
@@ -32,7 +32,7 @@ def test_both_encodings_say_the_same() -> None:
     assert in_one == in_other
     row = VLLM[0]
     assert in_one[0] == (
-        Service(row["resource"]["service.name"], row["resource"]["service.instance.id"]),
+        SpanService(row["resource"]["service.name"], row["resource"]["service.instance.id"]),
         "llm_request",
         bytes.fromhex(row["trace_id"] + row["span_id"]),
         row["start_ns"],
@@ -57,8 +57,10 @@ def test_what_is_no_id_gives_no_key(trace: str, span: str) -> None:
     """Empty, zero and short ids cannot tell spans apart."""
     for found in both([{**vllm_row(1), "trace_id": trace, "span_id": span}]):
         assert found[0][2] == b""
-    (found,) = json_codec.spans(b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "no hexadecimal"}]}]}]}')
-    assert found.key == b"" and found.service == Service()
+    (found,) = json_codec.json_spans(
+        b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "no hexadecimal"}]}]}]}'
+    )
+    assert found.key == b"" and found.service == SpanService()
 
 
 @pytest.mark.parametrize(
@@ -79,8 +81,10 @@ def test_what_is_no_id_gives_no_key(trace: str, span: str) -> None:
 )
 def test_what_is_no_request_is_malformed(body: bytes) -> None:
     """JSON that is none, or has another shape, is refused as a whole, and what is said of it holds nothing of it."""
-    with pytest.raises(Malformed, match=r"^(the body is not valid JSON|a part has not the form that OTLP gives it)$"):
-        plain(json_codec.spans(body))
+    with pytest.raises(
+        MalformedOtlp, match=r"^(the body is not valid JSON|a part has not the form that OTLP gives it)$"
+    ):
+        plain(json_codec.json_spans(body))
 
 
 @pytest.mark.parametrize(
@@ -99,41 +103,43 @@ def test_what_is_no_request_is_malformed(body: bytes) -> None:
 )
 def test_one_malformed_span_says_so(span: dict[str, Any]) -> None:
     """A span that has another shape is found out when it is read."""
-    (found,) = json_codec.spans(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode())
-    with pytest.raises(Malformed):
+    (found,) = json_codec.json_spans(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode())
+    with pytest.raises(MalformedOtlp):
         plain([found])
 
 
 def test_unknown_keys_are_of_no_matter() -> None:
     """Keys that are new, no text, or nobody's are passed over."""
     span = {"name": "x", "new": 1, "attributes": [{"key": ["odd"]}, {"value": {}}, {"key": "odd", "value": None}]}
-    (found,) = json_codec.spans(json.dumps({"resourceSpans": [{"new": 1, "scopeSpans": [{"spans": [span]}]}]}).encode())
+    (found,) = json_codec.json_spans(
+        json.dumps({"resourceSpans": [{"new": 1, "scopeSpans": [{"spans": [span]}]}]}).encode()
+    )
     assert found.attributes(WANTED) == {}
-    assert plain(json_codec.spans(b'{"resourceSpans": [{}, {"scopeSpans": null}]}')) == []
+    assert plain(json_codec.json_spans(b'{"resourceSpans": [{}, {"scopeSpans": null}]}')) == []
 
 
 def test_protobuf_that_is_none_is_malformed() -> None:
     """Bytes that are no message, or end too early, are refused."""
     for body in (b"\xff" * 9, in_protobuf(list(VLLM))[:-1]):
-        with pytest.raises(Malformed, match=r"^the body is no trace request in protobuf$"):
-            plain(Protobuf().spans(body))
+        with pytest.raises(MalformedOtlp, match=r"^the body is no trace request in protobuf$"):
+            plain(ProtobufCodec().spans(body))
 
 
 def test_answers_are_opentelemetry_s() -> None:
     """What was rejected, and why, as OpenTelemetry's own classes read it; nothing where nothing was."""
-    told = ExportTraceServiceResponse.FromString(Protobuf().encoded_answer(3, "why"))
+    told = ExportTraceServiceResponse.FromString(ProtobufCodec().encoded_answer(3, "why"))
     assert (told.partial_success.rejected_spans, told.partial_success.error_message) == (3, "why")
-    assert Protobuf().encoded_answer(0, "") == b""
+    assert ProtobufCodec().encoded_answer(0, "") == b""
     partial = {"rejectedSpans": "3", "errorMessage": "why"}
-    assert json.loads(json_codec.encoded_answer(3, "why")) == {"partialSuccess": partial}
-    assert json_codec.encoded_answer(0, "") == b"{}"
+    assert json.loads(json_codec.json_response(3, "why")) == {"partialSuccess": partial}
+    assert json_codec.json_response(0, "") == b"{}"
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 300, 16383])
 def test_a_status_is_google_s(length: int) -> None:
     """The few bytes written by hand are what protobuf's own code reads as int32 code = 1 and string message = 2."""
     status = status_class()()
-    status.ParseFromString(protobuf_codec.encoded_status(8, "x" * length))
+    status.ParseFromString(protobuf_codec.protobuf_status(8, "x" * length))
     assert (status.code, status.message) == (8, "x" * length)  # type: ignore[attr-defined]
 
 
@@ -156,6 +162,6 @@ def test_a_missing_package_is_found_missing() -> None:
     def nothing(name: str) -> object:
         raise ModuleNotFoundError(name)
 
-    assert not protobuf_codec.missing()
-    assert protobuf_codec.missing(lambda _: None)
-    assert protobuf_codec.missing(nothing)
+    assert not protobuf_codec.protobuf_missing()
+    assert protobuf_codec.protobuf_missing(lambda _: None)
+    assert protobuf_codec.protobuf_missing(nothing)

@@ -18,12 +18,12 @@ from goodwatt.engines.spans import span_rules
 from goodwatt.model.request import Dropped, RequestsReading
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import OtlpSection
-from goodwatt.sources.otlp.body import Bodies
-from goodwatt.sources.otlp.intake import Belonging, Intake
-from goodwatt.sources.otlp.protobuf_codec import Protobuf
-from goodwatt.sources.otlp.server import IN_JSON, JSON, PATH, TraceServer, encodings
+from goodwatt.sources.otlp.body import BodyReader
+from goodwatt.sources.otlp.protobuf_codec import ProtobufCodec
+from goodwatt.sources.otlp.server import JSON_CONTENT_TYPE, JSON_ENCODING, TRACES_PATH, TraceServer, supported_encodings
 from goodwatt.sources.otlp.source import OtlpSource
 from goodwatt.sources.otlp.span import Span
+from goodwatt.sources.otlp.span_queue import ServiceMapping, SpanQueue
 from tests.engines.golden import PROFILES
 from tests.fakes import otlp
 from tests.fakes.http_server import unused_port
@@ -50,7 +50,7 @@ async def listening(**section: Any) -> AsyncIterator[tuple[OtlpSource, aiohttp.C
 
 
 async def send(
-    client: aiohttp.ClientSession, body: Any, headers: dict[str, str] = PROTOBUF, path: str = PATH
+    client: aiohttp.ClientSession, body: Any, headers: dict[str, str] = PROTOBUF, path: str = TRACES_PATH
 ) -> tuple[int, bytes, Any]:
     async with client.post(path, data=body, headers=headers) as answer:
         return answer.status, await answer.read(), answer.headers
@@ -67,7 +67,7 @@ async def test_what_is_sent_is_read_at_the_next_tick() -> None:
         ]
         for body, headers in bodies:
             status, answer, sent = await send(client, body, headers)
-            assert (status, answer) == (200, b"{}" if JSON in headers["Content-Type"] else b"")
+            assert (status, answer) == (200, b"{}" if JSON_CONTENT_TYPE in headers["Content-Type"] else b"")
             assert sent["Content-Type"] == headers["Content-Type"].split(";")[0]
             assert sent["Server"] == "goodwatt"
         reading = await receiver.read()
@@ -93,7 +93,7 @@ async def test_a_sender_is_told_what_was_rejected() -> None:
 
 def said(body: bytes, headers: dict[str, str]) -> tuple[int, str]:
     """Code and message of a google.rpc.Status."""
-    if headers["Content-Type"] == JSON:
+    if headers["Content-Type"] == JSON_CONTENT_TYPE:
         told = json.loads(body)
         return told["code"], told["message"]
     status: Any = status_class()()
@@ -137,7 +137,7 @@ async def test_other_requests_are_answered() -> None:
     """Another path, method, content type or compression: a status and a line that says what to use."""
     async with listening() as (receiver, client):
         assert (await send(client, b"", path="/v1/metrics"))[:2] == (404, b"spans are taken at /v1/traces\n")
-        async with client.get(PATH) as answer:
+        async with client.get(TRACES_PATH) as answer:
             assert (answer.status, answer.headers["Allow"], await answer.text()) == (405, "POST", "use POST\n")
         status, told, _ = await send(client, b"{}", {"Content-Type": "text/plain"})
         assert (status, told) == (415, b"Content-Type must be application/x-protobuf or application/json\n")
@@ -146,12 +146,12 @@ async def test_other_requests_are_answered() -> None:
         assert (await receiver.read()).dropped == {Dropped.MALFORMED: 1}
 
 
-def served(bodies: Bodies) -> tuple[Intake, TraceServer]:
-    intake = Intake(span_rules(PROFILES.values()), Belonging({}, lambda: ("chat",)), 1000)
-    return intake, TraceServer(intake, bodies, encodings())
+def served(bodies: BodyReader) -> tuple[SpanQueue, TraceServer]:
+    queue = SpanQueue(span_rules(PROFILES.values()), ServiceMapping({}, lambda: ("chat",)), 1000)
+    return queue, TraceServer(queue, bodies, supported_encodings())
 
 
-HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n".encode()
+HEAD = f"POST {TRACES_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n".encode()
 
 
 async def raw(port: int | None, *parts: bytes, pause: float = 0.0) -> bytes:
@@ -171,12 +171,12 @@ async def raw(port: int | None, *parts: bytes, pause: float = 0.0) -> bytes:
 
 async def test_a_slow_body_is_given_up() -> None:
     """A client that trickles is answered 408 and let go; the next one is served."""
-    intake, server = served(Bodies(LARGEST, seconds=0.2))
+    queue, server = served(BodyReader(LARGEST, seconds=0.2))
     await server.start(address())
     try:
         answer = await raw(server.port, HEAD + b"Content-Length: 50\r\n\r\n", *[b"x"] * 5, pause=0.1)
         assert answer.startswith(b"HTTP/1.1 408 ") and b"the body did not come within 0.2 s" in answer
-        assert intake.drain() == ((), {Dropped.MALFORMED: 1})
+        assert queue.drain() == ((), {Dropped.MALFORMED: 1})
     finally:
         await server.aclose()
 
@@ -252,12 +252,14 @@ async def test_only_one_body_is_decoded_at_a_time() -> None:
         nonlocal alive, most
         alive, most = alive + 1, max(most, alive + 1)
         try:
-            yield from IN_JSON.spans(body)
+            yield from JSON_ENCODING.spans(body)
         finally:
             alive -= 1
 
     section = OtlpSection(listen="127.0.0.1:0")
-    receiver = OtlpSource(section, PROFILES.values(), lambda: ("chat",), known={JSON: replace(IN_JSON, spans=counted)})
+    receiver = OtlpSource(
+        section, PROFILES.values(), lambda: ("chat",), known={JSON_CONTENT_TYPE: replace(JSON_ENCODING, spans=counted)}
+    )
     await receiver.read()
     body = zipped(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{}] * 5000}]}]}).encode())
     async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as client:
@@ -346,8 +348,8 @@ async def test_it_leaves_at_once_whatever_clients_do() -> None:
 async def test_silent_connections_are_cut() -> None:
     """Whoever connects and says nothing is let go after a while."""
     now = 0.0
-    intake = Intake(span_rules(()), Belonging({}, tuple), 1)
-    server = TraceServer(intake, Bodies(1), encodings(), clock=lambda: now)
+    queue = SpanQueue(span_rules(()), ServiceMapping({}, tuple), 1)
+    server = TraceServer(queue, BodyReader(1), supported_encodings(), clock=lambda: now)
     await server.start(address())
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     await asyncio.sleep(0.05)
@@ -364,11 +366,11 @@ async def test_without_the_package_json_is_read_and_protobuf_says_what_to_instal
     """The source is unavailable from the first protobuf on, unless JSON brings records."""
     section = OtlpSection(listen="127.0.0.1:0")
 
-    def no_package() -> Protobuf:
+    def no_package() -> ProtobufCodec:
         raise ImportError
 
-    known = encodings(no_package)
-    assert known == {JSON: IN_JSON}
+    known = supported_encodings(no_package)
+    assert known == {JSON_CONTENT_TYPE: JSON_ENCODING}
     receiver = OtlpSource(section, PROFILES.values(), lambda: ("chat",), known=known)
     await receiver.read()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as client:

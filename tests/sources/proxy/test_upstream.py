@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from goodwatt.settings.sources import TlsSection
-from goodwatt.sources.http.credentials import Trust
+from goodwatt.sources.http.credentials import ServerTrust
 from goodwatt.sources.proxy.exchange import Exchange
 from goodwatt.sources.proxy.http1.head import read_request
 from goodwatt.sources.proxy.upstream import Origin, Pool, Upstream
@@ -60,7 +60,7 @@ class Asker:
 
 
 def idle(wire: Wire) -> tuple[Pool, Upstream]:
-    pool = Pool("a", Origin.of("http://h:1"), 1.0, Trust("a", TlsSection()))
+    pool = Pool("a", Origin.of("http://h:1"), 1.0, ServerTrust("a", TlsSection()))
     upstream = Upstream(pool)
     upstream.connection_made(wire)
     pool.give_back(upstream)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from goodwatt.model.histogram import Histogram
 
 
-def edge_of(text: str | None) -> float | None:
+def upper_bound(text: str | None) -> float | None:
     """The upper edge in an `le` label, `inf` for the last one in any spelling; None if it is no edge of a latency."""
     try:
         edge = float(text) if text is not None else math.nan
@@ -15,7 +15,9 @@ def edge_of(text: str | None) -> float | None:
     return edge if edge >= 0.0 else None
 
 
-def assemble(buckets: Mapping[float, float], count: float | None, total: float | None) -> Histogram | None:
+def histogram_from_buckets(
+    buckets: Mapping[float, float], count: float | None, total: float | None
+) -> Histogram | None:
     """The histogram of one series, or None if it cannot be believed: its counts fall along the edges, or its end lacks.
 
     Without a +Inf bucket `count` stands for it; without either the page may be cut off, and more edges and observations

@@ -11,19 +11,21 @@ from goodwatt.derive.counters import is_later
 from goodwatt.model.engine import Absent, EngineReading, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
 
-MOST_REMEMBERED = 4096  # series of each kind: replicas that came and went
+MAX_ABSENT_SERIES = 4096  # series of each kind: replicas that came and went
 
 Value = TypeVar("Value", float, Histogram)
 
 
-def same_run(previous: EngineReading | None, engine: str, started_unix_seconds: float | None) -> EngineReading | None:
+def comparable_reading(
+    previous: EngineReading | None, engine: str, started_unix_seconds: float | None
+) -> EngineReading | None:
     """The page before, unless another engine wrote it, or a process that started earlier, as far as both tell."""
     if previous is None or previous.engine != engine:
         return None
     return None if is_later(previous.started_unix_seconds, started_unix_seconds) else previous
 
 
-def is_complete(
+def has_every_series(
     previous: EngineReading, counters: Mapping[SeriesId, float], histograms: Mapping[SeriesId, Histogram]
 ) -> bool:
     """Whether a page has every cumulative series that any page of this run had."""
@@ -31,7 +33,7 @@ def is_complete(
     return forgotten and previous.counters.keys() <= counters.keys() and previous.histograms.keys() <= histograms.keys()
 
 
-def goes_on(
+def is_same_process(
     previous: EngineReading,
     counters: Mapping[SeriesId, float],
     histograms: Mapping[SeriesId, Histogram],
@@ -49,7 +51,7 @@ def goes_on(
     return (known or any(before[key] > 0.0 for key in common)) and all(now[key] >= before[key] for key in common)
 
 
-def absent(
+def absent_series(
     previous: EngineReading, counters: Mapping[SeriesId, float], histograms: Mapping[SeriesId, Histogram]
 ) -> Absent:
     """The series of earlier pages of this run that are not among those of this page."""
@@ -63,10 +65,10 @@ def _missing(
     earlier: Mapping[SeriesId, Value], before: Mapping[SeriesId, Value], now: Mapping[SeriesId, Value]
 ) -> Mapping[SeriesId, Value]:
     missing = {key: value for key, value in {**earlier, **before}.items() if key not in now}
-    return dict(list(missing.items())[-MOST_REMEMBERED:])
+    return dict(list(missing.items())[-MAX_ABSENT_SERIES:])
 
 
-def switched(previous: EngineReading, alternatives: Mapping[Signal, int]) -> frozenset[Signal]:
+def switched_signals(previous: EngineReading, alternatives: Mapping[Signal, int]) -> frozenset[Signal]:
     """Signals that were read from other metrics on the page before: these may have stood there unread, at any value."""
     return frozenset(
         signal for signal, chosen in alternatives.items() if previous.alternatives.get(signal, chosen) != chosen

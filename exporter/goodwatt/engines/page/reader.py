@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from goodwatt.engines.page import continuity
-from goodwatt.engines.page.buckets import assemble, edge_of
-from goodwatt.engines.page.samples import Page
-from goodwatt.engines.page.series import Row, rows
+from goodwatt.engines.page.buckets import histogram_from_buckets, upper_bound
+from goodwatt.engines.page.samples import PageSamples
+from goodwatt.engines.page.series import MatchedSample, matching_samples
 from goodwatt.engines.profile import Alternative, GpuEnergy, Profile, Term, sample_names
 from goodwatt.model.engine import COUNTERS, HISTOGRAMS, Absent, EngineReading, Outcome, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
@@ -18,7 +18,7 @@ class _Sheet:
     """What one page has given so far."""
 
     profile: Profile
-    page: Page
+    page: PageSamples
     model: str
     previous: EngineReading | None
     counters: dict[SeriesId, float] = field(default_factory=dict)
@@ -28,8 +28,8 @@ class _Sheet:
     differences: set[SeriesId] = field(default_factory=set)  # of two sums, so one series that is missing moves them
     dropped: int = 0
 
-    def rows(self, metric: str, term: Term) -> list[Row]:
-        return rows(self.page, metric, term, self.profile.labels, self.model)
+    def rows(self, metric: str, term: Term) -> list[MatchedSample]:
+        return matching_samples(self.page, metric, term, self.profile.labels, self.model)
 
     def before(self, key: SeriesId) -> float:
         """The last value of a counter in this run, as far as it is known."""
@@ -44,7 +44,7 @@ class _Sheet:
 
 def read_page(
     profile: Profile,
-    page: Page,
+    page: PageSamples,
     *,
     server: str,
     at_seconds: float,
@@ -58,7 +58,7 @@ def read_page(
     that cannot be believed on this page keeps its value from there, and what is missing is remembered as absent.
     """
     started = _started(profile, page)
-    previous = continuity.same_run(previous, profile.name, started)
+    previous = continuity.comparable_reading(previous, profile.name, started)
     sheet = _Sheet(profile, page, default_model or profile.default_model, previous, refused=set(page.damaged))
     chosen = {signal: _first_present(page, signal, offered) for signal, offered in profile.signals.items()}
     for signal, alternative in chosen.items():
@@ -81,7 +81,9 @@ def read_page(
         unread=frozenset(signal for signal, one in chosen.items() if page.cut or _is_refused(sheet, signal, one)),
         absent=gone or Absent(),
         alternatives=alternatives,
-        switched=frozenset() if gone is None or previous is None else continuity.switched(previous, alternatives),
+        switched=frozenset()
+        if gone is None or previous is None
+        else continuity.switched_signals(previous, alternatives),
     )
 
 
@@ -91,14 +93,14 @@ def _absent(sheet: _Sheet) -> Absent | None:
     Values that are held prove nothing, nor do differences of sums: a series that is missing moves these. They stay.
     """
     previous = sheet.previous
-    if previous is not None and continuity.is_complete(previous, sheet.counters, sheet.histograms):
+    if previous is not None and continuity.has_every_series(previous, sheet.counters, sheet.histograms):
         return Absent()
     counted = {key: value for key, value in sheet.counters.items() if key not in sheet.differences}
     started = _started(sheet.profile, sheet.page)
     known = sheet.page.cut or bool(sheet.refused) or (started is not None and _is_start_of(previous, started))
-    if previous is None or not continuity.goes_on(previous, counted, sheet.histograms, known=known):
+    if previous is None or not continuity.is_same_process(previous, counted, sheet.histograms, known=known):
         return None
-    gone = continuity.absent(previous, sheet.counters, sheet.histograms)
+    gone = continuity.absent_series(previous, sheet.counters, sheet.histograms)
     if gone.counters or gone.histograms:
         sheet.counters.update({key: max(sheet.counters[key], sheet.before(key)) for key in sheet.differences})
     return gone
@@ -124,7 +126,7 @@ def _is_refused(sheet: _Sheet, signal: Signal, chosen: Alternative | None) -> bo
     return any(not sheet.refused.isdisjoint((term.metric, *sample_names(signal, term.metric))) for term in terms)
 
 
-def unknown_outcomes(profile: Profile, page: Page) -> tuple[str, ...]:
+def unknown_outcomes(profile: Profile, page: PageSamples) -> tuple[str, ...]:
     """Label values of finished requests that the profile does not know, sorted. They are counted as its `otherwise`."""
     return tuple(
         sorted(
@@ -140,11 +142,11 @@ def unknown_outcomes(profile: Profile, page: Page) -> tuple[str, ...]:
     )
 
 
-def _first_present(page: Page, signal: Signal, alternatives: Iterable[Alternative]) -> Alternative | None:
+def _first_present(page: PageSamples, signal: Signal, alternatives: Iterable[Alternative]) -> Alternative | None:
     return next((one for one in alternatives if all(_present(page, signal, t) or t.optional for t in one.sum)), None)
 
 
-def _present(page: Page, signal: Signal, term: Term) -> bool:
+def _present(page: PageSamples, signal: Signal, term: Term) -> bool:
     return any(page.has(name) for name in sample_names(signal, term.metric))
 
 
@@ -168,7 +170,7 @@ def _read_counter(sheet: _Sheet, signal: Signal, term: Term) -> None:
         sheet.counters[key] = sheet.counters.get(key, 0.0) + row.value * term.scale
 
 
-def _outcome(term: Term, row: Row) -> Outcome | None:
+def _outcome(term: Term, row: MatchedSample) -> Outcome | None:
     if term.outcome is None or isinstance(term.outcome, Outcome):
         return term.outcome
     return term.outcome.values.get(row.labels.get(term.outcome.label, ""), term.outcome.otherwise)
@@ -202,7 +204,7 @@ def _single(term: Term) -> Outcome | None:
     return term.outcome if isinstance(term.outcome, Outcome) else None
 
 
-def _by_model(found: Iterable[Row]) -> dict[str, float]:
+def _by_model(found: Iterable[MatchedSample]) -> dict[str, float]:
     sums: dict[str, float] = {}
     for row in found:
         sums[row.model] = sums.get(row.model, 0.0) + row.value
@@ -219,7 +221,7 @@ def _read_histogram(sheet: _Sheet, signal: Signal, term: Term) -> None:
         seconds = totals.get((model, series))
         scaled = None if seconds is None else seconds * term.scale
         key = SeriesId(signal=signal, model=model, series=_name(term.metric, series))
-        histogram = None if buckets is None else assemble(buckets, counts.get((model, series)), scaled)
+        histogram = None if buckets is None else histogram_from_buckets(buckets, counts.get((model, series)), scaled)
         if histogram is None or sheet.lost_its_sum(key, histogram):
             sheet.refused.add(term.metric)
             sheet.dropped += 1
@@ -231,7 +233,7 @@ def _buckets(sheet: _Sheet, metric: str, term: Term) -> Mapping[tuple[str, str],
     """Counts by edge of every series; None for a series with an edge that cannot be read."""
     found: dict[tuple[str, str], dict[float, float] | None] = {}
     for row in sheet.rows(metric, term):
-        edge = edge_of(row.labels.get("le"))
+        edge = upper_bound(row.labels.get("le"))
         buckets = found.setdefault((row.model, row.series), {})
         if edge is None:
             found[row.model, row.series] = None
@@ -259,19 +261,19 @@ def _held(sheet: _Sheet, now: dict[SeriesId, Value], before: Mapping[SeriesId, V
     return now
 
 
-def _version(profile: Profile, page: Page) -> str | None:
+def _version(profile: Profile, page: PageSamples) -> str | None:
     if profile.version_label is None:
         return None
     metric, label = profile.version_label
     return next((value for pairs in page.samples.get(metric, {}) for name, value in pairs if name == label), None)
 
 
-def _started(profile: Profile, page: Page) -> float | None:
+def _started(profile: Profile, page: PageSamples) -> float | None:
     found = {} if profile.start_time is None else page.samples.get(profile.start_time, {})
     return next(iter(found.values()), None)
 
 
-def _gpu_joules(energy: GpuEnergy | None, page: Page) -> dict[str, float]:
+def _gpu_joules(energy: GpuEnergy | None, page: PageSamples) -> dict[str, float]:
     if energy is None:
         return {}
     told = ((dict(labels).get(energy.uuid), value) for labels, value in page.samples.get(energy.metric, {}).items())

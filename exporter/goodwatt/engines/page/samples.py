@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-Labels = tuple[tuple[str, str], ...]  # (name, value) pairs, sorted by name
+LabelPairs = tuple[tuple[str, str], ...]  # (name, value) pairs, sorted by name
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageSamples:
     """Samples of the wanted metrics only. Values are finite, >= 0 and small enough to be exact counts.
 
     `damaged` names the wanted metrics that lost at least one line to these rules or to broken syntax, so that a reader
@@ -15,7 +15,7 @@ class Page:
     damages nothing. `cut` says that the page ends in the middle of a line, so that more may be missing.
     """
 
-    samples: Mapping[str, Mapping[Labels, float]]
+    samples: Mapping[str, Mapping[LabelPairs, float]]
     damaged: frozenset[str] = field(default=frozenset())
     dropped_lines: int = 0
     cut: bool = False

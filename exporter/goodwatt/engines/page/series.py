@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from goodwatt.engines.page.samples import Labels, Page
+from goodwatt.engines.page.samples import LabelPairs, PageSamples
 from goodwatt.engines.profile import LabelNames, Term
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MatchedSample:
     """One sample that counts. `series` tells replicas and splits apart; `labels` are all of its labels."""
 
     model: str
@@ -17,13 +17,15 @@ class Row:
     value: float
 
 
-def rows(page: Page, metric: str, term: Term, names: LabelNames, default_model: str) -> list[Row]:
+def matching_samples(
+    page: PageSamples, metric: str, term: Term, names: LabelNames, default_model: str
+) -> list[MatchedSample]:
     """The samples of `metric` that pass the term's filters, one rank of each replica, scaled to the canonical unit."""
     kept = [
         (labels, value) for pairs, value in page.samples.get(metric, {}).items() if _passes(labels := dict(pairs), term)
     ]
     return [
-        Row(_model(labels, names, default_model), _series(labels, names), labels, value)
+        MatchedSample(_model(labels, names, default_model), _series(labels, names), labels, value)
         for labels, value in _lowest_ranks(kept, names)
     ]
 
@@ -44,21 +46,21 @@ def _series(labels: Mapping[str, str], names: LabelNames) -> str:
     return ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name not in dropped)
 
 
-Sample = tuple[Mapping[str, str], float]
+_LabelledValue = tuple[Mapping[str, str], float]
 
 
-def _lowest_ranks(samples: Sequence[Sample], names: LabelNames) -> Iterable[Sample]:
+def _lowest_ranks(samples: Sequence[_LabelledValue], names: LabelNames) -> Iterable[_LabelledValue]:
     """Ranks of one replica repeat one another, so one speaks for all. Model and replica labels tell replicas apart."""
     if not names.rank:
         return samples
-    lowest: dict[Labels, tuple[tuple[int, str], ...]] = {}
+    lowest: dict[LabelPairs, tuple[tuple[int, str], ...]] = {}
     for labels, _ in samples:
         replica, rank = _replica(labels, names), _rank(labels, names)
         lowest[replica] = min(lowest.get(replica, rank), rank)
     return [sample for sample in samples if _rank(sample[0], names) == lowest[_replica(sample[0], names)]]
 
 
-def _replica(labels: Mapping[str, str], names: LabelNames) -> Labels:
+def _replica(labels: Mapping[str, str], names: LabelNames) -> LabelPairs:
     return tuple((name, labels.get(name, "")) for name in (*names.model, *names.replica))
 
 

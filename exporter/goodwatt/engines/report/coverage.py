@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from goodwatt.engines.profile import Alternative, Profile, Term
 from goodwatt.model.engine import Moves, OneToken, Outcome, Signal
 
-NO = "–"  # noqa: RUF001 - a dash in a table
+NOT_OFFERED = "–"  # noqa: RUF001 - a dash in a table
 _MOVES = {Moves.STEP: "as they come", Moves.FIRST_TOKEN: "at the first token", Moves.FINISH: "at the end of a request"}
 _ONE_TOKEN = {OneToken.ZERO: "0 s", OneToken.SKIPPED: "left out"}
 _AGE = {True: "current", False: "may be old"}
@@ -20,7 +20,7 @@ def coverage_matrix(profiles: Mapping[str, Profile]) -> str:
 
 
 def _coverage(profiles: Iterable[Profile]) -> list[list[str]]:
-    offers = [[one.title, *("yes" if signal in one.signals else NO for signal in Signal)] for one in profiles]
+    offers = [[one.title, *("yes" if signal in one.signals else NOT_OFFERED for signal in Signal)] for one in profiles]
     return [["engine", *(f"`{signal}`" for signal in Signal)], *offers]
 
 
@@ -46,16 +46,16 @@ def _row(one: Profile) -> list[str]:
         one.title,
         f"`{one.name}`" + (" only" if one.named_only else ""),
         " ".join([*(f":{port}" for port in one.ports[:1]), f"`{one.path}`"]),
-        _MOVES[traits.tokens_move] if has_tokens else NO,
-        _MOVES[traits.prompt_tokens_move or traits.tokens_move] if Signal.PROMPT_TOKENS in one.signals else NO,
-        _ABORTED[traits.counts_aborted] if Signal.REQUESTS in one.signals else NO,
-        NO if tpot is None else _ONE_TOKEN[tpot],
-        " or ".join(per) or NO,
-        _AGE[traits.running_is_current] if Signal.REQUESTS_RUNNING in one.signals else NO,
+        _MOVES[traits.tokens_move] if has_tokens else NOT_OFFERED,
+        _MOVES[traits.prompt_tokens_move or traits.tokens_move] if Signal.PROMPT_TOKENS in one.signals else NOT_OFFERED,
+        _ABORTED[traits.counts_aborted] if Signal.REQUESTS in one.signals else NOT_OFFERED,
+        NOT_OFFERED if tpot is None else _ONE_TOKEN[tpot],
+        " or ".join(per) or NOT_OFFERED,
+        _AGE[traits.running_is_current] if Signal.REQUESTS_RUNNING in one.signals else NOT_OFFERED,
         " or ".join(f"`{label}`" for label in one.labels.model)
-        or (f"`{one.model_name_from}`" if one.model_name_from else NO),
-        ", ".join(f"`{label}`" for label in one.labels.replica) or NO,
-        NO if one.spans is None else ", ".join(dict.fromkeys(f"`{name.strip()}`" for name in one.spans.names)),
+        or (f"`{one.model_name_from}`" if one.model_name_from else NOT_OFFERED),
+        ", ".join(f"`{label}`" for label in one.labels.replica) or NOT_OFFERED,
+        NOT_OFFERED if one.spans is None else ", ".join(dict.fromkeys(f"`{name.strip()}`" for name in one.spans.names)),
     ]
 
 

@@ -3,17 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from goodwatt.engines.page.samples import Page
-from goodwatt.engines.profile import Alternative, Names, Profile, Term, sample_names
+from goodwatt.engines.page.samples import PageSamples
+from goodwatt.engines.profile import Alternative, NameCondition, Profile, Term, sample_names
 from goodwatt.engines.report.missing_signals import consequence
 from goodwatt.model.engine import GAUGES, HISTOGRAMS, EngineReading, Moves, Outcome, Signal
 
 _EXAMPLES = 2
-LUMPY = "counted    tokens only when a request ends: live figures look back five times window_seconds"
+COUNTED_AT_END_NOTE = "counted    tokens only when a request ends: live figures look back five times window_seconds"
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ReportedSignal:
     """One signal: what the page says of it in total, and the metrics that say it."""
 
     signal: Signal
@@ -21,18 +21,18 @@ class Served:
     metrics: tuple[str, ...]
 
 
-def explain(profile: Profile, names: Iterable[str], page: Page, reading: EngineReading) -> str:
+def explain_page(profile: Profile, names: Iterable[str], page: PageSamples, reading: EngineReading) -> str:
     """The whole answer, ending in a newline. `names` are all metric names of the page, and `name{label}`."""
     served = [_served(signal, profile, page, reading) for signal in Signal]
     there = [one for one in served if one is not None]
     lacking = [signal for signal, one in zip(Signal, served, strict=True) if one is None]
     lines = [
         f"engine     {profile.title} (profile {profile.name})",
-        f"because    {because(profile.detect, frozenset(names))}",
+        f"because    {match_explanation(profile.detect, frozenset(names))}",
         f"version    {reading.engine_version or 'not on the page'}",
         f"models     {', '.join(_models(reading)) or 'none yet: no request has been counted'}",
         f"dropped    {reading.dropped_lines} lines that could not be believed",
-        *([LUMPY] if reading.traits.tokens_move is Moves.FINISH else []),
+        *([COUNTED_AT_END_NOTE] if reading.traits.tokens_move is Moves.FINISH else []),
         "",
         *_table(there),
         *(["", "missing"] if lacking else []),
@@ -46,7 +46,7 @@ def _visible(line: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
-def because(condition: Names, names: frozenset[str]) -> str:
+def match_explanation(condition: NameCondition, names: frozenset[str]) -> str:
     """Which part of a profile's condition the page meets, with examples of its own names."""
     met = {pattern: _meeting(pattern, names) for pattern in (*condition.all_of, *condition.any_of)}
     shown = "; ".join(p if found == [p] else f"{p}: {_some(found)}" for p, found in met.items() if found)
@@ -70,13 +70,15 @@ def _models(reading: EngineReading) -> list[str]:
     return list(dict.fromkeys([*counted, *(model for _, model in reading.gauges)]))
 
 
-def _served(signal: Signal, profile: Profile, page: Page, reading: EngineReading) -> Served | None:
+def _served(signal: Signal, profile: Profile, page: PageSamples, reading: EngineReading) -> ReportedSignal | None:
     value = _value(signal, reading)
     terms = _terms(signal, profile.signals.get(signal, ()), page)
-    return None if value is None or not terms else Served(signal, value, tuple(dict.fromkeys(map(_metric, terms))))
+    return (
+        None if value is None or not terms else ReportedSignal(signal, value, tuple(dict.fromkeys(map(_metric, terms))))
+    )
 
 
-def _terms(signal: Signal, alternatives: Iterable[Alternative], page: Page) -> list[Term]:
+def _terms(signal: Signal, alternatives: Iterable[Alternative], page: PageSamples) -> list[Term]:
     """The terms of the alternative that was read, as far as the page has them."""
     for alternative in alternatives:
         present = [term for term in alternative.sum if _is_there(signal, term, page)]
@@ -85,7 +87,7 @@ def _terms(signal: Signal, alternatives: Iterable[Alternative], page: Page) -> l
     return []
 
 
-def _is_there(signal: Signal, term: Term, page: Page) -> bool:
+def _is_there(signal: Signal, term: Term, page: PageSamples) -> bool:
     return any(page.has(name) for name in sample_names(signal, term.metric))
 
 
@@ -120,7 +122,7 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
 
 
-def _table(served: Iterable[Served]) -> Iterator[str]:
+def _table(served: Iterable[ReportedSignal]) -> Iterator[str]:
     rows = [("signal", "value", "from"), *((one.signal.value, one.value, " + ".join(one.metrics)) for one in served)]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for signal, value, metrics in rows:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from goodwatt.web.plain_text import text
+from goodwatt.web.plain_text import text_response
 
 MOST_LISTENERS = 32
 KEEP_ALIVE_SECONDS = 15.0
@@ -59,7 +59,7 @@ class Feed:
         """A stream that begins with `first`, or 503 where there are too many. `progress` is called as bytes leave."""
         if self._is_full():
             line = f"{self._most} pages listen already; close one of them, or read / again now and then"
-            return text(line, 503, {"Retry-After": "30"})
+            return text_response(line, 503, {"Retry-After": "30"})
         response = web.StreamResponse(headers=_HEADERS)
         if request.method == "HEAD":
             return response

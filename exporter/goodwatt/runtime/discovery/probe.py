@@ -9,7 +9,7 @@ from yarl import URL
 from goodwatt.engines.profile import Profile
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import ServerSection
-from goodwatt.sources.engine.source import DEFAULT_PATH, EngineSource
+from goodwatt.sources.engine.source import DEFAULT_METRICS_PATH, EngineSource
 
 # vLLM and most others, SGLang, llama-server, LMDeploy, TGI, Triton, MAX. Not those of proxies, which are read only when
 # the configuration names them.
@@ -59,11 +59,13 @@ async def _ask(profiles: Mapping[str, Profile], port: int, seconds: float, forei
     clock = asyncio.get_running_loop().time
     end = clock() + seconds
     paths = _paths(profiles, port)
-    special = await _first(profiles, port, _urls(port, sorted(paths - {DEFAULT_PATH}), foreign), seconds / 2, foreign)
-    if special is not None or DEFAULT_PATH not in paths:
+    special = await _first(
+        profiles, port, _urls(port, sorted(paths - {DEFAULT_METRICS_PATH}), foreign), seconds / 2, foreign
+    )
+    if special is not None or DEFAULT_METRICS_PATH not in paths:
         return special
     left = max(end - clock(), seconds / 4)
-    return await _first(profiles, port, _urls(port, [DEFAULT_PATH], foreign), left, foreign)
+    return await _first(profiles, port, _urls(port, [DEFAULT_METRICS_PATH], foreign), left, foreign)
 
 
 def _urls(port: int, paths: Iterable[str], foreign: Collection[str]) -> list[str]:
@@ -88,7 +90,7 @@ async def _recognise(
     try:
         return (await source.read()).engine, url
     except SourceUnavailable as why:
-        refused = why.reason in (Reason.HTTP_ERROR, Reason.METRICS_OFF) and URL(url).path != DEFAULT_PATH
+        refused = why.reason in (Reason.HTTP_ERROR, Reason.METRICS_OFF) and URL(url).path != DEFAULT_METRICS_PATH
         if why.reason is Reason.NOT_METRICS or refused:
             foreign.add(url)
         return None, url

@@ -6,10 +6,10 @@ because a profile says what each metric is: sample names alone are enough, with 
 
 import re
 
-from goodwatt.engines.page.samples import Labels, Page
+from goodwatt.engines.page.samples import LabelPairs, PageSamples
 
-LONGEST_LINE = 65_536  # characters; no engine writes a series this long, and a longer line is not worth parsing
-LARGEST_VALUE = 2.0**53  # beyond it a float cannot count by ones, and no token or second count gets there
+MAX_LINE_CHARACTERS = 65_536  # characters; no engine writes a series this long, and a longer line is not worth parsing
+MAX_EXACT_COUNT = 2.0**53  # beyond it a float cannot count by ones, and no token or second count gets there
 _REMEMBERED = 8192  # label sets kept between pages; a vLLM page has about 200
 
 _LABEL = re.compile(r'\s*([A-Za-z_][A-Za-z0-9_.:]*)\s*=\s*"([^"\\]*(?:\\.[^"\\]*)*)"\s*(,|\})', re.ASCII | re.DOTALL)
@@ -19,18 +19,18 @@ _ESCAPES = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 _ESCAPED = re.compile(r'\\[\\"n]')
 
 
-class Scanner:
+class ExpositionParser:
     """Parses page after page of one server. It remembers label sets between pages, in bounded memory."""
 
     def __init__(self, wanted: frozenset[str]) -> None:
         self._wanted = wanted
-        self._labels: dict[str, Labels] = {}
+        self._labels: dict[str, LabelPairs] = {}
 
-    def scan(self, text: str) -> Page:
+    def parse(self, text: str) -> PageSamples:
         """The wanted samples of a page. Never raises: a line that cannot be believed is dropped and counted."""
         if len(self._labels) > _REMEMBERED:
             self._labels.clear()
-        samples: dict[str, dict[Labels, float]] = {}
+        samples: dict[str, dict[LabelPairs, float]] = {}
         damaged: list[str] = []
         repeated = 0
         for name, line, brace in _wanted_lines(text, self._wanted):
@@ -43,11 +43,11 @@ class Scanner:
                 repeated += 1
             else:
                 series[sample[0]] = sample[1]
-        return Page(samples, frozenset(damaged), repeated + len(damaged), _is_cut(text))
+        return PageSamples(samples, frozenset(damaged), repeated + len(damaged), _is_cut(text))
 
-    def _sample(self, line: str, brace: int) -> tuple[Labels, float] | None:
+    def _sample(self, line: str, brace: int) -> tuple[LabelPairs, float] | None:
         """Labels and value of one line; `brace` is where its labels begin, or where its name ends if it has none."""
-        if len(line) > LONGEST_LINE:
+        if len(line) > MAX_LINE_CHARACTERS:
             return None
         if line[brace : brace + 1] != "{":
             return _with_value((), line[brace:])
@@ -69,8 +69,8 @@ def _wanted_lines(text: str, wanted: frozenset[str]) -> list[tuple[str, str, int
     lines = text.split("\n")
     lines[-1] = _cut_short(lines[-1])
     for line in lines:
-        brace = line.find("{", 0, LONGEST_LINE)
-        head = line[:brace] if brace > 0 else line[:LONGEST_LINE]
+        brace = line.find("{", 0, MAX_LINE_CHARACTERS)
+        head = line[:brace] if brace > 0 else line[:MAX_LINE_CHARACTERS]
         if head in wanted:
             found.append((head, line, len(head)))
         elif head[:1] != "#":
@@ -90,7 +90,7 @@ def _cut_short(line: str) -> str:
     return line[: line.find("{")] if "{" in line else line.split(" ", 1)[0]
 
 
-def parse_labels(line: str, start: int) -> tuple[Labels, int] | None:
+def parse_labels(line: str, start: int) -> tuple[LabelPairs, int] | None:
     """The label set that begins at `start`, just after `{`, and the index after its `}`. None if it is malformed."""
     found: dict[str, str] = {}
     at = start
@@ -107,7 +107,7 @@ def parse_labels(line: str, start: int) -> tuple[Labels, int] | None:
             return tuple(sorted(found.items())), at
 
 
-def _end_of_labels(found: dict[str, str], line: str, at: int) -> tuple[Labels, int] | None:
+def _end_of_labels(found: dict[str, str], line: str, at: int) -> tuple[LabelPairs, int] | None:
     """`{}` and a comma before `}` are legal; anything else that is not a label is not."""
     rest = line[at:]
     stripped = rest.lstrip(" \t")
@@ -120,13 +120,13 @@ def _unescape(match: re.Match[str]) -> str:
     return _ESCAPES[match.group()]
 
 
-def _with_value(labels: Labels, rest: str) -> tuple[Labels, float] | None:
+def _with_value(labels: LabelPairs, rest: str) -> tuple[LabelPairs, float] | None:
     """A believable value, with the timestamp and the exemplar that may follow it left unread."""
     words = rest.split(None, 1)
     if not words or _NUMBER.fullmatch(words[0]) is None:
         return None
     value = float(words[0])
-    return (labels, value) if 0.0 <= value <= LARGEST_VALUE else None
+    return (labels, value) if 0.0 <= value <= MAX_EXACT_COUNT else None
 
 
 def metric_names(text: str) -> frozenset[str]:
@@ -134,7 +134,7 @@ def metric_names(text: str) -> frozenset[str]:
     names = set()
     for line in text.split("\n"):
         name = _NAME.match(line)
-        if name is not None and _is_sample(line[name.end() : name.end() + LONGEST_LINE]):
+        if name is not None and _is_sample(line[name.end() : name.end() + MAX_LINE_CHARACTERS]):
             names.add(name.group())
     return frozenset(names)
 
@@ -144,7 +144,7 @@ def labelled_names(text: str) -> frozenset[str]:
     found: set[str] = set()
     for line in text.split("\n"):
         name = _NAME.match(line)
-        if name is not None and len(line) <= LONGEST_LINE and line[name.end() : name.end() + 1] == "{":
+        if name is not None and len(line) <= MAX_LINE_CHARACTERS and line[name.end() : name.end() + 1] == "{":
             parsed = parse_labels(line, name.end() + 1)
             found.update(f"{name.group()}{{{label}}}" for label, _ in (parsed[0] if parsed else ()))
     return frozenset(found)

@@ -10,21 +10,28 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from goodwatt.engines.detection import detect, detect_by_status
+from goodwatt.engines.detection import detect_by_status, detect_engine
 from goodwatt.engines.page.reader import read_page, unknown_outcomes
-from goodwatt.engines.page.samples import Page
+from goodwatt.engines.page.samples import PageSamples
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.source import Reason, SourceUnavailable, server_source
 from goodwatt.settings.sources import ServerSection
-from goodwatt.sources.engine.exposition import Scanner, labelled_names, metric_names
-from goodwatt.sources.http.credentials import Identity
-from goodwatt.sources.http.errors import bad_status, late, not_metrics, refused_login, shown, unavailable
-from goodwatt.sources.http.fetch import Answer, Target, fetch, new_session
+from goodwatt.sources.engine.exposition import ExpositionParser, labelled_names, metric_names
+from goodwatt.sources.http.credentials import ClientCredentials
+from goodwatt.sources.http.errors import (
+    access_denied,
+    not_a_metrics_page,
+    redacted_url,
+    source_unavailable,
+    timed_out,
+    unexpected_status,
+)
+from goodwatt.sources.http.fetch import HttpAnswer, HttpTarget, http_get, new_http_session
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PATH = "/metrics"
+DEFAULT_METRICS_PATH = "/metrics"
 _NAME_ATTEMPTS = 3
 _LONGEST_MODEL_NAME = 256
 _READ_BESIDE_CHARACTERS = 1024 * 1024  # twelve times the largest page known
@@ -35,12 +42,12 @@ _GRACE_SECONDS = 0.5  # so that our own deadline, which knows the address, speak
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Scrape:
     """One page: the profile that reads it, its text, the wanted samples, and what they mean."""
 
     profile: Profile
     body: str
-    page: Page
+    page: PageSamples
     reading: EngineReading
 
 
@@ -61,26 +68,26 @@ class EngineSource:
         self._section = section
         self._candidates = profiles if section.engine == "auto" else {section.engine: profiles[section.engine]}
         self._url = _address(section, self._candidates)
-        self._identity = Identity(self.name, section)
+        self._identity = ClientCredentials(self.name, section)
         self._clock = clock
         self._simulated = simulated
         self._session: aiohttp.ClientSession | None = None
         self._profile: Profile | None = None
-        self._scanner = Scanner(frozenset())
+        self._parser = ExpositionParser(frozenset())
         self._previous: EngineReading | None = None
         self._model: str | None = self._url.query.get("model")  # how a router is asked for one model's metrics
         self._name_attempts = 0
         self._told: set[str] = set()
-        self._reading: asyncio.Future[tuple[Profile, Page]] | None = None
+        self._reading: asyncio.Future[tuple[Profile, PageSamples]] | None = None
         self._damaged = False
         self._several = False
         self._rest: tuple[float, SourceUnavailable] | None = None  # until when nothing is asked, and why
 
     async def read(self) -> EngineReading:
         """The server's page, understood. Raises SourceUnavailable with a line that says what to do."""
-        return (await self.look()).reading
+        return (await self.scrape()).reading
 
-    async def look(self) -> Look:
+    async def scrape(self) -> Scrape:
         """The same with the page itself, for explaining it."""
         if self._rest is not None and self._clock() < self._rest[0]:
             raise SourceUnavailable(self._rest[1].reason, self._rest[1].detail)
@@ -89,7 +96,7 @@ class EngineSource:
             async with asyncio.timeout_at(deadline):
                 answer = await self._get(self._url)
         except TimeoutError:
-            raise late(self.name, self._url, self._section.timeout_seconds) from None
+            raise timed_out(self.name, self._url, self._section.timeout_seconds) from None
         self._refuse_bad_status(answer)
         profile, page = await self._understood(answer)
         reading = read_page(
@@ -106,68 +113,67 @@ class EngineSource:
         self._previous = reading
         self._tell_unknown_outcomes(profile, page)
         self._tell_damage(page, reading.dropped_lines)
-        return Look(profile, answer.body, page, reading)
+        return Scrape(profile, answer.body, page, reading)
 
     async def aclose(self) -> None:
         """Closes the connection."""
         if self._session is not None:
             await self._session.close()
 
-    async def _get(self, url: URL) -> Answer:
+    async def _get(self, url: URL) -> HttpAnswer:
         if self._session is None:
-            self._session = new_session()
+            self._session = new_http_session()
         tls = self._identity.context() if url.scheme == "https" else None
-        target = Target(self.name, url, self._identity.headers(), tls, self._section.tls.server_name)
-        return await fetch(self._session, target, self._clock)
+        target = HttpTarget(self.name, url, self._identity.headers(), tls, self._section.tls.server_name)
+        return await http_get(self._session, target, self._clock)
 
-    def _refuse_bad_status(self, answer: Answer) -> None:
+    def _refuse_bad_status(self, answer: HttpAnswer) -> None:
         if answer.status == 200:
             return
         found = detect_by_status(self._candidates, answer.status, answer.body)
         if found is not None and found.reason is Reason.METRICS_OFF:
-            raise unavailable(self.name, Reason.METRICS_OFF, found.because)
+            raise source_unavailable(self.name, Reason.METRICS_OFF, found.because)
         if answer.status in (401, 403):
             section = self._section
             logged_in = section.bearer_token_file is not None or section.basic_auth is not None
-            raise refused_login(self.name, self._url, answer.status, logged_in)
-        raise bad_status(self.name, self._url, answer.status, found.because if found else "")
+            raise access_denied(self.name, self._url, answer.status, logged_in)
+        raise unexpected_status(self.name, self._url, answer.status, found.because if found else "")
 
-    async def _understood(self, answer: Answer) -> tuple[Profile, Page]:
+    async def _understood(self, answer: HttpAnswer) -> tuple[Profile, PageSamples]:
         """A page far beyond what engines serve is read beside the loop, so that no other source misses its deadline."""
         if self._reading is not None and not self._reading.done():
-            detail = f"{shown(self._url)}: its last page is still being read; is it the metrics page?"
-            raise unavailable(self.name, Reason.TOO_LARGE, detail)
+            detail = f"{redacted_url(self._url)}: its last page is still being read; is it the metrics page?"
+            raise source_unavailable(self.name, Reason.TOO_LARGE, detail)
         if len(answer.body) < _READ_BESIDE_CHARACTERS:
             return self._understand(answer)
         self._reading = asyncio.ensure_future(asyncio.to_thread(self._understand, answer))
         self._reading.add_done_callback(_heard)
         return await asyncio.shield(self._reading)
 
-    def _understand(self, answer: Answer) -> tuple[Profile, Page]:
-        page = self._scanner.scan(answer.body)
+    def _understand(self, answer: HttpAnswer) -> tuple[Profile, PageSamples]:
+        page = self._parser.parse(answer.body)
         if self._profile is not None and page.samples:
             return self._profile, page
         names = metric_names(answer.body)
         if not names:
             raise self._no_metrics(answer)
-        found = detect(self._candidates, names | labelled_names(answer.body))
+        found = detect_engine(self._candidates, names | labelled_names(answer.body))
         if found.engine is None:
-            raise unavailable(self.name, found.reason or Reason.UNKNOWN_ENGINE, found.because)
+            raise source_unavailable(self.name, found.reason or Reason.UNKNOWN_ENGINE, found.because)
         self._profile = self._candidates[found.engine]
-        self._scanner = Scanner(self._profile.wanted())
-        return self._profile, self._scanner.scan(answer.body)
+        self._parser = ExpositionParser(self._profile.wanted())
+        return self._profile, self._parser.parse(answer.body)
 
     def _refuse_too_many_models(self, reading: EngineReading) -> None:
         models = {series.model for page in (reading.counters, reading.histograms) for series in page}
         models |= {model for _, model in reading.gauges}
         if len(models) > _MOST_MODELS:
-            detail = (
-                f"{shown(self._url)} names {len(models)} models, more than {_MOST_MODELS}; is it one server's page?"
-            )
-            raise unavailable(self.name, Reason.TOO_LARGE, detail)
+            where = redacted_url(self._url)
+            detail = f"{where} names {len(models)} models, more than {_MOST_MODELS}; is it one server's page?"
+            raise source_unavailable(self.name, Reason.TOO_LARGE, detail)
 
-    def _no_metrics(self, answer: Answer) -> SourceUnavailable:
-        why = not_metrics(self.name, self._url, answer.body, answer.content_type)
+    def _no_metrics(self, answer: HttpAnswer) -> SourceUnavailable:
+        why = not_a_metrics_page(self.name, self._url, answer.body, answer.content_type)
         if answer.body.lstrip()[:1] in ("{", "["):
             self._rest = (self._clock() + _REST_SECONDS, why)
         return why
@@ -183,10 +189,10 @@ class EngineSource:
                 answer = await self._get(self._url.origin().with_path(path))
         except (TimeoutError, SourceUnavailable):
             return None
-        self._model = first_model(answer.body) if answer.status == 200 else None
+        self._model = first_model_id(answer.body) if answer.status == 200 else None
         return self._model
 
-    def _tell_unknown_outcomes(self, profile: Profile, page: Page) -> None:
+    def _tell_unknown_outcomes(self, profile: Profile, page: PageSamples) -> None:
         for outcome in unknown_outcomes(profile, page):
             if outcome not in self._told and len(self._told) < _MOST_OUTCOMES_TOLD:
                 self._told.add(outcome)
@@ -203,29 +209,29 @@ class EngineSource:
                 "%s: different processes answer at %s, so their counts cannot be told apart; if a load balancer is "
                 "there, name each engine's own address as a server",
                 self.name,
-                shown(self._url),
+                redacted_url(self._url),
             )
 
-    def _tell_damage(self, page: Page, dropped: int) -> None:
+    def _tell_damage(self, page: PageSamples, dropped: int) -> None:
         if dropped and not self._damaged:
             log.warning(
                 "%s: %d lines of %s are malformed, repeated, negative, NaN or huge, and left out%s; their series stay "
                 "as they were; see what writes this page",
                 self.name,
                 dropped,
-                shown(self._url),
+                redacted_url(self._url),
                 f", of {', '.join(sorted(page.damaged)[:3])}" if page.damaged else "",
             )
         self._damaged = dropped > 0
 
 
-def _heard(reading: asyncio.Future[tuple[Profile, Page]]) -> None:
+def _heard(reading: asyncio.Future[tuple[Profile, PageSamples]]) -> None:
     """Take note of what went wrong, since nobody may be waiting for it any more."""
     if not reading.cancelled():
         reading.exception()
 
 
-def first_model(body: str) -> str | None:
+def first_model_id(body: str) -> str | None:
     """The first id of an OpenAI-style model list; None for anything else."""
     try:
         name = json.loads(body)["data"][0]["id"]
@@ -241,5 +247,5 @@ def _address(section: ServerSection, candidates: Mapping[str, Profile]) -> URL:
     url = URL(section.url)
     if url.path not in ("", "/"):
         return url
-    path = DEFAULT_PATH if section.engine == "auto" else candidates[section.engine].path
+    path = DEFAULT_METRICS_PATH if section.engine == "auto" else candidates[section.engine].path
     return url.with_path(path, keep_query=True)

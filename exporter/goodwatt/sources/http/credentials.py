@@ -12,16 +12,16 @@ _LARGEST_SECRET = 65_536
 # Text comes first, and OpenMetrics is not named: prometheus_client serves it to whoever names it at all.
 _ACCEPT = "text/plain;version=0.0.4, */*;q=0.1"
 
-Stamp = tuple[tuple[int, int, int], ...]
+_FileStamps = tuple[tuple[int, int, int], ...]
 
 
-class Trust:
+class ServerTrust:
     """How an https server is verified. Reads the files again at every use, so that a rotated certificate counts."""
 
     def __init__(self, source: str, tls: TlsSection) -> None:
         self._source = source
         self._tls = tls
-        self._stamp: Stamp | None = None
+        self._stamp: _FileStamps | None = None
         self._context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
@@ -39,13 +39,13 @@ class Trust:
         return self._context
 
 
-class Identity:
+class ClientCredentials:
     """Reads the section's files again at every request, so that a rotated token or certificate is used at once."""
 
     def __init__(self, source: str, section: ServerSection) -> None:
         self._source = source
         self._section = section
-        self._trust = Trust(source, section.tls)
+        self._trust = ServerTrust(source, section.tls)
 
     def headers(self) -> dict[str, str]:
         """Headers of a request. Raises SourceUnavailable(CREDENTIALS) if a token or password cannot be read."""
@@ -99,7 +99,7 @@ def _files(tls: TlsSection) -> list[tuple[str, Path]]:
     return [(key, path) for key, path in named.items() if path is not None]
 
 
-def _stamp(tls: TlsSection) -> Stamp:
+def _stamp(tls: TlsSection) -> _FileStamps:
     return tuple((s.st_mtime_ns, s.st_size, s.st_ino) for s in (path.stat() for _, path in _files(tls)))
 
 

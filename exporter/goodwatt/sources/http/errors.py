@@ -9,46 +9,48 @@ from yarl import URL
 from goodwatt.model.source import Reason, SourceUnavailable
 
 
-def shown(url: URL) -> str:
+def redacted_url(url: URL) -> str:
     """The address without user, password, query and fragment: any of them may be secret."""
     return str(url.with_user(None).with_query(None).with_fragment(None))
 
 
-def unavailable(source: str, reason: Reason, detail: str) -> SourceUnavailable:
+def source_unavailable(source: str, reason: Reason, detail: str) -> SourceUnavailable:
     """The exception to raise, its line beginning with the source."""
     return SourceUnavailable(reason, f"{source}: {detail}")
 
 
-def too_large(source: str, url: URL, limit: int) -> SourceUnavailable:
+def page_too_large(source: str, url: URL, limit: int) -> SourceUnavailable:
     """The page is beyond the size limit."""
-    detail = f"{shown(url)} sends more than {limit // 1024**2} MiB; is it the metrics page?"
-    return unavailable(source, Reason.TOO_LARGE, detail)
+    detail = f"{redacted_url(url)} sends more than {limit // 1024**2} MiB; is it the metrics page?"
+    return source_unavailable(source, Reason.TOO_LARGE, detail)
 
 
-def broken_off(source: str, url: URL) -> SourceUnavailable:
+def truncated_response(source: str, url: URL) -> SourceUnavailable:
     """The connection ended in the middle of the page."""
-    return unavailable(source, Reason.UNREACHABLE, f"{shown(url)} broke off in the middle of its answer")
+    return source_unavailable(source, Reason.UNREACHABLE, f"{redacted_url(url)} broke off in the middle of its answer")
 
 
-def late(source: str, url: URL, seconds: float) -> SourceUnavailable:
+def timed_out(source: str, url: URL, seconds: float) -> SourceUnavailable:
     """The deadline passed."""
-    detail = f"{shown(url)} gave no complete answer within {seconds:g} s; is it overloaded? see timeout_seconds"
-    return unavailable(source, Reason.TIMEOUT, detail)
+    detail = f"{redacted_url(url)} gave no complete answer within {seconds:g} s; is it overloaded? see timeout_seconds"
+    return source_unavailable(source, Reason.TIMEOUT, detail)
 
 
-def refused_login(source: str, url: URL, status: int, logged_in: bool) -> SourceUnavailable:
+def access_denied(source: str, url: URL, status: int, logged_in: bool) -> SourceUnavailable:
     """401 or 403."""
     remedy = "check the credentials of this server" if logged_in else "give bearer_token_file or basic_auth"
-    return unavailable(source, Reason.AUTH_REFUSED, f"{shown(url)} refuses access with HTTP {status}; {remedy}")
+    return source_unavailable(
+        source, Reason.AUTH_REFUSED, f"{redacted_url(url)} refuses access with HTTP {status}; {remedy}"
+    )
 
 
-def bad_status(source: str, url: URL, status: int, hint: str) -> SourceUnavailable:
+def unexpected_status(source: str, url: URL, status: int, hint: str) -> SourceUnavailable:
     """Any other status than 200."""
     remedy = hint or ("check the url's path" if status < 500 else "see the server's own log")
-    return unavailable(source, Reason.HTTP_ERROR, f"{shown(url)} answers HTTP {status}; {remedy}")
+    return source_unavailable(source, Reason.HTTP_ERROR, f"{redacted_url(url)} answers HTTP {status}; {remedy}")
 
 
-def not_metrics(source: str, url: URL, body: str, content_type: str) -> SourceUnavailable:
+def not_a_metrics_page(source: str, url: URL, body: str, content_type: str) -> SourceUnavailable:
     """An answer that holds no sample at all."""
     start = body.lstrip()[:1]
     if not start:
@@ -59,19 +61,21 @@ def not_metrics(source: str, url: URL, body: str, content_type: str) -> SourceUn
         what = "JSON, not metrics; check the url's path (TensorRT-LLM serves metrics at /prometheus/metrics)"
     else:
         what = "something else than Prometheus metrics; check the url's path, usually /metrics"
-    return unavailable(source, Reason.NOT_METRICS, f"{shown(url)} sends {what}")
+    return source_unavailable(source, Reason.NOT_METRICS, f"{redacted_url(url)} sends {what}")
 
 
-def explain(source: str, url: URL, error: Exception) -> SourceUnavailable:
+def connection_error(source: str, url: URL, error: Exception) -> SourceUnavailable:
     """What an aiohttp error means for the operator."""
-    at = shown(url)
+    at = redacted_url(url)
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        return unavailable(source, Reason.TLS, _tls(at, error))
+        return source_unavailable(source, Reason.TLS, _tls(at, error))
     if isinstance(error, aiohttp.ClientPayloadError):
-        return broken_off(source, url)
+        return truncated_response(source, url)
     if isinstance(error, aiohttp.ClientResponseError):
-        return unavailable(source, Reason.NOT_METRICS, f"{at} does not answer in HTTP; check the url's port and scheme")
-    return unavailable(source, Reason.UNREACHABLE, _no_connection(at, error))
+        return source_unavailable(
+            source, Reason.NOT_METRICS, f"{at} does not answer in HTTP; check the url's port and scheme"
+        )
+    return source_unavailable(source, Reason.UNREACHABLE, _no_connection(at, error))
 
 
 def _no_connection(at: str, error: Exception) -> str:

@@ -9,15 +9,21 @@ import aiohttp
 from yarl import URL
 
 from goodwatt.model.source import Reason
-from goodwatt.sources.http.errors import broken_off, explain, shown, too_large, unavailable
+from goodwatt.sources.http.errors import (
+    connection_error,
+    page_too_large,
+    redacted_url,
+    source_unavailable,
+    truncated_response,
+)
 
-LARGEST_PAGE = 16 * 1024 * 1024  # bytes, decompressed
+MAX_PAGE_BYTES = 16 * 1024 * 1024  # bytes, decompressed
 _LARGEST_ERROR = 4096
 _REDIRECTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class HttpTarget:
     """What to ask and as whom. `source` begins every message."""
 
     source: str
@@ -28,7 +34,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """A page, or the beginning of an error's body. `at_seconds` is when the server began to answer."""
 
     status: int
@@ -37,14 +43,14 @@ class Answer:
     at_seconds: float
 
 
-def new_session() -> aiohttp.ClientSession:
+def new_http_session() -> aiohttp.ClientSession:
     """A session that leaves decompression to `fetch`, keeps no cookies and waits for ever: callers bring deadlines."""
     return aiohttp.ClientSession(
         auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
     )
 
 
-async def fetch(session: aiohttp.ClientSession, target: Target, clock: Callable[[], float]) -> Answer:
+async def http_get(session: aiohttp.ClientSession, target: HttpTarget, clock: Callable[[], float]) -> HttpAnswer:
     """The answer to a GET, whatever its status. A redirect is followed on the same origin only.
 
     A connection that the server closed while it was idle is opened again, once; aiohttp does that for a GET.
@@ -54,14 +60,18 @@ async def fetch(session: aiohttp.ClientSession, target: Target, clock: Callable[
         try:
             answer = await _get(session, target, url, clock)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise explain(target.source, url, error) from None
-        if isinstance(answer, Answer):
+            raise connection_error(target.source, url, error) from None
+        if isinstance(answer, HttpAnswer):
             return answer
         url = _redirected(target, url, answer)
-    raise unavailable(target.source, Reason.HTTP_ERROR, f"{shown(target.url)} redirects in circles; check the url")
+    raise source_unavailable(
+        target.source, Reason.HTTP_ERROR, f"{redacted_url(target.url)} redirects in circles; check the url"
+    )
 
 
-async def _get(session: aiohttp.ClientSession, target: Target, url: URL, clock: Callable[[], float]) -> Answer | str:
+async def _get(
+    session: aiohttp.ClientSession, target: HttpTarget, url: URL, clock: Callable[[], float]
+) -> HttpAnswer | str:
     """The answer, or where it redirects to."""
     async with session.get(
         url,
@@ -74,38 +84,38 @@ async def _get(session: aiohttp.ClientSession, target: Target, url: URL, clock: 
         if response.status in (301, 302, 303, 307, 308):
             return response.headers.get("Location", "")
         body = await _page(target, url, response) if response.status == 200 else await _beginning(response)
-        return Answer(response.status, body, response.headers.get("Content-Type", ""), at_seconds)
+        return HttpAnswer(response.status, body, response.headers.get("Content-Type", ""), at_seconds)
 
 
-async def _page(target: Target, url: URL, response: aiohttp.ClientResponse) -> str:
+async def _page(target: HttpTarget, url: URL, response: aiohttp.ClientResponse) -> str:
     decoder = _decoder(target, url, response.headers.get("Content-Encoding", "identity").strip().lower())
     content = bytearray()
     async for chunk in response.content.iter_any():
-        room = LARGEST_PAGE - len(content) + 1
+        room = MAX_PAGE_BYTES - len(content) + 1
         content += chunk if decoder is None else _inflate(target, url, decoder, chunk, room)
-        if len(content) > LARGEST_PAGE:
-            raise too_large(target.source, url, LARGEST_PAGE)
+        if len(content) > MAX_PAGE_BYTES:
+            raise page_too_large(target.source, url, MAX_PAGE_BYTES)
     if decoder is not None and not decoder.eof:
-        raise broken_off(target.source, url)
+        raise truncated_response(target.source, url)
     return content.decode("utf-8-sig", "replace")
 
 
-def _decoder(target: Target, url: URL, encoding: str) -> "zlib._Decompress | None":
+def _decoder(target: HttpTarget, url: URL, encoding: str) -> "zlib._Decompress | None":
     if encoding in ("", "identity"):
         return None
     if encoding not in ("gzip", "x-gzip"):
-        detail = f"{shown(url)} answers in a compression that was not asked for; switch it off for metrics"
-        raise unavailable(target.source, Reason.NOT_METRICS, detail)
+        detail = f"{redacted_url(url)} answers in a compression that was not asked for; switch it off for metrics"
+        raise source_unavailable(target.source, Reason.NOT_METRICS, detail)
     return zlib.decompressobj(wbits=31)
 
 
-def _inflate(target: Target, url: URL, decoder: "zlib._Decompress", chunk: bytes, room: int) -> bytes:
+def _inflate(target: HttpTarget, url: URL, decoder: "zlib._Decompress", chunk: bytes, room: int) -> bytes:
     """At most `room` bytes: a small chunk may inflate a thousandfold."""
     try:
         return decoder.decompress(chunk, room)
     except zlib.error:
-        detail = f"{shown(url)} says that its answer is gzip, and it is not; check what is between"
-        raise unavailable(target.source, Reason.NOT_METRICS, detail) from None
+        detail = f"{redacted_url(url)} says that its answer is gzip, and it is not; check what is between"
+        raise source_unavailable(target.source, Reason.NOT_METRICS, detail) from None
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> str:
@@ -116,13 +126,16 @@ async def _beginning(response: aiohttp.ClientResponse) -> str:
         return ""
 
 
-def _redirected(target: Target, url: URL, location: str) -> URL:
+def _redirected(target: HttpTarget, url: URL, location: str) -> URL:
     try:
         new = url.join(URL(location))
         same = new.origin() == url.origin()
     except ValueError:
-        raise unavailable(target.source, Reason.HTTP_ERROR, f"{shown(url)} redirects to no address") from None
+        raise source_unavailable(
+            target.source, Reason.HTTP_ERROR, f"{redacted_url(url)} redirects to no address"
+        ) from None
     if not same:
-        detail = f"{shown(url)} redirects to {shown(new.origin())}, which is not followed; set url to the final address"
-        raise unavailable(target.source, Reason.HTTP_ERROR, detail)
+        other = redacted_url(new.origin())
+        detail = f"{redacted_url(url)} redirects to {other}, which is not followed; set url to the final address"
+        raise source_unavailable(target.source, Reason.HTTP_ERROR, detail)
     return new

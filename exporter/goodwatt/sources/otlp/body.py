@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-BODY_SECONDS = 10.0  # what an exporter gives a whole export, by default
-BODIES_AT_ONCE = 4  # of the largest size: beyond it new ones are told to come again
+BODY_TIMEOUT_SECONDS = 10.0  # what an exporter gives a whole export, by default
+MAX_BODIES_HELD = 4  # of the largest size: beyond it new ones are told to come again
 
 
-class Refused(Exception):
+class RejectedRequest(Exception):
     """An HTTP status and one line that says why. `again_seconds`: when to try again."""
 
     def __init__(self, status: int, why: str, again_seconds: int | None = None) -> None:
@@ -22,13 +22,13 @@ class Refused(Exception):
         self.again_seconds = again_seconds
 
 
-class Bodies:
+class BodyReader:
     """Reads bodies of at most `largest` bytes, as they come and inflated, and holds a few of them at a time.
 
     Only one is inflated and decoded at a time: a thousandth of it may have been sent, and spans take a hundredfold.
     """
 
-    def __init__(self, largest: int, seconds: float = BODY_SECONDS) -> None:
+    def __init__(self, largest: int, seconds: float = BODY_TIMEOUT_SECONDS) -> None:
         self._largest = largest
         self._seconds = seconds
         self._held = 0
@@ -56,13 +56,13 @@ class Bodies:
                     self._hold(len(content), len(chunk))
                     content += chunk
         except TimeoutError:
-            raise Refused(408, f"the body did not come within {self._seconds:g} s") from None
+            raise RejectedRequest(408, f"the body did not come within {self._seconds:g} s") from None
 
     def _hold(self, held: int, more: int) -> None:
         if held + more > self._largest:
             raise self._too_large()
-        if self._held + more > BODIES_AT_ONCE * self._largest:
-            raise Refused(429, "too much is being received at once", again_seconds=1)
+        if self._held + more > MAX_BODIES_HELD * self._largest:
+            raise RejectedRequest(429, "too much is being received at once", again_seconds=1)
         self._held += more
 
     def _inflated(self, inflater: "zlib._Decompress", content: bytearray) -> bytes:
@@ -70,15 +70,15 @@ class Bodies:
         try:
             inflated = inflater.decompress(content, self._largest + 1)
         except zlib.error:
-            raise Refused(400, "the body is said to be gzip, and is not") from None
+            raise RejectedRequest(400, "the body is said to be gzip, and is not") from None
         if len(inflated) > self._largest:
             raise self._too_large()
         if not inflater.eof or inflater.unused_data:
-            raise Refused(400, "the gzip stream breaks off, or something follows it")
+            raise RejectedRequest(400, "the gzip stream breaks off, or something follows it")
         return inflated
 
-    def _too_large(self) -> Refused:
-        return Refused(413, f"the body is larger than {self._largest} bytes; see otlp.largest_body_bytes")
+    def _too_large(self) -> RejectedRequest:
+        return RejectedRequest(413, f"the body is larger than {self._largest} bytes; see otlp.largest_body_bytes")
 
 
 async def _chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
@@ -86,7 +86,7 @@ async def _chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
         async for chunk in request.content.iter_any():
             yield chunk
     except (aiohttp.ClientError, web.RequestPayloadError, ConnectionError):
-        raise Refused(400, "the body breaks off, or is no HTTP") from None
+        raise RejectedRequest(400, "the body breaks off, or is no HTTP") from None
 
 
 def _inflater(encoding: str) -> "zlib._Decompress | None":
@@ -94,5 +94,5 @@ def _inflater(encoding: str) -> "zlib._Decompress | None":
     if name in ("", "identity"):
         return None
     if name not in ("gzip", "x-gzip"):
-        raise Refused(415, "only gzip or no Content-Encoding is understood")
+        raise RejectedRequest(415, "only gzip or no Content-Encoding is understood")
     return zlib.decompressobj(wbits=31)

@@ -4,18 +4,18 @@ import json
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from goodwatt.engines.spans import Value
-from goodwatt.sources.otlp.span import SERVICE_ATTRIBUTES, Malformed, Service, service_of, span_key
+from goodwatt.engines.spans import AttributeValue
+from goodwatt.sources.otlp.span import SERVICE_ATTRIBUTES, MalformedOtlp, SpanService, service_of, span_key
 
 _FORM = "a part has not the form that OTLP gives it"
 
 
-def spans(body: bytes) -> Iterator["JsonSpan"]:
+def json_spans(body: bytes) -> Iterator["JsonSpan"]:
     """Every span. Raises Malformed for what is no trace request; one span that is wrong says so when it is read."""
     try:
         request = json.loads(body)
     except (ValueError, RecursionError):
-        raise Malformed("the body is not valid JSON") from None
+        raise MalformedOtlp("the body is not valid JSON") from None
     for group in _list(_mapping(request), "resourceSpans"):
         resource = _mapping(_mapping(group).get("resource") or {})
         service = service_of(_attributes(resource, SERVICE_ATTRIBUTES))
@@ -28,7 +28,7 @@ class JsonSpan:
 
     __slots__ = ("_span", "service")
 
-    def __init__(self, service: Service, span: dict[str, Any]) -> None:
+    def __init__(self, service: SpanService, span: dict[str, Any]) -> None:
         self.service = service
         self._span = span
 
@@ -55,25 +55,25 @@ class JsonSpan:
         """Unix time in nanoseconds."""
         return _whole(self._span.get("endTimeUnixNano", 0))
 
-    def attributes(self, wanted: Collection[str]) -> dict[str, Value]:
+    def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
         """Of these attributes those that it has; of one with several values the first."""
         return _attributes(self._span, wanted)
 
 
-def encoded_answer(rejected: int, why: str) -> bytes:
+def json_response(rejected: int, why: str) -> bytes:
     """An ExportTraceServiceResponse."""
     partial = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": why}} if rejected else {}
     return json.dumps(partial).encode()
 
 
-def encoded_status(code: int, message: str) -> bytes:
+def json_status(code: int, message: str) -> bytes:
     """A google.rpc.Status."""
     return json.dumps({"code": code, "message": message}).encode()
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Malformed(_FORM)
+        raise MalformedOtlp(_FORM)
     return value
 
 
@@ -82,11 +82,11 @@ def _list(holder: dict[str, Any], key: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise Malformed(_FORM)
+        raise MalformedOtlp(_FORM)
     return value
 
 
-def _attributes(holder: dict[str, Any], wanted: Collection[str]) -> dict[str, Value]:
+def _attributes(holder: dict[str, Any], wanted: Collection[str]) -> dict[str, AttributeValue]:
     found = {}
     for entry in _list(holder, "attributes"):
         key = _mapping(entry).get("key")
@@ -95,7 +95,7 @@ def _attributes(holder: dict[str, Any], wanted: Collection[str]) -> dict[str, Va
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _value(any_value: Any) -> Value | None:
+def _value(any_value: Any) -> AttributeValue | None:
     value = _mapping(any_value or {})
     if "arrayValue" in value:
         items = _list(_mapping(value["arrayValue"]), "values")
@@ -110,11 +110,11 @@ def _value(any_value: Any) -> Value | None:
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise Malformed(_FORM)
+        raise MalformedOtlp(_FORM)
     try:
         whole = int(value)
     except ValueError:
-        raise Malformed(_FORM) from None
+        raise MalformedOtlp(_FORM) from None
     if not -(1 << 63) <= whole < 1 << 64:
-        raise Malformed(_FORM)
+        raise MalformedOtlp(_FORM)
     return whole

@@ -6,27 +6,27 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from goodwatt.engines.spans import Value
-from goodwatt.sources.otlp.span import SERVICE_ATTRIBUTES, Malformed, Service, service_of, span_key
+from goodwatt.engines.spans import AttributeValue
+from goodwatt.sources.otlp.span import SERVICE_ATTRIBUTES, MalformedOtlp, SpanService, service_of, span_key
 
-PACKAGE = "opentelemetry.proto.collector.trace.v1"
+PROTOBUF_PACKAGE = "opentelemetry.proto.collector.trace.v1"
 INSTALL = "pip install 'goodwatt[otlp]'"
-MISSING = f"the package opentelemetry-proto, which reads protobuf, is missing; {INSTALL}"
+PROTOBUF_MISSING = f"the package opentelemetry-proto, which reads protobuf, is missing; {INSTALL}"
 
 
-def missing(find: Callable[[str], object] = find_spec) -> bool:
+def protobuf_missing(find: Callable[[str], object] = find_spec) -> bool:
     """Whether protobuf cannot be read here. Nothing is loaded but the packages around it."""
     try:
-        return find(PACKAGE) is None
+        return find(PROTOBUF_PACKAGE) is None
     except ModuleNotFoundError:
         return True
 
 
-class Protobuf:
+class ProtobufCodec:
     """The codec. Raises ImportError where the package is missing."""
 
     def __init__(self, load: Callable[[str], ModuleType] = import_module) -> None:
-        service = load(f"{PACKAGE}.trace_service_pb2")
+        service = load(f"{PROTOBUF_PACKAGE}.trace_service_pb2")
         self._request = service.ExportTraceServiceRequest
         self._response = service.ExportTraceServiceResponse
         self._fault = load("google.protobuf.message").DecodeError
@@ -36,7 +36,7 @@ class Protobuf:
         try:
             request = self._request.FromString(body)
         except self._fault:
-            raise Malformed("the body is no trace request in protobuf") from None
+            raise MalformedOtlp("the body is no trace request in protobuf") from None
         for group in request.resource_spans:
             service = service_of(_attributes(group.resource.attributes, SERVICE_ATTRIBUTES))
             for scope in group.scope_spans:
@@ -56,7 +56,7 @@ class ProtobufSpan:
 
     __slots__ = ("_span", "service")
 
-    def __init__(self, service: Service, span: Any) -> None:
+    def __init__(self, service: SpanService, span: Any) -> None:
         self.service = service
         self._span = span
 
@@ -80,12 +80,12 @@ class ProtobufSpan:
         """Unix time in nanoseconds."""
         return int(self._span.end_time_unix_nano)
 
-    def attributes(self, wanted: Collection[str]) -> dict[str, Value]:
+    def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
         """Of these attributes those that it has; of one with several values the first."""
         return _attributes(self._span.attributes, wanted)
 
 
-def encoded_status(code: int, message: str) -> bytes:
+def protobuf_status(code: int, message: str) -> bytes:
     """A google.rpc.Status (int32 code = 1, string message = 2), whose class is in a package that nothing else needs.
 
     `code` and the length of the message are below 128 and 16384.
@@ -98,8 +98,8 @@ def encoded_status(code: int, message: str) -> bytes:
 _PLAIN = frozenset({"string_value", "double_value", "int_value"})
 
 
-def _attributes(attributes: Any, wanted: Collection[str]) -> dict[str, Value]:
-    found: dict[str, Value] = {}
+def _attributes(attributes: Any, wanted: Collection[str]) -> dict[str, AttributeValue]:
+    found: dict[str, AttributeValue] = {}
     for one in attributes:
         key = one.key
         if key in wanted:
@@ -109,10 +109,10 @@ def _attributes(attributes: Any, wanted: Collection[str]) -> dict[str, Value]:
     return found
 
 
-def _value(any_value: Any) -> Value | None:
+def _value(any_value: Any) -> AttributeValue | None:
     kind = any_value.WhichOneof("value")
     if kind in _PLAIN:
-        value: Value = getattr(any_value, kind)
+        value: AttributeValue = getattr(any_value, kind)
         return value
     if kind == "array_value" and any_value.array_value.values:
         first = any_value.array_value.values[0]

@@ -10,25 +10,25 @@ from aiohttp import web
 from goodwatt.model.request import Dropped
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.sources.otlp import json_codec, protobuf_codec
-from goodwatt.sources.otlp.body import Bodies, Refused
-from goodwatt.sources.otlp.intake import Intake
-from goodwatt.sources.otlp.protobuf_codec import Protobuf
-from goodwatt.sources.otlp.span import Malformed, Span
+from goodwatt.sources.otlp.body import BodyReader, RejectedRequest
+from goodwatt.sources.otlp.protobuf_codec import ProtobufCodec
+from goodwatt.sources.otlp.span import MalformedOtlp, Span
+from goodwatt.sources.otlp.span_queue import SpanQueue
 from goodwatt.web.address import Address, cannot_listen
-from goodwatt.web.connection_limits import HttpLog
-from goodwatt.web.listener import SHUTDOWN_SECONDS, Listening
+from goodwatt.web.connection_limits import WebServerLogger
+from goodwatt.web.listener import SHUTDOWN_TIMEOUT_SECONDS, WebListener
 
 log = logging.getLogger(__name__)
 
-PATH = "/v1/traces"
-PROTOBUF, JSON = "application/x-protobuf", "application/json"
+TRACES_PATH = "/v1/traces"
+PROTOBUF_CONTENT_TYPE, JSON_CONTENT_TYPE = "application/x-protobuf", "application/json"
 _LINGER_SECONDS = 0.5  # for what a refused client still sends
 _STATUS_CODES = {400: 3, 408: 4, 413: 8, 429: 8}  # google.rpc.Code: INVALID_ARGUMENT, DEADLINE_EXCEEDED, ...
 _MALFORMED = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Encoding:
+class OtlpEncoding:
     """One way to write OTLP."""
 
     content_type: str
@@ -37,17 +37,19 @@ class Encoding:
     status: Callable[[int, str], bytes]
 
 
-IN_JSON = Encoding(JSON, json_codec.spans, json_codec.encoded_answer, json_codec.encoded_status)
+JSON_ENCODING = OtlpEncoding(JSON_CONTENT_TYPE, json_codec.json_spans, json_codec.json_response, json_codec.json_status)
 
 
-def encodings(protobuf: Callable[[], Protobuf] = Protobuf) -> dict[str, Encoding]:
+def supported_encodings(protobuf: Callable[[], ProtobufCodec] = ProtobufCodec) -> dict[str, OtlpEncoding]:
     """By content type, what can be read here: protobuf needs a package of its own."""
-    known: dict[str, Encoding] = {JSON: IN_JSON}
+    known: dict[str, OtlpEncoding] = {JSON_CONTENT_TYPE: JSON_ENCODING}
     try:
         codec = protobuf()
     except ImportError:
         return known
-    known[PROTOBUF] = Encoding(PROTOBUF, codec.spans, codec.encoded_answer, protobuf_codec.encoded_status)
+    known[PROTOBUF_CONTENT_TYPE] = OtlpEncoding(
+        PROTOBUF_CONTENT_TYPE, codec.spans, codec.encoded_answer, protobuf_codec.protobuf_status
+    )
     return known
 
 
@@ -56,17 +58,17 @@ class TraceServer:
 
     def __init__(
         self,
-        intake: Intake,
-        bodies: Bodies,
-        known: dict[str, Encoding],
+        queue: SpanQueue,
+        bodies: BodyReader,
+        known: dict[str, OtlpEncoding],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._intake = intake
+        self._queue = queue
         self._bodies = bodies
         self._known = known
         self._clock = clock
-        self._listening: Listening | None = None
+        self._listening: WebListener | None = None
         self.lacks_protobuf = False  # somebody sent it, and the package is missing
 
     @property
@@ -77,9 +79,13 @@ class TraceServer:
     async def start(self, address: Address) -> None:
         """Listen. Raises SourceUnavailable where it cannot; then it may be tried again."""
         server = web.Server(
-            self._answered, access_log=None, logger=HttpLog(log), lingering_time=_LINGER_SECONDS, auto_decompress=False
+            self._answered,
+            access_log=None,
+            logger=WebServerLogger(log),
+            lingering_time=_LINGER_SECONDS,
+            auto_decompress=False,
         )
-        listening = Listening(web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS), self._clock)
+        listening = WebListener(web.ServerRunner(server, shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS), self._clock)
         try:
             await listening.start(address)
         except OSError as error:
@@ -95,14 +101,14 @@ class TraceServer:
 
     async def _answered(self, request: web.BaseRequest) -> web.Response:
         if self._listening is not None:
-            self._listening.asked(request)
+            self._listening.request_received(request)
         response = await self._answer(request)
         response.headers["Server"] = "goodwatt"
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
-        if request.path != PATH:
-            return _text(404, f"spans are taken at {PATH}")
+        if request.path != TRACES_PATH:
+            return _text(404, f"spans are taken at {TRACES_PATH}")
         if request.method != "POST":
             return _text(405, "use POST", {"Allow": "POST"})
         encoding = self._known.get(request.content_type)
@@ -110,22 +116,22 @@ class TraceServer:
             return self._unknown(request.content_type)
         try:
             async with self._bodies.opened(request) as body:
-                taken = await self._intake.take(encoding.spans(body))
-        except Refused as refused:
+                taken = await self._queue.take(encoding.spans(body))
+        except RejectedRequest as refused:
             return self._refused(encoding, refused)
-        except Malformed as wrong:
-            return self._refused(encoding, Refused(_MALFORMED, str(wrong)))
+        except MalformedOtlp as wrong:
+            return self._refused(encoding, RejectedRequest(_MALFORMED, str(wrong)))
         return web.Response(body=encoding.answer(*taken), content_type=encoding.content_type)
 
     def _unknown(self, content_type: str) -> web.Response:
-        if content_type != PROTOBUF:
-            return _text(415, f"Content-Type must be {PROTOBUF} or {JSON}")
+        if content_type != PROTOBUF_CONTENT_TYPE:
+            return _text(415, f"Content-Type must be {PROTOBUF_CONTENT_TYPE} or {JSON_CONTENT_TYPE}")
         self.lacks_protobuf = True
-        self._intake.drop(Dropped.MALFORMED)
-        return _text(415, protobuf_codec.MISSING)
+        self._queue.drop(Dropped.MALFORMED)
+        return _text(415, protobuf_codec.PROTOBUF_MISSING)
 
-    def _refused(self, encoding: Encoding, refused: Refused) -> web.Response:
-        self._intake.drop(Dropped.OVERFLOW if refused.status in (413, 429) else Dropped.MALFORMED)
+    def _refused(self, encoding: OtlpEncoding, refused: RejectedRequest) -> web.Response:
+        self._queue.drop(Dropped.OVERFLOW if refused.status in (413, 429) else Dropped.MALFORMED)
         headers = {} if refused.again_seconds is None else {"Retry-After": str(refused.again_seconds)}
         if refused.status not in _STATUS_CODES:
             return _text(refused.status, refused.why, headers)

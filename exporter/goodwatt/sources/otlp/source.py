@@ -8,10 +8,10 @@ from goodwatt.engines.spans import span_rules
 from goodwatt.model.request import RequestsReading
 from goodwatt.model.source import OTLP_SOURCE, Reason, SourceUnavailable
 from goodwatt.settings.sources import OtlpSection
-from goodwatt.sources.otlp.body import Bodies
-from goodwatt.sources.otlp.intake import Belonging, Intake
-from goodwatt.sources.otlp.protobuf_codec import MISSING
-from goodwatt.sources.otlp.server import Encoding, TraceServer, encodings
+from goodwatt.sources.otlp.body import BodyReader
+from goodwatt.sources.otlp.protobuf_codec import PROTOBUF_MISSING
+from goodwatt.sources.otlp.server import OtlpEncoding, TraceServer, supported_encodings
+from goodwatt.sources.otlp.span_queue import ServiceMapping, SpanQueue
 from goodwatt.web.address import parse_address
 
 
@@ -29,12 +29,15 @@ class OtlpSource:
         *,
         clock: Callable[[], float] = time.monotonic,
         simulated: bool = False,
-        known: dict[str, Encoding] | None = None,
+        known: dict[str, OtlpEncoding] | None = None,
     ) -> None:
         self._address = parse_address(section.listen)
-        self._intake = Intake(span_rules(profiles), Belonging(section.services, servers), section.queue_requests)
+        self._queue = SpanQueue(span_rules(profiles), ServiceMapping(section.services, servers), section.queue_requests)
         self._http = TraceServer(
-            self._intake, Bodies(section.largest_body_bytes), encodings() if known is None else known, clock=clock
+            self._queue,
+            BodyReader(section.largest_body_bytes),
+            supported_encodings() if known is None else known,
+            clock=clock,
         )
         self._clock = clock
         self._simulated = simulated
@@ -48,9 +51,9 @@ class OtlpSource:
         """What has come since the last read."""
         if self._http.port is None:
             await self._http.start(self._address)
-        if self._http.lacks_protobuf and not self._intake.waiting:
-            raise SourceUnavailable(Reason.LIBRARY_MISSING, f"otlp: {MISSING}, and restart")
-        records, dropped = self._intake.drain()
+        if self._http.lacks_protobuf and not self._queue.waiting:
+            raise SourceUnavailable(Reason.LIBRARY_MISSING, f"otlp: {PROTOBUF_MISSING}, and restart")
+        records, dropped = self._queue.drain()
         return RequestsReading(at_seconds=self._clock(), records=records, dropped=dropped, simulated=self._simulated)
 
     async def aclose(self) -> None:

@@ -4,19 +4,19 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from goodwatt.engines.spans import Value
+from goodwatt.engines.spans import AttributeValue
 from goodwatt.settings.sources import LONGEST_SERVICE_NAME
 
 TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
 _NO_TRACE, _NO_SPAN = bytes(TRACE_ID_BYTES), bytes(SPAN_ID_BYTES)
 
 
-class Malformed(Exception):
+class MalformedOtlp(Exception):
     """This is no OTLP, or this span is none; the message is one line without anything of its content."""
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class SpanService:
     """Who sent a span, as the sender calls itself; empty where it does not say."""
 
     name: str = ""
@@ -26,7 +26,7 @@ class Service:
 class Span(Protocol):
     """One span, as it came. Reading any of it raises Malformed where it is none."""
 
-    service: Service
+    service: SpanService
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class Span(Protocol):
         """Unix time in nanoseconds."""
         ...
 
-    def attributes(self, wanted: Collection[str]) -> dict[str, Value]:
+    def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
         """Of these attributes those that it has; of one with several values the first."""
         ...
 
@@ -59,10 +59,10 @@ def span_key(trace_id: bytes, span_id: bytes) -> bytes:
     return trace_id + span_id if good and trace_id != _NO_TRACE and span_id != _NO_SPAN else b""
 
 
-def service_of(resource: dict[str, Value]) -> Service:
+def service_of(resource: dict[str, AttributeValue]) -> SpanService:
     """The service that a resource's attributes name."""
     name, instance = (str(resource.get(f"service.{key}", ""))[:LONGEST_SERVICE_NAME] for key in ("name", "instance.id"))
-    return Service(name, instance)
+    return SpanService(name, instance)
 
 
 SERVICE_ATTRIBUTES = frozenset({"service.name", "service.instance.id"})

@@ -8,13 +8,13 @@ from contextlib import suppress
 
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import ProxySection
-from goodwatt.sources.http.credentials import Trust
+from goodwatt.sources.http.credentials import ServerTrust
 from goodwatt.sources.proxy.context import Desk
 from goodwatt.sources.proxy.downstream import Client
 from goodwatt.sources.proxy.recording.outbox import Tally
 from goodwatt.sources.proxy.upstream import Origin, Pool
 from goodwatt.web.address import Address, cannot_listen, parse_address
-from goodwatt.web.listener import serving
+from goodwatt.web.listener import start_serving
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Listener:
         self._name = name
         self._over = over
         self._address = parse_address(section.listen)
-        trust = Trust(name, section.tls)
+        trust = ServerTrust(name, section.tls)
         origin = Origin.of(section.upstream)
         pool = Pool(name, origin, section.connect_timeout_seconds, trust, server_name=section.tls.server_name)
         self._desk = Desk(server, section, pool, tally)
@@ -59,7 +59,7 @@ class Listener:
             bound = await loop.create_server(
                 lambda: Client(desk), address.host or None, address.port, backlog=BACKLOG, start_serving=False
             )
-            self._listening = await serving(bound)
+            self._listening = await start_serving(bound)
         except OSError as error:
             why = cannot_listen(address, error, "proxy.listen")
             raise SourceUnavailable(Reason.CANNOT_LISTEN, f"{self._name}: {why}") from None

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from goodwatt.model.source import SourceUnavailable
-from goodwatt.sources.http.credentials import Trust
+from goodwatt.sources.http.credentials import ServerTrust
 from goodwatt.sources.proxy.http1.head import BadMessage
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class Pool:
         name: str,
         origin: Origin,
         connect_seconds: float,
-        trust: Trust,
+        trust: ServerTrust,
         *,
         server_name: str | None = None,
         clock: Callable[[], float] = time.monotonic,

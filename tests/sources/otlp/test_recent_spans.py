@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goodwatt.model.request import Dropped
-from goodwatt.sources.otlp.dedup import Seen
+from goodwatt.sources.otlp.recent_spans import RecentSpans
 
 
 def key(number: int) -> bytes:
@@ -13,36 +13,36 @@ def key(number: int) -> bytes:
 
 def test_a_repetition_is_known_for_two_generations_and_late_afterwards() -> None:
     """A span is a duplicate while it is remembered; once it is forgotten, whatever ended that early is late."""
-    seen = Seen(most=10, generation_seconds=100.0)
-    assert seen.refusal(key(0), 0.0) is None
-    seen.add(key(0), 1.0)
-    seen.add(key(1), 101.0)
-    assert seen.refusal(key(0), 0.5) is Dropped.DUPLICATE
-    assert seen.refusal(key(9), -1e9) is None
-    seen.add(key(2), 202.0)
-    assert seen.refusal(key(0), 0.5) is Dropped.LATE
-    assert seen.refusal(key(1), 100.5) is Dropped.DUPLICATE
-    assert seen.refusal(key(9), 101.5) is None
+    recent = RecentSpans(most=10, generation_seconds=100.0)
+    assert recent.drop_reason(key(0), 0.0) is None
+    recent.remember(key(0), 1.0)
+    recent.remember(key(1), 101.0)
+    assert recent.drop_reason(key(0), 0.5) is Dropped.DUPLICATE
+    assert recent.drop_reason(key(9), -1e9) is None
+    recent.remember(key(2), 202.0)
+    assert recent.drop_reason(key(0), 0.5) is Dropped.LATE
+    assert recent.drop_reason(key(1), 100.5) is Dropped.DUPLICATE
+    assert recent.drop_reason(key(9), 101.5) is None
 
 
 def test_memory_is_bounded_whatever_the_clock_does() -> None:
     """Only two generations of keys are kept, when time stands still, and when it runs backwards."""
     for step in (0.0, -1.0):
-        seen = Seen(most=50)
+        recent = RecentSpans(most=50)
         for number in range(1000):
-            seen.add(key(number), 1e9 + step * number)
-        assert len(seen._young) + len(seen._old) <= 100
+            recent.remember(key(number), 1e9 + step * number)
+        assert len(recent._young) + len(recent._old) <= 100
 
 
 def test_a_clock_set_back_makes_nobody_late() -> None:
     """Spans that end by the new clock are not late because the old one was ahead."""
-    seen = Seen(most=1)
+    recent = RecentSpans(most=1)
     for number in range(3):
-        seen.add(key(number), 1000.0 + number)
-    assert seen.refusal(key(9), 500.0) is Dropped.LATE
-    seen.add(key(3), 500.0)
-    seen.add(key(4), 400.0)
-    assert seen.refusal(key(9), 500.5) is None
+        recent.remember(key(number), 1000.0 + number)
+    assert recent.drop_reason(key(9), 500.0) is Dropped.LATE
+    recent.remember(key(3), 500.0)
+    recent.remember(key(4), 400.0)
+    assert recent.drop_reason(key(9), 500.5) is None
 
 
 @given(
@@ -52,11 +52,11 @@ def test_a_clock_set_back_makes_nobody_late() -> None:
 )
 def test_nothing_is_counted_twice(arrivals: list[tuple[int, float]], most: int, seconds: float) -> None:
     """With clocks that agree, a span that is sent again at any later time is never counted again."""
-    seen, counted, now = Seen(most, seconds), dict[int, float](), 0.0
+    recent, counted, now = RecentSpans(most, seconds), dict[int, float](), 0.0
     for number, later in arrivals:
         now += later
         ended = counted.get(number, now)
-        if seen.refusal(key(number), ended) is None:
+        if recent.drop_reason(key(number), ended) is None:
             assert number not in counted
             counted[number] = ended
-            seen.add(key(number), now)
+            recent.remember(key(number), now)

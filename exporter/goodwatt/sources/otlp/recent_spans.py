@@ -4,17 +4,17 @@ import math
 
 from goodwatt.model.request import Dropped
 
-MOST = 50_000  # spans of one generation; two are remembered
+MAX_SPANS_PER_GENERATION = 50_000  # spans of one generation; two are remembered
 GENERATION_SECONDS = 300.0  # longer than any exporter tries again
 
 
-class Seen:
+class RecentSpans:
     """Remembers the keys of the latest spans, two generations of them.
 
     A span that ended before everything that is remembered could be a repetition of one that is forgotten: it is late.
     """
 
-    def __init__(self, most: int = MOST, generation_seconds: float = GENERATION_SECONDS) -> None:
+    def __init__(self, most: int = MAX_SPANS_PER_GENERATION, generation_seconds: float = GENERATION_SECONDS) -> None:
         self._most = most
         self._generation_seconds = generation_seconds
         self._young: set[bytes] = set()
@@ -22,13 +22,13 @@ class Seen:
         self._young_since: float | None = None
         self._all_known_since = -math.inf
 
-    def refusal(self, key: bytes, ended_unix_seconds: float) -> Dropped | None:
+    def drop_reason(self, key: bytes, ended_unix_seconds: float) -> Dropped | None:
         """Why this span must not be counted; None for one that was not counted yet."""
         if key in self._young or key in self._old:
             return Dropped.DUPLICATE
         return Dropped.LATE if ended_unix_seconds <= self._all_known_since else None
 
-    def add(self, key: bytes, now_unix_seconds: float) -> None:
+    def remember(self, key: bytes, now_unix_seconds: float) -> None:
         """Remember a span that is counted now."""
         since = self._young_since
         if since is not None and (

@@ -8,9 +8,9 @@ import pytest
 
 from goodwatt.engines.spans import span_rules
 from goodwatt.model.request import Dropped
-from goodwatt.sources.otlp.intake import Belonging, Intake
-from goodwatt.sources.otlp.protobuf_codec import Protobuf
-from goodwatt.sources.otlp.span import Service
+from goodwatt.sources.otlp.protobuf_codec import ProtobufCodec
+from goodwatt.sources.otlp.span import SpanService
+from goodwatt.sources.otlp.span_queue import ServiceMapping, SpanQueue
 from tests.engines.golden import PROFILES
 from tests.fakes.otlp import SGLANG_SPANS, VLLM, Row, in_protobuf, rows, vllm_row
 
@@ -18,13 +18,15 @@ NOW = VLLM[0]["end_ns"] / 1e9
 RULE_OF = span_rules(PROFILES.values())
 
 
-def intake(servers: Iterable[str] = ("chat",), services: Mapping[str, str] | None = None, room: int = 1000) -> Intake:
-    return Intake(RULE_OF, Belonging(services or {}, lambda: tuple(servers)), room, clock=lambda: NOW)
+def span_queue(
+    servers: Iterable[str] = ("chat",), services: Mapping[str, str] | None = None, room: int = 1000
+) -> SpanQueue:
+    return SpanQueue(RULE_OF, ServiceMapping(services or {}, lambda: tuple(servers)), room, clock=lambda: NOW)
 
 
-async def taken(into: Intake, *spans: Row) -> tuple[int, dict[Dropped, int]]:
+async def taken(into: SpanQueue, *spans: Row) -> tuple[int, dict[Dropped, int]]:
     """How many records a request with these spans brings, and what is shed."""
-    await into.take(Protobuf().spans(in_protobuf(spans)))
+    await into.take(ProtobufCodec().spans(in_protobuf(spans)))
     records, dropped = into.drain()
     return len(records), dict(dropped)
 
@@ -49,13 +51,13 @@ def test_whose_span_it_is(
     service: str, instance: str, servers: tuple[str, ...], services: dict[str, str], server: str | None
 ) -> None:
     """What the operator says comes first, then a server of that name, then the only one, unless something is said."""
-    assert Belonging(services, lambda: servers).server_of(Service(service, instance)) == server
+    assert ServiceMapping(services, lambda: servers).server_of(SpanService(service, instance)) == server
 
 
 async def test_real_spans_become_records_once() -> None:
     """40 real spans are 40 records in their order; sent again they are 40 duplicates."""
-    into = intake()
-    await into.take(Protobuf().spans(in_protobuf(VLLM)))
+    into = span_queue()
+    await into.take(ProtobufCodec().spans(in_protobuf(VLLM)))
     records, dropped = into.drain()
     assert [one.e2e_seconds for one in records] == [row["attributes"]["gen_ai.latency.e2e"] for row in VLLM]
     assert {one.server for one in records} == {"chat"} and not dropped
@@ -64,18 +66,22 @@ async def test_real_spans_become_records_once() -> None:
 
 async def test_what_is_no_request_is_foreign_and_no_refusal() -> None:
     """Start-up and child spans are counted and not complained of."""
-    into = intake()
-    told = await into.take(Protobuf().spans(in_protobuf([{**vllm_row(1), "name": "load_model"}, *rows(SGLANG_SPANS)])))
+    into = span_queue()
+    told = await into.take(
+        ProtobufCodec().spans(in_protobuf([{**vllm_row(1), "name": "load_model"}, *rows(SGLANG_SPANS)]))
+    )
     records, dropped = into.drain()
     assert (len(records), dropped, told) == (6, {Dropped.FOREIGN: 6}, (0, ""))
 
 
 async def test_each_refusal_is_counted_and_told() -> None:
     """Partial spans, those of strangers and late ones, each under its own reason, and the sender is told how many."""
-    into = intake(("chat", "batch"))
+    into = span_queue(("chat", "batch"))
     partial = vllm_row(1, gen_ai__latency__e2e=None)
     nameless = {**vllm_row(2), "span_id": "00" * 8}
-    told = await into.take(Protobuf().spans(in_protobuf([partial, nameless, vllm_row(3, service="x"), vllm_row(4)])))
+    told = await into.take(
+        ProtobufCodec().spans(in_protobuf([partial, nameless, vllm_row(3, service="x"), vllm_row(4)]))
+    )
     assert told.rejected == 3
     assert "2 lack an id, a start or a latency; 1 are of a service that is no server of goodwatt's" in told.why
     records, dropped = into.drain()
@@ -84,17 +90,17 @@ async def test_each_refusal_is_counted_and_told() -> None:
 
 async def test_late_spans_are_told_from_new_ones() -> None:
     """After so many spans that the first are forgotten, one that ended with them is late."""
-    into = intake(room=10**6)
-    into._seen._most = 10
-    await into.take(Protobuf().spans(in_protobuf([vllm_row(n) for n in range(30)])))
+    into = span_queue(room=10**6)
+    into._recent._most = 10
+    await into.take(ProtobufCodec().spans(in_protobuf([vllm_row(n) for n in range(30)])))
     into.drain()
     assert await taken(into, vllm_row(99, end_ns=VLLM[0]["end_ns"] - 10**9)) == (0, {Dropped.LATE: 1})
 
 
 async def test_a_full_queue_refuses_and_takes_again() -> None:
     """What finds no room is refused and counted; it is not remembered, so it can come again after a tick."""
-    into = intake(room=3)
-    told = await into.take(Protobuf().spans(in_protobuf([vllm_row(n) for n in range(5)])))
+    into = span_queue(room=3)
+    told = await into.take(ProtobufCodec().spans(in_protobuf([vllm_row(n) for n in range(5)])))
     assert told == (2, "2 are more than otlp.queue_requests holds between two ticks")
     records, dropped = into.drain()
     assert (len(records), dropped) == (3, {Dropped.OVERFLOW: 2})
@@ -103,9 +109,9 @@ async def test_a_full_queue_refuses_and_takes_again() -> None:
 
 async def test_strangers_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
     """A service that belongs to no server is logged once, by name and nothing else of the span; not without end."""
-    into = intake(("chat", "batch"))
+    into = span_queue(("chat", "batch"))
     secret = {"gen_ai__prompt": "s3cret", "gen_ai__request__id": "s3cret"}
-    with caplog.at_level(logging.WARNING, "goodwatt.sources.otlp.intake"):
+    with caplog.at_level(logging.WARNING, "goodwatt.sources.otlp.span_queue"):
         for number in range(300):
             await taken(
                 into, vllm_row(number, service=f"x{number}\n", **secret), vllm_row(number, service="y", **secret)
@@ -118,8 +124,8 @@ async def test_strangers_are_named_once(caplog: pytest.LogCaptureFixture) -> Non
 
 async def test_only_what_is_wanted_is_kept() -> None:
     """A record holds nothing of a prompt that a span carries."""
-    into = intake()
+    into = span_queue()
     secret: dict[str, Any] = {"gen_ai__prompt": "s3cret", "gen_ai__request__id": "s3cret", "llm__input": ["s3cret"]}
-    await into.take(Protobuf().spans(in_protobuf([vllm_row(1, **secret)])))
+    await into.take(ProtobufCodec().spans(in_protobuf([vllm_row(1, **secret)])))
     records, _ = into.drain()
     assert records and "s3cret" not in repr(records)

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
-from goodwatt.engines.spans import NANOSECONDS, SpanRule, Value
+from goodwatt.engines.spans import NANOSECONDS_PER_SECOND, AttributeValue, SpanRule
 from goodwatt.model.request import Dropped, RequestRecord
-from goodwatt.sources.otlp.dedup import Seen
-from goodwatt.sources.otlp.span import Malformed, Service, Span
+from goodwatt.sources.otlp.recent_spans import RecentSpans
+from goodwatt.sources.otlp.span import MalformedOtlp, Span, SpanService
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 64  # spans, about 2 ms, before everything else gets its turn
+SPANS_PER_SLICE = 64  # spans, about 2 ms, before everything else gets its turn
 _MOST_STRANGERS = 100
 _TELL: Mapping[Dropped, str] = {
     Dropped.MALFORMED: "have not the form that OTLP gives them",
@@ -25,20 +25,20 @@ _TELL: Mapping[Dropped, str] = {
 }
 
 
-class Taken(NamedTuple):
+class PartialSuccess(NamedTuple):
     """How many spans of one request were refused, and why, in one line. Spans of no request are no refusal."""
 
     rejected: int = 0
     why: str = ""
 
 
-class Belonging(NamedTuple):
+class ServiceMapping(NamedTuple):
     """Whose spans are whose. `services` is what the operator says; `servers` are the names of those read now."""
 
     services: Mapping[str, str]
     servers: Callable[[], Collection[str]]
 
-    def server_of(self, service: Service) -> str | None:
+    def server_of(self, service: SpanService) -> str | None:
         """The server's name. An instance tells more than a name; with nothing said, the only server there is."""
         named = [name for name in (service.instance, service.name) if name]
         servers = self.servers()
@@ -49,13 +49,13 @@ class Belonging(NamedTuple):
         return own
 
 
-class Intake:
+class SpanQueue:
     """At most `room` records wait. Counts everything that is not counted."""
 
     def __init__(
         self,
         rule_of: Callable[[str], SpanRule | None],
-        belonging: Belonging,
+        belonging: ServiceMapping,
         room: int,
         *,
         clock: Callable[[], float] = time.time,
@@ -64,26 +64,26 @@ class Intake:
         self._belonging = belonging
         self._room = room
         self._clock = clock
-        self._seen = Seen()
+        self._recent = RecentSpans()
         self._waiting: list[RequestRecord] = []
         self._dropped: Counter[Dropped] = Counter()
-        self._strangers: set[Service] = set()
+        self._strangers: set[SpanService] = set()
 
-    async def take(self, spans: Iterable[Span]) -> Taken:
+    async def take(self, spans: Iterable[Span]) -> PartialSuccess:
         """Take what is a request's. Raises Malformed where the whole is no OTLP; what came before it is taken."""
         dropped: Counter[Dropped] = Counter()
-        owners: dict[Service, str | None] = {}
+        owners: dict[SpanService, str | None] = {}
         try:
             for number, span in enumerate(spans, 1):
                 refused = self._refused(span, owners)
                 if refused is not None:
                     dropped[refused] += 1
-                if number % AT_ONCE == 0:
+                if number % SPANS_PER_SLICE == 0:
                     await asyncio.sleep(0)
         finally:
             self._dropped.update(dropped)
         told = {why: dropped[why] for why in _TELL if dropped[why]}
-        return Taken(sum(told.values()), "; ".join(f"{number} {_TELL[why]}" for why, number in told.items()))
+        return PartialSuccess(sum(told.values()), "; ".join(f"{number} {_TELL[why]}" for why, number in told.items()))
 
     @property
     def waiting(self) -> int:
@@ -101,18 +101,22 @@ class Intake:
         self._dropped.clear()
         return records, dropped
 
-    def _refused(self, span: Span, owners: dict[Service, str | None]) -> Dropped | None:
+    def _refused(self, span: Span, owners: dict[SpanService, str | None]) -> Dropped | None:
         try:
             rule = self._rule_of(span.name)
             if rule is None:
                 return Dropped.FOREIGN
             attributes = span.attributes(rule.wanted)
             return self._counted(span, rule, attributes, owners) if rule.is_request(attributes) else Dropped.FOREIGN
-        except Malformed:
+        except MalformedOtlp:
             return Dropped.MALFORMED
 
     def _counted(
-        self, span: Span, rule: SpanRule, attributes: Mapping[str, Value], owners: dict[Service, str | None]
+        self,
+        span: Span,
+        rule: SpanRule,
+        attributes: Mapping[str, AttributeValue],
+        owners: dict[SpanService, str | None],
     ) -> Dropped | None:
         if span.service not in owners:
             owners[span.service] = self._belonging.server_of(span.service)
@@ -123,15 +127,15 @@ class Intake:
         key, record = span.key, rule.record(server, span.start_ns, attributes)
         if record is None or not key:
             return Dropped.PARTIAL
-        refused = self._seen.refusal(key, span.end_ns / NANOSECONDS)
+        refused = self._recent.drop_reason(key, span.end_ns / NANOSECONDS_PER_SECOND)
         if refused is None and len(self._waiting) >= self._room:
             refused = Dropped.OVERFLOW
         if refused is None:
-            self._seen.add(key, self._clock())
+            self._recent.remember(key, self._clock())
             self._waiting.append(record)
         return refused
 
-    def _tell(self, stranger: Service) -> None:
+    def _tell(self, stranger: SpanService) -> None:
         if stranger not in self._strangers and len(self._strangers) < _MOST_STRANGERS:
             self._strangers.add(stranger)
             log.warning(
