@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="goodwatt", description="Tokens per watt, cost per token and goodput of LLM inference servers."
     )
     parser.add_argument("--version", action="version", version=version_line())
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command in command_modules().items():
         subparser = subparsers.add_parser(name, help=command.HELP)
         command.add_arguments(subparser)

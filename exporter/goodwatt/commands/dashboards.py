@@ -1,4 +1,4 @@
-"""`goodwatt dashboards`: list the Grafana dashboards, print one, or write them to a directory."""
+"""`goodwatt dashboards`: list, print or write the Grafana dashboards."""
 
 import argparse
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from pathlib import Path
 from goodwatt.commands.output import write_output
 from goodwatt.runtime.errors import StartupError, UsageError
 
-HELP = "list the Grafana dashboards, print one, or write them to a directory"
+HELP = "list, print or write the Grafana dashboards"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

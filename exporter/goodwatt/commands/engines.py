@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from goodwatt.config.config import Config
     from goodwatt.settings.sources import ServerSection
 
-HELP = "print which engine offers which signal, or explain one server's metrics"
+HELP = "print which engine offers which signal, or explain a server"
 _NAME = "inspected"
 
 

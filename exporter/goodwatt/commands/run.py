@@ -4,7 +4,7 @@ import argparse
 
 from goodwatt.commands import flags
 
-HELP = "read this machine's GPUs and inference servers and serve their metrics"
+HELP = "read this machine's GPUs and servers and serve their metrics"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
