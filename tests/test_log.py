@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.log import Json, Lines, Logfmt, configure
+from goodwatt.log import JsonFormatter, LineHandler, LogfmtFormatter, configure
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
@@ -28,7 +28,7 @@ def written(style: str, message: str, name: str = "goodwatt.x", error: BaseExcep
     record = logging.LogRecord(
         name, logging.WARNING, "f.py", 1, message, (), (type(error), error, None) if error else None
     )
-    return (Logfmt() if style == "logfmt" else Json()).format(record)
+    return (LogfmtFormatter() if style == "logfmt" else JsonFormatter()).format(record)
 
 
 def test_a_logfmt_line() -> None:
@@ -106,7 +106,7 @@ def test_configure_leaves_other_outputs_alone() -> None:
     configure("info", "json", io.StringIO())
     handlers = logging.getLogger().handlers
     assert other in handlers
-    assert sum(isinstance(handler, Lines) for handler in handlers) == 1
+    assert sum(isinstance(handler, LineHandler) for handler in handlers) == 1
 
 
 @pytest.mark.parametrize(("level", "style"), [("loud", "json"), ("info", "xml")])

@@ -1,7 +1,7 @@
-"""What the wheel holds beside the package's own files; hatchling runs this when it builds.
+"""Hatchling's hooks for the wheel and the sdist.
 
-The build hook adds the dashboards, rules and runbooks, and the commit. The metadata hook makes the README's links
-absolute, since a package index has none of the files that they point to.
+The build hook adds the dashboards, rules, runbooks and the commit id. The metadata hook makes the README's links
+absolute, because relative links are dead on a package index.
 """
 
 import os
@@ -52,7 +52,7 @@ class BuildHook(BuildHookInterface[BuilderConfig]):
 
 
 class MetadataHook(MetadataHookInterface):
-    """Gives the README to the package index."""
+    """Sets the long description from the README."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Set `readme` from README.md, with absolute links."""
@@ -73,7 +73,7 @@ def shipped_files(root: Path) -> dict[str, str]:
 
 
 def commit_of(root: Path) -> str | None:
-    """GOODWATT_COMMIT, or else the commit that is checked out, with `-dirty` for local changes; None where unknown."""
+    """Return GOODWATT_COMMIT or the checked-out commit, `-dirty` with local changes; None if neither is known."""
     given = os.environ.get("GOODWATT_COMMIT", "")
     if given:
         return given[:7] if re.fullmatch(r"[0-9a-f]{7,64}", given) else None

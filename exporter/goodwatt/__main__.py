@@ -1,4 +1,4 @@
-"""The command: see `goodwatt --help`."""
+"""`python -m goodwatt`, the same as the installed command `goodwatt`."""
 
 from goodwatt.cli import entry
 

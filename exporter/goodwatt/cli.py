@@ -60,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version_line())
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command in command_modules().items():
-        subparser = subparsers.add_parser(name, help=command.HELP)
+        description = f"{command.HELP[0].upper()}{command.HELP[1:]}."
+        subparser = subparsers.add_parser(name, help=command.HELP, description=description)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     return parser

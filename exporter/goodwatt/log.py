@@ -1,4 +1,4 @@
-"""Logging to stderr, one line a record. No text that is logged can end a line or forge a field."""
+"""Logging to stderr, one line per record. No logged text can break a line or forge a field."""
 
 import json
 import logging
@@ -6,42 +6,44 @@ import re
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
-Format = Literal["logfmt", "json"]
-LEVELS = ("debug", "info", "warning", "error")
-FORMATS: tuple[Format, ...] = ("logfmt", "json")
+LogFormat = Literal["logfmt", "json"]
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS: tuple[LogFormat, ...] = ("logfmt", "json")
 
 _BARE = re.compile(r"[A-Za-z0-9_.:/+-]+")
 
 
-def configure(level: str, format: Format, stream: TextIO | None = None) -> None:  # noqa: A002 - the flag's name
-    """Sends every record at or above `level` to `stream` (stderr); a second call replaces the first.
+def configure(level: str, format: LogFormat, stream: TextIO | None = None) -> None:  # noqa: A002 - the flag's name
+    """Send every record at or above `level` to `stream`, by default stderr. A second call replaces the first.
 
-    Raises ValueError for a level or a format that is not in LEVELS or FORMATS.
+    Raises ValueError for a level not in LOG_LEVELS or a format not in LOG_FORMATS.
     """
-    if level not in LEVELS or format not in FORMATS:
-        raise ValueError(f"log level must be one of {', '.join(LEVELS)}; log format one of {', '.join(FORMATS)}")
-    lines = Lines(stream)
-    lines.setFormatter(Logfmt() if format == "logfmt" else Json())
+    if level not in LOG_LEVELS or format not in LOG_FORMATS:
+        raise ValueError(
+            f"log level must be one of {', '.join(LOG_LEVELS)}; log format one of {', '.join(LOG_FORMATS)}"
+        )
+    lines = LineHandler(stream)
+    lines.setFormatter(LogfmtFormatter() if format == "logfmt" else JsonFormatter())
     root = logging.getLogger()
-    for earlier in [known for known in root.handlers if isinstance(known, Lines)]:
+    for earlier in [known for known in root.handlers if isinstance(known, LineHandler)]:
         root.removeHandler(earlier)
     root.addHandler(lines)
     root.setLevel(level.upper())
 
 
-class Lines(logging.StreamHandler[TextIO]):
-    """The one output of `configure`."""
+class LineHandler(logging.StreamHandler[TextIO]):
+    """The handler that `configure` installs; its type tells it from the handlers of others."""
 
 
-class Json(logging.Formatter):
-    """One JSON object a line: ts, level, logger, msg, and exc where there is an exception."""
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: ts, level, logger, msg, and exc for an exception."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """ASCII only."""
+        """Format the record as ASCII; json.dumps escapes everything else."""
         return json.dumps(self.fields(record))
 
     def fields(self, record: logging.LogRecord) -> dict[str, str]:
-        """The record's fields as text, in the order they are written."""
+        """Return the record's fields as text, in output order."""
         at = datetime.fromtimestamp(record.created, UTC)
         fields = {
             "ts": at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z",
@@ -52,11 +54,11 @@ class Json(logging.Formatter):
         return fields | ({"exc": self.formatException(record.exc_info)} if record.exc_info else {})
 
 
-class Logfmt(Json):
-    """`key=value` pairs; a value is quoted unless it is a plain word, and control characters are escaped in quotes."""
+class LogfmtFormatter(JsonFormatter):
+    """`key=value` pairs; a value that is no plain word is quoted, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Printable characters only. msg and exc are always quoted."""
+        """Format the record as printable characters. msg and exc are always quoted."""
         fields = self.fields(record)
         return " ".join(f"{key}={_logfmt(value, key in ('msg', 'exc'))}" for key, value in fields.items())
 

@@ -1,6 +1,6 @@
-"""The files that come with goodwatt beside its code: Grafana dashboards, Prometheus rules and the runbooks.
+"""Finds the Grafana dashboards, Prometheus rules and runbooks that are distributed with goodwatt.
 
-A wheel holds them in goodwatt/shipped; a checkout, and so an editable install, has them in their own folders.
+A wheel has them in goodwatt/shipped. A checkout, which an editable install uses too, has them in their source folders.
 """
 
 from pathlib import Path
@@ -10,17 +10,17 @@ _CHECKOUT = _PACKAGE.parents[1]
 
 
 def dashboards() -> dict[str, Path]:
-    """Grafana dashboards by their uid, such as `goodwatt-energy`, sorted; each file holds one as JSON."""
+    """Map each dashboard's uid, such as `goodwatt-energy`, to its JSON file, sorted by uid."""
     return {file.stem: file for file in _found("dashboards", _CHECKOUT / "grafana" / "dashboards", "*.json")}
 
 
 def rule_files() -> dict[str, Path]:
-    """Prometheus rule files for the default SLOs by file name, sorted."""
+    """Map file names to the Prometheus rule files for the default SLOs, sorted by name."""
     return {file.name: file for file in _found("rules", _CHECKOUT / "deploy" / "prometheus", "*.rules.yml")}
 
 
 def runbooks() -> Path:
-    """The Markdown page with a section per alert."""
+    """Return the Markdown file with one section per alert."""
     (file,) = _found("docs", _CHECKOUT / "docs", "runbooks.md")
     return file
 

@@ -1,7 +1,7 @@
-"""One module per command. A new module in this package is a new command; nothing else has to change.
+"""One module per command. To add a command, add a module here; the command line finds it by itself.
 
-Importing a command loads the standard library only, so that `--help` and `--version` are fast: a command imports the
-rest of goodwatt inside `run`.
+A command module imports the rest of goodwatt inside `run` only. That keeps `--help` and `--version` fast, and each
+command loads only what it uses.
 """
 
 import argparse

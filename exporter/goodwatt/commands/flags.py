@@ -20,8 +20,10 @@ def add_config(parser: argparse.ArgumentParser, description: str) -> None:
 
 def add_logging(parser: argparse.ArgumentParser) -> None:
     """Add --log.level and --log.format, which `configure_logging` applies."""
-    parser.add_argument("--log.level", dest="level", choices=log.LEVELS, default="info", help="default: info")
-    parser.add_argument("--log.format", dest="format", choices=log.FORMATS, default="logfmt", help="default: logfmt")
+    parser.add_argument("--log.level", dest="level", choices=log.LOG_LEVELS, default="info", help="default: info")
+    parser.add_argument(
+        "--log.format", dest="format", choices=log.LOG_FORMATS, default="logfmt", help="default: logfmt"
+    )
 
 
 def add_web(parser: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ from goodwatt.web.address import Address
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_TIMEOUT_SECONDS = 1.2  # so that it ends within two seconds on a busy machine too
+SHUTDOWN_TIMEOUT_SECONDS = 1.2  # leaves a margin below two seconds for a busy machine
 # A DNS lookup that gets no answer blocks its thread for long; with one thread per server the others are not delayed.
 BLOCKING_THREADS = MAX_SERVERS + 8
 
@@ -98,7 +98,7 @@ async def tick_until_signal(sampler: Sampler, watch: Watch, reloader: Reloader, 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
         loop.add_signal_handler(signal.SIGHUP, start, reloader.reload)
-        await watch.look()  # bounded by its own timeouts; lets the first tick read every known server
+        await watch.look()  # has timeouts; afterwards the first tick reads every known server
         start(watch.keep_looking)
         start(lambda: sampler.run(lambda: log.info("%s", welcome)))
         await stopping.wait()
