@@ -10,7 +10,7 @@ from goodwatt.demo import Demo
 from goodwatt.demo.defaults import DEFAULT_SLOS
 from goodwatt.demo.span_sender import SpanSender, free_port
 from goodwatt.demo.truth import Good
-from goodwatt.derive.slo.judge import blank, count
+from goodwatt.derive.slo.judge import count_records, zero_totals
 from goodwatt.engines import load_profiles
 from goodwatt.settings.sources import OtlpSection
 from goodwatt.sources.otlp.source import OtlpSource
@@ -62,7 +62,7 @@ async def test_records_are_the_truth_request_for_request() -> None:
             now = one.truth(name)
             assert len(records) > 100
             for slo in DEFAULT_SLOS:
-                exact, then = count(blank(slo), slo, records), one.before[name][slo.name]
+                exact, then = count_records(zero_totals(slo), slo, records), one.before[name][slo.name]
                 assert exact.eligible == now[slo.name].eligible - then.eligible
                 assert exact.good == now[slo.name].good - then.good
                 assert exact.good_tokens == now[slo.name].good_tokens - then.good_tokens

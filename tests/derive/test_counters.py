@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.derive.counters import histogram_increase, increase
-from goodwatt.derive.page_growth import growth
+from goodwatt.derive.counters import counter_increase, histogram_increase
+from goodwatt.derive.page_growth import measure_growth
 from goodwatt.model.engine import Outcome, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
 from goodwatt.model.ledger import Account, CountKey
@@ -35,18 +35,18 @@ def generated(value, series=""):
 
 def test_growth_is_the_difference():
     """A counter that grew by 40 has increased by 40."""
-    assert increase(60.0, 100.0) == 40.0
+    assert counter_increase(60.0, 100.0) == 40.0
 
 
 def test_a_fall_is_a_restart_from_zero():
     """After a fall everything on the counter is new, also when it is 0."""
-    assert increase(60.0, 25.0) == 25.0
-    assert increase(60.0, 0.0) == 0.0
+    assert counter_increase(60.0, 25.0) == 25.0
+    assert counter_increase(60.0, 0.0) == 0.0
 
 
 def test_standing_still_is_no_restart():
     """An unchanged counter grew by 0."""
-    assert increase(60.0, 60.0) == 0.0
+    assert counter_increase(60.0, 60.0) == 0.0
 
 
 def test_the_first_page_is_a_baseline():
@@ -179,7 +179,7 @@ def test_histograms_of_replicas_are_reset_one_at_a_time_and_added():
     )
     before = page("a", 0.0, histograms={one: histogram([0.5] * 5, EDGES), two: histogram([1.5] * 5, EDGES)})
     after = page("a", 5.0, histograms={one: histogram([0.5] * 9, EDGES), two: histogram([1.5] * 2, EDGES)})
-    assert growth(before, after).histograms[ACCOUNT, Signal.TTFT] == Histogram(
+    assert measure_growth(before, after).histograms[ACCOUNT, Signal.TTFT] == Histogram(
         edges=EDGES, counts=(4.0, 6.0), count=6.0, sum=5.0
     )
 
@@ -211,9 +211,9 @@ def test_what_could_not_be_believed_on_the_page_before_is_a_baseline_when_it_can
         page("a", 0.0, counter(Signal.PROMPT_TOKENS, 5.0)), unread=frozenset({GENERATED.signal, TTFT.signal})
     )
     good = page("a", 5.0, generated(150.0), histograms={TTFT: histogram([0.5] * 9, EDGES)})
-    grown = growth(first, good)
+    grown = measure_growth(first, good)
     assert (grown.counts[GENERATED], grown.histograms[ACCOUNT, Signal.TTFT].count) == (0.0, 0.0)
-    assert growth(good, page("a", 10.0, generated(170.0))).counts[GENERATED] == 20.0
+    assert measure_growth(good, page("a", 10.0, generated(170.0))).counts[GENERATED] == 20.0
 
 
 def test_a_later_start_is_a_restart_however_high_the_counts():
@@ -225,7 +225,7 @@ def test_a_later_start_is_a_restart_however_high_the_counts():
         return replace(seen, started_unix_seconds=start, unread=unread)
 
     def grown(before, after):
-        found = growth(before, after)
+        found = measure_growth(before, after)
         return found.counts[GENERATED], found.histograms[ACCOUNT, Signal.TTFT].count
 
     assert grown(of(100.0, 50.0, 3), of(200.0, 70.0, 9)) == (70.0, 9.0)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.derive.histograms import add, at_edges, marginal
+from goodwatt.derive.histograms import add_histograms, at_edges, marginal
 from goodwatt.model.histogram import Histogram
 from goodwatt.model.ledger import Marginal
 from tests.derive.laws import law
@@ -21,15 +21,15 @@ shared = latencies.map(lambda values: histogram(values, EDGES))
 @given(shared, shared, shared)
 def test_adding_is_commutative_and_associative(a, b, c):
     """The order in which replicas are summed does not matter."""
-    assert add(a, b) == add(b, a)
-    assert add(add(a, b), c) == add(a, add(b, c))
+    assert add_histograms(a, b) == add_histograms(b, a)
+    assert add_histograms(add_histograms(a, b), c) == add_histograms(a, add_histograms(b, c))
 
 
 @law(200)
 @given(latencies, edges, latencies, edges)
 def test_adding_is_exact_at_the_shared_edges(ones, one_edges, others, other_edges):
     """Whatever the edges, the sum is the histogram of both populations at the edges that both have."""
-    total = add(histogram(ones, one_edges), histogram(others, other_edges))
+    total = add_histograms(histogram(ones, one_edges), histogram(others, other_edges))
     assert total == histogram([*ones, *others], [edge for edge in one_edges if edge in other_edges])
     assert all(low <= high for low, high in pairwise((*total.counts, total.count)))
 
@@ -40,9 +40,9 @@ def test_a_marginal_brackets_the_truth(values, some_edges, threshold):
     """surely <= how many were within the threshold <= possibly, for any data, edges and threshold."""
     truth = sum(value <= threshold for value in values)
     found = marginal(histogram(values, some_edges), threshold)
-    assert found.surely <= truth <= found.possibly <= found.seen == len(values)
+    assert found.certain <= truth <= found.possible <= found.observed == len(values)
     if threshold in some_edges:
-        assert found.surely == truth == found.possibly
+        assert found.certain == truth == found.possible
 
 
 def test_a_threshold_inside_a_bucket_is_told_from_its_two_edges():
@@ -71,8 +71,8 @@ def test_an_unknown_sum_makes_the_total_unknown():
         Histogram(edges=EDGES, counts=(0.0, 0.0, 1.0), count=1.0, sum=1.5),
         Histogram(edges=EDGES, counts=(0.0, 0.0, 1.0), count=1.0),
     )
-    assert add(one, other).sum is None
-    assert add(other, one).sum is None
+    assert add_histograms(one, other).sum is None
+    assert add_histograms(other, one).sum is None
 
 
 def test_fewer_edges_lose_no_observation():

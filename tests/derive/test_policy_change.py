@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from goodwatt.derive.policy_change import restarted, ruled
+from goodwatt.derive.policy_change import apply_policy, describe_resets
 from goodwatt.model.engine import Outcome, SeriesId, Signal
 from goodwatt.model.ledger import Account, SloKey
 from goodwatt.model.policy import Policy
@@ -32,7 +32,7 @@ class Story(Fold):
 
     def rule(self, **changes: object) -> None:
         after = replace(self.policy, **changes)  # type: ignore[arg-type]
-        self.state, self.policy = ruled(self.state, self.policy, after), after
+        self.state, self.policy = apply_policy(self.state, self.policy, after), after
 
 
 def total(story: Story, slo: str) -> tuple[float, float, float] | None:
@@ -57,7 +57,7 @@ def test_an_objective_that_stays_goes_on():
     story.at(15.0, [0.1, 0.2, 0.3, 1.5, 0.1], 5)
     story.at(20.0, [0.1, 0.2, 0.3, 1.5, 0.1], 5)
     assert total(story, "fast") == (5.0, 4.0, 4.0)
-    assert restarted(Policy(slos=(FAST,)), Policy(slos=(replace(FAST, objective=0.5), SLOW))) == ()
+    assert describe_resets(Policy(slos=(FAST,)), Policy(slos=(replace(FAST, objective=0.5), SLOW))) == ()
 
 
 def test_an_objective_with_other_thresholds_restarts():
@@ -68,7 +68,7 @@ def test_an_objective_with_other_thresholds_restarts():
     assert total(story, "fast") == (0.0, 0.0, 0.0)
     story.at(20.0, [0.1, 0.2, 0.3, 1.5, 1.7], 5)
     assert total(story, "fast") == (1.0, 1.0, 1.0)
-    assert restarted(Policy(slos=(FAST,)), Policy(slos=(other,))) == (
+    assert describe_resets(Policy(slos=(FAST,)), Policy(slos=(other,))) == (
         "slo fast: its thresholds or conventions changed, so its counts restart from 0",
     )
 
@@ -143,10 +143,10 @@ def test_another_currency_restarts_money_and_never_shows_a_negative_rate():
     story.at(20.0, [0.1, 0.2, 0.3, 1.5], 4)
     shown = story.snapshots[-1]
     assert sum(shown.ledger.cost.values()) == 5.0 and shown.live[A].cost_per_second == 1.0
-    assert restarted(Policy(tariff=DOLLARS), Policy(tariff=EUROS)) == (
+    assert describe_resets(Policy(tariff=DOLLARS), Policy(tariff=EUROS)) == (
         "cost: the currency changed, so its counts restart from 0",
     )
-    assert restarted(Policy(tariff=DOLLARS), Policy()) == ()
+    assert describe_resets(Policy(tariff=DOLLARS), Policy()) == ()
 
 
 def test_money_without_a_price_and_carbon_without_a_grid_are_gone():
@@ -194,13 +194,13 @@ def test_latency_histograms_restart_where_a_threshold_gives_them_other_edges():
     found = story.state.ledger.latencies
     assert 0.77 in found[A, Signal.TTFT].edges and found[A, Signal.TTFT].count == 0.0
     assert found[A, Signal.E2E].count == 3.0
-    assert restarted(Policy(slos=(FAST, SLOW)), Policy(slos=(FAST, odd)))[1:] == (
+    assert describe_resets(Policy(slos=(FAST, SLOW)), Policy(slos=(FAST, odd)))[1:] == (
         "latency histograms from records: those whose edges changed with the thresholds restart from 0",
     )
 
 
 def test_other_conventions_are_another_promise():
     """The log names an objective whose conventions changed, as it names one whose thresholds did."""
-    assert restarted(Policy(slos=(FAST,)), Policy(slos=(replace(FAST, errors=Errors.EXCLUDE),))) == (
+    assert describe_resets(Policy(slos=(FAST,)), Policy(slos=(replace(FAST, errors=Errors.EXCLUDE),))) == (
         "slo fast: its thresholds or conventions changed, so its counts restart from 0",
     )

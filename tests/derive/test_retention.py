@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 import pytest
 
-from goodwatt.derive.retention import MOST_ACCOUNTS, REMEMBERED_SERVERS, forget_removed
+from goodwatt.derive.retention import MAX_OPEN_ACCOUNTS, REMEMBERED_SERVERS, forget_removed
 from goodwatt.model.engine import Signal
-from goodwatt.model.ledger import Account, Component, CountKey, SloKey
+from goodwatt.model.ledger import Account, CountKey, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.source import NVML_SOURCE, OTLP_SOURCE, SourceResult, proxy_source, server_source
@@ -86,7 +86,7 @@ def test_a_server_that_returns_goes_on_where_it_was_and_not_with_what_it_did_mea
     assert fleet.snapshots[-1].ledger.counts[GENERATED] == 50.0
     fleet.now(4, a=9_007.0)
     assert fleet.snapshots[-1].ledger.counts[GENERATED] == 57.0
-    assert fleet.state.departed == () and conserved(fleet)
+    assert fleet.state.removed_servers == () and conserved(fleet)
 
 
 def test_another_server_under_the_same_name_begins_anew():
@@ -128,7 +128,7 @@ def test_memory_of_servers_that_are_long_gone_is_bounded_and_nothing_is_lost():
     fleet.now(1000)
     ledger, state = fleet.snapshots[-1].ledger, fleet.state
     servers = {key.account.server for key in ledger.counts}
-    assert len(servers) == len(state.departed) == len(state.since) == REMEMBERED_SERVERS
+    assert len(servers) == len(state.removed_servers) == len(state.since) == REMEMBERED_SERVERS
     assert servers == {f"s{n}" for n in range(10, REMEMBERED_SERVERS + 10)}
     assert {key.account.server for key in [*ledger.evidence, *state.window_evidence]} == servers
     assert set(ledger.dropped_lines) == {account.server for account in ledger.carbon_grams} == servers
@@ -146,7 +146,7 @@ def test_money_and_carbon_of_closed_accounts_are_kept_as_sums():
     fleet = Fleet(POLICY)
     churn(fleet, count)
     ledger = fleet.snapshots[-1].ledger
-    rent = sum(ledger.cost.values()) + ledger.closed_cost[Component.RENTAL] + sum(ledger.unattributed_cost.values())
+    rent = sum(ledger.cost.values()) + ledger.closed_cost["rental"] + sum(ledger.unattributed_cost.values())
     assert rent == pytest.approx(5.0 * (2 * count - 1))  # one unit of money a second
     grams = sum(ledger.carbon_grams.values()) + (ledger.closed_carbon_grams or 0.0)
     joules = sum(ledger.gpu_energy_millijoules.values()) / 1000
@@ -210,7 +210,7 @@ def test_a_server_that_only_records_told_of_is_remembered_and_forgotten_like_oth
     fleet = Fleet(POLICY)
     fleet.tick(0.0, silent("a"), records_result(0.0, record()))
     fleet.watch()
-    assert fleet.state.departed == ("a",) and fleet.state.ledger.exact[EXACT].good == 1
+    assert fleet.state.removed_servers == ("a",) and fleet.state.ledger.exact[EXACT].good == 1
     fleet.tick(5.0, records_result(5.0))
     fleet.watch("a")
     assert fleet.tick(10.0, silent("a"), records_result(10.0, record())).exact_live == {}
@@ -238,10 +238,12 @@ def served_by_one(fleet: Fleet, models: int) -> None:
 def test_a_server_of_ever_new_models_fills_no_memory():
     """Of one server the latest accounts stay open; what the others were given is kept as sums, and nothing is lost."""
     fleet = Fleet(POLICY)
-    served_by_one(fleet, MOST_ACCOUNTS + 40)
+    served_by_one(fleet, MAX_OPEN_ACCOUNTS + 40)
     ledger = fleet.snapshots[-1].ledger
-    assert len(fleet.state.since) == MOST_ACCOUNTS
-    assert Account("a", f"m{MOST_ACCOUNTS + 39}") in fleet.state.since and Account("a", "m0") not in fleet.state.since
+    assert len(fleet.state.since) == MAX_OPEN_ACCOUNTS
+    assert (
+        Account("a", f"m{MAX_OPEN_ACCOUNTS + 39}") in fleet.state.since and Account("a", "m0") not in fleet.state.since
+    )
     assert {key.account for key in ledger.counts} == set(fleet.state.since) == {key.account for key in ledger.exact}
     assert ledger.dropped_lines == {"a": 0}
     assert ledger.closed_energy_millijoules and conserved(fleet)
@@ -250,7 +252,7 @@ def test_a_server_of_ever_new_models_fills_no_memory():
 def test_many_models_of_many_servers_stay_open():
     """The limit is a server's own: two servers with a few models each keep them all."""
     fleet = Fleet(POLICY)
-    half = MOST_ACCOUNTS // 2 + 1
+    half = MAX_OPEN_ACCOUNTS // 2 + 1
     for n in range(half):
         pages = (tokens_page(name, 5.0 * n, 100.0, model=f"m{n}") for name in ("a", "b"))
         fleet.tick(5.0 * n, gpus(gpu(0, 5.0 * n, 500_000 * n)), *pages)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.derive.policy_change import restarted, ruled
+from goodwatt.derive.policy_change import apply_policy, describe_resets
 from goodwatt.derive.retention import REMEMBERED_SERVERS, forget_removed
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, TokenKind
@@ -30,7 +30,7 @@ class Sale(Fold):
         self.tick(now, served(page("a", now, *(counter(signal, number) for signal, number in known))))
 
     def rule(self, after: Policy) -> None:
-        self.state, self.policy = ruled(self.state, self.policy, after), after
+        self.state, self.policy = apply_policy(self.state, self.policy, after), after
 
     @property
     def revenue(self) -> dict[TokenKind, float]:
@@ -88,7 +88,7 @@ def test_new_prices_are_for_new_tokens() -> None:
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
     after = Policy(price_list=PriceList("USD", (replace(CHEAP, generated_per_million_tokens=10.0),)))
-    assert restarted(story.policy, after) == ()
+    assert describe_resets(story.policy, after) == ()
     story.rule(after)
     story.at(10.0, None, None, 1e6)
     assert story.revenue == {TokenKind.GENERATED: 4.0}
@@ -113,7 +113,7 @@ def test_another_currency_restarts_revenue() -> None:
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
     euros = Policy(price_list=PriceList("EUR", (CHEAP,)))
-    assert restarted(story.policy, euros) == ("revenue: the currency changed, so its counts restart from 0",)
+    assert describe_resets(story.policy, euros) == ("revenue: the currency changed, so its counts restart from 0",)
     story.rule(euros)
     assert story.revenue == {}
     story.at(10.0, None, None, 2e6)
@@ -127,7 +127,7 @@ def test_a_server_removed_long_ago_takes_its_revenue_along() -> None:
     story = sale(CHEAP)
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
-    gone = replace(story.state, departed=("a", *(f"x{n}" for n in range(REMEMBERED_SERVERS))))
+    gone = replace(story.state, removed_servers=("a", *(f"x{n}" for n in range(REMEMBERED_SERVERS))))
     closed = forget_removed(gone, ())
     assert closed.ledger.revenue == closed.ledger.sold_tokens == {}
 

@@ -10,7 +10,7 @@ from goodwatt.demo.demo import Demo
 from goodwatt.demo.engine import SimulatedEngine
 from goodwatt.engines import load_profiles
 from goodwatt.model.engine import Outcome, Signal
-from goodwatt.model.ledger import Account, Component, CountKey, SloKey
+from goodwatt.model.ledger import Account, CountKey, SloKey
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.runtime.sampler import Clocks, Sampler
 from goodwatt.sources.open import World, open_source
@@ -77,7 +77,7 @@ async def test_tokens_joules_and_money_are_the_truth_s_across_a_restart(bench: B
         assert counts[CountKey(account, Signal.REQUESTS, Outcome.SUCCESS)] == _finished(bench, account) - finished
         energy = sum(mj for (who, _), mj in snapshot.ledger.energy_millijoules.items() if who == account) / 1000
         assert energy == pytest.approx(_joules(bench, account) - joules, abs=0.002)
-        assert snapshot.ledger.cost[account, Component.RENTAL] == pytest.approx(1.69 * 600 / 3600)
+        assert snapshot.ledger.cost[account, "rental"] == pytest.approx(1.69 * 600 / 3600)
 
 
 async def test_goodput_bounds_contain_the_truth_at_every_window(bench: Bench) -> None:

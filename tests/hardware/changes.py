@@ -8,7 +8,7 @@ from typing import Any
 
 import pynvml
 
-from goodwatt.derive.energy.power_integral import Integral, extend
+from goodwatt.derive.energy.power_integral import PowerIntegral, extend_integral
 from tests.hardware.answers import field_rows, gpu
 from tests.hardware.load import Load
 
@@ -104,11 +104,11 @@ def held(series: Series, start: float, end: float) -> float:
 
 def sampled(series: Series, start: float, end: float) -> float:
     """Millijoules as goodwatt integrates them: trapezoids over a sample every 0.1 s."""
-    integral, at, index = Integral(), start, 0
+    integral, at, index = PowerIntegral(), start, 0
     while at <= end:
         while index + 1 < len(series) and series[index + 1][0] <= at:
             index += 1
-        integral = extend(integral, at, series[index][1])
+        integral = extend_integral(integral, at, series[index][1])
         at += SAMPLE_SECONDS
     return integral.millijoules * (end - start) / (at - SAMPLE_SECONDS - start)
 

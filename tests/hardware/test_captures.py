@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from goodwatt.derive.energy.meters import advanced, energy_increase
+from goodwatt.derive.energy.meters import energy_increase, update_meter
 from goodwatt.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading
 from goodwatt.sources.gpu.nvml import nearest_scope
 from tests.hardware.changes import Series, sampled
@@ -62,7 +62,7 @@ def test_no_joule_of_a_real_counter_is_taken_for_a_glitch(folder: Path, phase: s
         grown = energy_increase(meter, reading)
         assert grown is not None
         assert not grown.glitch
-        total, meter = total + grown.millijoules, advanced(meter, reading)
+        total, meter = total + grown.millijoules, update_meter(meter, reading)
     first, last = read[0].energy, read[-1].energy
     assert first is not None
     assert last is not None

@@ -1,1 +1,1 @@
-"""Verbs: pure functions over the nouns. Time is always an argument."""
+"""Verbs: pure functions over the nouns in `model`. Time is always an argument."""

@@ -1,4 +1,4 @@
-"""Reset-aware growth of cumulative series."""
+"""Reset-aware increases of counters and histograms."""
 
 from collections.abc import Container, Iterator, Mapping
 from itertools import pairwise
@@ -7,20 +7,20 @@ from typing import TypeVar
 from goodwatt.model.engine import EngineReading, SeriesId
 from goodwatt.model.histogram import Histogram
 
-Kind = TypeVar("Kind")
+_Key = TypeVar("_Key")
 
 _ROUNDING = 1e-9
 
 
-def increase(previous: float, current: float) -> float:
-    """Growth of a counter between two readings; a fall is a restart from zero, so all of `current` is new."""
+def counter_increase(previous: float, current: float) -> float:
+    """Increase of a counter between two readings. A lower value is a reset to zero, so all of `current` is new."""
     return current - previous if current >= previous else current
 
 
 def histogram_increase(previous: Histogram, current: Histogram) -> Histogram:
-    """Growth of a cumulative histogram, or all of `current` where only a restart explains it.
+    """Increase of a cumulative histogram, or all of `current` where only a reset explains the change.
 
-    That is where the edges changed, a bucket or the sum fell, or a bucket grew by more than the wider one beside it.
+    That is where the edges changed, a bucket or the sum fell, or a bucket grew by more than the next wider one.
     """
     if previous.edges != current.edges:
         return current
@@ -36,44 +36,45 @@ def _sum_increase(previous: float | None, current: float | None) -> float | None
 
 
 def _fell(previous: float | None, current: float | None) -> bool:
-    """Whether a sum fell by more than adding up the same observations in another order can explain."""
+    """Whether a sum fell by more than adding the same observations in another order can explain."""
     return previous is not None and current is not None and current < previous * (1.0 - _ROUNDING)
 
 
 def counter_increases(previous: EngineReading | None, current: EngineReading) -> Iterator[tuple[SeriesId, float]]:
-    """Growth of every counter of a page, a series at a time.
+    """Increase of every counter on a page, one series at a time.
 
-    On the first page of a server everything is a baseline and grows by 0. Later, a series that was not on the page
-    before started at zero since then, so all of it is new; unless its signal could not be believed there, or was read
-    from other metrics, for then it may have been on that page with any value. One that was only missing from that page
-    goes on from its value before. Another engine behind the address is a first page; of another process of the same
-    engine all is new, however high it has counted already.
+    A server's first page is a baseline: every series grows by 0. So is the first page of another engine at the same
+    address. After a later start of the same engine everything is new, however high it has counted already.
+
+    A series that the previous page lacked started at zero since then, so all of it is new, with two exceptions. If its
+    signal was unreadable there, or is read from other metrics now, the series may have had any value, and it is a
+    baseline. If an earlier page of the same run had it, it continues from its last value.
     """
     known: Mapping[SeriesId, float] = {} if previous is None else {**previous.absent.counters, **previous.counters}
     known = {} if is_another_run(previous, current) else known
     for series, value in current.counters.items():
         first = _is_first(series, known, previous, current)
-        yield series, 0.0 if first else increase(known.get(series, 0.0), value)
+        yield series, 0.0 if first else counter_increase(known.get(series, 0.0), value)
 
 
 def is_baseline(previous: EngineReading | None, current: EngineReading) -> bool:
-    """Whether nothing of a page may be counted: it is the first of its server, or of another engine there."""
+    """Whether nothing on a page may be counted: it is the first one of its server, or of another engine there."""
     return previous is None or previous.engine != current.engine
 
 
 def is_another_run(previous: EngineReading | None, current: EngineReading) -> bool:
-    """Whether a page tells of a later start of its process than the page before did."""
+    """Whether a page reports a later process start than the page before it."""
     before = None if previous is None else previous.started_unix_seconds
     return is_later(before, current.started_unix_seconds)
 
 
 def is_later(before: float | None, now: float | None) -> bool:
-    """Whether a process started later than the one before, as far as both tell."""
+    """Whether a process start is later than the one before; False where either is unknown."""
     return before is not None and now is not None and now > before
 
 
 def histogram_increases(previous: EngineReading | None, current: EngineReading) -> Iterator[tuple[SeriesId, Histogram]]:
-    """Growth of every histogram of a page, a series at a time, by the rules of `counter_increases`."""
+    """Increase of every histogram on a page, one series at a time, by the rules of `counter_increases`."""
     known: Mapping[SeriesId, Histogram] = (
         {} if previous is None else {**previous.absent.histograms, **previous.histograms}
     )
@@ -93,6 +94,6 @@ def _is_first(
     return series not in known and series.signal in previous.unread | current.switched
 
 
-def plus(counts: Mapping[Kind, int], more: Mapping[Kind, int]) -> dict[Kind, int]:
-    """Counts with more of the same added."""
-    return {**counts, **{kind: counts.get(kind, 0) + number for kind, number in more.items()}}
+def add_counts(counts: Mapping[_Key, int], more: Mapping[_Key, int]) -> dict[_Key, int]:
+    """Return `counts` with `more` added by key."""
+    return {**counts, **{key: counts.get(key, 0) + number for key, number in more.items()}}

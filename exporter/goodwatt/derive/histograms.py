@@ -1,4 +1,4 @@
-"""Exact arithmetic on cumulative histograms: nothing here interpolates."""
+"""Exact arithmetic on cumulative histograms. Nothing here interpolates."""
 
 from bisect import bisect_left, bisect_right
 
@@ -6,8 +6,8 @@ from goodwatt.model.histogram import Histogram
 from goodwatt.model.ledger import Marginal
 
 
-def add(one: Histogram, other: Histogram) -> Histogram:
-    """The histogram of both populations. Where edges differ, only the shared ones remain, since only they are exact."""
+def add_histograms(one: Histogram, other: Histogram) -> Histogram:
+    """Return the histogram of both populations. Where edges differ, only shared edges remain: only those are exact."""
     if one.edges != other.edges:
         shared = tuple(sorted(set(one.edges) & set(other.edges)))
         one, other = at_edges(one, shared), at_edges(other, shared)
@@ -20,7 +20,7 @@ def add(one: Histogram, other: Histogram) -> Histogram:
 
 
 def at_edges(histogram: Histogram, edges: tuple[float, ...]) -> Histogram:
-    """The same histogram seen at fewer edges. `edges` must be among its own."""
+    """Reduce a histogram to fewer buckets. `edges` must be among its edges."""
     counts = dict(zip(histogram.edges, histogram.counts, strict=True))
     return Histogram(
         edges=edges, counts=tuple(counts[edge] for edge in edges), count=histogram.count, sum=histogram.sum
@@ -28,11 +28,11 @@ def at_edges(histogram: Histogram, edges: tuple[float, ...]) -> Histogram:
 
 
 def marginal(histogram: Histogram, threshold: float) -> Marginal:
-    """How many observations were <= threshold, as far as the edges tell: the count at the edge below and above it."""
+    """Bound how many observations were <= threshold: the counts at the nearest edges below and above it."""
     below = bisect_right(histogram.edges, threshold) - 1
     above = bisect_left(histogram.edges, threshold)
     return Marginal(
-        surely=histogram.counts[below] if below >= 0 else 0.0,
-        possibly=histogram.counts[above] if above < len(histogram.edges) else histogram.count,
-        seen=histogram.count,
+        certain=histogram.counts[below] if below >= 0 else 0.0,
+        possible=histogram.counts[above] if above < len(histogram.edges) else histogram.count,
+        observed=histogram.count,
     )

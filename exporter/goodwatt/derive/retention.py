@@ -1,28 +1,28 @@
-"""What the fold keeps and what it forgets when servers are removed from what is watched, and models from a server."""
+"""Bound what the fold remembers: forget removed servers and sources, close the accounts of old models."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from goodwatt.derive.state import State
-from goodwatt.model.ledger import Account, Component, Ledger
+from goodwatt.model.ledger import Account, Ledger
 from goodwatt.model.source import SourceId, SourceKind, proxy_source, server_source
 
-REMEMBERED_SERVERS = 64  # removed ones whose accounts stay open, so that one that returns goes on where it was
-MOST_ACCOUNTS = 256  # of one server that stay open: a name that is new at every deployment must not fill the memory
+REMEMBERED_SERVERS = 64  # removed servers whose accounts stay open, so that one that returns continues its counters
+MAX_OPEN_ACCOUNTS = 256  # per server: a new model name at every deployment must not fill the memory
 
-Key = TypeVar("Key", bound=tuple[object, ...])
-Value = TypeVar("Value")
-Number = TypeVar("Number", int, float)
+_Key = TypeVar("_Key", bound=tuple[object, ...])
+_Value = TypeVar("_Value")
+_Number = TypeVar("_Number", int, float)
 
 
 def forget_removed(state: State, sources: Collection[SourceId], *, replaced: Collection[str] = ()) -> State:
-    """Forget what belongs to sources that are no longer read: `sources` are all that the next tick reads.
+    """Forget what belongs to sources that are no longer read. `sources` are all that the next tick reads.
 
     The last page of a removed server, and of one in `replaced` (same name, something else behind it), is forgotten, so
     its next page is a baseline. Its accounts stay open, but only for the last REMEMBERED_SERVERS removed servers: older
-    accounts are closed, and only the sums of what they were charged remain.
-    GPUs of a removed source are forgotten with their meters.
+    ones are closed, and only the sums of their energy, cost and carbon remain.
+    GPUs that a removed source owned are forgotten with their meters.
     """
     servers = {source.name for source in sources if source.kind is SourceKind.SERVER}
     kept = servers.difference(replaced)
@@ -30,33 +30,33 @@ def forget_removed(state: State, sources: Collection[SourceId], *, replaced: Col
     pages = {name: page for name, page in state.engines.items() if name in kept}
     owners = {uuid: source for uuid, source in state.gpu_owners.items() if source in sources}
     accounts = (account.server for account in (*state.since, *state.records_since))
-    known = dict.fromkeys([*state.departed, *accounts, *state.ledger.dropped_lines])
-    departed = tuple(name for name in known if name not in servers)
+    known = dict.fromkeys([*state.removed_servers, *accounts, *state.ledger.dropped_lines])
+    removed = tuple(name for name in known if name not in servers)
     state = replace(
         state,
-        sources={name: source for name, source in state.sources.items() if name not in reset},
+        sources={source: health for source, health in state.sources.items() if source not in reset},
         engines=pages,
-        activities={name: done for name, done in state.activities.items() if name in pages},
+        activities={name: activities for name, activities in state.activities.items() if name in pages},
         record_sources={name: source for name, source in state.record_sources.items() if name in kept},
         gpus={source: reading for source, reading in state.gpus.items() if source in sources},
         gpu_owners=owners,
         meters={uuid: meter for uuid, meter in state.meters.items() if uuid in owners},
-        departed=departed[-REMEMBERED_SERVERS:],
+        removed_servers=removed[-REMEMBERED_SERVERS:],
     )
-    return _without_servers(state, departed[:-REMEMBERED_SERVERS])
+    return _without_servers(state, removed[:-REMEMBERED_SERVERS])
 
 
-def crowded(state: State, server: str, present: Collection[Account]) -> State:
-    """The state with at most MOST_ACCOUNTS open accounts of a server, or as many as are `present` on its page.
+def cap_accounts(state: State, server: str, present: Collection[Account]) -> State:
+    """Close a server's oldest accounts above MAX_OPEN_ACCOUNTS, but never one that is `present` on its page.
 
-    Of those that are not there the ones that were first seen longest ago are closed, as those of a removed server are.
+    Oldest means first seen longest ago. Accounts are closed as those of a removed server are.
     """
-    if len(state.since) + len(state.records_since) <= MOST_ACCOUNTS:
+    if len(state.since) + len(state.records_since) <= MAX_OPEN_ACCOUNTS:
         return state
     known = [account for account in dict.fromkeys([*state.since, *state.records_since]) if account.server == server]
     absent = [account for account in known if account not in present]
-    gone = frozenset(absent[: max(0, len(known) - MOST_ACCOUNTS)])
-    return _closed(state, gone.__contains__) if gone else state
+    closed = frozenset(absent[: max(0, len(known) - MAX_OPEN_ACCOUNTS)])
+    return _close(state, closed.__contains__) if closed else state
 
 
 def _without_servers(state: State, servers: Collection[str]) -> State:
@@ -64,59 +64,59 @@ def _without_servers(state: State, servers: Collection[str]) -> State:
         return state
     dropped = {name: lines for name, lines in state.ledger.dropped_lines.items() if name not in servers}
     state = replace(state, ledger=replace(state.ledger, dropped_lines=dropped))
-    return _closed(state, lambda account: account.server in servers)
+    return _close(state, lambda account: account.server in servers)
 
 
-def _closed(state: State, gone: Callable[[Account], bool]) -> State:
+def _close(state: State, closes: Callable[[Account], bool]) -> State:
     return replace(
         state,
-        ledger=_without(state.ledger, gone),
-        since={account: at for account, at in state.since.items() if not gone(account)},
-        records_since={account: at for account, at in state.records_since.items() if not gone(account)},
-        window_evidence=_kept(state.window_evidence, gone),
+        ledger=_close_in_ledger(state.ledger, closes),
+        since={account: at for account, at in state.since.items() if not closes(account)},
+        records_since={account: at for account, at in state.records_since.items() if not closes(account)},
+        window_evidence=_open(state.window_evidence, closes),
     )
 
 
-def _without(ledger: Ledger, gone: Callable[[Account], bool]) -> Ledger:
-    """The ledger without these accounts, and with what they were given added to what is closed."""
-    grams = [value for account, value in ledger.carbon_grams.items() if gone(account)]
-    joules = [value for (account, _), value in ledger.energy_millijoules.items() if gone(account)]
+def _close_in_ledger(ledger: Ledger, closes: Callable[[Account], bool]) -> Ledger:
+    """Drop these accounts and add their energy, cost and carbon to the sums of closed accounts."""
+    grams = [value for account, value in ledger.carbon_grams.items() if closes(account)]
+    millijoules = [value for (account, _), value in ledger.energy_millijoules.items() if closes(account)]
     return replace(
         ledger,
-        counts=_kept(ledger.counts, gone),
-        histograms=_kept(ledger.histograms, gone),
-        energy_millijoules=_kept(ledger.energy_millijoules, gone),
-        cost=_kept(ledger.cost, gone),
-        sold_tokens=_kept(ledger.sold_tokens, gone),
-        revenue=_kept(ledger.revenue, gone),
-        carbon_grams={account: value for account, value in ledger.carbon_grams.items() if not gone(account)},
-        evidence=_kept(ledger.evidence, gone),
-        slos=_kept(ledger.slos, gone),
-        exact=_kept(ledger.exact, gone),
-        latencies=_kept(ledger.latencies, gone),
-        records=_kept(ledger.records, gone),
-        closed_energy_millijoules=_plus(ledger.closed_energy_millijoules, joules),
-        closed_cost=_closed_cost(ledger, gone),
+        counts=_open(ledger.counts, closes),
+        histograms=_open(ledger.histograms, closes),
+        energy_millijoules=_open(ledger.energy_millijoules, closes),
+        cost=_open(ledger.cost, closes),
+        sold_tokens=_open(ledger.sold_tokens, closes),
+        revenue=_open(ledger.revenue, closes),
+        carbon_grams={account: value for account, value in ledger.carbon_grams.items() if not closes(account)},
+        evidence=_open(ledger.evidence, closes),
+        slos=_open(ledger.slos, closes),
+        exact=_open(ledger.exact, closes),
+        latencies=_open(ledger.latencies, closes),
+        records=_open(ledger.records, closes),
+        closed_energy_millijoules=_plus(ledger.closed_energy_millijoules, millijoules),
+        closed_cost=_closed_cost(ledger, closes),
         closed_carbon_grams=_plus(ledger.closed_carbon_grams, grams),
     )
 
 
-def _plus(total: Number | None, parts: Sequence[Number]) -> Number | None:
-    """None where nothing was ever closed."""
+def _plus(total: _Number | None, parts: Sequence[_Number]) -> _Number | None:
+    """The sum; None while no account was ever closed."""
     return sum(parts, total or 0) if parts else total
 
 
-def _closed_cost(ledger: Ledger, gone: Callable[[Account], bool]) -> dict[Component, float]:
-    spent = dict(ledger.closed_cost)
+def _closed_cost(ledger: Ledger, closes: Callable[[Account], bool]) -> dict[str, float]:
+    closed = dict(ledger.closed_cost)
     for (account, component), value in ledger.cost.items():
-        if gone(account):
-            spent[component] = spent.get(component, 0.0) + value
-    return spent
+        if closes(account):
+            closed[component] = closed.get(component, 0.0) + value
+    return closed
 
 
-def _kept(entries: Mapping[Key, Value], gone: Callable[[Account], bool]) -> dict[Key, Value]:
-    """The entries of other accounts (a key's first part)."""
-    return {key: value for key, value in entries.items() if not gone(_account(key))}
+def _open(entries: Mapping[_Key, _Value], closes: Callable[[Account], bool]) -> dict[_Key, _Value]:
+    """The entries of the other accounts (a key's first part)."""
+    return {key: value for key, value in entries.items() if not closes(_account(key))}
 
 
 def _account(key: tuple[object, ...]) -> Account:

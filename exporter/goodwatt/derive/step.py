@@ -1,22 +1,24 @@
-"""The fold: one tick of readings into the ledger, and the picture of it that is published. This is the product."""
+"""The fold: one tick of readings in, the next state and the snapshot to publish out. This is the product."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
-from goodwatt.derive import page_growth, revenue
-from goodwatt.derive.counters import plus
-from goodwatt.derive.energy import charge
+from goodwatt.derive.counters import add_counts
 from goodwatt.derive.energy.attribution import Activity
+from goodwatt.derive.energy.charge import GpuInterval, charge_interval, claims_on
 from goodwatt.derive.energy.gpu_sources import merged_gpus, take_gpu_readings
-from goodwatt.derive.energy.meters import advance, carriers, energy_increase
-from goodwatt.derive.retention import crowded
-from goodwatt.derive.slo import bounds, histogram_evidence
-from goodwatt.derive.slo import records as requests
-from goodwatt.derive.slo.record_filter import admission
-from goodwatt.derive.source_state import fold, is_fresh
+from goodwatt.derive.energy.meters import energy_increase, gpus_by_meter, update_meters
+from goodwatt.derive.page_growth import PageGrowth, add_page, measure_growth, page_activities
+from goodwatt.derive.retention import cap_accounts
+from goodwatt.derive.revenue import add_revenue
+from goodwatt.derive.slo.bounds import add_slo_totals, evidence_since, slo_totals
+from goodwatt.derive.slo.histogram_evidence import add_evidence, empty_evidence, has_every_signal
+from goodwatt.derive.slo.record_filter import select_records
+from goodwatt.derive.slo.records import add_records, open_exact_totals
+from goodwatt.derive.source_state import is_fresh, update_source_state
 from goodwatt.derive.state import Mark, State
-from goodwatt.derive.window.rates import longest_window_seconds, marked, trim
-from goodwatt.derive.window.window import Windows
+from goodwatt.derive.window.rates import add_mark, longest_window_seconds, trim_marks
+from goodwatt.derive.window.window import LiveWindows
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.ledger import Ledger, SloTotals
@@ -35,77 +37,80 @@ def step(
     unix: float,
     tick_seconds: float | None = None,
 ) -> tuple[State, Snapshot]:
-    """Fold one tick. `now` is monotonic seconds and not before the previous tick, `unix` is wall-clock seconds.
+    """Fold one tick. `now` is monotonic seconds, never before the previous tick; `unix` is wall-clock seconds.
 
-    Sources that are absent from `results` are forgotten; what was counted of them stays in the ledger.
+    The health of sources that are absent from `results` is forgotten; what they counted stays in the ledger.
     """
     before = state.sources
-    sources = {r.source: fold(before.get(r.source), r, now) for r in results}
+    sources = {r.source: update_source_state(before.get(r.source), r, now) for r in results}
     state = replace(state, sources=sources)
     for result in results:
         page = _page(result.outcome)
         if page is not None:
-            back = not is_fresh(before, server_source(page.server), policy.missed_ticks_until_dropped)
-            state = _take_page(state, page, policy, now, back)
+            recovered = not is_fresh(before, server_source(page.server), policy.missed_ticks_until_dropped)
+            state = _take_page(state, page, policy, now, recovered)
     state = _take_records(state, results, policy, now, before)
     state = _take_gpus(state, results, policy, now)
-    state = _turn_window(state, policy, now)
+    state = _turn_slo_window(state, policy, now)
     longest = longest_window_seconds(state.engines.values(), policy)
-    marks = trim(state.marks, now, longest)
+    marks = trim_marks(state.marks, now, longest)
     state = replace(state, marks=marks, at_seconds=now, ticks=state.ticks + 1)
-    snapshot = _picture(state, policy, now, unix, tick_seconds)
-    return replace(state, marks=marked(marks, Mark(now, state.ledger), longest)), snapshot
+    snapshot = _snapshot(state, policy, now, unix, tick_seconds)
+    return replace(state, marks=add_mark(marks, Mark(now, state.ledger), longest)), snapshot
 
 
 def _page(outcome: Reading | Unavailable) -> EngineReading | None:
-    """A server's own page, or what the proxy in front of it brings in its place."""
+    """A server's own page, or the one that a proxy counts in its place."""
     if isinstance(outcome, RequestsReading):
         return outcome.page
     return outcome if isinstance(outcome, EngineReading) else None
 
 
-def _take_page(state: State, reading: EngineReading, policy: Policy, now: float, back: bool) -> State:
-    """One page. Of a server that is `back` after its series were dropped, live figures begin anew: the tokens of the
-    hole are counted now, its joules went to nobody, and a ratio over both would be wrong.
+def _take_page(state: State, reading: EngineReading, policy: Policy, now: float, recovered: bool) -> State:
+    """Add one page.
+
+    Restart the live window of a server that recovered after its series were dropped: the tokens of its outage are
+    counted now, but its energy meanwhile was unattributed, and a ratio over both would be wrong.
     """
-    grown = page_growth.growth(state.engines.get(reading.server), reading)
-    new = {account: now for account in grown.accounts if back or account not in state.since}
+    growth = measure_growth(state.engines.get(reading.server), reading)
+    new = {account: now for account in growth.accounts if recovered or account not in state.since}
     state = replace(
         state,
         engines={**state.engines, reading.server: reading},
-        activities={**state.activities, reading.server: page_growth.activities(grown, reading)},
-        ledger=_counted(state.ledger, reading, grown, policy),
+        activities={**state.activities, reading.server: page_activities(growth, reading)},
+        ledger=_add_growth(state.ledger, reading, growth, policy),
         since={**state.since, **new},
     )
-    return crowded(state, reading.server, grown.accounts)
+    return cap_accounts(state, reading.server, growth.accounts)
 
 
-def _counted(ledger: Ledger, reading: EngineReading, grown: page_growth.Growth, policy: Policy) -> Ledger:
-    ledger = histogram_evidence.post(page_growth.post(ledger, reading, grown), reading, grown, policy.slos)
-    return ledger if policy.price_list is None else revenue.post(ledger, grown.accounts, policy.price_list)
+def _add_growth(ledger: Ledger, reading: EngineReading, growth: PageGrowth, policy: Policy) -> Ledger:
+    ledger = add_evidence(add_page(ledger, reading, growth), reading, growth, policy.slos)
+    return ledger if policy.price_list is None else add_revenue(ledger, growth.accounts, policy.price_list)
 
 
 def _take_records(
     state: State, results: Sequence[SourceResult], policy: Policy, now: float, before: Mapping[SourceId, SourceState]
 ) -> State:
-    """Records of one tick. Accounts on the pages of a server whose requests somebody tells of begin at 0.
+    """Add one tick's records. Accounts on the page of a server that has a record source start at 0 without records.
 
-    Where the teller is new, or `back` as a page may be, live figures begin anew.
+    The live window restarts where the record source is new, or recovered as a page may.
     """
-    found, missed = admission(state, results), policy.missed_ticks_until_dropped
-    back = {server for server, source in found.record_sources.items() if not is_fresh(before, source, missed)}
-    back |= found.record_sources.keys() - state.record_sources.keys()
+    selected, missed = select_records(state, results), policy.missed_ticks_until_dropped
+    new_source = {server for server, source in selected.record_sources.items() if not is_fresh(before, source, missed)}
+    new_source |= selected.record_sources.keys() - state.record_sources.keys()
     records_since = {
-        account: now if account.server in back else since for account, since in state.records_since.items()
+        account: now if account.server in new_source else since for account, since in state.records_since.items()
     }
-    paged = (account for account in state.since if account.server in found.record_sources)
-    new = [a for a in dict.fromkeys((*paged, *(one.account for one in found.admitted))) if a not in records_since]
-    ledger = requests.opened(state.ledger, new, policy.slos)
+    on_pages = (account for account in state.since if account.server in selected.record_sources)
+    accounts = dict.fromkeys((*on_pages, *(counted.account for counted in selected.counted)))
+    new = [account for account in accounts if account not in records_since]
+    ledger = open_exact_totals(state.ledger, new, policy.slos)
     return replace(
         state,
-        sources=_with_dropped(state.sources, found.dropped),
-        ledger=requests.post(ledger, found.admitted, policy.slos),
-        record_sources=found.record_sources,
+        sources=_with_dropped(state.sources, selected.dropped),
+        ledger=add_records(ledger, selected.counted, policy.slos),
+        record_sources=selected.record_sources,
         records_since={**records_since, **dict.fromkeys(new, now)},
     )
 
@@ -114,8 +119,8 @@ def _with_dropped(
     sources: Mapping[SourceId, SourceState], dropped: Mapping[tuple[SourceId, Dropped], int]
 ) -> Mapping[SourceId, SourceState]:
     counted = dict(sources)
-    for (source, why), records in dropped.items():
-        counted[source] = replace(counted[source], dropped=plus(counted[source].dropped, {why: records}))
+    for (source, reason), records in dropped.items():
+        counted[source] = replace(counted[source], dropped=add_counts(counted[source].dropped, {reason: records}))
     return counted
 
 
@@ -127,65 +132,69 @@ def _take_gpus(state: State, results: Sequence[SourceResult], policy: Policy, no
     seconds = 0.0 if state.at_seconds is None else now - state.at_seconds
     sources = (r.source for r in results if isinstance(r.outcome, GpusReading))
     read = {g.gpu.uuid: g for source in sources for g in gpus[source].gpus}
-    usages = _usages(state, read, known, policy, seconds)
+    intervals = _gpu_intervals(state, read, known, policy, seconds)
     return replace(
         state,
         gpus=gpus,
         gpu_owners=owners,
-        meters=advance(state.meters, read.values()),
-        ledger=charge.post(state.ledger, usages, policy),
+        meters=update_meters(state.meters, read.values()),
+        ledger=charge_interval(state.ledger, intervals, policy),
     )
 
 
-def _usages(
+def _gpu_intervals(
     state: State, read: Container[str], known: GpusReading, policy: Policy, seconds: float
-) -> tuple[charge.Usage, ...]:
-    """Every known GPU in this interval. One that cannot be read is still there, and still paid for."""
-    active = _active(state, policy)
+) -> tuple[GpuInterval, ...]:
+    """Every known GPU over this interval. One that cannot be read is still present, and its time is still paid for."""
+    active = _active_servers(state, policy)
     all_gpus = tuple(g.gpu for g in known.gpus)
-    covers = carriers(known.gpus, state.meters)
-    usages = []
+    groups = gpus_by_meter(known.gpus, state.meters)
+    intervals = []
     for g in known.gpus:
-        covered = tuple(other.gpu for other in covers.get(g.gpu.uuid, ()))
-        grown = energy_increase(state.meters.get(g.gpu.uuid), g) if g.gpu.uuid in read and covered else None
-        own, metered = (charge.claims(gpus, active, policy, all_gpus) for gpus in ((g.gpu,), covered))
-        usages.append(charge.Usage(g.gpu.uuid, seconds, grown, own, metered))
-    return tuple(usages)
+        uuid = g.gpu.uuid
+        metered = tuple(other.gpu for other in groups.get(uuid, ()))
+        energy = energy_increase(state.meters.get(uuid), g) if uuid in read and metered else None
+        claims, meter_claims = (claims_on(gpus, active, policy, all_gpus) for gpus in ((g.gpu,), metered))
+        intervals.append(
+            GpuInterval(uuid=uuid, seconds=seconds, energy=energy, claims=claims, meter_claims=meter_claims)
+        )
+    return tuple(intervals)
 
 
-def _active(state: State, policy: Policy) -> dict[str, tuple[Activity, ...]]:
-    """Servers that claim GPUs: a server that missed a tick or two keeps the share that it had at its last page."""
+def _active_servers(state: State, policy: Policy) -> dict[str, tuple[Activity, ...]]:
+    """Servers that claim GPUs. One that missed a tick or two keeps the share it had at its last page."""
     return {
-        server: done
-        for server, done in state.activities.items()
+        server: activities
+        for server, activities in state.activities.items()
         if is_fresh(state.sources, server_source(server), policy.missed_ticks_until_dropped)
     }
 
 
-def _turn_window(state: State, policy: Policy, now: float) -> State:
-    """Close the SLO window when it is full. Evidence that is new in a window starts in it from nothing.
+def _turn_slo_window(state: State, policy: Policy, now: float) -> State:
+    """Close the SLO window when it is full. Evidence that first appears within a window starts from nothing in it.
 
-    Totals of an SLO exist from the moment that every signal it needs was seen; they move when a window closes.
+    Totals of an SLO exist once every signal that it needs was seen, and change when a window closes.
     """
     slos = {slo.name: slo for slo in policy.slos}
-    seen = state.ledger.evidence
+    evidence = state.ledger.evidence
     opened = now if state.window_opened_seconds is None else state.window_opened_seconds
-    begun = {key: state.window_evidence.get(key) or histogram_evidence.blank(slos[key.slo]) for key in seen}
+    at_open = {key: state.window_evidence.get(key) or empty_evidence(slos[key.slo]) for key in evidence}
     closes = now - opened >= policy.window_seconds
     totals = dict(state.ledger.slos)
-    for key in seen:
-        if histogram_evidence.is_complete(state.ledger, slos[key.slo], key.account):
-            window = bounds.totals(slos[key.slo], bounds.since(begun[key], seen[key])) if closes else SloTotals()
-            totals[key] = bounds.add(totals.get(key, SloTotals()), window)
+    for key in evidence:
+        slo = slos[key.slo]
+        if has_every_signal(state.ledger, slo, key.account):
+            window = slo_totals(slo, evidence_since(at_open[key], evidence[key])) if closes else SloTotals()
+            totals[key] = add_slo_totals(totals.get(key, SloTotals()), window)
     return replace(
         state,
         ledger=replace(state.ledger, slos=totals),
         window_opened_seconds=now if closes else opened,
-        window_evidence=seen if closes else begun,
+        window_evidence=evidence if closes else at_open,
     )
 
 
-def _picture(state: State, policy: Policy, now: float, unix: float, tick_seconds: float | None) -> Snapshot:
+def _snapshot(state: State, policy: Policy, now: float, unix: float, tick_seconds: float | None) -> Snapshot:
     def fresh(source: SourceId) -> bool:
         return is_fresh(state.sources, source, policy.missed_ticks_until_dropped)
 
@@ -193,7 +202,8 @@ def _picture(state: State, policy: Policy, now: float, unix: float, tick_seconds
     fresh_gpus = {source: reading for source, reading in state.gpus.items() if fresh(source)}
     gpus = merged_gpus(fresh_gpus.values())
     record_sources = {server: source for server, source in state.record_sources.items() if fresh(source)}
-    windows = Windows(state, policy, now, with_energy=gpus is not None and len(fresh_gpus) == len(state.gpus))
+    with_energy = gpus is not None and len(fresh_gpus) == len(state.gpus)
+    windows = LiveWindows(state, policy, now, with_energy=with_energy)
     return Snapshot(
         at_seconds=now,
         unix_seconds=unix,

@@ -1,4 +1,4 @@
-"""The ledger: everything counted since start. Every number only grows; every mapping is replaced, never changed."""
+"""The ledger: everything counted since start. Numbers only grow; mappings are replaced, never changed in place."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,28 +12,21 @@ from goodwatt.model.source import SourceId
 
 
 class Account(NamedTuple):
-    """Who pays: a served model on a server."""
+    """A served model on a server: what tokens, joules and money are booked to."""
 
     server: str
     model: str
 
 
 class EnergyState(StrEnum):
-    """Whether the account worked in the interval that the joules belong to."""
+    """Whether the account was working in the interval that the joules were used in."""
 
     BUSY = "busy"
     IDLE = "idle"
 
 
-class Component(StrEnum):
-    """What the money was paid for."""
-
-    RENTAL = "rental"  # GPU-hours; electricity is inside
-    ELECTRICITY = "electricity"
-
-
 class TokenKind(StrEnum):
-    """What tokens are sold as. PROMPT are those that were worked on, found in no cache."""
+    """What tokens are sold as. PROMPT tokens were computed, not found in the prefix cache."""
 
     PROMPT = "prompt"
     CACHED_PROMPT = "cached_prompt"
@@ -56,7 +49,7 @@ class SloKey(NamedTuple):
 
 
 class RecordKey(NamedTuple):
-    """Records of one kind on one account, and the source that told of them."""
+    """Records of one kind on one account, and the source that reported them."""
 
     account: Account
     source: SourceId
@@ -66,19 +59,19 @@ class RecordKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Marginal:
-    """Observations of one threshold's histogram: how many surely and how many possibly met it, of how many seen."""
+    """Observations against one threshold: how many certainly met it, how many possibly, and how many there were."""
 
-    surely: float = 0.0
-    possibly: float = 0.0
-    seen: float = 0.0
+    certain: float = 0.0
+    possible: float = 0.0
+    observed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SloEvidence:
-    """What histograms say of one SLO, cumulative, but for `in_flight`.
+    """What histograms show about one SLO. Everything is cumulative except `in_flight`.
 
-    `in_flight` is at most how many requests are now past their first token and not finished; `adopted` adds up those
-    that were so on the first page of an engine, before anything of it was counted.
+    `in_flight` is an upper bound on the requests now past their first token and not finished; `adopted` is its sum over
+    the first pages of engines, where requests were in flight before anything was counted.
     """
 
     marginals: tuple[Marginal, ...]  # in the order of Slo.thresholds
@@ -91,7 +84,7 @@ class SloEvidence:
 
 @dataclass(frozen=True, slots=True)
 class SloTotals:
-    """Requests that count for an SLO, and between how many and how many of them were good."""
+    """Requests eligible for an SLO, and bounds on how many of them were good."""
 
     eligible: float = 0.0
     good_lower: float = 0.0
@@ -100,9 +93,10 @@ class SloTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """Totals since start. Energy is in whole millijoules and conserves: all GPUs = accounts + closed + unattributed.
+    """Totals since start. Energy is in whole millijoules and conserved: all GPUs = accounts + closed + unattributed.
 
-    Closed accounts are those of servers that were removed long ago: of what they were given only sums are kept.
+    Costs are by the name of a cost component, such as `rental`. Closed accounts are those of servers removed long ago
+    and of models beyond a server's limit: only the sums of their energy, cost and carbon are kept.
     """
 
     counts: Mapping[CountKey, float] = field(default_factory=dict)
@@ -111,11 +105,9 @@ class Ledger:
     gpu_unattributed_millijoules: Mapping[str, int] = field(default_factory=dict)
     gpu_glitches: Mapping[str, int] = field(default_factory=dict)
     energy_millijoules: Mapping[tuple[Account, EnergyState], int] = field(default_factory=dict)
-    cost: Mapping[tuple[Account, Component], float] = field(default_factory=dict)
-    unattributed_cost: Mapping[Component, float] = field(default_factory=dict)
-    sold_tokens: Mapping[tuple[Account, TokenKind], float] = field(
-        default_factory=dict
-    )  # revenue was counted up to here
+    cost: Mapping[tuple[Account, str], float] = field(default_factory=dict)
+    unattributed_cost: Mapping[str, float] = field(default_factory=dict)
+    sold_tokens: Mapping[tuple[Account, TokenKind], float] = field(default_factory=dict)  # what revenue was counted for
     revenue: Mapping[tuple[Account, TokenKind], float] = field(default_factory=dict)
     carbon_grams: Mapping[Account, float] = field(default_factory=dict)
     unattributed_carbon_grams: float | None = None
@@ -123,8 +115,8 @@ class Ledger:
     slos: Mapping[SloKey, SloTotals] = field(default_factory=dict)
     records: Mapping[RecordKey, int] = field(default_factory=dict)
     exact: Mapping[SloKey, ExactTotals] = field(default_factory=dict)
-    latencies: Mapping[tuple[Account, Signal], Histogram] = field(default_factory=dict)  # of records that succeeded
+    latencies: Mapping[tuple[Account, Signal], Histogram] = field(default_factory=dict)  # of successes, from records
     dropped_lines: Mapping[str, int] = field(default_factory=dict)
     closed_energy_millijoules: int | None = None
-    closed_cost: Mapping[Component, float] = field(default_factory=dict)
+    closed_cost: Mapping[str, float] = field(default_factory=dict)
     closed_carbon_grams: float | None = None

@@ -1,11 +1,14 @@
-"""What energy and machines cost, and the factors that carry GPU joules to the facility's meter."""
+"""Prices of GPUs, energy and tokens, and the factors from GPU joules to facility joules and carbon."""
 
 from dataclasses import dataclass
+
+SECONDS_PER_HOUR = 3600.0
+JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """Exactly one of the two prices is set: rent includes electricity, which is never added again."""
+    """Exactly one of the two prices is set. The price of a GPU hour includes electricity, never added to it."""
 
     currency: str
     price_per_gpu_hour: float | None = None
@@ -14,7 +17,7 @@ class Tariff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPrices:
-    """What a million tokens earn. Cached prompt tokens earn as other prompt tokens do where they have no price."""
+    """Revenue per million tokens. Cached prompt tokens without a price of their own earn the prompt price."""
 
     prompt_per_million_tokens: float
     generated_per_million_tokens: float
@@ -25,7 +28,7 @@ class TokenPrices:
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """Of an account the first entry counts whose patterns name it; one that none names earns nothing that is known."""
+    """The first entry whose patterns match an account sets its prices. An account that none matches has no revenue."""
 
     currency: str
     entries: tuple[TokenPrices, ...]

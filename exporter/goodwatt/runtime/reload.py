@@ -9,7 +9,7 @@ from dataclasses import replace
 from goodwatt.config.config import Config
 from goodwatt.config.errors import ConfigError
 from goodwatt.config.redacted import config_hash, redacted
-from goodwatt.derive.policy_change import restarted
+from goodwatt.derive.policy_change import describe_resets
 from goodwatt.publish.http import Publisher, Reloaded
 from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.sampler import Sampler
@@ -61,7 +61,7 @@ class Reloader:
         about = replace(self.about, config_hash=config_hash(config), reload_ok=True, reloaded_unix_seconds=time.time())
         await watch.adopt(config, lambda: publisher.adopt(about, redacted(config)))
         await sampler.settle()
-        for line in restarted(self._config.policy(()), config.policy(())):
+        for line in describe_resets(self._config.policy(()), config.policy(())):
             log.info("reload: %s", line)
         log.info("reload: configuration %s is in force", about.config_hash)
         self._config, self.about = config, about

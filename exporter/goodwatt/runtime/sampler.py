@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from goodwatt.derive.policy_change import ruled
+from goodwatt.derive.policy_change import apply_policy
 from goodwatt.derive.retention import forget_removed
 from goodwatt.derive.state import State
 from goodwatt.derive.step import step
@@ -160,7 +160,7 @@ class Sampler:
         gone = [source for source in self._sources if source not in change.sources]
         read = {source.id for source in change.sources}
         state = forget_removed(self._state, read, replaced=change.anew)
-        self._state = ruled(state, self._policy, change.policy)
+        self._state = apply_policy(state, self._policy, change.policy)
         self._sources, self._policy = change.sources, change.policy
         change.then()
         await asyncio.gather(*(source.aclose() for source in gone))

@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.derive.energy.attribution import Activity, Share, shares, split
+from goodwatt.derive.energy.attribution import Activity, Share, attribute, split_whole
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, EnergyState
 from goodwatt.model.policy import Policy
@@ -25,7 +25,7 @@ BUSY, IDLE = EnergyState.BUSY, EnergyState.IDLE
 def test_a_split_conserves_and_is_fair(total, weights):
     """Parts are >= 0, add up to the total exactly, and none is more than a unit away from its exact proportion."""
     weights = [*weights, 1.0]
-    parts = split(total, weights)
+    parts = split_whole(total, weights)
     whole = sum(map(Fraction, weights))
     assert sum(parts) == total
     assert all(part >= 0 for part in parts)
@@ -35,33 +35,33 @@ def test_a_split_conserves_and_is_fair(total, weights):
 
 def test_a_weight_of_nothing_gets_nothing():
     """Who has no weight gets no unit, wherever it stands."""
-    assert split(1001, [0.0, 1.0, 0.0, 1.0, 0.0]) == (0, 500, 0, 501, 0)
+    assert split_whole(1001, [0.0, 1.0, 0.0, 1.0, 0.0]) == (0, 500, 0, 501, 0)
 
 
 def test_generated_tokens_decide():
     """While anyone generates, prompts and running requests count for nothing."""
-    found = shares([Activity(A, generated=30.0), Activity(B, prompt=500.0, running=9.0)])
+    found = attribute([Activity(A, generated=30.0), Activity(B, prompt=500.0, running=9.0)])
     assert found == (Share(A, BUSY, 30.0),)
 
 
 def test_prompt_tokens_decide_next():
     """With nothing generated, who read prompts is busy."""
-    assert shares([Activity(A, prompt=30.0, running=1.0), Activity(B, running=9.0)]) == (Share(A, BUSY, 30.0),)
+    assert attribute([Activity(A, prompt=30.0, running=1.0), Activity(B, running=9.0)]) == (Share(A, BUSY, 30.0),)
 
 
 def test_running_requests_decide_last():
     """With no token at all, who has requests running is busy: a long prefill, or an engine that counts at the end."""
-    assert shares([Activity(A, running=1.0), Activity(B)]) == (Share(A, BUSY, 1.0),)
+    assert attribute([Activity(A, running=1.0), Activity(B)]) == (Share(A, BUSY, 1.0),)
 
 
 def test_an_idle_gpu_is_carried_evenly():
     """With no work, every claimant carries an equal part, as idle."""
-    assert shares([Activity(A), Activity(B)]) == (Share(A, IDLE, 1.0), Share(B, IDLE, 1.0))
+    assert attribute([Activity(A), Activity(B)]) == (Share(A, IDLE, 1.0), Share(B, IDLE, 1.0))
 
 
 def test_nobody_claims_nothing():
     """Without a claimant there is no share."""
-    assert shares([]) == ()
+    assert attribute([]) == ()
 
 
 def joules(fold):

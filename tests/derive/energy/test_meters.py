@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.derive.energy.meters import EnergyIncrease, Meter, advance, advanced, carriers, energy_increase
+from goodwatt.derive.energy.meters import (
+    EnergyIncrease,
+    EnergyMeter,
+    energy_increase,
+    gpus_by_meter,
+    update_meter,
+    update_meters,
+)
 from goodwatt.model.gpu import EnergyMethod, EnergyScope
 from goodwatt.model.policy import Policy
 from goodwatt.model.tariff import Tariff
@@ -109,7 +116,7 @@ def test_a_jump_cannot_be_told_without_a_limit():
 
 def test_a_limit_lowered_in_the_interval_does_not_refuse_what_was_used_before():
     """The higher of the two limits bounds the interval."""
-    meter = Meter(gpu(0, 0.0, 0, limit=700.0))
+    meter = EnergyMeter(gpu(0, 0.0, 0, limit=700.0))
     assert energy_increase(meter, gpu(0, 5.0, 3_400_000, limit=100.0)) == EnergyIncrease(3_400_000)
     assert energy_increase(meter, gpu(0, 5.0, 3_400_000)) == EnergyIncrease(3_400_000)
 
@@ -210,21 +217,21 @@ def test_a_boards_joules_go_to_every_server_on_the_board_and_rent_to_its_own():
 def test_the_lowest_index_with_a_known_meter_carries_the_board():
     """A GPU whose meter is not known yet lets another one of its board carry on."""
     readings = (gpu(1, 0.0, 5, **MODULE), gpu(0, 0.0, 5, **MODULE))
-    assert {u: [r.gpu.index for r in rs] for u, rs in carriers(readings).items()} == {"GPU-0": [0, 1]}
-    assert {u: [r.gpu.index for r in rs] for u, rs in carriers(readings, {"GPU-1"}).items()} == {"GPU-1": [1, 0]}
+    assert {u: [r.gpu.index for r in rs] for u, rs in gpus_by_meter(readings).items()} == {"GPU-0": [0, 1]}
+    assert {u: [r.gpu.index for r in rs] for u, rs in gpus_by_meter(readings, {"GPU-1"}).items()} == {"GPU-1": [1, 0]}
 
 
 def test_a_meter_is_kept_while_its_gpu_cannot_be_read():
     """Only a board mate that was read takes a meter away."""
     own, mate = gpu(0, 0.0, 5), gpu(1, 0.0, 5, **MODULE)
-    meters = advance({}, (own, mate))
-    assert advance(meters, (gpu(0, 5.0, None), gpu(1, 5.0, None))) == meters
-    assert set(advance(meters, (gpu(2, 5.0, 5, **MODULE),))) == {"GPU-0", "GPU-2"}
+    meters = update_meters({}, (own, mate))
+    assert update_meters(meters, (gpu(0, 5.0, None), gpu(1, 5.0, None))) == meters
+    assert set(update_meters(meters, (gpu(2, 5.0, 5, **MODULE),))) == {"GPU-0", "GPU-2"}
 
 
 @pytest.mark.parametrize("shown", [10**12, 900])
 def test_a_refused_reading_is_remembered_beside_the_believed_one(shown):
     """The meter keeps what it believes until a reading is believed again."""
     start, current = gpu(0, 0.0, 1000, limit=700.0), gpu(0, 5.0, shown, limit=700.0)
-    expected = Meter(start, refused=current) if shown > 10**9 else Meter(current)
-    assert advanced(Meter(start), current) == expected
+    expected = EnergyMeter(start, rejected=current) if shown > 10**9 else EnergyMeter(current)
+    assert update_meter(EnergyMeter(start), current) == expected

@@ -4,17 +4,17 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.derive.energy.power_integral import GAP_LIMIT_SECONDS, Integral, extend
+from goodwatt.derive.energy.power_integral import GAP_LIMIT_SECONDS, PowerIntegral, extend_integral
 
 samples = st.lists(st.tuples(st.floats(0, 4), st.integers(0, 1_500_000)), max_size=40)
 
 
 def walked(steps):
     """The integral over steps of (seconds since the last sample, milliwatts), with the times at which it stood."""
-    integral, at, seen = Integral(), 100.0, []
+    integral, at, seen = PowerIntegral(), 100.0, []
     for elapsed, milliwatts in steps:
         at += elapsed
-        integral = extend(integral, at, milliwatts)
+        integral = extend_integral(integral, at, milliwatts)
         seen.append((at, milliwatts, integral))
     return integral, seen
 
@@ -34,7 +34,7 @@ def test_a_ramp_is_exact():
 
 def test_first_sample_adds_nothing():
     """One sample alone is no energy."""
-    assert extend(Integral(), 5.0, 700_000).millijoules == 0
+    assert extend_integral(PowerIntegral(), 5.0, 700_000).millijoules == 0
 
 
 def test_a_gap_adds_nothing_and_is_counted():
@@ -52,7 +52,7 @@ def test_the_gap_limit_itself_is_bridged():
 def test_an_older_sample_is_ignored():
     """A sample older than the last one changes nothing."""
     integral, _ = walked([(0, 400_000), (1, 400_000)])
-    assert extend(integral, 100.5, 900_000) == integral
+    assert extend_integral(integral, 100.5, 900_000) == integral
 
 
 def test_two_samples_at_one_time_keep_the_later_power():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from goodwatt.derive.slo.bounds import applies, first_token_gap, since, totals
+from goodwatt.derive.slo.bounds import applies, evidence_since, first_token_gap, slo_totals
 from goodwatt.derive.slo.histogram_evidence import in_flight
 from goodwatt.model.engine import EngineTraits, Outcome, SeriesId, Signal
 from goodwatt.model.ledger import Account, Marginal, SloEvidence, SloKey, SloTotals
@@ -47,7 +47,7 @@ def lines(ttft, e2e, succeeded, *others, at=0.0, running=0.0):
 
 def test_on_edges_the_bounds_are_frechets():
     """10 requests, 8 in TTFT and 7 in e2e: between 8 + 7 - 10 and min(8, 7) were good."""
-    found = totals(BOTH, window(exactly(8.0, 10.0), exactly(7.0, 10.0), succeeded=10.0))
+    found = slo_totals(BOTH, window(exactly(8.0, 10.0), exactly(7.0, 10.0), succeeded=10.0))
     assert found == SloTotals(10.0, 5.0, 7.0)
 
 
@@ -61,65 +61,67 @@ def test_frechets_bounds_through_the_whole_fold():
 
 def test_one_threshold_on_an_edge_is_exact():
     """With one threshold, all succeeded and nothing in flight, lower and upper meet."""
-    assert totals(
+    assert slo_totals(
         Slo(name="e2e", thresholds=(E2E,), objective=0.9), window(exactly(7.0, 9.0), succeeded=9.0)
     ) == SloTotals(9.0, 7.0, 7.0)
 
 
 def test_lower_is_never_negative():
     """Two halves that need not meet give 0, not less."""
-    assert totals(BOTH, window(exactly(4.0, 10.0), exactly(4.0, 10.0), succeeded=10.0)).good_lower == 0.0
+    assert slo_totals(BOTH, window(exactly(4.0, 10.0), exactly(4.0, 10.0), succeeded=10.0)).good_lower == 0.0
 
 
 def test_success_is_one_of_the_conditions():
     """Errors are eligible and never good; cancelled requests are neither."""
-    found = totals(BOTH, window(exactly(10.0, 10.0), exactly(10.0, 10.0), succeeded=6.0, failed=3.0, cancelled=1.0))
+    found = slo_totals(BOTH, window(exactly(10.0, 10.0), exactly(10.0, 10.0), succeeded=6.0, failed=3.0, cancelled=1.0))
     assert found == SloTotals(9.0, 6.0, 6.0)
 
 
 def test_inside_a_bucket_both_edges_speak():
     """A threshold inside a bucket is sure below it and possible above it."""
-    found = totals(Slo(name="e2e", thresholds=(E2E,), objective=0.9), window(Marginal(3.0, 8.0, 10.0), succeeded=10.0))
+    found = slo_totals(
+        Slo(name="e2e", thresholds=(E2E,), objective=0.9), window(Marginal(3.0, 8.0, 10.0), succeeded=10.0)
+    )
     assert found == SloTotals(10.0, 3.0, 8.0)
 
 
 def test_first_tokens_of_before_widen_the_upper_bound():
     """Two requests in flight when the window opened may have met the TTFT before it."""
     ttft = Slo(name="ttft", thresholds=(TTFT,), objective=0.9)
-    assert totals(ttft, window(exactly(1.0, 3.0), succeeded=5.0)) == SloTotals(5.0, 1.0, 3.0)
-    assert totals(ttft, window(exactly(1.0, 3.0), succeeded=5.0, in_flight_=2.0)) == SloTotals(5.0, 1.0, 3.0)
-    assert totals(ttft, window(exactly(1.0, 5.0), succeeded=5.0, in_flight_=2.0)) == SloTotals(5.0, 0.0, 3.0)
+    assert slo_totals(ttft, window(exactly(1.0, 3.0), succeeded=5.0)) == SloTotals(5.0, 1.0, 3.0)
+    assert slo_totals(ttft, window(exactly(1.0, 3.0), succeeded=5.0, in_flight_=2.0)) == SloTotals(5.0, 1.0, 3.0)
+    assert slo_totals(ttft, window(exactly(1.0, 5.0), succeeded=5.0, in_flight_=2.0)) == SloTotals(5.0, 0.0, 3.0)
 
 
 def test_first_tokens_that_did_not_end_narrow_the_lower_bound():
     """Of 8 first tokens, 3 belong to requests that did not end: the fast ones may be among them."""
     ttft = Slo(name="ttft", thresholds=(TTFT,), objective=0.9)
-    assert totals(ttft, window(exactly(8.0, 8.0), succeeded=5.0)) == SloTotals(5.0, 5.0, 5.0)
-    assert totals(ttft, window(exactly(6.0, 8.0), succeeded=5.0)).good_lower == 3.0
-    assert totals(ttft, window(exactly(6.0, 8.0), succeeded=5.0, in_flight_=2.0)).good_lower == 1.0
+    assert slo_totals(ttft, window(exactly(8.0, 8.0), succeeded=5.0)) == SloTotals(5.0, 5.0, 5.0)
+    assert slo_totals(ttft, window(exactly(6.0, 8.0), succeeded=5.0)).good_lower == 3.0
+    assert slo_totals(ttft, window(exactly(6.0, 8.0), succeeded=5.0, in_flight_=2.0)).good_lower == 1.0
 
 
 def test_a_request_that_the_histogram_left_out_may_have_met_it():
     """An engine that skips one-token outputs in TPOT: they are possibly good, and not surely."""
     tpot = Slo(name="tpot", thresholds=(Threshold(Signal.TPOT, 0.5),), objective=0.9)
-    assert totals(tpot, window(exactly(3.0, 4.0), succeeded=6.0)) == SloTotals(6.0, 3.0, 5.0)
+    assert slo_totals(tpot, window(exactly(3.0, 4.0), succeeded=6.0)) == SloTotals(6.0, 3.0, 5.0)
 
 
 def test_an_observation_without_a_counted_end_is_not_surely_of_this_window():
     """More e2e observations than ends: the surplus may be the fast ones."""
-    assert totals(
+    assert slo_totals(
         Slo(name="e2e", thresholds=(E2E,), objective=0.9), window(exactly(5.0, 6.0), succeeded=4.0)
     ) == SloTotals(4.0, 3.0, 4.0)
 
 
 def test_an_empty_window_has_no_good_requests():
     """Nothing finished: nothing is eligible, whatever is in flight."""
-    assert totals(BOTH, window(exactly(2.0, 2.0), Marginal(), succeeded=0.0, in_flight_=9.0)) == SloTotals()
+    assert slo_totals(BOTH, window(exactly(2.0, 2.0), Marginal(), succeeded=0.0, in_flight_=9.0)) == SloTotals()
 
 
 def test_a_slo_without_thresholds_counts_successes():
     """With no threshold to meet, good is succeeded."""
-    assert totals(Slo(name="any", thresholds=(), objective=0.9), window(succeeded=4.0, failed=1.0)) == SloTotals(
+    assert slo_totals(Slo(name="any", thresholds=(), objective=0.9), window(succeeded=4.0, failed=1.0)) == SloTotals(
         5.0, 4.0, 4.0
     )
 
@@ -137,7 +139,7 @@ def test_a_window_is_a_difference_with_the_flight_of_its_opening():
         in_flight=77.0,
         adopted=90.0,
     )
-    assert since(start, now) == SloEvidence(
+    assert evidence_since(start, now) == SloEvidence(
         marginals=(Marginal(10.0, 20.0, 30.0),), succeeded=40.0, failed=50.0, cancelled=60.0, in_flight=7.0 + 82.0
     )
 

@@ -66,7 +66,7 @@ def test_each_tool_counts_otherwise(tool: str) -> None:
     that were worked out by hand."""
     rule, slo = TOOLS[tool]
     assert rule(slo, ONE_OF_EACH) == EXPECTED[tool]
-    totals = judge.count(judge.blank(slo), slo, ONE_OF_EACH)
+    totals = judge.count_records(judge.zero_totals(slo), slo, ONE_OF_EACH)
     assert (totals.good, totals.eligible) == EXPECTED[tool]
 
 
@@ -79,7 +79,7 @@ def test_the_fold_keeps_each_tool_s_rule(
     """Whatever the requests, our counts under a tool's settings are the tool's."""
     rule, slo = TOOLS[tool]
     slo = replace(slo, thresholds=limits)
-    totals = judge.count(judge.blank(slo), slo, records)
+    totals = judge.count_records(judge.zero_totals(slo), slo, records)
     assert (totals.good, totals.eligible) == rule(slo, records)
 
 

@@ -66,7 +66,7 @@ def test_a_request_is_good_when_it_succeeded_within_every_threshold(given_, good
 def test_a_latency_that_is_not_known_judges_nobody(given_, why):
     """A success without a latency that has a threshold is neither good nor bad, even where another threshold was
     missed, and it is counted by what is missing."""
-    totals = judge.count(judge.blank(ALL), ALL, [given_])
+    totals = judge.count_records(judge.zero_totals(ALL), ALL, [given_])
     assert (totals.eligible, totals.good, totals.unjudged) == (0, 0, {why: 1})
 
 
@@ -78,12 +78,12 @@ def test_a_latency_without_a_threshold_need_not_be_known():
 
 def test_tokens_are_those_of_known_requests():
     """Tokens of eligible and of good requests add up as far as they are known; before any was told there is no 0."""
-    none = judge.count(judge.blank(ALL), ALL, [record(0.6, None, 1.0, tokens=1, outcome=Outcome.ERROR)])
+    none = judge.count_records(judge.zero_totals(ALL), ALL, [record(0.6, None, 1.0, tokens=1, outcome=Outcome.ERROR)])
     assert (none.tokens, none.good_tokens) == (1, 0)
     e2e = Slo(name="e2e", thresholds=(Threshold(E2E, 2.0),), objective=0.9)
-    unknown = judge.count(judge.blank(e2e), e2e, [record(tokens=None)])
+    unknown = judge.count_records(judge.zero_totals(e2e), e2e, [record(tokens=None)])
     assert (unknown.good, unknown.tokens, unknown.good_tokens) == (1, None, None)
-    some = judge.count(unknown, e2e, [record(tokens=7), record(e2e=3.0, tokens=5)])
+    some = judge.count_records(unknown, e2e, [record(tokens=7), record(e2e=3.0, tokens=5)])
     assert (some.good, some.tokens, some.good_tokens) == (2, 12, 7)
 
 
@@ -91,7 +91,7 @@ def test_tokens_are_those_of_known_requests():
 @given(records, slos)
 def test_what_is_counted_adds_up(records, slo):
     """good <= each threshold's <= eligible, good tokens <= tokens, and eligible + unjudged is every record."""
-    totals = judge.count(judge.blank(slo), slo, records)
+    totals = judge.count_records(judge.zero_totals(slo), slo, records)
     assert all(0 <= totals.good <= met <= totals.eligible for met in totals.met)
     assert totals.eligible + sum(totals.unjudged.values()) == len(records)
     assert (totals.good_tokens or 0) <= (totals.tokens or 0)
@@ -103,20 +103,26 @@ def test_what_is_counted_adds_up(records, slo):
 @given(records, slos, st.integers(0, 12))
 def test_batches_do_not_matter(records, slo, cut):
     """Any way to divide records into ticks gives the same totals."""
-    whole = judge.count(judge.blank(slo), slo, records)
-    assert judge.count(judge.count(judge.blank(slo), slo, records[:cut]), slo, records[cut:]) == whole
+    whole = judge.count_records(judge.zero_totals(slo), slo, records)
+    assert (
+        judge.count_records(judge.count_records(judge.zero_totals(slo), slo, records[:cut]), slo, records[cut:])
+        == whole
+    )
 
 
 @law(100)
 @given(records, records, slos)
 def test_a_window_is_what_came_in_it(before, after, slo):
     """Totals minus those at the window's start are the totals of what came since."""
-    start = judge.count(judge.blank(slo), slo, before)
-    window, alone = judge.since(start, judge.count(start, slo, after)), judge.count(judge.blank(slo), slo, after)
+    start = judge.count_records(judge.zero_totals(slo), slo, before)
+    window, alone = (
+        judge.exact_totals_since(start, judge.count_records(start, slo, after)),
+        judge.count_records(judge.zero_totals(slo), slo, after),
+    )
     assert (window.met, window.eligible, window.good) == (alone.met, alone.eligible, alone.good)
     assert (window.tokens or 0, window.good_tokens or 0) == (alone.tokens or 0, alone.good_tokens or 0)
 
 
 def test_totals_that_never_heard_of_tokens_have_none_in_a_window():
     """Unknown stays unknown."""
-    assert judge.since(ExactTotals(met=(0,)), ExactTotals(met=(1,), eligible=1, good=1)).tokens is None
+    assert judge.exact_totals_since(ExactTotals(met=(0,)), ExactTotals(met=(1,), eligible=1, good=1)).tokens is None

@@ -20,9 +20,9 @@ def test_every_threshold_that_names_the_account_is_an_edge():
         Slo(name="two", thresholds=(Threshold(Signal.TTFT, 0.5),), objective=0.9),
         Slo(name="other", thresholds=(Threshold(Signal.TTFT, 0.321),), objective=0.9, models=("qwen*",)),
     )
-    found = latency_histograms.edges(A, Signal.TTFT, slos)
+    found = latency_histograms.histogram_edges(A, Signal.TTFT, slos)
     assert 0.123 in found and 0.321 not in found and 7.7 not in found
-    assert set(found) == {*latency_histograms.LADDERS[Signal.TTFT], 0.123}
+    assert set(found) == {*latency_histograms.DEFAULT_EDGES[Signal.TTFT], 0.123}
     assert list(found) == sorted(set(found))
 
 
@@ -31,10 +31,10 @@ def test_every_threshold_that_names_the_account_is_an_edge():
 def test_a_histogram_is_what_an_engine_would_keep_of_the_same_observations(values, cut):
     """Counts and sum are those of all observations, however they were divided into ticks."""
     edges = (0.1, 0.25, 1.0)
-    found = latency_histograms.observe(
-        latency_histograms.observe(latency_histograms.empty(edges), values[:cut]), values[cut:]
+    found = latency_histograms.observe_latencies(
+        latency_histograms.observe_latencies(latency_histograms.empty_histogram(edges), values[:cut]), values[cut:]
     )
-    assert found == latency_histograms.observe(latency_histograms.empty(edges), values)
+    assert found == latency_histograms.observe_latencies(latency_histograms.empty_histogram(edges), values)
     wanted = histogram(values, edges)
     assert (found.edges, found.counts, found.count) == (wanted.edges, wanted.counts, wanted.count)
     total = 0.0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from goodwatt.derive.slo.one_token import Ends, corrected, counted
+from goodwatt.derive.slo.one_token import FinishedRequests, correct_for_one_token, without_excluded
 from goodwatt.model.engine import EngineTraits, OneToken, Outcome, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
 from goodwatt.model.ledger import Account, Marginal, SloKey, SloTotals
@@ -76,26 +76,28 @@ def test_failures_may_be_among_the_one_token_outputs():
     """Of 3 requests with one token 2 may be the 2 failures: one is a success for sure, and the bounds leave it open."""
     observed = [*OBSERVED, 0.0, 0.0, 0.0]
     assert judged(FAIL, ZERO, observed, 3.0, succeeded=8.0, failed=2.0) == SloTotals(10.0, 3.0, 7.0)
-    assert Ends(8.0, 2.0, 0.0, 3.0).sure == 1.0
-    assert Ends(8.0, 2.0, 2.0, 3.0).sure == 0.0
-    assert Ends(2.0, 0.0, 0.0, 3.0).sure == 2.0
-    assert Ends(2.0, 0.0, 0.0).sure == 0.0
+    assert FinishedRequests(8.0, 2.0, 0.0, 3.0).one_token_successes == 1.0
+    assert FinishedRequests(8.0, 2.0, 2.0, 3.0).one_token_successes == 0.0
+    assert FinishedRequests(2.0, 0.0, 0.0, 3.0).one_token_successes == 2.0
+    assert FinishedRequests(2.0, 0.0, 0.0).one_token_successes == 0.0
 
 
 def test_an_objective_without_tpot_counts_them_like_any_other():
     """They have a time to first token, so only a TPOT threshold asks the convention."""
     ttft = Slo(name="slo", thresholds=(Threshold(Signal.TTFT, 1.0),), objective=0.9, one_token_outputs=EXCLUDE)
-    assert counted(ttft, Ends(10.0, 0.0, 0.0, 3.0)) == Ends(10.0, 0.0, 0.0, 3.0)
-    assert counted(slo(EXCLUDE), Ends(10.0, 0.0, 0.0, 3.0)).succeeded == 7.0
+    assert without_excluded(ttft, FinishedRequests(10.0, 0.0, 0.0, 3.0)) == FinishedRequests(10.0, 0.0, 0.0, 3.0)
+    assert without_excluded(slo(EXCLUDE), FinishedRequests(10.0, 0.0, 0.0, 3.0)).succeeded == 7.0
 
 
 def test_a_page_without_the_histogram_is_corrected_by_nothing_but_what_is_sure():
     """An engine may write no histogram before its first observation: one-token outputs that it skips are known."""
-    ends = Ends(3.0, 0.0, 0.0, 3.0)
-    assert corrected(slo(PASS), Marginal(), None, ends, SKIPPED) == Marginal(3.0, 3.0, 3.0)
-    assert corrected(slo(FAIL), Marginal(), None, Ends(3.0, 0.0, 0.0), ZERO) == Marginal()
+    ends = FinishedRequests(3.0, 0.0, 0.0, 3.0)
+    assert correct_for_one_token(slo(PASS), Marginal(), None, ends, SKIPPED) == Marginal(3.0, 3.0, 3.0)
+    assert correct_for_one_token(slo(FAIL), Marginal(), None, FinishedRequests(3.0, 0.0, 0.0), ZERO) == Marginal()
     without_edges = Histogram(edges=(), counts=(), count=4.0, sum=None)
-    assert corrected(slo(FAIL), Marginal(4.0, 4.0, 4.0), without_edges, Ends(4.0, 0.0, 0.0), ZERO) == Marginal(0, 4, 4)
+    assert correct_for_one_token(
+        slo(FAIL), Marginal(4.0, 4.0, 4.0), without_edges, FinishedRequests(4.0, 0.0, 0.0), ZERO
+    ) == Marginal(0, 4, 4)
 
 
 def test_errors_and_cancelled_requests_count_as_the_objective_says():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from goodwatt.derive.slo.record_filter import MOST_MODELS
+from goodwatt.derive.slo.record_filter import MAX_MODELS_PER_SERVER
 from goodwatt.model.engine import EngineTraits, Outcome, Signal
 from goodwatt.model.ledger import Account
 from goodwatt.model.policy import Policy
@@ -153,9 +153,9 @@ def test_a_name_that_cannot_stand_on_a_page_is_none(name):
 def test_clients_cannot_make_accounts_without_end():
     """After so many models of one server all further ones share the account without a name; nothing is lost."""
     fold = Fold(POLICY)
-    many = [record(model=f"m{n}") for n in range(MOST_MODELS + 50)]
+    many = [record(model=f"m{n}") for n in range(MAX_MODELS_PER_SERVER + 50)]
     fold.tick(0.0, silent("a"), silent("b"), records_result(0.0, *many))
     fold.tick(5.0, silent("a"), silent("b"), records_result(5.0, *many, record(server="b", model="m0")))
     numbers = counted(fold)
     assert numbers[Account("a", "")] == 100 and numbers[Account("b", "m0")] == 1
-    assert len(numbers) == MOST_MODELS + 2 and sum(numbers.values()) == 2 * len(many) + 1
+    assert len(numbers) == MAX_MODELS_PER_SERVER + 2 and sum(numbers.values()) == 2 * len(many) + 1

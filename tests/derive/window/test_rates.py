@@ -2,10 +2,10 @@
 
 import pytest
 
-from goodwatt.derive.source_state import fold as fold_source
 from goodwatt.derive.source_state import is_fresh
+from goodwatt.derive.source_state import update_source_state as fold_source
 from goodwatt.derive.state import Mark
-from goodwatt.derive.window.rates import FINISH_WINDOWS, MOST_MARKS, marked, trim
+from goodwatt.derive.window.rates import FINISH_WINDOW_FACTOR, MAX_MARKS, add_mark, trim_marks
 from goodwatt.model.engine import EngineTraits, Moves, Outcome, SeriesId, Signal
 from goodwatt.model.ledger import Account, CountKey, Ledger, SloKey
 from goodwatt.model.policy import Policy
@@ -121,10 +121,10 @@ def test_watts_go_when_the_driver_has_been_away_for_three_ticks():
 def test_marks_are_kept_as_far_back_as_the_window_needs():
     """All but the last mark at or before the window's start are dropped."""
     marks = tuple(Mark(float(t), Ledger()) for t in (0, 5, 10, 15))
-    assert [m.at_seconds for m in trim(marks, 20.0, 10.0)] == [10.0, 15.0]
-    assert [m.at_seconds for m in trim(marks, 19.0, 10.0)] == [5.0, 10.0, 15.0]
-    assert [m.at_seconds for m in trim(marks, 9.0, 10.0)] == [0.0, 5.0, 10.0, 15.0]
-    assert trim((), 9.0, 10.0) == ()
+    assert [m.at_seconds for m in trim_marks(marks, 20.0, 10.0)] == [10.0, 15.0]
+    assert [m.at_seconds for m in trim_marks(marks, 19.0, 10.0)] == [5.0, 10.0, 15.0]
+    assert [m.at_seconds for m in trim_marks(marks, 9.0, 10.0)] == [0.0, 5.0, 10.0, 15.0]
+    assert trim_marks((), 9.0, 10.0) == ()
 
 
 def test_a_long_window_of_short_ticks_keeps_a_few_hundred_marks():
@@ -132,8 +132,8 @@ def test_a_long_window_of_short_ticks_keeps_a_few_hundred_marks():
     marks: tuple[Mark, ...] = ()
     for n in range(20_000):
         now = n * 0.2
-        marks = marked(trim(marks, now, 3600.0), Mark(now, Ledger()), 3600.0)
-    assert 200 < len(marks) <= MOST_MARKS + 2
+        marks = add_mark(trim_marks(marks, now, 3600.0), Mark(now, Ledger()), 3600.0)
+    assert 200 < len(marks) <= MAX_MARKS + 2
     assert marks[0].at_seconds <= 20_000 * 0.2 - 3600.0 < marks[1].at_seconds
 
 
@@ -261,7 +261,7 @@ def test_counters_that_move_at_the_end_of_a_request_are_seen_through_a_wider_win
         if n > 120:
             rates.append(snapshot.live[A].tokens.generated)
             seconds.append(snapshot.live[A].seconds)
-    assert set(seconds) == {FINISH_WINDOWS * 60.0} == {300.0}
+    assert set(seconds) == {FINISH_WINDOW_FACTOR * 60.0} == {300.0}
     assert set(rates) == {10.0}, "a window of 60 s would show 0 most of the time"
     assert snapshot.live[A].watts == 100.0
 

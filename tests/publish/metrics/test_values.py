@@ -9,7 +9,7 @@ from goodwatt.derive.state import State
 from goodwatt.derive.step import step
 from goodwatt.model.engine import Signal
 from goodwatt.model.gpu import GpuReading, GpuState
-from goodwatt.model.ledger import Account, Component, SloKey
+from goodwatt.model.ledger import Account, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.snapshot import Live, Snapshot, TokenRates
 from goodwatt.model.source import NVML_SOURCE, Reason, Unavailable
@@ -451,7 +451,7 @@ def test_what_closed_accounts_were_given_completes_the_sums() -> None:
         ledger=replace(
             small().ledger,
             closed_energy_millijoules=1500,
-            closed_cost={Component.RENTAL: 2.0},
+            closed_cost={"rental": 2.0},
             closed_carbon_grams=3.0,
         ),
     )

@@ -1,1 +1,1 @@
-"""Energy: from meter readings to attributed joules, cost and carbon."""
+"""Energy: meter readings to accepted joules, joules to accounts, and their cost and carbon."""

@@ -1,4 +1,4 @@
-"""Who gets a GPU's joules and hours: by generated tokens, then prompt tokens, then running requests, then evenly."""
+"""Attribute a GPU's energy and time: by generated tokens, else prompt tokens, else running requests, else evenly."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Share:
     weight: float
 
 
-def shares(activities: Iterable[Activity]) -> tuple[Share, ...]:
-    """The shares of one GPU among the accounts that claim it; empty when nobody does.
+def attribute(activities: Iterable[Activity]) -> tuple[Share, ...]:
+    """Return the shares of one GPU among the accounts that claim it; empty where no account does.
 
-    As long as anyone generates tokens, tokens decide, and who generated none gets nothing. With no work at all the GPU
-    is idle, and every claimant carries an equal part of it.
+    If any account generated tokens, generated tokens decide, and an account that generated none gets nothing. With no
+    work at all the GPU is idle, and the accounts share it evenly.
     """
     claims = tuple(activities)
     for quantity in ("generated", "prompt", "running"):
@@ -40,10 +40,10 @@ def shares(activities: Iterable[Activity]) -> tuple[Share, ...]:
     return tuple(Share(a.account, EnergyState.IDLE, 1.0) for a in claims)
 
 
-def split(total: int, weights: Sequence[float]) -> tuple[int, ...]:
+def split_whole(total: int, weights: Sequence[float]) -> tuple[int, ...]:
     """Divide whole units by weight. Parts are >= 0 and add up to `total` exactly; weights must not all be 0.
 
-    Each part is the difference of two rounded running sums, so that rounding never creates or loses a unit.
+    Each part is the difference between two rounded running sums, so rounding never creates or loses a unit.
     """
     running = list(accumulate(weights))
     marks = [round(total * (mark / running[-1])) for mark in running]

@@ -1,23 +1,23 @@
-"""Fold one interval's joules, GPU time, money and carbon into the ledger, conserving every unit."""
+"""Charge accounts for one interval: GPU energy, cost and carbon. Everything is charged once or booked unattributed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from goodwatt.derive.energy.attribution import Activity, Share, shares, split
-from goodwatt.derive.energy.cost import carbon_grams, component, cost
+from goodwatt.derive.energy.attribution import Activity, Share, attribute, split_whole
+from goodwatt.derive.energy.components import COST_COMPONENTS, Basis
+from goodwatt.derive.energy.facility import carbon_grams
 from goodwatt.derive.energy.meters import EnergyIncrease
 from goodwatt.model.gpu import Gpu
-from goodwatt.model.ledger import Component, EnergyState, Ledger
+from goodwatt.model.ledger import EnergyState, Ledger
 from goodwatt.model.policy import Policy
-from goodwatt.model.tariff import Facility, Tariff
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """One GPU in one interval: how long it was there, what its meter grew by, and who claims the one and the other.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuInterval:
+    """One GPU over one interval of `seconds`.
 
-    `energy` is None where the GPU carries no meter of its own or could not be read. The meter may be that of a whole
-    board: then `meter_claims` are those on the board, while `claims` are always those on the GPU.
+    `energy` is the increase of its meter; None where the GPU has no meter to itself or could not be read. A meter may
+    cover a whole board, so `meter_claims` are the claims on every GPU behind it; `claims` are those on this GPU.
     """
 
     uuid: str
@@ -27,94 +27,96 @@ class Usage:
     meter_claims: tuple[Share, ...]
 
 
-def claims(
+def claims_on(
     gpus: tuple[Gpu, ...],
     activities: Mapping[str, tuple[Activity, ...]],
     policy: Policy,
     known_gpus: tuple[Gpu, ...],
 ) -> tuple[Share, ...]:
-    """The shares of every account whose server runs on one of `gpus` (several only for one board's shared meter)."""
+    """Return the shares of every account whose server runs on one of `gpus` (several only behind one board's meter).
+
+    `activities` are by server. A server that runs on several GPUs brings an equal part of its activity to each.
+    """
     divided: list[Activity] = []
-    for server, done in activities.items():
+    for server, accounts in activities.items():
         selectors = policy.server_gpus.get(server)
         here = sum(_runs_on(selectors, gpu) for gpu in gpus)
         if here:
             part = here / sum(_runs_on(selectors, gpu) for gpu in known_gpus)
-            divided += [Activity(a.account, a.generated * part, a.prompt * part, a.running * part) for a in done]
-    return shares(divided)
+            divided += [Activity(a.account, a.generated * part, a.prompt * part, a.running * part) for a in accounts]
+    return attribute(divided)
 
 
 def _runs_on(selectors: tuple[int | str, ...] | None, gpu: Gpu) -> bool:
     return selectors is None or gpu.index in selectors or gpu.uuid in selectors
 
 
-def post(ledger: Ledger, usages: tuple[Usage, ...], policy: Policy) -> Ledger:
-    """The ledger with one interval of every GPU added."""
-    for usage in usages:
-        ledger = _post_money(_post_energy(ledger, usage), usage, policy)
+def charge_interval(ledger: Ledger, gpus: tuple[GpuInterval, ...], policy: Policy) -> Ledger:
+    """Add the energy, cost and carbon of one interval of every GPU."""
+    for gpu in gpus:
+        ledger = _add_carbon(_add_costs(_add_energy(ledger, gpu), gpu, policy), gpu, policy)
     return ledger
 
 
-def _post_energy(ledger: Ledger, usage: Usage) -> Ledger:
-    if usage.energy is None:
+def _add_energy(ledger: Ledger, gpu: GpuInterval) -> Ledger:
+    if gpu.energy is None:
         return ledger
-    measured, grown, uuid = usage.energy.millijoules, dict(ledger.energy_millijoules), usage.uuid
-    for share, part in zip(usage.meter_claims, _parts(measured, usage.meter_claims), strict=True):
-        for state in EnergyState:  # both exist from the start: the first busy joules are an increase from 0
-            grown[share.account, state] = grown.get((share.account, state), 0) + part * (state is share.state)
-    unclaimed = 0 if usage.meter_claims else measured
+    measured, energy = gpu.energy.millijoules, dict(ledger.energy_millijoules)
+    for share, part in zip(gpu.meter_claims, _parts(measured, gpu.meter_claims), strict=True):
+        for state in EnergyState:  # start both at 0, so that the first busy joules are an increase that rate() sees
+            key = share.account, state
+            energy[key] = energy.get(key, 0) + part * (state is share.state)
+    unattributed = 0 if gpu.meter_claims else measured
     return replace(
         ledger,
-        energy_millijoules=grown,
-        gpu_energy_millijoules=_plus(ledger.gpu_energy_millijoules, uuid, measured),
-        gpu_unattributed_millijoules=_plus(ledger.gpu_unattributed_millijoules, uuid, unclaimed),
-        gpu_glitches=_plus(ledger.gpu_glitches, uuid, int(usage.energy.glitch)),
+        energy_millijoules=energy,
+        gpu_energy_millijoules=_plus(ledger.gpu_energy_millijoules, gpu.uuid, measured),
+        gpu_unattributed_millijoules=_plus(ledger.gpu_unattributed_millijoules, gpu.uuid, unattributed),
+        gpu_glitches=_plus(ledger.gpu_glitches, gpu.uuid, int(gpu.energy.glitch)),
     )
 
 
-def _parts(measured: int, claims_: tuple[Share, ...]) -> tuple[int, ...]:
-    return split(measured, [share.weight for share in claims_]) if claims_ else ()
+def _parts(measured: int, claims: tuple[Share, ...]) -> tuple[int, ...]:
+    return split_whole(measured, [share.weight for share in claims]) if claims else ()
 
 
 def _plus(totals: Mapping[str, int], key: str, value: int) -> dict[str, int]:
     return {**totals, key: totals.get(key, 0) + value}
 
 
-def _post_money(ledger: Ledger, usage: Usage, policy: Policy) -> Ledger:
-    ledger = ledger if policy.tariff is None else _post_cost(ledger, usage, policy.tariff, policy.facility)
-    if policy.carbon is None or usage.energy is None:
-        return ledger
-    return _post_carbon(ledger, usage.meter_claims, carbon_grams(policy.carbon, policy.facility, _joules(usage.energy)))
-
-
-def _post_cost(ledger: Ledger, usage: Usage, tariff: Tariff, facility: Facility) -> Ledger:
-    kind = component(tariff)
-    if kind is Component.RENTAL:
-        return _spend(ledger, usage.claims, kind, cost(tariff, facility, usage.seconds, 0.0))
-    if usage.energy is None:
-        return ledger
-    return _spend(ledger, usage.meter_claims, kind, cost(tariff, facility, usage.seconds, _joules(usage.energy)))
+def _add_costs(ledger: Ledger, gpu: GpuInterval, policy: Policy) -> Ledger:
+    for component in COST_COMPONENTS:
+        if component.basis is Basis.GPU_TIME:
+            ledger = _spend(ledger, component.name, gpu.claims, component.amount(policy, gpu.seconds))
+        elif gpu.energy is not None:
+            ledger = _spend(ledger, component.name, gpu.meter_claims, component.amount(policy, _joules(gpu.energy)))
+    return ledger
 
 
 def _joules(energy: EnergyIncrease) -> float:
     return energy.millijoules / 1000.0
 
 
-def _spend(ledger: Ledger, claims_: tuple[Share, ...], kind: Component, spent: float) -> Ledger:
-    if not claims_:
-        unattributed = {**ledger.unattributed_cost, kind: ledger.unattributed_cost.get(kind, 0.0) + spent}
+def _spend(ledger: Ledger, component: str, claims: tuple[Share, ...], spent: float | None) -> Ledger:
+    if spent is None:
+        return ledger
+    if not claims:
+        unattributed = {**ledger.unattributed_cost, component: ledger.unattributed_cost.get(component, 0.0) + spent}
         return replace(ledger, unattributed_cost=unattributed)
-    grown, whole = dict(ledger.cost), sum(share.weight for share in claims_)
-    for share in claims_:
-        key = share.account, kind
-        grown[key] = grown.get(key, 0.0) + spent * (share.weight / whole)
-    return replace(ledger, cost=grown)
+    cost, whole = dict(ledger.cost), sum(share.weight for share in claims)
+    for share in claims:
+        key = share.account, component
+        cost[key] = cost.get(key, 0.0) + spent * (share.weight / whole)
+    return replace(ledger, cost=cost)
 
 
-def _post_carbon(ledger: Ledger, claims_: tuple[Share, ...], grams: float) -> Ledger:
-    if not claims_:
+def _add_carbon(ledger: Ledger, gpu: GpuInterval, policy: Policy) -> Ledger:
+    if policy.carbon is None or gpu.energy is None:
+        return ledger
+    grams = carbon_grams(policy.carbon, policy.facility, _joules(gpu.energy))
+    if not gpu.meter_claims:
         return replace(ledger, unattributed_carbon_grams=(ledger.unattributed_carbon_grams or 0.0) + grams)
-    grown, whole = dict(ledger.carbon_grams), sum(share.weight for share in claims_)
-    for share in claims_:
-        grown[share.account] = grown.get(share.account, 0.0) + grams * (share.weight / whole)
-    return replace(ledger, carbon_grams=grown)
+    carbon, whole = dict(ledger.carbon_grams), sum(share.weight for share in gpu.meter_claims)
+    for share in gpu.meter_claims:
+        carbon[share.account] = carbon.get(share.account, 0.0) + grams * (share.weight / whole)
+    return replace(ledger, carbon_grams=carbon)

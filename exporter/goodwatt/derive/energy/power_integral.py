@@ -1,18 +1,18 @@
-"""Energy from sampled power: trapezoids in whole numbers, so that nothing is lost however often it is called."""
+"""Energy from sampled power: trapezoids in integer arithmetic, so that no energy is lost to rounding."""
 
 from dataclasses import dataclass
 
 GAP_LIMIT_SECONDS = 3.0
 _NANOSECONDS = 1_000_000_000
-_PARTS = 2 * _NANOSECONDS  # a millijoule holds this many (milliwatt + milliwatt) x nanosecond
+_PARTS = 2 * _NANOSECONDS  # (milliwatt + milliwatt) x nanoseconds in a millijoule
 
 
 @dataclass(frozen=True, slots=True)
-class Integral:
-    """Energy counted so far, and the last sample it stands on.
+class PowerIntegral:
+    """Energy integrated so far, and the last power sample.
 
     `millijoules` never falls. `parts` is the fraction not yet in it, in units of 1 / 2e9 mJ, 0 <= parts < 2e9.
-    `gaps` counts the intervals that were too long to bridge and added nothing.
+    `gaps` counts intervals that were too long to interpolate and added nothing.
     """
 
     millijoules: int = 0
@@ -22,11 +22,11 @@ class Integral:
     power_milliwatts: int = 0
 
 
-def extend(integral: Integral, at_seconds: float, power_milliwatts: int) -> Integral:
+def extend_integral(integral: PowerIntegral, at_seconds: float, power_milliwatts: int) -> PowerIntegral:
     """Add the trapezoid from the last sample to this one.
 
-    `at_seconds` is monotonic. The first sample adds nothing; nor does one more than GAP_LIMIT_SECONDS after the last,
-    nor one that is older than the last. `power_milliwatts` is >= 0.
+    `at_seconds` is monotonic, `power_milliwatts` >= 0. Nothing is added by the first sample, by one more than
+    GAP_LIMIT_SECONDS after the last, or by one older than the last.
     """
     at = round(at_seconds * _NANOSECONDS)
     if integral.at_nanoseconds is None:
@@ -40,6 +40,6 @@ def extend(integral: Integral, at_seconds: float, power_milliwatts: int) -> Inte
     return _moved(integral, at, power_milliwatts, parts=area)
 
 
-def _moved(integral: Integral, at: int, power_milliwatts: int, *, parts: int = 0, gaps: int = 0) -> Integral:
+def _moved(integral: PowerIntegral, at: int, power_milliwatts: int, *, parts: int = 0, gaps: int = 0) -> PowerIntegral:
     whole, rest = divmod(integral.parts + parts, _PARTS)
-    return Integral(integral.millijoules + whole, rest, integral.gaps + gaps, at, power_milliwatts)
+    return PowerIntegral(integral.millijoules + whole, rest, integral.gaps + gaps, at, power_milliwatts)

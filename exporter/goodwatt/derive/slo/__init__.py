@@ -1,1 +1,1 @@
-"""SLO attainment: bounds from histograms and exact counts from request records."""
+"""SLO attainment: bounds from histograms, and exact counts from request records."""

@@ -1,74 +1,78 @@
-"""Fold a server's page into the evidence for SLOs: what its histograms say, and how many requests are in flight."""
+"""Add a page to the evidence for SLOs: observations within each threshold, and how many requests are in flight."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from goodwatt.derive import histograms
-from goodwatt.derive.page_growth import Growth
-from goodwatt.derive.slo import bounds
-from goodwatt.derive.slo.one_token import Ends, corrected, counted
+from goodwatt.derive.histograms import marginal
+from goodwatt.derive.page_growth import PageGrowth
+from goodwatt.derive.slo.bounds import applies, extend_evidence
+from goodwatt.derive.slo.one_token import FinishedRequests, correct_for_one_token, without_excluded
 from goodwatt.model.engine import EngineReading, Outcome, SeriesId, Signal
 from goodwatt.model.ledger import Account, CountKey, Ledger, Marginal, SloEvidence, SloKey
 from goodwatt.model.slo import Slo
 
 
-def post(ledger: Ledger, reading: EngineReading, grown: Growth, slos: Sequence[Slo]) -> Ledger:
-    """The ledger with one page's evidence added, for every account of the page and every SLO that names it.
+def add_evidence(ledger: Ledger, reading: EngineReading, growth: PageGrowth, slos: Sequence[Slo]) -> Ledger:
+    """Add one page's evidence for every account on the page and every SLO that applies to it.
 
     A histogram that is not on the page adds nothing: some engines write one only after its first observation.
     """
     evidence = dict(ledger.evidence)
     for slo in slos:
-        for account in grown.accounts:
-            if bounds.applies(slo, *account):
+        for account in growth.accounts:
+            if applies(slo, *account):
                 key = SloKey(account, slo.name)
-                evidence[key] = _grown(evidence.get(key) or blank(slo), slo, account, reading, grown)
+                evidence[key] = _extended(evidence.get(key) or empty_evidence(slo), slo, account, reading, growth)
     return replace(ledger, evidence=evidence)
 
 
-def blank(slo: Slo) -> SloEvidence:
-    """Where evidence begins."""
+def empty_evidence(slo: Slo) -> SloEvidence:
+    """Return evidence without any observation."""
     return SloEvidence(marginals=tuple(Marginal() for _ in slo.thresholds))
 
 
-def is_complete(ledger: Ledger, slo: Slo, account: Account) -> bool:
+def has_every_signal(ledger: Ledger, slo: Slo, account: Account) -> bool:
     """Whether every signal that the SLO needs was on a page of the account at least once."""
-    ends = any(CountKey(account, Signal.REQUESTS, outcome) in ledger.counts for outcome in (None, *Outcome))
-    return (ends or (account, Signal.E2E) in ledger.histograms) and all(
+    finishes = any(CountKey(account, Signal.REQUESTS, outcome) in ledger.counts for outcome in (None, *Outcome))
+    return (finishes or (account, Signal.E2E) in ledger.histograms) and all(
         (account, threshold.signal) in ledger.histograms for threshold in slo.thresholds
     )
 
 
-def _grown(before: SloEvidence, slo: Slo, account: Account, reading: EngineReading, grown: Growth) -> SloEvidence:
-    ends = _finished(account, grown)
+def _extended(
+    before: SloEvidence, slo: Slo, account: Account, reading: EngineReading, growth: PageGrowth
+) -> SloEvidence:
+    finished = _finished(account, growth)
     marginals = []
     for threshold in slo.thresholds:
-        histogram = grown.histograms.get((account, threshold.signal))
-        seen = Marginal() if histogram is None else histograms.marginal(histogram, threshold.seconds)
+        histogram = growth.histograms.get((account, threshold.signal))
+        observed = Marginal() if histogram is None else marginal(histogram, threshold.seconds)
         if threshold.signal is Signal.TPOT:
-            seen = corrected(slo, seen, histogram, ends, reading.traits.one_token_tpot)
-        marginals.append(seen)
+            observed = correct_for_one_token(slo, observed, histogram, finished, reading.traits.one_token_tpot)
+        marginals.append(observed)
     now = in_flight(account, reading)
-    adopted = before.adopted + (now if grown.is_baseline else 0.0)
-    return replace(bounds.grow(before, marginals, counted(slo, ends)[:3]), in_flight=now, adopted=adopted)
+    adopted = before.adopted + (now if growth.is_baseline else 0.0)
+    extended = extend_evidence(before, marginals, without_excluded(slo, finished)[:3])
+    return replace(extended, in_flight=now, adopted=adopted)
 
 
-def _finished(account: Account, grown: Growth) -> Ends:
-    """How requests ended; an engine that counts none of them is taken by its e2e histogram."""
-    counts = [grown.counts.get(CountKey(account, Signal.REQUESTS, outcome)) for outcome in Outcome]
-    one_token = grown.counts.get(CountKey(account, Signal.ONE_TOKEN_REQUESTS))
+def _finished(account: Account, growth: PageGrowth) -> FinishedRequests:
+    """Finished requests by outcome. Where an engine counts none, its e2e histogram counts successes."""
+    counts = [growth.counts.get(CountKey(account, Signal.REQUESTS, outcome)) for outcome in Outcome]
+    one_token = growth.counts.get(CountKey(account, Signal.ONE_TOKEN_REQUESTS))
     if any(count is not None for count in counts):
         succeeded, failed, cancelled = (count or 0.0 for count in counts)
-        return Ends(succeeded, failed, cancelled, one_token)
-    e2e = grown.histograms.get((account, Signal.E2E))
-    return Ends(0.0 if e2e is None else e2e.count, 0.0, 0.0, one_token)
+        return FinishedRequests(succeeded, failed, cancelled, one_token)
+    e2e = growth.histograms.get((account, Signal.E2E))
+    return FinishedRequests(0.0 if e2e is None else e2e.count, 0.0, 0.0, one_token)
 
 
 def in_flight(account: Account, reading: EngineReading) -> float:
-    """At most how many requests are past their first token and not finished.
+    """Upper bound on the requests that are past their first token and not finished.
 
-    The running ones, and those preempted back to the queue. Where the gauges do not tell, every first token that the
-    engine counted and that belongs to no success: a sure limit, but one that grows with every client that hangs up.
+    These are the running ones and those preempted back to the queue. Where the gauges do not cover both, it is every
+    first token that the engine counted minus every success: still an upper bound, but one that grows with every client
+    that disconnects.
     """
     running = reading.gauges.get((Signal.REQUESTS_RUNNING, account.model))
     preempted = _preempted(account, reading)
@@ -78,7 +82,7 @@ def in_flight(account: Account, reading: EngineReading) -> float:
 
 
 def _preempted(account: Account, reading: EngineReading) -> float | None:
-    """At most how many requests wait in the queue again: no more than wait, and than were ever preempted."""
+    """Upper bound on the requests preempted back to the queue: at most all that wait, and at most all preemptions."""
     waiting = reading.gauges.get((Signal.REQUESTS_WAITING, account.model))
     ever = [value for series, value in reading.counters.items() if _is(series, Signal.PREEMPTIONS, account)]
     limits = ([] if waiting is None else [waiting]) + ([sum(ever)] if ever else [])
@@ -87,12 +91,12 @@ def _preempted(account: Account, reading: EngineReading) -> float | None:
 
 def _first_tokens_without_success(account: Account, reading: EngineReading) -> float:
     first = sum(h.count for series, h in reading.histograms.items() if _is(series, Signal.TTFT, account))
-    ended = [
+    succeeded = [
         value if series.outcome is Outcome.SUCCESS else 0.0
         for series, value in reading.counters.items()
         if _is(series, Signal.REQUESTS, account)
     ] or [h.count for series, h in reading.histograms.items() if _is(series, Signal.E2E, account)]
-    return max(0.0, first - sum(ended))
+    return max(0.0, first - sum(succeeded))
 
 
 def _is(series: SeriesId, signal: Signal, account: Account) -> bool:

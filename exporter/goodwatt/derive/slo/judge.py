@@ -1,10 +1,10 @@
-"""Whether a request kept an objective, told from its own record."""
+"""Judge single requests against an SLO, each from its own record."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from goodwatt.derive.counters import plus
+from goodwatt.derive.counters import add_counts
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.exact_totals import ExactTotals, Unjudged
 from goodwatt.model.request import RequestRecord
@@ -12,7 +12,7 @@ from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshol
 
 
 class Verdict(NamedTuple):
-    """`met` is in the order of Slo.thresholds. With `unjudged` set the request is on neither side."""
+    """`met` is in the order of Slo.thresholds. With `unjudged` set the request is neither eligible nor good."""
 
     good: bool = False
     met: tuple[bool, ...] = ()
@@ -20,8 +20,10 @@ class Verdict(NamedTuple):
 
 
 def judge(slo: Slo, record: RequestRecord) -> Verdict:
-    """The outcome first, then every threshold. A success whose record lacks a latency that the objective names is
-    unjudged, even where another threshold was missed: else those without it could be told bad, but never good.
+    """Judge the outcome first, then every threshold.
+
+    A success whose record lacks a latency that the SLO has a threshold for is unjudged, even if it missed another
+    threshold: counting it only when provably bad would bias the share of good requests down.
     """
     if record.outcome is not Outcome.SUCCESS:
         return _judge_failure(slo, record.outcome)
@@ -46,7 +48,7 @@ def _meets(slo: Slo, threshold: Threshold, record: RequestRecord) -> bool | Unju
     tokens = record.generated_tokens
     if threshold.signal is Signal.TPOT and tokens is not None and tokens < 2:
         return _ONE_TOKEN[slo.one_token_outputs]
-    seconds = latency(record, threshold.signal)
+    seconds = record_latency(record, threshold.signal)
     return _UNKNOWN[threshold.signal] if seconds is None else seconds <= threshold.seconds
 
 
@@ -58,24 +60,25 @@ _ONE_TOKEN: dict[OneTokenOutputs, bool | Unjudged] = {
 _UNKNOWN = {Signal.TTFT: Unjudged.TTFT_UNKNOWN, Signal.TPOT: Unjudged.TPOT_UNKNOWN}
 
 
-def latency(record: RequestRecord, signal: Signal) -> float | None:
-    """What the record says of TTFT, TPOT or E2E."""
+def record_latency(record: RequestRecord, signal: Signal) -> float | None:
+    """Return the record's TTFT, TPOT or E2E in seconds; None where it is unknown."""
     if signal is Signal.E2E:
         return record.e2e_seconds
     return record.ttft_seconds if signal is Signal.TTFT else record.tpot_seconds
 
 
-def blank(slo: Slo) -> ExactTotals:
-    """Where totals begin."""
+def zero_totals(slo: Slo) -> ExactTotals:
+    """Return totals of 0 for the SLO's thresholds."""
     return ExactTotals(met=(0,) * len(slo.thresholds))
 
 
-def count(totals: ExactTotals, slo: Slo, records: Sequence[RequestRecord]) -> ExactTotals:
-    """The totals with these records added. Any way to divide records into calls gives the same."""
+def count_records(totals: ExactTotals, slo: Slo, records: Sequence[RequestRecord]) -> ExactTotals:
+    """Add these records to the totals. The result does not depend on how records are split into calls."""
     verdicts = [judge(slo, record) for record in records]
-    kinds = Counter(verdicts)
-    judged = [(verdict, number) for verdict, number in kinds.items() if verdict.unjudged is None]
-    records_since = [
+    numbers = Counter(verdicts)
+    judged = [(verdict, number) for verdict, number in numbers.items() if verdict.unjudged is None]
+    unjudged = {verdict.unjudged: number for verdict, number in numbers.items() if verdict.unjudged is not None}
+    tokens = [
         (record.generated_tokens, verdict.good)
         for record, verdict in zip(records, verdicts, strict=True)
         if verdict.unjudged is None and record.generated_tokens is not None
@@ -84,9 +87,9 @@ def count(totals: ExactTotals, slo: Slo, records: Sequence[RequestRecord]) -> Ex
         met=tuple(before + sum(v.met[at] * number for v, number in judged) for at, before in enumerate(totals.met)),
         eligible=totals.eligible + sum(number for _, number in judged),
         good=totals.good + sum(verdict.good * number for verdict, number in judged),
-        tokens=_plus(totals.tokens, [tokens for tokens, _ in records_since]),
-        good_tokens=_plus(totals.good_tokens, [tokens * good for tokens, good in records_since]),
-        unjudged=plus(totals.unjudged, {v.unjudged: number for v, number in kinds.items() if v.unjudged is not None}),
+        tokens=_plus(totals.tokens, [generated for generated, _ in tokens]),
+        good_tokens=_plus(totals.good_tokens, [generated * good for generated, good in tokens]),
+        unjudged=add_counts(totals.unjudged, unjudged),
     )
 
 
@@ -94,8 +97,8 @@ def _plus(total: int | None, parts: Sequence[int]) -> int | None:
     return (total or 0) + sum(parts) if parts else total
 
 
-def since(start: ExactTotals, now: ExactTotals) -> ExactTotals:
-    """What was counted after `start`, but for the unjudged."""
+def exact_totals_since(start: ExactTotals, now: ExactTotals) -> ExactTotals:
+    """Return what was counted after `start`, without the unjudged requests."""
     met = tuple(b - a for a, b in zip(start.met, now.met, strict=True))
     tokens = None if now.tokens is None else now.tokens - (start.tokens or 0)
     good_tokens = None if now.good_tokens is None else now.good_tokens - (start.good_tokens or 0)

@@ -1,8 +1,8 @@
-"""Requests of one output token under a TPOT threshold: what an objective's convention makes of them in histograms.
+"""Apply an SLO's convention for one-token outputs to a TPOT histogram.
 
-They have no time per output token. Some engines observe 0 s for them, others nothing, and an objective lets them pass,
-lets them fail or leaves them out. Where the page tells how many ended with one token, the evidence is corrected by
-them; where it does not, only the side of the bounds that they could be on gives way.
+A request with one output token has no time per output token. Some engines observe 0 s for it, others nothing, and an
+SLO lets it pass, lets it fail or excludes it. Where the page counts requests that finished with one token, the
+observations are corrected by that count. Where it does not, only the bound that such requests could affect is widened.
 """
 
 from dataclasses import replace
@@ -14,54 +14,63 @@ from goodwatt.model.ledger import Marginal
 from goodwatt.model.slo import OneTokenOutputs, Slo
 
 
-class Ends(NamedTuple):
-    """Requests that one page shows to have ended. `one_token`: of one output token at most, however they ended."""
+class FinishedRequests(NamedTuple):
+    """Requests that finished between two pages.
+
+    `one_token` counts those with at most one output token, whatever their outcome; None where the page does not count
+    them.
+    """
 
     succeeded: float
     failed: float
     cancelled: float
-    one_token: float | None = None  # None: the page does not tell
+    one_token: float | None = None
 
     @property
-    def sure(self) -> float:
-        """At least so many of one token were successes: failures may be among those that are told."""
+    def one_token_successes(self) -> float:
+        """Lower bound: every failed or cancelled request may be among the one-token requests."""
         return min(max(0.0, (self.one_token or 0.0) - self.failed - self.cancelled), self.succeeded)
 
 
-def corrected(slo: Slo, seen: Marginal, histogram: Histogram | None, ends: Ends, engine: OneToken) -> Marginal:
-    """One page's observations of TPOT as the objective's convention sees them."""
+def correct_for_one_token(
+    slo: Slo, observed: Marginal, histogram: Histogram | None, finished: FinishedRequests, engine: OneToken
+) -> Marginal:
+    """Return one page's TPOT observations as the SLO's convention counts them."""
+    certain = finished.one_token_successes
     if engine is OneToken.SKIPPED:
-        return _of_unseen(slo, seen, ends.sure)
+        return _add_skipped(slo, observed, certain)
     if slo.one_token_outputs is OneTokenOutputs.PASS:
-        return seen
-    doubtful = _in_lowest_bucket(histogram) if ends.one_token is None else ends.one_token
-    gone = ends.sure if slo.one_token_outputs is OneTokenOutputs.EXCLUDE else 0.0
-    return Marginal(_less(seen.surely, doubtful), _less(seen.possibly, ends.sure), _less(seen.seen, gone))
+        return observed
+    doubtful = _in_lowest_bucket(histogram) if finished.one_token is None else finished.one_token
+    excluded = certain if slo.one_token_outputs is OneTokenOutputs.EXCLUDE else 0.0
+    return Marginal(
+        _less(observed.certain, doubtful), _less(observed.possible, certain), _less(observed.observed, excluded)
+    )
 
 
 def _less(value: float, other: float) -> float:
     return max(0.0, value - other)
 
 
-def _of_unseen(slo: Slo, seen: Marginal, certain: float) -> Marginal:
-    """The histogram lacks them: those that pass are added as good, those that fail as seen and not good."""
+def _add_skipped(slo: Slo, observed: Marginal, successes: float) -> Marginal:
+    """The histogram lacks them: add those that pass as good ones, and those that fail as observed but not good."""
     if slo.one_token_outputs is OneTokenOutputs.EXCLUDE:
-        return seen
-    seen = replace(seen, seen=seen.seen + certain)
+        return observed
+    observed = replace(observed, observed=observed.observed + successes)
     if slo.one_token_outputs is OneTokenOutputs.FAIL:
-        return seen
-    return replace(seen, surely=seen.surely + certain, possibly=seen.possibly + certain)
+        return observed
+    return replace(observed, certain=observed.certain + successes, possible=observed.possible + successes)
 
 
 def _in_lowest_bucket(histogram: Histogram | None) -> float:
-    """At most so many observations were 0 s."""
+    """Upper bound on the observations of 0 s."""
     if histogram is None:
         return 0.0
     return histogram.counts[0] if histogram.counts else histogram.count
 
 
-def counted(slo: Slo, ends: Ends) -> Ends:
-    """The ends that the objective counts: without the successes that surely are excluded."""
-    judged = any(threshold.signal is Signal.TPOT for threshold in slo.thresholds)
-    excluded = judged and slo.one_token_outputs is OneTokenOutputs.EXCLUDE
-    return ends._replace(succeeded=ends.succeeded - ends.sure) if excluded else ends
+def without_excluded(slo: Slo, finished: FinishedRequests) -> FinishedRequests:
+    """Return the requests that the SLO counts: all but the successes that its convention certainly excludes."""
+    has_tpot = any(threshold.signal is Signal.TPOT for threshold in slo.thresholds)
+    excludes = has_tpot and slo.one_token_outputs is OneTokenOutputs.EXCLUDE
+    return finished._replace(succeeded=finished.succeeded - finished.one_token_successes) if excludes else finished

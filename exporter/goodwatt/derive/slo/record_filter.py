@@ -1,23 +1,23 @@
-"""Which records count, for which account: each request once, and never more accounts than a server may have."""
+"""Select the records that count, and their accounts: each request once, and a bounded number of accounts per server."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from goodwatt.derive import page_growth
+from goodwatt.derive.page_growth import page_accounts
 from goodwatt.derive.state import State
 from goodwatt.model.engine import EngineReading, Outcome
 from goodwatt.model.ledger import Account
 from goodwatt.model.request import Dropped, RequestRecord, RequestsReading
 from goodwatt.model.source import SourceId, SourceKind, SourceResult, Unavailable, server_source
 
-MOST_MODELS = 256  # of one server; requests under further names share the account without a name
-LONGEST_NAME = 256
-UNNAMED = ""
+MAX_MODELS_PER_SERVER = 256  # requests under further names share the account without a name
+MAX_MODEL_NAME_LENGTH = 256
+UNNAMED_MODEL = ""
 
 
-class Admitted(NamedTuple):
-    """A record that counts."""
+class CountedRecord(NamedTuple):
+    """A record that counts, the account it counts for, and the source that reported it."""
 
     account: Account
     source: SourceId
@@ -25,32 +25,32 @@ class Admitted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class RecordSelection:
     """Which records of a tick count.
 
     `record_sources` maps each server to the source whose records count; `dropped` counts the other records.
     """
 
-    admitted: tuple[Admitted, ...]
+    counted: tuple[CountedRecord, ...]
     record_sources: Mapping[str, SourceId]
     dropped: Mapping[tuple[SourceId, Dropped], int]
 
 
-def admission(state: State, results: Sequence[SourceResult]) -> Admission:
-    """What to do with every record of a tick. `state.sources` and `state.engines` are already those of this tick."""
+def select_records(state: State, results: Sequence[SourceResult]) -> RecordSelection:
+    """Select the records of one tick. `state.sources` and `state.engines` must already be those of this tick."""
     record_sources = _record_sources(state.record_sources, results)
-    names: dict[str, _Names] = {}
-    admitted: list[Admitted] = []
+    names: dict[str, _ModelNames] = {}
+    counted: list[CountedRecord] = []
     dropped: dict[tuple[SourceId, Dropped], int] = {}
     for source, record in _records(results):
-        refused = _refused(record.server, source, state, record_sources)
-        if refused is not None:
-            dropped[source, refused] = dropped.get((source, refused), 0) + 1
+        reason = _drop_reason(record.server, source, state, record_sources)
+        if reason is not None:
+            dropped[source, reason] = dropped.get((source, reason), 0) + 1
             continue
         if record.server not in names:
-            names[record.server] = _Names(state, record.server)
-        admitted.append(Admitted(names[record.server].account(record), source, record))
-    return Admission(tuple(admitted), record_sources, dropped)
+            names[record.server] = _ModelNames(state, record.server)
+        counted.append(CountedRecord(names[record.server].account(record), source, record))
+    return RecordSelection(tuple(counted), record_sources, dropped)
 
 
 def _records(results: Sequence[SourceResult]) -> list[tuple[SourceId, RequestRecord]]:
@@ -59,66 +59,71 @@ def _records(results: Sequence[SourceResult]) -> list[tuple[SourceId, RequestRec
 
 
 def _record_sources(before: Mapping[str, SourceId], results: Sequence[SourceResult]) -> dict[str, SourceId]:
-    """A server's own proxy tells of it as long as there is one; else whoever told of it first.
+    """A server's records come from its proxy while it has one, else from the first source that reported one.
 
-    Two sources that both saw a request would count it twice, and nothing in two records says that they are of one.
+    Two sources that both saw a request would count it twice, and nothing in two records shows that they are the same
+    request.
     """
     present = {result.source for result in results}
     kept = {s: source for s, source in before.items() if {source, server_source(s)} <= present}
-    fronted = {server: r.source for r in results if (server := _fronted(r, before)) is not None}
-    return {s: source for s, source in kept.items() if source.kind is not SourceKind.SERVER} | fronted
+    proxied = {server: r.source for r in results if (server := _proxied_server(r, before)) is not None}
+    return {s: source for s, source in kept.items() if source.kind is not SourceKind.SERVER} | proxied
 
 
-def _fronted(result: SourceResult, before: Mapping[str, SourceId]) -> str | None:
-    """The server that a source is the proxy of: by its name, or because a server's own source brings records."""
+def _proxied_server(result: SourceResult, before: Mapping[str, SourceId]) -> str | None:
+    """The server that a source is the proxy of: by its kind, or because the server's own source reports records."""
     server = result.source.name
     if result.source.kind is SourceKind.PROXY:
         return server
     if result.source.kind is not SourceKind.SERVER:
         return None
-    was = isinstance(result.outcome, Unavailable) and before.get(server) == result.source
-    return server if was or isinstance(result.outcome, RequestsReading) else None
+    was_proxy = isinstance(result.outcome, Unavailable) and before.get(server) == result.source
+    return server if was_proxy or isinstance(result.outcome, RequestsReading) else None
 
 
-def _refused(server: str, source: SourceId, state: State, record_sources: dict[str, SourceId]) -> Dropped | None:
+def _drop_reason(server: str, source: SourceId, state: State, record_sources: dict[str, SourceId]) -> Dropped | None:
     if server_source(server) not in state.sources:
         return Dropped.UNKNOWN_SERVER
     return None if record_sources.setdefault(server, source) == source else Dropped.OTHER_SOURCE
 
 
-class _Names:
-    """The model names of one server, as they become known in the course of one tick."""
+class _ModelNames:
+    """The model names of one server, with those that become known during one tick."""
 
     def __init__(self, state: State, server: str) -> None:
         known = (*state.since, *state.records_since)
         self._accounts = {account.model: account for account in known if account.server == server}
-        self._unnamed = Account(server, UNNAMED)
-        self._only = _only(state.engines.get(server))
+        self._unnamed = Account(server, UNNAMED_MODEL)
+        self._only = _only_account(state.engines.get(server))
 
     def account(self, record: RequestRecord) -> Account:
-        """The account that a record belongs to. What a client may make up becomes a name only by an answer."""
-        if self._only is not None and (record.model == UNNAMED or not self._only.by_name):
+        """Return the account of a record. A name that a client may have made up needs a success to become known."""
+        if self._only is not None and (record.model == UNNAMED_MODEL or not self._only.by_name):
             return self._only.account
         known = self._accounts.get(record.model)
         if known is not None:
             return known
-        if record.outcome is not Outcome.SUCCESS or len(self._accounts) >= MOST_MODELS or not _is_name(record.model):
+        if record.outcome is not Outcome.SUCCESS or not self._has_room or not _is_publishable(record.model):
             return self._unnamed
         return self._accounts.setdefault(record.model, Account(record.server, record.model))
 
+    @property
+    def _has_room(self) -> bool:
+        return len(self._accounts) < MAX_MODELS_PER_SERVER
 
-class _Only(NamedTuple):
-    """The one account of a page, and whether its engine tells models apart by name."""
+
+class _OnlyAccount(NamedTuple):
+    """The only account on a page, and whether its engine distinguishes models by name."""
 
     account: Account
     by_name: bool
 
 
-def _only(page: EngineReading | None) -> _Only | None:
-    accounts = () if page is None else page_growth.accounts(page)
-    return _Only(accounts[0], page.traits.names_models) if page is not None and len(accounts) == 1 else None
+def _only_account(page: EngineReading | None) -> _OnlyAccount | None:
+    accounts = () if page is None else page_accounts(page)
+    return _OnlyAccount(accounts[0], page.traits.names_models) if page is not None and len(accounts) == 1 else None
 
 
-def _is_name(model: str) -> bool:
-    """Whether it can stand on a page."""
-    return model.isprintable() and len(model) <= LONGEST_NAME
+def _is_publishable(model: str) -> bool:
+    """Whether a name can be a label value: a lone surrogate would break every scrape."""
+    return model.isprintable() and len(model) <= MAX_MODEL_NAME_LENGTH

@@ -1,20 +1,20 @@
-"""The live figures of a tick: every account and objective over the window that ends now."""
+"""The live figures of one tick: every account and SLO over the window that ends now."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from goodwatt.derive.state import Mark, State
-from goodwatt.derive.window.rates import exact_live, live, slo_live, start_mark, window_seconds
+from goodwatt.derive.window.rates import account_live, exact_live, server_window_seconds, slo_live, start_mark
 from goodwatt.model.ledger import Account, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.snapshot import ExactLive, Live, SloLive
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
-    """Looks back from `now`.
+class LiveWindows:
+    """Measures windows that end at `now`. Without `with_energy` no watts are given.
 
-    `servers` have a fresh page; `record_sources` have a fresh source of records.
+    In the methods, `servers` are those with a fresh page, and `record_sources` those with a fresh record source.
     """
 
     state: State
@@ -23,7 +23,7 @@ class Windows:
     with_energy: bool
 
     def accounts(self, servers: Collection[str]) -> dict[Account, Live]:
-        """Every account that has a window behind it."""
+        """Return the rates of every account that was known before this tick."""
         figures = {}
         for account, first_seen in self.state.since.items():
             start = self._start(account, first_seen)
@@ -32,7 +32,7 @@ class Windows:
         return figures
 
     def slos(self, servers: Collection[str]) -> dict[SloKey, SloLive]:
-        """Every objective from histograms."""
+        """Return the bounds of every SLO that has totals from histograms."""
         named, figures = {slo.name: slo for slo in self.policy.slos}, {}
         for key in self.state.ledger.slos:
             start = self._start(key.account, self.state.since[key.account])
@@ -41,11 +41,10 @@ class Windows:
         return figures
 
     def records(self, servers: Collection[str], record_sources: Collection[str]) -> dict[SloKey, ExactLive]:
-        """Every objective from records.
+        """Return the exact counts of every SLO that has totals from records.
 
-        A window begins when both records and pages of the account were there: good requests and joules of one time.
-        Without a fresh page of its server an account is given nothing, so there are no rates to set good requests
-        against.
+        A window starts once both records and pages of the account were read, so that good requests and joules cover the
+        same time. Without a fresh page of its server an account is charged nothing, so its rates are unknown.
         """
         figures = {}
         for key in self.state.ledger.exact:
@@ -58,8 +57,8 @@ class Windows:
         return figures
 
     def _start(self, account: Account, first_seen: float) -> Mark | None:
-        window = window_seconds(self.state.engines.get(account.server), self.policy)
+        window = server_window_seconds(self.state.engines.get(account.server), self.policy)
         return start_mark(self.state.marks, first_seen, self.now, window)
 
     def _live(self, account: Account, start: Mark) -> Live:
-        return live(self.state.ledger, start, self.now, account, self.with_energy)
+        return account_live(self.state.ledger, start, self.now, account, self.with_energy)

@@ -7,7 +7,7 @@ servers removed long ago the sum of what they were given stays.
 
 from collections.abc import Iterator
 
-from goodwatt.model.ledger import Component, EnergyState
+from goodwatt.model.ledger import EnergyState
 from goodwatt.model.slo import Bound
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.publish.metrics import requests as exact
@@ -29,7 +29,7 @@ def cost(snapshot: Snapshot) -> Iterator[Sample]:
     tariff = snapshot.policy.tariff
     for (account, component), spent in snapshot.ledger.cost.items():
         if tariff is not None:
-            yield (*account, component.value, tariff.currency), spent
+            yield (*account, component, tariff.currency), spent
 
 
 def revenue(snapshot: Snapshot) -> Iterator[Sample]:
@@ -45,10 +45,8 @@ def unattributed_cost(snapshot: Snapshot) -> Iterator[Sample]:
     tariff, ledger = snapshot.policy.tariff, snapshot.ledger
     if tariff is None:
         return
-    counted = {*ledger.unattributed_cost, *(component for _, component in ledger.cost)}
-    for component in Component:
-        if component in counted:
-            yield (component.value, tariff.currency), ledger.unattributed_cost.get(component, 0.0)
+    for component in dict.fromkeys([*ledger.unattributed_cost, *(component for _, component in ledger.cost)]):
+        yield (component, tariff.currency), ledger.unattributed_cost.get(component, 0.0)
 
 
 def carbon(snapshot: Snapshot) -> Iterator[Sample]:
@@ -77,7 +75,7 @@ def closed_cost(snapshot: Snapshot) -> Iterator[Sample]:
     tariff = snapshot.policy.tariff
     for component, spent in snapshot.ledger.closed_cost.items():
         if tariff is not None:
-            yield (component.value, tariff.currency), spent
+            yield (component, tariff.currency), spent
 
 
 def closed_carbon(snapshot: Snapshot) -> Iterator[Sample]:

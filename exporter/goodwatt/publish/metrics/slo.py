@@ -14,7 +14,7 @@ HISTOGRAM_METHOD = "histogram"
 def threshold_requests(snapshot: Snapshot) -> Iterator[Sample]:
     """server, model, slo, signal, method."""
     for labels, seen in _seen(snapshot):
-        yield (*labels, HISTOGRAM_METHOD), seen.seen
+        yield (*labels, HISTOGRAM_METHOD), seen.observed
     for labels, counted in exact.totals(snapshot):
         for threshold in _thresholds(snapshot, labels[2]):
             yield (*labels, threshold.signal.value, exact.METHOD), counted.eligible
@@ -23,8 +23,8 @@ def threshold_requests(snapshot: Snapshot) -> Iterator[Sample]:
 def threshold_met(snapshot: Snapshot) -> Iterator[Sample]:
     """server, model, slo, signal, method, bound."""
     for labels, seen in _seen(snapshot):
-        yield (*labels, HISTOGRAM_METHOD, Bound.LOWER.value), seen.surely
-        yield (*labels, HISTOGRAM_METHOD, Bound.UPPER.value), seen.possibly
+        yield (*labels, HISTOGRAM_METHOD, Bound.LOWER.value), seen.certain
+        yield (*labels, HISTOGRAM_METHOD, Bound.UPPER.value), seen.possible
     for labels, counted in exact.totals(snapshot):
         for threshold, met in zip(_thresholds(snapshot, labels[2]), counted.met, strict=False):
             yield (*labels, threshold.signal.value, *exact.EXACT), met

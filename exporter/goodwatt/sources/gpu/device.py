@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeVar
 
-from goodwatt.derive.energy.power_integral import Integral, extend
+from goodwatt.derive.energy.power_integral import PowerIntegral, extend_integral
 from goodwatt.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpuState
 from goodwatt.model.gpu_driver import DriverError, GpuDriver
 from goodwatt.sources.gpu.errors import Fault, fault_of
@@ -58,7 +58,7 @@ class Card:
 
     def __init__(self, driver: GpuDriver, handle: object, gpu: Gpu, former: "Card | None" = None) -> None:
         self.gpu = gpu
-        self.integral: Integral = former.integral if former else Integral()
+        self.integral: PowerIntegral = former.integral if former else PowerIntegral()
         self.xids: Xids = former.xids if former else Xids()
         self.refusals: dict[str, Refusal] = {}
         self.method: EnergyMethod | None = None
@@ -100,7 +100,7 @@ class Card:
         """Milliwatts now; where the energy is integrated, the sample is counted as of `at_seconds`."""
         milliwatts = self._ask("power", self._driver.power_milliwatts)
         if milliwatts is not None and self.integrates:
-            self.integral = extend(self.integral, at_seconds, milliwatts)
+            self.integral = extend_integral(self.integral, at_seconds, milliwatts)
         return milliwatts
 
     def notes(self) -> tuple[str, ...]:
@@ -164,7 +164,7 @@ class Card:
             return
         elif milliwatts is not None:
             self._choose(EnergyMethod.INTEGRATED, "sampled power, because the driver gives no energy counter")
-            self.integral = extend(self.integral, at_seconds, milliwatts)
+            self.integral = extend_integral(self.integral, at_seconds, milliwatts)
         elif self._fault("energy") is self._fault("power") is Fault.UNSUPPORTED:
             self._choose(None, "nothing: the driver gives neither an energy counter nor power")
 
