@@ -1,10 +1,12 @@
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from goodwatt.engines import known_engines, load_profile, load_profiles
+from goodwatt.engines import known_engines, load_profile, load_profiles, shipped_profile
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import EngineTraits, Moves, OneToken, Signal
 
@@ -30,6 +32,18 @@ def test_shipped_profiles_load() -> None:
     assert tuple(load_profiles()) == known_engines()
     assert {"llamacpp", "sglang", "trtllm", "vllm"} < set(known_engines())
     assert all(profile.name == name for name, profile in load_profiles().items())
+
+
+def test_shipped_profiles_are_parsed_once() -> None:
+    """A profile is parsed at its first use and shared after that, so a reload costs nothing."""
+    assert load_profiles()["vllm"] is shipped_profile("vllm") is shipped_profile("vllm")
+
+
+def test_profiles_load_without_a_network_stack() -> None:
+    """A short command that needs a profile imports neither an event loop nor TLS nor aiohttp."""
+    loaded = "print(*{'aiohttp', 'asyncio', 'ssl'} & {*sys.modules})"
+    code = f"import sys; from goodwatt.engines import shipped_profile; shipped_profile('vllm'); {loaded}"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
 
 
 def test_minimal_profile() -> None:

@@ -1,30 +1,33 @@
-"""The engines goodwatt can read, one YAML file each, and how a page becomes a reading."""
+"""Engine profiles: one YAML file per inference engine, and the code that turns a metrics page into a reading."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 from goodwatt.engines.profile import Profile
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C where the package has it: ten times as fast
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is ten times as fast, where PyYAML has it
+_FOLDER = Path(__file__).parent
 
 
 def known_engines() -> tuple[str, ...]:
-    """Names of the profiles shipped, sorted. Cheap: no file is opened."""
-    return tuple(sorted(file.stem for file in _profile_files()))
+    """Names of the shipped profiles, sorted. Lists the folder and opens no file."""
+    return tuple(sorted(file.stem for file in _FOLDER.glob("*.yaml")))
 
 
 def load_profiles() -> Mapping[str, Profile]:
-    """The profiles shipped, by name, sorted. Opens every file: call once at start."""
-    profiles = [load_profile(file.read_text(encoding="utf-8")) for file in _profile_files()]
-    return {profile.name: profile for profile in sorted(profiles, key=lambda profile: profile.name)}
+    """All shipped profiles by name, sorted. Parses each file once per process."""
+    return {name: shipped_profile(name) for name in known_engines()}
+
+
+@cache
+def shipped_profile(name: str) -> Profile:
+    """One shipped profile; no other file is opened. Raises FileNotFoundError for a name not in known_engines()."""
+    return load_profile((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def load_profile(text: str) -> Profile:
-    """One profile from YAML. Raises pydantic.ValidationError or yaml.YAMLError."""
+    """Parse one profile from YAML. Raises pydantic.ValidationError or yaml.YAMLError."""
     return Profile.model_validate(yaml.load(text, _LOADER))  # noqa: S506 - both are safe loaders
-
-
-def _profile_files() -> list[Path]:
-    return list(Path(__file__).parent.glob("*.yaml"))

@@ -16,7 +16,7 @@ from goodwatt.publish.page.document import Link
 from goodwatt.publish.page.routes import PATHS, Front
 from goodwatt.web.address import Address, cannot_listen, parse_address
 from goodwatt.web.connection_limits import WebServerLogger
-from goodwatt.web.listener import SHUTDOWN_TIMEOUT_SECONDS, WebListener
+from goodwatt.web.listener import LISTENER_CLOSE_SECONDS, WebListener
 from goodwatt.web.plain_text import text_response
 
 __all__ = ["About", "Address", "Publisher", "Reload", "Reloaded", "parse_address"]
@@ -110,7 +110,7 @@ class Publisher:
         Raises OSError whose `strerror` is one line that says what to do.
         """
         runner = web.AppRunner(
-            self._application(), access_log=None, logger=WebServerLogger(log), shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS
+            self._application(), access_log=None, logger=WebServerLogger(log), shutdown_timeout=LISTENER_CLOSE_SECONDS
         )
         self._listening = WebListener(runner, self._clock)
         try:

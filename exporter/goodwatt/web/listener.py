@@ -11,7 +11,7 @@ from goodwatt.web.address import Address
 from goodwatt.web.connection_limits import ConnectionLimits, drop_stalled_readers
 
 LISTEN_BACKLOG = 128
-SHUTDOWN_TIMEOUT_SECONDS = 0.5  # for `shutdown_timeout` of the runner
+LISTENER_CLOSE_SECONDS = 0.5  # for `shutdown_timeout` of the runner
 SWEEP_INTERVAL_SECONDS = 5.0
 
 

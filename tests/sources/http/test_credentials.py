@@ -1,5 +1,6 @@
 import base64
 import os
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,17 @@ async def test_bearer_token_is_read_again(tmp_path: Path) -> None:
             token.write_text(text)
             await source.read()
     assert [request.headers["Authorization"] for request in server.requests] == ["Bearer one", "Bearer two"]
+
+
+async def test_plain_http_loads_no_ca_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TLS context is created at the first https request, so an http server never costs the CA store."""
+    contexts: list[object] = []
+    monkeypatch.setattr(ssl, "create_default_context", contexts.append)
+    async with serving(page(VLLM)) as server, reading_from(server.url) as source:
+        await source.read()
+    async with reading_from("https://127.0.0.1:1"):
+        pass
+    assert contexts == []
 
 
 async def test_basic_auth(tmp_path: Path) -> None:

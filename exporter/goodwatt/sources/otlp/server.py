@@ -16,7 +16,7 @@ from goodwatt.sources.otlp.span import MalformedOtlp, Span
 from goodwatt.sources.otlp.span_queue import SpanQueue
 from goodwatt.web.address import Address, cannot_listen
 from goodwatt.web.connection_limits import WebServerLogger
-from goodwatt.web.listener import SHUTDOWN_TIMEOUT_SECONDS, WebListener
+from goodwatt.web.listener import LISTENER_CLOSE_SECONDS, WebListener
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class TraceServer:
             lingering_time=_LINGER_SECONDS,
             auto_decompress=False,
         )
-        listening = WebListener(web.ServerRunner(server, shutdown_timeout=SHUTDOWN_TIMEOUT_SECONDS), self._clock)
+        listening = WebListener(web.ServerRunner(server, shutdown_timeout=LISTENER_CLOSE_SECONDS), self._clock)
         try:
             await listening.start(address)
         except OSError as error:
