@@ -1,4 +1,4 @@
-"""The command line: what each command prints and with which code it ends."""
+"""The command line: exit codes, and one clear line for each expected error."""
 
 import shlex
 import subprocess
@@ -14,19 +14,19 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_check_accepts_the_shipped_example(capsys: pytest.CaptureFixture[str]) -> None:
-    """`goodwatt check` ends with 0 and `ok` on deploy/goodwatt.yaml."""
+    """`goodwatt check` prints `ok` and exits with 0 for deploy/goodwatt.yaml."""
     assert main(["check", "--config", str(ROOT / "deploy" / "goodwatt.yaml")]) == 0
     assert capsys.readouterr().out.endswith("goodwatt.yaml: ok\n")
 
 
 def test_check_without_a_file_checks_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
-    """No configuration at all is a valid one."""
+    """Running without a configuration file is valid."""
     assert main(["check"]) == 0
     assert capsys.readouterr().out == "the default configuration: ok\n"
 
 
-def test_check_tells_every_mistake_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All errors come at once, on stderr, as file:line: path: message."""
+def test_check_reports_every_mistake_and_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All errors are printed together, on stderr, as file:line: path: message."""
     file = tmp_path / "bad.yaml"
     file.write_text("intervall_seconds: 5\nwindow_seconds: -1\n")
     assert main(["check", "--config", str(file)]) == 2
@@ -36,7 +36,7 @@ def test_check_tells_every_mistake_and_ends_with_2(tmp_path: Path, capsys: pytes
 
 
 def test_check_gives_advice_on_thresholds_inside_a_bucket(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A legal threshold that makes bounds wide is advised against, and the file is still ok."""
+    """A valid threshold that makes the bounds wide gets advice, and the file is still ok."""
     file = tmp_path / "slo.yaml"
     file.write_text(
         "servers: [{name: a, url: 'http://127.0.0.1:8000', engine: vllm}]\n"
@@ -47,23 +47,23 @@ def test_check_gives_advice_on_thresholds_inside_a_bucket(tmp_path: Path, capsys
 
 
 def test_a_missing_file_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """A configuration that cannot be read ends with 2 and one line."""
+    """A configuration file that cannot be read gives one line and exit code 2."""
     assert main(["run", "--config", "/nowhere.yaml"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "goodwatt: cannot read /nowhere.yaml: No such file or directory; check --config"
     ]
 
 
-def test_a_file_without_its_flag_is_told_of_the_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    """`goodwatt check FILE` is wrong use, and says how a file is named; other arguments are told as they are."""
-    for argument, told in (
+def test_a_file_without_its_flag_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """For `goodwatt check FILE` the error mentions --config; other unknown arguments are just repeated."""
+    for argument, message in (
         ("goodwatt.yaml", "goodwatt.yaml; name a file with --config FILE"),
         ("--confg", "--confg"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(["check", argument])
         assert ended.value.code == 2
-        assert capsys.readouterr().err.endswith(f"unrecognized arguments: {told}\n")
+        assert capsys.readouterr().err.endswith(f"unrecognized arguments: {message}\n")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_file_without_its_flag_is_told_of_the_flag(capsys: pytest.CaptureFixtu
     ],
 )
 def test_a_wrong_flag_is_one_line(flag: str, value: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Addresses and paths that cannot be are refused before anything starts, with what to write instead."""
+    """An unusable address or path is rejected before anything starts, with the form that is expected."""
     assert main(["run", flag, value]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
@@ -86,21 +86,21 @@ def test_a_wrong_flag_is_one_line(flag: str, value: str, word: str, capsys: pyte
 @pytest.mark.parametrize(
     ("fault", "word"), [("slow", "such as slow:chat@60+120"), ("slow:nobody@1", "knows the servers chat, batch")]
 )
-def test_a_fault_that_cannot_be_is_one_line(fault: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The demo refuses it before anything starts, with what to write instead."""
+def test_an_unusable_fault_is_one_line(fault: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo rejects it before anything starts, with the form that is expected."""
     assert main(["demo", "--fault", "restart@1", "--fault", fault]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("goodwatt: --fault ") and word in lines[0]
 
 
 def test_metrics_prints_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
-    """`goodwatt metrics` prints what docs/metrics.md holds."""
+    """`goodwatt metrics` prints docs/metrics.md."""
     assert main(["metrics"]) == 0
     assert capsys.readouterr().out == (ROOT / "docs" / "metrics.md").read_text()
 
 
 def test_engines_prints_the_coverage_matrix(capsys: pytest.CaptureFixture[str]) -> None:
-    """`goodwatt engines` names every engine and every signal."""
+    """`goodwatt engines` prints the tables of docs/engines.md."""
     assert main(["engines"]) == 0
     out = capsys.readouterr().out
     assert "vLLM" in out and "`ttft`" in out
@@ -108,18 +108,16 @@ def test_engines_prints_the_coverage_matrix(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--log.level", "loud"]])
-def test_wrong_use_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """argparse's own refusals end with 2."""
+def test_a_usage_error_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing or unknown command and a wrong choice print the usage and exit with 2."""
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
     assert "usage: goodwatt" in capsys.readouterr().err
 
 
-def test_check_tells_what_is_wrong_with_the_files_that_list_servers(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """They come and go and so are no error, but whoever asks is told."""
+def test_check_advises_on_the_files_that_list_servers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing or broken file under `server_discovery` gets advice; it is no error, since it may appear later."""
     (tmp_path / "s.yaml").write_text("- targets: [")
     (tmp_path / "g.yaml").write_text(f"server_discovery: [{{files: ['{tmp_path}/s.yaml', '{tmp_path}/none.json']}}]\n")
     assert main(["check", "--config", str(tmp_path / "g.yaml")]) == 0
@@ -127,16 +125,16 @@ def test_check_tells_what_is_wrong_with_the_files_that_list_servers(
     assert "none.json; it lists no server" in out and "s.yaml:1: " in out and out.endswith("g.yaml: ok\n")
 
 
-def test_engines_with_an_address_looks_at_one_server(capsys: pytest.CaptureFixture[str]) -> None:
-    """What cannot be reached ends with 1 and one line, what is no address with 2."""
+def test_engines_with_a_url_reads_that_server(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unreachable server gives one line and exit code 1, a malformed URL exit code 2."""
     assert main(["engines", "--url", f"http://127.0.0.1:{unused_port()}"]) == 1
     assert capsys.readouterr().err.startswith("goodwatt: cannot reach http://127.0.0.1")
     assert main(["engines", "--url", "nowhere"]) == 2
     assert capsys.readouterr().err == "goodwatt: --url must begin with http:// or https://\n"
 
 
-def test_engines_knows_the_engines_of_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --config the matrix has the operator's own columns too."""
+def test_engines_includes_the_profiles_of_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --config the table has a column for each of the operator's own engines."""
     (tmp_path / "g.yaml").write_text(
         "profiles: [{name: toy, title: Toy Engine, ports: [], detect: {any_of: [toy]}, "
         "traits: {tokens_move: step, one_token_tpot: zero}, signals: {ttft: [{sum: [{metric: toy}]}]}}]\n"
@@ -145,9 +143,11 @@ def test_engines_knows_the_engines_of_a_configuration(tmp_path: Path, capsys: py
     assert "Toy Engine" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [["metrics"], ["engines"], ["check"], ["once", "--config", "nothing.yaml"]])
-def test_an_output_that_takes_nothing_is_one_line(tmp_path: Path, command: list[str]) -> None:
-    """A full disk or a closed stdout ends every command that prints with 1 and one line, never with a traceback."""
+@pytest.mark.parametrize(
+    "command", [["metrics"], ["engines"], ["check"], ["rules"], ["dashboards"], ["once", "--config", "nothing.yaml"]]
+)
+def test_an_unwritable_stdout_is_one_line(tmp_path: Path, command: list[str]) -> None:
+    """With a full disk or a closed stdout, every command that prints gives one line and exit code 1, no traceback."""
     (tmp_path / "nothing.yaml").write_text("servers: []\ngpus: {kind: none}\n")
     for redirection, why in ((">/dev/full", "No space left on device"), (">&-", "it is closed")):
         shell = f"exec {shlex.join([sys.executable, '-m', 'goodwatt', *command])} {redirection}"
@@ -156,8 +156,8 @@ def test_an_output_that_takes_nothing_is_one_line(tmp_path: Path, command: list[
         assert ended.returncode == 1
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
-    """`goodwatt metrics | head` ends with 0 and without a word."""
+def test_a_closed_pipe_is_not_an_error() -> None:
+    """`goodwatt metrics | head` exits with 0 and prints nothing on stderr."""
     command = [sys.executable, "-m", "goodwatt", "metrics"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stderr is not None
@@ -166,7 +166,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert child.returncode == 0
 
 
-def test_an_engine_to_read_nothing_with_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
-    """--engine without --url would do nothing, and says so."""
+def test_an_engine_without_a_url_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """--engine has no effect without --url, and the error says so."""
     assert main(["engines", "--engine", "vllm"]) == 2
     assert capsys.readouterr().err == "goodwatt: --engine needs --url: it says how to read that server's page\n"

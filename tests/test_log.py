@@ -1,4 +1,4 @@
-"""Log lines."""
+"""The two log formats, and what `configure` sets up."""
 
 import io
 import json
@@ -16,7 +16,7 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
+def _restored() -> Iterator[None]:
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     yield
@@ -38,34 +38,34 @@ def test_a_logfmt_line() -> None:
 
 
 def test_a_json_line() -> None:
-    """The same as one JSON object."""
+    """A JSON line has the same fields in one object."""
     fields = json.loads(written("json", 'a "b"\n'))
     assert re.fullmatch(STAMP, fields.pop("ts"))
     assert fields == {"level": "warning", "logger": "goodwatt.x", "msg": 'a "b"\n'}
 
 
 @pytest.mark.parametrize("style", ["logfmt", "json"])
-def test_an_exception_stays_in_its_line(style: str) -> None:
-    """A traceback is one more field, not more lines."""
+def test_an_exception_stays_on_its_line(style: str) -> None:
+    """A traceback becomes one more field, not more lines."""
     line = written(style, "m", error=ValueError("a\nb"))
     assert "\n" not in line
     assert "ValueError: a\\nb" in line
 
 
 def test_escapes() -> None:
-    """Quotes, backslashes, line ends and control characters are escaped; readable text in any script stays."""
+    """Quotes, backslashes, newlines and control characters are escaped; printable text in any script is kept."""
     line = written("logfmt", 'é "x" \\ \r\n\x1b[31m\x85\u2028\ud800')
     assert line.endswith(r'msg="é \"x\" \\ \r\n\u001b[31m\u0085\u2028\ud800"')
 
 
-def test_a_strange_logger_name_is_quoted() -> None:
-    """No field can be forged through a logger's name."""
+def test_a_logger_name_with_spaces_is_quoted() -> None:
+    """A logger's name cannot forge a field."""
     assert 'logger="a level=error"' in written("logfmt", "m", "a level=error")
 
 
 @given(st.text(st.characters(codec=None)), st.text(st.characters(codec=None), min_size=1))
 def test_no_text_forges_a_line_or_a_field(message: str, name: str) -> None:
-    """Whatever is logged, a line is one line of printable text, and reading it back gives what was logged."""
+    """Any text is logged as one line of printable characters, and parsing the line returns the text."""
     assert json.loads(written("json", message, name))["msg"] == message
     line = written("logfmt", message, name)
     assert line.isprintable()
@@ -76,7 +76,7 @@ def test_no_text_forges_a_line_or_a_field(message: str, name: str) -> None:
 
 @pytest.mark.parametrize("style", ["logfmt", "json"])
 def test_configure_twice_writes_once(style: str) -> None:
-    """The last call wins: each record is written once, in its format, from its level on."""
+    """The second call replaces the first: each record is written once, in the new format, from the new level up."""
     first, second = io.StringIO(), io.StringIO()
     configure("debug", "logfmt", first)
     configure("warning", style, second)  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def test_configure_twice_writes_once(style: str) -> None:
 
 
 def test_configure_writes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    """Lines go to stderr; stdout is left to commands."""
+    """Log lines go to stderr; stdout belongs to the commands' output."""
     configure("info", "logfmt")
     logging.getLogger("goodwatt.test_log").info("here")
     out, err = capsys.readouterr()
@@ -98,8 +98,8 @@ def test_configure_writes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert 'msg="here"' in err
 
 
-def test_configure_leaves_other_outputs_alone() -> None:
-    """Only its own earlier output is replaced."""
+def test_configure_keeps_the_handlers_of_others() -> None:
+    """Only the handler of an earlier call is replaced."""
     other = logging.NullHandler()
     logging.getLogger().addHandler(other)
     configure("info", "json", io.StringIO())
@@ -110,7 +110,7 @@ def test_configure_leaves_other_outputs_alone() -> None:
 
 
 @pytest.mark.parametrize(("level", "style"), [("loud", "json"), ("info", "xml")])
-def test_unknown_words_are_refused(level: str, style: str) -> None:
-    """A level or format that does not exist is refused with those that do."""
+def test_an_unknown_level_or_format_is_an_error(level: str, style: str) -> None:
+    """The error lists the levels and formats that exist."""
     with pytest.raises(ValueError, match="debug, info, warning, error; log format one of logfmt, json"):
         configure(level, style)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`goodwatt engines --url`: what it says of a page, and of what is none."""
+"""`goodwatt engines --url`: how it explains a server's metrics, and its errors."""
 
 from pathlib import Path
 
@@ -23,50 +23,50 @@ def words(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
-async def test_a_page_that_has_everything() -> None:
-    """Engine, why, models, and every signal with its total and the metric that it is read from; nothing is missing."""
+async def test_a_page_with_every_signal() -> None:
+    """It prints the engine and why it was detected, the models, and each signal's total and source metric."""
     async with serving(page(VLLM)) as fake:
-        said = await explain_server(Config(), fake.url)
-    lines = words(said)
+        printed = await explain_server(Config(), fake.url)
+    lines = words(printed)
     assert lines[0] == ["engine", "vLLM", "(profile", "vllm)"]
-    assert said.splitlines()[1].startswith("because    the page has vllm:*: vllm:")
+    assert printed.splitlines()[1].startswith("because    the page has vllm:*: vllm:")
     assert lines[3] == ["models", "tiny"]
     assert ["generated_tokens", "3904", "vllm:generation_tokens_total"] in lines
     assert ["ttft", "64", "observations", "vllm:time_to_first_token_seconds"] in lines
     assert any(line[:3] == ["requests", "64", "(success"] for line in lines)
-    assert "missing" not in said and "only when a request ends" not in said
+    assert "missing" not in printed and "only when a request ends" not in printed
     assert all(any(line[:1] == [signal] for line in lines) for signal in Signal)
 
 
-async def test_what_is_missing_and_why_it_matters() -> None:
-    """A signal that the page lacks is named with what the operator loses."""
+async def test_a_missing_signal_is_explained() -> None:
+    """Each signal that the page lacks is listed with the figures that depend on it."""
     async with serving(page(LLAMACPP + "llamacpp:prompt_tokens_total NaN\n")) as fake:
-        said = await explain_server(Config(), fake.url)
-    there, missing = said.split("missing\n")
+        printed = await explain_server(Config(), fake.url)
+    there, missing = printed.split("missing\n")
     assert "\ncounted    tokens only when a request ends: live figures look back five times window_seconds\n" in there
     assert "llamacpp:tokens_predicted_total" in there and "dropped    1 lines" in there
     assert "ttft                  no TTFT histogram: goodput needs the proxy or spans" in missing
     assert {line[0] for line in words(missing)} >= {"ttft", "tpot", "e2e", "requests"}
 
 
-async def test_an_engine_that_has_only_just_started() -> None:
-    """A page without a single series of the engine's counters still names the engine."""
+async def test_an_engine_that_has_served_no_request() -> None:
+    """The engine is recognised even when its counters have no series yet."""
     async with serving(page('vllm:num_requests_running{model_name="m"} 0\n')) as fake:
-        said = await explain_server(Config(), fake.url)
-    assert "models     m" in said and "generated_tokens      no generated tokens" in said
+        printed = await explain_server(Config(), fake.url)
+    assert "models     m" in printed and "generated_tokens      no generated tokens" in printed
     async with serving(page("vllm:something 0\n")) as fake:
         assert "none yet: no request has been counted" in await explain_server(Config(), fake.url)
 
 
-async def test_a_name_on_the_page_commands_no_terminal() -> None:
-    """What a server calls its model is shown with its control characters escaped, on its own line."""
+async def test_control_characters_of_a_model_name_are_escaped() -> None:
+    """A model name from the page cannot send control sequences to the terminal or add lines."""
     async with serving(page('vllm:num_requests_running{model_name="a\\nb\x1b[2Jü"} 0\n')) as fake:
-        said = await explain_server(Config(), fake.url)
-    assert "models     a\\nb\\x1b[2Jü\n" in said
+        printed = await explain_server(Config(), fake.url)
+    assert "models     a\\nb\\x1b[2Jü\n" in printed
 
 
-async def test_an_engine_of_ones_own_and_the_access_that_the_configuration_knows() -> None:
-    """With --config its profiles are known, and a server of the same address lends its headers."""
+async def test_the_configuration_s_profiles_and_credentials_are_used() -> None:
+    """With --config, its profiles are recognised and the headers of the server with this URL are sent."""
     config = (
         "profiles: [{{name: toy, title: Toy, ports: [], detect: {{any_of: ['toy:*'], none_of: [toy:router]}}, "
         "version_label: [toy:build, version], traits: {{tokens_move: step, one_token_tpot: zero}}, signals: "
@@ -77,18 +77,18 @@ async def test_an_engine_of_ones_own_and_the_access_that_the_configuration_knows
     )
     text = 'toy:all 7\ntoy:bad 2\ntoy:kv 0.25\ntoy:build{version="1.2"} 1\n'
     async with serving({"/": page(""), "/metrics": page(text)}) as fake:
-        said = await explain_server(parse(config.format(fake.url)), fake.url + "/", "toy")
+        printed = await explain_server(parse(config.format(fake.url)), fake.url + "/", "toy")
         assert fake.requests[-1].headers["X-Key"] == "k"
-        assert await explain_server(parse(config.format(fake.url)), fake.url) == said
-    assert "version    1.2" in said and "; and has no toy:router" in said
+        assert await explain_server(parse(config.format(fake.url)), fake.url) == printed
+    assert "version    1.2" in printed and "; and has no toy:router" in printed
     assert ["requests", "7", "(success", "5,", "error", "2)", "toy:all", "(less", "toy:bad)", "+", "toy:bad"] in words(
-        said
+        printed
     )
-    assert ["kv_cache_usage", "0.25", "toy:kv"] in words(said)
+    assert ["kv_cache_usage", "0.25", "toy:kv"] in words(printed)
 
 
-async def test_what_cannot_be_recognised_is_one_line() -> None:
-    """A page of something else, another engine than asked for, an error and a silent port each say what to do."""
+async def test_a_page_that_cannot_be_recognised_is_one_line() -> None:
+    """A foreign page, a mismatch with --engine, an HTTP error and a closed port each say what to do."""
     async with serving(page("node_cpu_seconds_total 1\n")) as fake:
         with pytest.raises(StartupError, match=r"metrics such as node_cpu_seconds_total.*\(reason=unknown_engine\)"):
             await explain_server(Config(), fake.url)
@@ -110,20 +110,20 @@ async def test_what_cannot_be_recognised_is_one_line() -> None:
         ("http://h", "nope", "--engine: unknown engine 'nope'; known: auto, "),
     ],
 )
-async def test_wrong_use_is_refused_before_anything_is_asked(url: str, engine: str, message: str) -> None:
-    """What is no address or no engine is named with what may be written."""
+async def test_a_usage_error_sends_no_request(url: str, engine: str, message: str) -> None:
+    """An unusable URL or engine is rejected with the form or names that are allowed."""
     with pytest.raises(UsageError, match=message):
         await explain_server(Config(), url, engine)
 
 
 def test_every_signal_has_a_consequence() -> None:
-    """Each is one line that begins with what is missing."""
+    """Each consequence is one line that begins with the missing signal."""
     assert set(CONSEQUENCES) == set(Signal)
     assert all(consequence(signal).startswith("no ") and "\n" not in consequence(signal) for signal in Signal)
 
 
-def test_the_reason_names_what_was_met() -> None:
-    """Exact names stand alone; of a prefix the first two are shown and the rest counted."""
+def test_the_reason_names_the_metrics_that_matched() -> None:
+    """It lists exact names; for a prefix it shows the first two matches and counts the rest."""
     names = frozenset({"a:1", "a:2", "a:3", "b", "c"})
     assert (
         match_explanation(NameCondition(any_of=("a:*", "z"), all_of=("b",)), names)

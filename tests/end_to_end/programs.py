@@ -1,4 +1,4 @@
-"""Real programs, started on loopback and ended by pid: goodwatt itself and a real Prometheus."""
+"""Runs real programs on loopback for a test: goodwatt, Prometheus and Alertmanager."""
 
 import asyncio
 import contextlib
@@ -25,14 +25,14 @@ Labels = tuple[tuple[str, str], ...]
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a TCP port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def get(url: str, headers: Mapping[str, str] | None = None, timeout: float = 5.0) -> tuple[int, str]:
-    """Status and text of one GET, whatever the status."""
+    """Return the status and text of one GET; an error status does not raise."""
     request = urllib.request.Request(url, headers=dict(headers or {}))
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
@@ -43,7 +43,7 @@ def get(url: str, headers: Mapping[str, str] | None = None, timeout: float = 5.0
 
 
 def until(what: Callable[[], T | None], *, seconds: float, why: Callable[[], str] = lambda: "") -> T:
-    """The first answer that is not None or False; an AssertionError with `why()` when there is none in time."""
+    """Poll until the answer is neither None nor False and return it; on timeout raise AssertionError with `why()`."""
     last: BaseException | None = None
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -59,7 +59,7 @@ def until(what: Callable[[], T | None], *, seconds: float, why: Callable[[], str
 
 @dataclass
 class Page:
-    """One scrape, by sample name."""
+    """The samples of one scrape by name and labels."""
 
     samples: dict[str, dict[Labels, float]] = field(default_factory=dict)
 
@@ -72,19 +72,19 @@ class Page:
         return page
 
     def all(self, name: str, **labels: str) -> dict[Labels, float]:
-        """Every sample of a name whose labels include these."""
+        """Return the samples of this name that have these labels."""
         wanted = labels.items()
         return {key: value for key, value in self.samples.get(name, {}).items() if wanted <= dict(key).items()}
 
     def sum(self, name: str, **labels: str) -> float | None:
-        """Their sum; None when there is none."""
+        """Return the sum of those samples, or None without any."""
         found = self.all(name, **labels)
         return sum(found.values()) if found else None
 
 
 @dataclass
 class Goodwatt:
-    """A running goodwatt."""
+    """A goodwatt process, its URL and its log file."""
 
     process: subprocess.Popen[str]
     url: str
@@ -97,7 +97,7 @@ class Goodwatt:
         return self.log.read_text()
 
     def terminate(self) -> tuple[int, float]:
-        """Exit code and seconds that it took to leave after SIGTERM."""
+        """Send SIGTERM; return the exit code and the seconds until exit."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=10)
@@ -112,7 +112,7 @@ def goodwatt(
     environment: Mapping[str, str] | None = None,
     port: int | None = None,
 ) -> Iterator[Goodwatt]:
-    """`goodwatt ARGUMENTS` on a port, a free one unless given, ready to be scraped; ended afterwards."""
+    """Run `goodwatt ARGUMENTS` on `port` or a free one, wait until it is ready, and end it afterwards."""
     port = port or free_port()
     command = [sys.executable, "-m", "goodwatt", *arguments, "--web.listen-address", f"127.0.0.1:{port}"]
     if config is not None:
@@ -138,12 +138,12 @@ def goodwatt(
 
 @dataclass
 class Prometheus:
-    """A running Prometheus."""
+    """A Prometheus server to query."""
 
     url: str
 
     def query(self, expression: str) -> list[Any]:
-        """The result vector of an instant query."""
+        """Return the result vector of an instant query."""
         text = get(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")[1]
         answer = json.loads(text)
         assert answer["status"] == "success", answer
@@ -152,9 +152,9 @@ class Prometheus:
 
 @contextlib.contextmanager
 def prometheus(tmp_path: Path, target: str, more: str = "") -> Iterator[Prometheus]:
-    """A real Prometheus that scrapes `target` (host:port) every second. Fails when the program is not installed.
+    """Run a Prometheus that scrapes `target` (host:port) every second. Fails when it is not installed.
 
-    `more` are further lines of its configuration.
+    `more` is appended to its configuration.
     """
     program = shutil.which("prometheus")
     assert program, "Prometheus is missing: apt-get install --no-install-recommends prometheus"
@@ -187,7 +187,7 @@ def prometheus(tmp_path: Path, target: str, more: str = "") -> Iterator[Promethe
 
 @contextlib.contextmanager
 def alertmanager(tmp_path: Path, configuration: str) -> Iterator[str]:
-    """A real Alertmanager, by its host:port. Fails when the program is not installed."""
+    """Run an Alertmanager and yield its host:port. Fails when it is not installed."""
     program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     assert program, "Alertmanager is missing: apt-get install --no-install-recommends prometheus-alertmanager"
     (tmp_path / "alertmanager.yml").write_text(configuration)
@@ -211,5 +211,5 @@ def alertmanager(tmp_path: Path, configuration: str) -> Iterator[str]:
 
 
 async def in_thread(what: Callable[[], T]) -> T:
-    """Run something that blocks while the loop goes on serving."""
+    """Run a blocking function in a thread, without blocking the event loop."""
     return await asyncio.to_thread(what)

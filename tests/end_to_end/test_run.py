@@ -1,4 +1,4 @@
-"""`goodwatt run` as an operator meets it: the real binding over a stub driver, real HTTP, real faults."""
+"""`goodwatt run` end to end: the real NVML binding over a stub driver, real HTTP, injected faults."""
 
 import socket
 import subprocess
@@ -50,21 +50,21 @@ def running(tmp_path: Path, library: Path, stub: Stub, engines: EngineThread) ->
 
 
 def grows(running: Goodwatt, name: str, **labels: str) -> bool:
-    """Whether a counter moves."""
+    """Wait until a counter increases."""
     before = running.page().sum(name, **labels)
     return until(lambda: (running.page().sum(name, **labels) or 0) > (before or 0), seconds=5, why=running.logged)
 
 
 def conserves(page: Page) -> bool:
-    """All joules measured are either attributed or said to be unattributed."""
+    """Whether attributed plus unattributed joules equal the joules measured."""
     measured = page.sum("goodwatt_gpu_energy_joules_total")
     parts = page.sum("goodwatt_energy_joules_total"), page.sum("goodwatt_gpu_unattributed_energy_joules_total")
     assert measured is not None
     return sum(part or 0.0 for part in parts) == pytest.approx(measured, abs=0.005)
 
 
-def test_joules_are_the_counter_s_and_tokens_the_engine_s(running: Goodwatt, stub: Stub) -> None:
-    """Power and energy agree with what the driver stub draws (400 W), and the account of one GPU gets all of it."""
+def test_energy_and_power_match_the_driver(running: Goodwatt, stub: Stub) -> None:
+    """Power and energy match the driver stub's 400 W, and every joule is attributed or unattributed."""
     page = running.page()
     assert page.sum("goodwatt_gpu_power_watts", gpu="0") == 400.0
     assert page.all("goodwatt_gpu_info", energy_method="measured", uuid=stub.gpus[1].uuid)
@@ -78,8 +78,8 @@ def test_joules_are_the_counter_s_and_tokens_the_engine_s(running: Goodwatt, stu
 
 
 def test_a_hung_driver_stops_nothing_else(running: Goodwatt, stub: Stub) -> None:
-    """While a driver call never returns, tokens go on, /metrics answers fast, the reason is published, GPU series go
-    after three ticks, and SIGTERM still ends the process within two seconds."""
+    """While a driver call hangs, tokens are counted, /metrics answers fast and the reason is published; GPU series are
+    dropped after three ticks, and SIGTERM still ends the process within two seconds."""
     stub.hangs[("nvmlDeviceGetPowerUsage", "*")] = 3600.0
     stub.write()
     until(lambda: running.page().sum("goodwatt_source_up", source="nvml") == 0, seconds=5, why=running.logged)
@@ -98,9 +98,9 @@ def test_a_hung_driver_stops_nothing_else(running: Goodwatt, stub: Stub) -> None
     assert (code, seconds < 2.0) == (0, True)
 
 
-def test_a_dead_server_is_said_dropped_and_taken_up_again(running: Goodwatt, engines: EngineThread) -> None:
-    """A server that answers 500 has its reason published and its series dropped after three ticks while the other goes
-    on; when it is back its counters are where they were or above."""
+def test_a_failing_server_is_dropped_and_recovers(running: Goodwatt, engines: EngineThread) -> None:
+    """When a server answers 500, the reason is published and its series are dropped after three ticks; the other server
+    is unaffected. After it recovers, its counters are no lower than before."""
     before = running.page().sum("goodwatt_generated_tokens_total", server="a")
     engines.break_("a", 500)
     until(lambda: running.page().sum("goodwatt_generated_tokens_total", server="a") is None, seconds=5)
@@ -115,8 +115,8 @@ def test_a_dead_server_is_said_dropped_and_taken_up_again(running: Goodwatt, eng
     assert before is not None and after >= before
 
 
-def test_a_lost_gpu_keeps_its_name_and_stops_its_energy(running: Goodwatt, stub: Stub) -> None:
-    """A GPU off the bus is published as lost, without power; the other GPU and both servers go on."""
+def test_a_lost_gpu_is_published_as_lost(running: Goodwatt, stub: Stub) -> None:
+    """A GPU that has fallen off the bus has state `lost` and no power; all else is unaffected."""
     stub.gpus[0].lost = True
     stub.write()
     until(lambda: running.page().sum("goodwatt_gpu_state", gpu="0", state="lost") == 1, seconds=5, why=running.logged)
@@ -126,8 +126,8 @@ def test_a_lost_gpu_keeps_its_name_and_stops_its_energy(running: Goodwatt, stub:
     assert grows(running, "goodwatt_generated_tokens_total", server="a")
 
 
-def test_resets_and_glitches_never_take_joules_back(running: Goodwatt, stub: Stub) -> None:
-    """The driver's counter restarts and jumps by 10^9 J; ours goes on at 400 W and says that it refused the jump."""
+def test_counter_resets_and_glitches_never_lower_energy(running: Goodwatt, stub: Stub) -> None:
+    """When the driver's counter resets or jumps by 10^9 J, ours keeps growing at 400 W and the jump is logged."""
     before = running.page().sum("goodwatt_gpu_energy_joules_total", gpu="0")
     stub.reset_counter(0)
     stub.write()
@@ -144,7 +144,7 @@ def test_resets_and_glitches_never_take_joules_back(running: Goodwatt, stub: Stu
 
 
 def test_the_pages_of_a_running_process(running: Goodwatt) -> None:
-    """Landing page, health, readiness and the redacted configuration answer; an unknown page is a 404."""
+    """The landing page, health check and redacted configuration answer 200; an unknown path answers 404."""
     assert get(f"{running.url}/-/healthy")[0] == 200
     status, text = get(f"{running.url}/config")
     assert status == 200 and "price_per_gpu_hour: 3600" in text
@@ -154,7 +154,7 @@ def test_the_pages_of_a_running_process(running: Goodwatt) -> None:
 
 
 def test_no_gpu_and_no_configuration(tmp_path: Path) -> None:
-    """With nothing at all on the machine it runs, and says what is missing in the log and in the metrics."""
+    """Without GPUs and servers it runs, and the log and metrics name both as missing."""
     with goodwatt(tmp_path, "run", environment={"LD_LIBRARY_PATH": str(tmp_path)}) as running:
         page = running.page()
         assert page.sum("goodwatt_source_up", source="nvml") == 0
@@ -163,8 +163,8 @@ def test_no_gpu_and_no_configuration(tmp_path: Path) -> None:
         assert "no inference server answers" in running.logged()
 
 
-def test_nothing_to_read_is_legal(tmp_path: Path) -> None:
-    """`servers: []` and `gpus: {kind: none}` serve a page about goodwatt itself."""
+def test_no_source_is_valid(tmp_path: Path) -> None:
+    """With `servers: []` and `gpus: {kind: none}` it serves metrics about itself."""
     with goodwatt(tmp_path, "run", config="servers: []\ngpus: {kind: none}\ninterval_seconds: 0.2\n") as running:
         page = running.page()
         assert page.sum("goodwatt_build_info") == 1
@@ -174,7 +174,7 @@ def test_nothing_to_read_is_legal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["run", "demo"])
 def test_a_taken_port_is_one_clear_line(tmp_path: Path, command: str) -> None:
-    """The second process on a port ends with 1 and says which flag to use."""
+    """The second process on a port exits with 1 and names the flag to change."""
     config = "servers: []\ngpus: {kind: none}\n"
     with goodwatt(tmp_path, "run", config=config) as running:
         address = running.url.removeprefix("http://")
@@ -191,7 +191,7 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path, command: str) -> None:
 
 
 def test_once_prints_one_scrape(tmp_path: Path, engines: EngineThread) -> None:
-    """`goodwatt once` reads everything once and prints the text format; it listens for nobody."""
+    """`goodwatt once` reads every source once, prints the text format and opens no listener."""
     (tmp_path / "c.yaml").write_text(
         f"otlp: {{listen: '127.0.0.1:4318'}}\nservers: [{{name: a, url: '{engines.url('a')}'}}]\ngpus: {{kind: none}}\n"
     )
@@ -200,11 +200,11 @@ def test_once_prints_one_scrape(tmp_path: Path, engines: EngineThread) -> None:
     page = Page.parse(done.stdout)
     assert page.sum("goodwatt_server_up", server="a") == 1
     assert page.sum("goodwatt_source_up") == 1
-    assert page.sum("goodwatt_generated_tokens_total", server="a") == 0  # counting begins with the first reading
+    assert page.sum("goodwatt_generated_tokens_total", server="a") == 0  # the first reading is the start value
 
 
-def test_a_slow_client_holds_up_nobody(tmp_path: Path) -> None:
-    """A connection that sends half a request leaves the page reachable for others."""
+def test_a_slow_client_does_not_block_others(tmp_path: Path) -> None:
+    """While one client has sent half a request, others are answered."""
     with goodwatt(tmp_path, "run", config="servers: []\ngpus: {kind: none}\n") as running:
         host, port = running.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as slow:

@@ -1,4 +1,4 @@
-"""How the process ends."""
+"""How the process shuts down."""
 
 import signal
 import socket
@@ -21,14 +21,14 @@ from tests.fakes.fake_driver import FakeDriver
 
 
 class Broken(FakeDriver):
-    """A driver with a bug of ours behind it."""
+    """A driver whose call raises what no source expects."""
 
     def open(self) -> None:
         raise ZeroDivisionError
 
 
 async def test_a_bug_ends_the_process_instead_of_being_swallowed() -> None:
-    """What no source may raise leaves the task group, and with it `run`."""
+    """An unexpected exception propagates out of the task group, and so ends `goodwatt run`."""
     config = parse("servers: []\ngpus: {kind: nvml}\n")
     sampler = Sampler((), Policy(), lambda _: None)
     watch = Watch(sampler, config, World(config.engine_profiles(), driver=Broken()))
@@ -38,32 +38,32 @@ async def test_a_bug_ends_the_process_instead_of_being_swallowed() -> None:
     assert left.value.subgroup(ZeroDivisionError) is not None
 
 
-def seconds_to_leave(script: str, line: str, told: signal.Signals | None = None) -> float:
-    """From the line that the script prints, and a signal, to its end with 0."""
+def seconds_to_exit(script: str, line: str, sent: signal.Signals | None = None) -> float:
+    """Return the time from the line that the script prints, and the signal `sent`, to its exit with 0."""
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == f"{line}\n"
         began = time.monotonic()
-        if told is not None:
-            process.send_signal(told)
+        if sent is not None:
+            process.send_signal(sent)
         assert process.wait(timeout=10) == 0
     return time.monotonic() - began
 
 
-def test_nothing_that_hangs_keeps_the_process() -> None:
-    """Once it was told to leave, the process ends within two seconds although a thread of it never comes back."""
+def test_a_hung_thread_does_not_block_shutdown() -> None:
+    """The process exits within two seconds even though one of its threads never returns."""
     script = (
         "import threading, time\n"
         "from goodwatt.runtime.serve import exit_within_timeout\n"
         "threading.Thread(target=time.sleep, args=(60,)).start()\n"
-        "print('told', flush=True)\n"
+        "print('stopping', flush=True)\n"
         "exit_within_timeout()\n"
     )
-    assert seconds_to_leave(script, "told") < 2.0
+    assert seconds_to_exit(script, "stopping") < 2.0
 
 
-def test_an_interrupt_of_once_is_no_traceback(tmp_path: Path) -> None:
-    """Control-C while `once` waits for a server ends it with 130, and without a word about Python."""
+def test_interrupting_once_prints_no_traceback(tmp_path: Path) -> None:
+    """Ctrl-C while `once` waits for a server exits with 130 and prints nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         (tmp_path / "c.yaml").write_text(
@@ -79,8 +79,8 @@ def test_an_interrupt_of_once_is_no_traceback(tmp_path: Path) -> None:
     assert process.returncode == 130
 
 
-def test_a_start_that_hangs_does_not_keep_the_process() -> None:
-    """SIGTERM while the first look at files and ports has not come back ends the process within two seconds too."""
+def test_a_hung_start_does_not_block_shutdown() -> None:
+    """SIGTERM during the first, hung discovery of servers also ends the process within two seconds."""
     script = (
         "import asyncio\n"
         "from goodwatt.runtime.serve import tick_until_signal\n"
@@ -92,4 +92,4 @@ def test_a_start_that_hangs_does_not_keep_the_process() -> None:
         "    async def reload(self): ...\n"
         "asyncio.run(tick_until_signal(None, Hanging(), Reloads(), ''))\n"
     )
-    assert seconds_to_leave(script, "looking", signal.SIGTERM) < 2.0
+    assert seconds_to_exit(script, "looking", signal.SIGTERM) < 2.0
