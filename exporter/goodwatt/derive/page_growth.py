@@ -15,7 +15,7 @@ from goodwatt.model.ledger import Account, CountKey, Ledger
 class PageGrowth:
     """What one page adds, summed over replicas. A signal that the page lacks is absent.
 
-    `seconds` is the time since the previous page, and 0 on a baseline, where nothing is counted.
+    `seconds` is the time since the previous page, or 0 on a baseline.
     """
 
     accounts: tuple[Account, ...]
@@ -46,7 +46,7 @@ def measure_growth(previous: EngineReading | None, current: EngineReading) -> Pa
 
 
 def page_accounts(reading: EngineReading) -> tuple[Account, ...]:
-    """Return the accounts of a page in page order: models with counters, else with histograms, else with requests."""
+    """Return a page's accounts in page order: models with counters; without any, those with histograms or requests."""
 
     def named(models: Iterable[str]) -> tuple[Account, ...]:
         return tuple(Account(reading.server, model) for model in dict.fromkeys(models))

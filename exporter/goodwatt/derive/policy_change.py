@@ -1,7 +1,7 @@
 """Apply a changed policy: keep every count that still means the same, and restart the others.
 
 A count that would change its meaning restarts from 0, which readers of counters handle as a counter reset. Whenever
-one restarts, the live window restarts at the last tick, so that it never spans two meanings.
+one restarts, the live window restarts at the last tick, so it never spans two meanings.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -40,7 +40,7 @@ def apply_policy(state: State, before: Policy, after: Policy) -> State:
     """Return the state for a tick under the policy `after`, where the last tick was under `before`.
 
     SLOs with the same terms keep their evidence and totals. For the others, evidence starts at each server's last page,
-    with the requests in flight there; totals from records start at 0, and so do latency histograms whose edges changed.
+    with the requests in flight there; totals from records start at 0, and so do latency histograms with new edges.
     Cost and revenue restart with another currency, carbon when it is switched off. New token prices apply to tokens
     counted from now on.
     """

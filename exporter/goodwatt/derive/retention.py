@@ -8,7 +8,7 @@ from goodwatt.derive.state import State
 from goodwatt.model.ledger import Account, Ledger
 from goodwatt.model.source import SourceId, SourceKind, proxy_source, server_source
 
-REMEMBERED_SERVERS = 64  # removed servers whose accounts stay open, so that one that returns continues its counters
+REMEMBERED_SERVERS = 64  # removed servers that keep open accounts: one that returns continues its counters
 MAX_OPEN_ACCOUNTS = 256  # per server: a new model name at every deployment must not fill the memory
 
 _Key = TypeVar("_Key", bound=tuple[object, ...])
@@ -17,9 +17,9 @@ _Number = TypeVar("_Number", int, float)
 
 
 def forget_removed(state: State, sources: Collection[SourceId], *, replaced: Collection[str] = ()) -> State:
-    """Forget what belongs to sources that are no longer read. `sources` are all that the next tick reads.
+    """Forget everything about sources other than `sources`, which are all that the next tick reads.
 
-    The last page of a removed server, and of one in `replaced` (same name, something else behind it), is forgotten, so
+    The last page of a removed server, and of one in `replaced` (same name, another target), is forgotten, so
     its next page is a baseline. Its accounts stay open, but only for the last REMEMBERED_SERVERS removed servers: older
     ones are closed, and only the sums of their energy, cost and carbon remain.
     GPUs that a removed source owned are forgotten with their meters.

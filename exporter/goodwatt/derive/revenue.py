@@ -10,7 +10,7 @@ from goodwatt.model.tariff import PriceList, TokenPrices
 
 
 def account_prices(price_list: PriceList, account: Account) -> TokenPrices | None:
-    """Return the first entry whose patterns match the account; None where no entry does."""
+    """Return the first entry with patterns that match the account; None if none does."""
     matching = (
         entry
         for entry in price_list.entries
@@ -45,7 +45,7 @@ def add_revenue(ledger: Ledger, accounts: Iterable[Account], price_list: PriceLi
 
 
 def mark_counted_as_sold(ledger: Ledger) -> Ledger:
-    """Mark every token counted so far as sold, so that new prices apply only to tokens counted from now on."""
+    """Mark every token counted so far as sold: new prices apply only to tokens counted from now on."""
     accounts = dict.fromkeys(key.account for key in ledger.counts)
     sold = {(account, kind): n for account in accounts for kind, n in sellable_tokens(ledger, account).items()}
     return replace(ledger, sold_tokens=sold)
@@ -55,7 +55,7 @@ def sellable_tokens(ledger: Ledger, account: Account) -> Mapping[TokenKind, floa
     """Return tokens since start by kind, never fewer than were sold. A kind that the engine does not count is absent.
 
     An engine may count a prompt's cached tokens before or after the prompt, so prompt - cached may fall for a while.
-    What was sold stays sold.
+    Sold tokens stay sold.
     """
     prompt, cached, generated = (
         ledger.counts.get(CountKey(account, signal))

@@ -29,7 +29,7 @@ class State:
     sources: Mapping[SourceId, SourceState] = field(default_factory=dict)
     engines: Mapping[str, EngineReading] = field(default_factory=dict)  # by server: its last page
     gpus: Mapping[SourceId, GpusReading] = field(default_factory=dict)  # the last read of each source, no GPU twice
-    gpu_owners: Mapping[str, SourceId] = field(default_factory=dict)  # by UUID: the source whose readings count
+    gpu_owners: Mapping[str, SourceId] = field(default_factory=dict)  # by UUID
     meters: Mapping[str, EnergyMeter] = field(default_factory=dict)  # by UUID
     activities: Mapping[str, tuple[Activity, ...]] = field(default_factory=dict)  # by server, as of its last page
     ledger: Ledger = field(default_factory=Ledger)
@@ -37,6 +37,6 @@ class State:
     since: Mapping[Account, float] = field(default_factory=dict)  # when an account was first seen, or last recovered
     window_opened_seconds: float | None = None  # of the SLO window that is being filled
     window_evidence: Mapping[SloKey, SloEvidence] = field(default_factory=dict)  # as of that moment
-    record_sources: Mapping[str, SourceId] = field(default_factory=dict)  # by server: the source whose records count
+    record_sources: Mapping[str, SourceId] = field(default_factory=dict)  # by server
     records_since: Mapping[Account, float] = field(default_factory=dict)  # since when an account's records count
     removed_servers: tuple[str, ...] = ()  # no longer read, but with open accounts; the longest removed first

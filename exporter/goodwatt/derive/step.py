@@ -39,7 +39,7 @@ def step(
 ) -> tuple[State, Snapshot]:
     """Fold one tick. `now` is monotonic seconds, never before the previous tick; `unix` is wall-clock seconds.
 
-    The health of sources that are absent from `results` is forgotten; what they counted stays in the ledger.
+    Sources that are absent from `results` lose their state; their counts stay in the ledger.
     """
     before = state.sources
     sources = {r.source: update_source_state(before.get(r.source), r, now) for r in results}

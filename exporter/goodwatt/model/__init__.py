@@ -1,1 +1,1 @@
-"""Nouns: frozen, slotted records of what was read, what is configured and what is published. No behaviour, no I/O."""
+"""Nouns: frozen, slotted records of readings, configuration, ledger and snapshot. No behaviour, no I/O."""

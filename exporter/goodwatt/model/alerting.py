@@ -1,4 +1,4 @@
-"""What the operator wants to be told of: the targets behind the alerts that are generated for Prometheus."""
+"""Thresholds and windows of the alert rules that are generated for Prometheus."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from goodwatt.model.slo import Slo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BurnFactors:
-    """How many times faster than allowed an error budget may be spent, by the long window; None: chosen to fit."""
+    """Burn rates above which an alert fires, by its long window. None: chosen to fit the SLO."""
 
     over_1h: float | None = None
     over_6h: float | None = None
@@ -17,10 +17,10 @@ class BurnFactors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alerting:
-    """Every figure that an alert compares with, and how long the windows must be.
+    """Everything that the alert rules depend on.
 
-    `objectives` None: whatever objectives the metrics name, at the shares that they name. `disabled` are names of
-    alerts. `scale` makes every window and waiting time so many times as long: for trials, not for production.
+    `objectives` None: the SLOs in the metrics, with the objectives published there. `disabled` are alert names.
+    `scale` multiplies every window and `for` duration: below 1 for trials, not for production.
     """
 
     objectives: tuple[Slo, ...] | None = None

@@ -1,4 +1,4 @@
-"""What an inference server's exposition means once a profile has read it. Units are seconds, tokens and ratios."""
+"""An inference server's metrics page, once an engine profile has read it. Units are seconds, tokens and ratios."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ class Signal(StrEnum):
     CACHED_PROMPT_TOKENS = "cached_prompt_tokens"  # counter
     GENERATED_TOKENS = "generated_tokens"  # counter
     REQUESTS = "requests"  # counter of finished requests, by Outcome
-    ONE_TOKEN_REQUESTS = "one_token_requests"  # noqa: S105 - counter of finished requests of one output token at most
+    ONE_TOKEN_REQUESTS = "one_token_requests"  # noqa: S105 - counter of finished requests with at most one output token
     PREEMPTIONS = "preemptions"  # counter
     REQUESTS_RUNNING = "requests_running"  # gauge, summed over replicas
     REQUESTS_WAITING = "requests_waiting"  # gauge, summed over replicas
     KV_CACHE_USAGE = "kv_cache_usage"  # gauge, ratio; the fullest replica
     TTFT = "ttft"  # histogram, seconds: received -> first token
-    TPOT = "tpot"  # histogram, seconds, one observation a request: (e2e - ttft) / (n - 1)
+    TPOT = "tpot"  # histogram, seconds, one observation per request: (e2e - ttft) / (n - 1)
     ITL = "itl"  # histogram, seconds between tokens; never used for goodput
     E2E = "e2e"  # histogram, seconds
     QUEUE_TIME = "queue_time"  # histogram, seconds
@@ -42,7 +42,7 @@ HISTOGRAMS = frozenset({Signal.TTFT, Signal.TPOT, Signal.ITL, Signal.E2E, Signal
 
 
 class Outcome(StrEnum):
-    """How a request ended. Cancelled requests are in neither side of goodput."""
+    """How a request ended. By default cancelled requests are not eligible for an SLO."""
 
     SUCCESS = "success"
     ERROR = "error"
@@ -50,7 +50,7 @@ class Outcome(StrEnum):
 
 
 class Moves(StrEnum):
-    """When the engine's token counters grow. FINISH makes short live windows lumpy."""
+    """When the engine adds to its token counters. FINISH makes short live windows lumpy."""
 
     STEP = "step"
     FIRST_TOKEN = "first_token"  # noqa: S105 - prompts only
@@ -66,17 +66,17 @@ class OneToken(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineTraits:
-    """What a profile knows of an engine and no exposition says."""
+    """Facts about an engine that are in its profile because its metrics page does not show them."""
 
     tokens_move: Moves = Moves.STEP
     one_token_tpot: OneToken = OneToken.ZERO
-    prompt_includes_cached: bool = True  # False only where the engine cannot tell how many were cached
-    running_is_current: bool = True  # False where the running gauge may be older than the histograms beside it
-    names_models: bool = True  # False where no label tells the model: it answers whatever name a client gives
+    prompt_includes_cached: bool = True  # False only where the engine does not count cached tokens
+    running_is_current: bool = True  # False where the running gauge may lag the page's histograms
+    names_models: bool = True  # False where no label names the model; such an engine accepts any name a client sends
 
 
 class SeriesId(NamedTuple):
-    """One cumulative series of a page. `series` holds what distinguishes replicas and splits of the same signal."""
+    """One cumulative series on a page. `series` distinguishes replicas and splits of the same signal."""
 
     signal: Signal
     model: str
@@ -86,7 +86,7 @@ class SeriesId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Cumulative series that earlier pages of the same run had and this one lacks, with their last values."""
+    """Cumulative series that this page lacks but earlier pages of the same run had, with their last values."""
 
     counters: Mapping[SeriesId, float] = field(default_factory=dict)
     histograms: Mapping[SeriesId, Histogram] = field(default_factory=dict)
@@ -94,10 +94,10 @@ class Absent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReading:
-    """One page of one server, understood. Values are finite and >= 0; what a page lacks is absent, never 0.
+    """One page of one server, parsed by a profile. Values are finite and >= 0; what a page lacks is absent, never 0.
 
-    `alternatives` says which of its profile's alternatives each signal was read from, and `switched` names those that
-    were read from another one on the page before, within one run of the engine.
+    `alternatives` is the index of the profile's alternative that each signal was read from. `switched` are the signals
+    that the previous page of the same run read from another alternative.
     """
 
     server: str
@@ -108,10 +108,10 @@ class EngineReading:
     gauges: Mapping[tuple[Signal, str], float]  # (signal, model); replicas already combined
     histograms: Mapping[SeriesId, Histogram]
     engine_version: str | None = None
-    started_unix_seconds: float | None = None  # the process behind the page, where it tells
-    gpu_joules: Mapping[str, float] = field(default_factory=dict)  # by UUID, where the engine counts them itself
-    dropped_lines: int = 0  # malformed lines of this page
-    unread: frozenset[Signal] = frozenset()  # on the page, but at least one of its metrics cannot be believed
+    started_unix_seconds: float | None = None  # start of the process; None where the page does not report it
+    gpu_joules: Mapping[str, float] = field(default_factory=dict)  # by GPU UUID, where the engine counts energy itself
+    dropped_lines: int = 0  # malformed lines on this page
+    unread: frozenset[Signal] = frozenset()  # on the page, but at least one of their metrics is unreadable
     absent: Absent = Absent()
     alternatives: Mapping[Signal, int] = field(default_factory=dict)
     switched: frozenset[Signal] = frozenset()

@@ -1,4 +1,4 @@
-"""What requests' records add up to: every request judged on its own, so nothing here is a bound."""
+"""Totals from request records. Every request is judged on its own, so the totals are exact."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,17 +6,17 @@ from enum import StrEnum
 
 
 class Unjudged(StrEnum):
-    """Why a request is on neither side of an objective. Closed vocabulary of a label."""
+    """Why a request is neither eligible nor good. Closed set of label values."""
 
     ERROR = "error"  # Errors.EXCLUDE
     CANCELLED = "cancelled"  # Cancelled.EXCLUDE
     ONE_TOKEN = "one_token"  # noqa: S105 - OneTokenOutputs.EXCLUDE
-    TTFT_UNKNOWN = "ttft_unknown"  # the objective has a threshold for what the record does not tell
+    TTFT_UNKNOWN = "ttft_unknown"  # the SLO has a TTFT threshold, but the record has no TTFT
     TPOT_UNKNOWN = "tpot_unknown"
 
 
 class TokenCount(StrEnum):
-    """How a record knows the number of generated tokens."""
+    """Where a record's number of generated tokens comes from."""
 
     REPORTED = "reported"  # by the server
     ESTIMATED = "estimated"  # from the chunks of a stream
@@ -25,10 +25,10 @@ class TokenCount(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactTotals:
-    """Requests under one objective: good <= each of `met` <= eligible, and eligible + unjudged = every record.
+    """Requests under one SLO: good <= each of `met` <= eligible, and eligible + unjudged = every record.
 
-    `met` counts eligible requests that succeeded within each threshold, in the order of Slo.thresholds. Tokens are
-    generated ones of eligible and of good requests, as far as they are known; None while no record told any.
+    `met` counts eligible requests that succeeded within each threshold, in the order of Slo.thresholds. Tokens are the
+    generated tokens of eligible and of good requests, from records that have them; None while none had any.
     """
 
     met: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""A cumulative histogram as Prometheus means it."""
+"""A cumulative histogram in the sense of Prometheus."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Histogram:
     """`counts[i]` observations were <= `edges[i]`. Edges are finite and ascending; `count` is the +Inf bucket.
 
-    Counts are cumulative and never fall along the edges. `sum` is None where the engine does not give it.
+    Counts are cumulative and never fall along the edges. `sum` is None where the engine does not expose it.
     """
 
     edges: tuple[float, ...]

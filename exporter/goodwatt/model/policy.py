@@ -1,4 +1,4 @@
-"""What the operator decided, as the fold needs it."""
+"""The SLOs, prices and factors in force: the fold's input from the configuration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from goodwatt.model.tariff import Carbon, Facility, PriceList, Tariff
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """`server_gpus`: which GPUs a server runs on, by index or UUID; a server that is absent runs on all of them."""
+    """`server_gpus` are the GPUs of each server, by index or UUID; a server that is absent runs on all of them."""
 
     interval_seconds: float = 5.0
     window_seconds: float = 60.0

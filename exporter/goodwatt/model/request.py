@@ -1,4 +1,4 @@
-"""One finished request as whoever saw it whole tells of it: a server's trace, or the proxy in front of a server."""
+"""Request records: single finished requests as a server's trace, or a proxy in front of it, reports them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from goodwatt.model.engine import EngineReading, Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
-    """Latencies are in seconds and >= 0, tokens are whole; None is what could not be told, never 0.
+    """One finished request. Latencies are in seconds and >= 0, tokens are whole numbers; None is unknown, never 0.
 
-    `ttft_seconds` is None where no token came or none was seen on its own (an answer in one piece).
-    `tpot_seconds` is (e2e - ttft) / (generated - 1), None below two generated tokens; where a server tells the time
-    from its first token to its last, and observes that in its histogram, it is made of that.
-    `prompt_tokens` includes the cached ones. `arrival_unix_seconds` is wall-clock time.
+    `ttft_seconds` is None where no token arrived, or none separately (a response in one piece).
+    `tpot_seconds` is (e2e - ttft) / (generated - 1), and None below two generated tokens. Where a server reports the
+    time from first to last token, and its histogram observes that, TPOT is computed from it.
+    `prompt_tokens` includes cached ones. `arrival_unix_seconds` is wall-clock time.
     """
 
     server: str
@@ -27,31 +27,31 @@ class RequestRecord:
     prompt_tokens: int | None = None
     cached_prompt_tokens: int | None = None
     generated_tokens: int | None = None
-    tokens_estimated: bool = False  # generated tokens counted from chunks, since the server did not tell
+    tokens_estimated: bool = False  # generated tokens counted from chunks, because the server did not report them
     streaming: bool | None = None
     tenant: str | None = None
 
 
 class Dropped(StrEnum):
-    """Why something that arrived as a request's record was not counted. Closed vocabulary of a label."""
+    """Why a record that arrived was not counted. Closed set of label values."""
 
-    DUPLICATE = "duplicate"  # counted before
-    LATE = "late"  # ended too long ago to be told from a duplicate
-    PARTIAL = "partial"  # lacks what a record cannot do without
-    FOREIGN = "foreign"  # of something that is no request of an engine
-    UNKNOWN_SERVER = "unknown_server"  # of an engine, but of none that is configured
-    REFUSED = "refused"  # answered with a status such as 400 or 404: a mistake of the client's, no work of the engine
-    OTHER_SOURCE = "other_source"  # of a server whose requests another source tells of
-    MALFORMED = "malformed"  # cannot be decoded
-    OVERFLOW = "overflow"  # more than the queue holds between two ticks
+    DUPLICATE = "duplicate"  # already counted
+    LATE = "late"  # ended so long ago that it may be a duplicate
+    PARTIAL = "partial"  # lacks a required field
+    FOREIGN = "foreign"  # a span that is not an engine's request
+    UNKNOWN_SERVER = "unknown_server"  # from an engine, but from no configured server
+    REFUSED = "refused"  # answered with a status such as 400 or 404: a client error that cost the engine no work
+    OTHER_SOURCE = "other_source"  # the server's requests are reported by another source
+    MALFORMED = "malformed"  # could not be decoded
+    OVERFLOW = "overflow"  # the queue between two ticks was full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestsReading:
-    """What arrived since the last reading. `dropped` are increments.
+    """Records that arrived since the last reading. `dropped` are increments.
 
-    `page` stands for the metrics page of servers' own that nobody scrapes: only a proxy in front of such a server has
-    one, and its counters are then the tokens of the ledger.
+    `page` replaces the metrics page of a server that is not scraped. Only a proxy in front of such a server has one,
+    and the ledger takes the server's tokens from its counters.
     """
 
     at_seconds: float  # monotonic

@@ -1,4 +1,4 @@
-"""Service level objectives: named sets of latency thresholds."""
+"""SLOs: named sets of latency thresholds with an objective share."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from goodwatt.model.engine import Signal
 
 
 class Bound(StrEnum):
-    """What a figure can promise: marginal histograms give LOWER and UPPER, per-request records give EXACT."""
+    """What a count of good requests is: LOWER and UPPER are proved from histograms, EXACT is from request records."""
 
     LOWER = "lower"
     UPPER = "upper"
@@ -15,22 +15,22 @@ class Bound(StrEnum):
 
 
 class OneTokenOutputs(StrEnum):
-    """How an objective with a TPOT threshold judges a success of one output token or none: it has no TPOT."""
+    """How an SLO with a TPOT threshold judges a success with at most one output token, which has no TPOT."""
 
     PASS = "pass"  # noqa: S105 - meets the threshold
     FAIL = "fail"  # does not meet it
-    EXCLUDE = "exclude"  # the request is in neither side of goodput
+    EXCLUDE = "exclude"  # the request is not eligible
 
 
 class Errors(StrEnum):
-    """How an objective judges a request that ended with Outcome.ERROR."""
+    """How an SLO judges a request that ended with Outcome.ERROR."""
 
     FAIL = "fail"  # eligible and not good
     EXCLUDE = "exclude"
 
 
 class Cancelled(StrEnum):
-    """How an objective judges a request that ended with Outcome.CANCELLED."""
+    """How an SLO judges a request that ended with Outcome.CANCELLED."""
 
     EXCLUDE = "exclude"
     FAIL = "fail"  # eligible and not good
@@ -38,7 +38,7 @@ class Cancelled(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A request meets it when the latency is <= `seconds`. `signal` is TTFT, TPOT or E2E."""
+    """A request meets it if its latency is <= `seconds`. `signal` is TTFT, TPOT or E2E."""
 
     signal: Signal
     seconds: float
@@ -46,10 +46,10 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slo:
-    """A request is good when it succeeded and meets every threshold; `objective` is the promised share of good ones.
+    """A request is good if it succeeded and met every threshold; `objective` is the target share of good requests.
 
-    The conventions are asked in this order: the outcome first (`errors`, `cancelled`), and of successes, where a TPOT
-    threshold is set, `one_token_outputs`. What one of them excludes is not eligible.
+    Conventions apply in this order: the outcome first (`errors`, `cancelled`); then, to successes under a TPOT
+    threshold, `one_token_outputs`. A request that one of them excludes is not eligible.
     """
 
     name: str

@@ -14,7 +14,7 @@ class SourceKind(StrEnum):
 
     GPUS = "gpus"
     SERVER = "server"  # an inference server: its metrics page, or a proxy in front of it that counts in its place
-    PROXY = "proxy"  # a proxy in front of a server whose metrics page is scraped as well
+    PROXY = "proxy"  # a proxy in front of a server that is scraped as well
     OTLP = "otlp"  # request spans that servers send
 
 
@@ -48,14 +48,14 @@ def server_source(server: str) -> SourceId:
 
 
 def proxy_source(server: str) -> SourceId:
-    """Identifies the proxy in front of a server whose metrics page is scraped as well."""
+    """Identifies the proxy in front of a server that is scraped as well."""
     return SourceId(SourceKind.PROXY, server)
 
 
 class Reason(StrEnum):
-    """Closed vocabulary of the `reason` label. The detail beside it says what, where and what to do."""
+    """Closed set of values of the `reason` label. The detail with it says what, where and what to do."""
 
-    # a library that is not installed, of the GPU's driver or of Python
+    # a shared library of the GPU driver, or a Python package, is not installed
     LIBRARY_MISSING = "library_missing"
     # GPU
     DRIVER_MISSING = "driver_missing"
@@ -64,7 +64,7 @@ class Reason(StrEnum):
     NO_GPUS = "no_gpus"
     # any source
     TIMEOUT = "timeout"
-    WEDGED = "wedged"  # an earlier call has not come back
+    WEDGED = "wedged"  # an earlier call has not returned
     # HTTP
     UNREACHABLE = "unreachable"
     HTTP_ERROR = "http_error"
@@ -76,7 +76,7 @@ class Reason(StrEnum):
     UNKNOWN_ENGINE = "unknown_engine"
     CREDENTIALS = "credentials"  # a token or password file cannot be read
     # sources that listen
-    CANNOT_LISTEN = "cannot_listen"  # the address is taken, or not ours
+    CANNOT_LISTEN = "cannot_listen"  # the address is in use, or not on this machine
 
 
 Reading = GpusReading | EngineReading | RequestsReading
@@ -84,7 +84,7 @@ Reading = GpusReading | EngineReading | RequestsReading
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Could not be read now. `detail` is one line for a person; it never holds a secret."""
+    """The source could not be read now. `detail` is one line for the operator and never contains a secret."""
 
     reason: Reason
     detail: str
@@ -92,7 +92,7 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class SourceResult:
-    """What the frame saw of one source in one tick."""
+    """What one read of one source in one tick returned, and how long it took."""
 
     source: SourceId
     duration_seconds: float
@@ -100,7 +100,7 @@ class SourceResult:
 
 
 class SourceUnavailable(Exception):
-    """A source cannot be read now; the frame turns it into `Unavailable` and tries again at the next tick."""
+    """A source cannot be read now. The sampler turns it into `Unavailable` and tries again at the next tick."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)

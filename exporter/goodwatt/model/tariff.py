@@ -17,7 +17,7 @@ class Tariff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPrices:
-    """Revenue per million tokens. Cached prompt tokens without a price of their own earn the prompt price."""
+    """Revenue per million tokens. Without a cached price, cached prompt tokens earn the prompt price."""
 
     prompt_per_million_tokens: float
     generated_per_million_tokens: float
@@ -28,7 +28,7 @@ class TokenPrices:
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """The first entry whose patterns match an account sets its prices. An account that none matches has no revenue."""
+    """The first entry with matching patterns sets an account's prices. An account that none matches has no revenue."""
 
     currency: str
     entries: tuple[TokenPrices, ...]

@@ -1,4 +1,4 @@
-"""Attribute a GPU's energy and time: by generated tokens, else prompt tokens, else running requests, else evenly."""
+"""Attribute a GPU's energy and time: by generated tokens, prompt tokens, running requests or evenly, in that order."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -33,7 +33,7 @@ def claims_on(
     policy: Policy,
     known_gpus: tuple[Gpu, ...],
 ) -> tuple[Share, ...]:
-    """Return the shares of every account whose server runs on one of `gpus` (several only behind one board's meter).
+    """Return the shares of the accounts that run on any of `gpus` (several only behind one board's meter).
 
     `activities` are by server. A server that runs on several GPUs brings an equal part of its activity to each.
     """
@@ -63,7 +63,7 @@ def _add_energy(ledger: Ledger, gpu: GpuInterval) -> Ledger:
         return ledger
     measured, energy = gpu.energy.millijoules, dict(ledger.energy_millijoules)
     for share, part in zip(gpu.meter_claims, _parts(measured, gpu.meter_claims), strict=True):
-        for state in EnergyState:  # start both at 0, so that the first busy joules are an increase that rate() sees
+        for state in EnergyState:  # start both at 0: rate() sees the first busy joules only as an increase
             key = share.account, state
             energy[key] = energy.get(key, 0) + part * (state is share.state)
     unattributed = 0 if gpu.meter_claims else measured

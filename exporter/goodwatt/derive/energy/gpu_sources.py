@@ -1,4 +1,4 @@
-"""Combine the readings of several GPU sources so that every GPU counts once."""
+"""Combine the readings of several GPU sources. Every GPU counts once."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ def take_gpu_readings(
 
 
 def merged_gpus(readings: Collection[GpusReading]) -> GpusReading | None:
-    """One reading with the GPUs and notes of all, simulated if any is; None where there is no reading."""
+    """One reading with the GPUs and notes of all, simulated if any is; None without a reading."""
     if len(readings) <= 1:
         return next(iter(readings), None)
     return GpusReading(

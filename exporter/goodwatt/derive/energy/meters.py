@@ -31,7 +31,7 @@ def energy_increase(meter: EnergyMeter | None, current: GpuReading) -> EnergyInc
 
     A lower value is a counter reset to zero. A jump above twice what the power limit allows is a glitch: it is rejected
     and reported. If the next reading continues from the jump, the counter has moved and only the growth after it
-    counts; if it is back near the accepted value, nothing is lost. The first reading, and the first one after the
+    counts; if it returns to a possible value, no energy is lost. The first reading, and the first one after the
     counter's method or scope changed, are baselines.
     """
     if current.energy is None:
@@ -87,11 +87,11 @@ def _ceiling_millijoules(previous: GpuReading, current: GpuReading) -> float:
 def gpus_by_meter(
     readings: Iterable[GpuReading], known: Container[str] = frozenset()
 ) -> dict[str, tuple[GpuReading, ...]]:
-    """Group readings by energy meter. The key is the UUID of the GPU whose counter is used.
+    """Group readings by energy meter; the key is the UUID of the GPU that reports the meter.
 
-    Every GPU is its own meter, except that GPUs of one superchip board each report the whole board's energy. There only
-    one of them is used, so that the energy counts once: the one with the lowest index among those whose meter is
-    `known`, else among all.
+    Every GPU is its own meter, except that GPUs of one superchip board each report the whole board's energy. Only one
+    of them reports for the board, or its energy would count several times: the lowest index among those with a `known`
+    meter, or among all if none is known.
     """
     boards: dict[str, str] = {}
     groups: dict[str, list[GpuReading]] = {}

@@ -1,4 +1,4 @@
-"""Energy from sampled power: trapezoids in integer arithmetic, so that no energy is lost to rounding."""
+"""Energy from sampled power: trapezoids in integer arithmetic, which loses nothing to rounding."""
 
 from dataclasses import dataclass
 
@@ -25,8 +25,8 @@ class PowerIntegral:
 def extend_integral(integral: PowerIntegral, at_seconds: float, power_milliwatts: int) -> PowerIntegral:
     """Add the trapezoid from the last sample to this one.
 
-    `at_seconds` is monotonic, `power_milliwatts` >= 0. Nothing is added by the first sample, by one more than
-    GAP_LIMIT_SECONDS after the last, or by one older than the last.
+    `at_seconds` is monotonic, `power_milliwatts` >= 0. The first sample adds 0, and so does one more than
+    GAP_LIMIT_SECONDS after the last, or one older than the last.
     """
     at = round(at_seconds * _NANOSECONDS)
     if integral.at_nanoseconds is None:

@@ -22,7 +22,7 @@ class Verdict(NamedTuple):
 def judge(slo: Slo, record: RequestRecord) -> Verdict:
     """Judge the outcome first, then every threshold.
 
-    A success whose record lacks a latency that the SLO has a threshold for is unjudged, even if it missed another
+    A success is unjudged if its record lacks a latency that the SLO has a threshold for, even if it missed another
     threshold: counting it only when provably bad would bias the share of good requests down.
     """
     if record.outcome is not Outcome.SUCCESS:
@@ -98,7 +98,7 @@ def _plus(total: int | None, parts: Sequence[int]) -> int | None:
 
 
 def exact_totals_since(start: ExactTotals, now: ExactTotals) -> ExactTotals:
-    """Return what was counted after `start`, without the unjudged requests."""
+    """Return the counts after `start`, without the unjudged requests."""
     met = tuple(b - a for a, b in zip(start.met, now.met, strict=True))
     tokens = None if now.tokens is None else now.tokens - (start.tokens or 0)
     good_tokens = None if now.good_tokens is None else now.good_tokens - (start.good_tokens or 0)

@@ -18,7 +18,7 @@ DEFAULT_EDGES: dict[Signal, tuple[float, ...]] = {
 
 
 def histogram_edges(account: Account, signal: Signal, slos: Iterable[Slo]) -> tuple[float, ...]:
-    """Return a signal's default edges plus every threshold for it that applies to the account, in seconds."""
+    """Return a signal's default edges plus the account's SLO thresholds for that signal, in seconds."""
     named = [t.seconds for slo in slos if applies(slo, *account) for t in slo.thresholds if t.signal is signal]
     return tuple(sorted({*DEFAULT_EDGES[signal], *named}))
 

@@ -1,8 +1,8 @@
 """Apply an SLO's convention for one-token outputs to a TPOT histogram.
 
-A request with one output token has no time per output token. Some engines observe 0 s for it, others nothing, and an
-SLO lets it pass, lets it fail or excludes it. Where the page counts requests that finished with one token, the
-observations are corrected by that count. Where it does not, only the bound that such requests could affect is widened.
+A request with one output token has no time per output token. Some engines observe 0 s then, others nothing, and an
+SLO lets it pass, lets it fail or excludes it. Where the page counts requests that finished with one token, that
+count corrects the observations. Where it does not, only the bound that such requests could affect is widened.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ from goodwatt.model.slo import OneTokenOutputs, Slo
 class FinishedRequests(NamedTuple):
     """Requests that finished between two pages.
 
-    `one_token` counts those with at most one output token, whatever their outcome; None where the page does not count
+    `one_token` counts those with at most one output token and any outcome; None where the page does not count
     them.
     """
 

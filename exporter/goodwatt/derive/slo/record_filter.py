@@ -28,7 +28,7 @@ class CountedRecord(NamedTuple):
 class RecordSelection:
     """Which records of a tick count.
 
-    `record_sources` maps each server to the source whose records count; `dropped` counts the other records.
+    `record_sources` maps each server to its record source; `dropped` counts the other records.
     """
 
     counted: tuple[CountedRecord, ...]
@@ -59,7 +59,7 @@ def _records(results: Sequence[SourceResult]) -> list[tuple[SourceId, RequestRec
 
 
 def _record_sources(before: Mapping[str, SourceId], results: Sequence[SourceResult]) -> dict[str, SourceId]:
-    """A server's records come from its proxy while it has one, else from the first source that reported one.
+    """A server's records come from its proxy while it has one, or from the first source that reported one.
 
     Two sources that both saw a request would count it twice, and nothing in two records shows that they are the same
     request.

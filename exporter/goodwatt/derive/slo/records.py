@@ -15,7 +15,7 @@ from goodwatt.model.slo import Slo
 
 
 def open_exact_totals(ledger: Ledger, accounts: Iterable[Account], slos: Sequence[Slo]) -> Ledger:
-    """Start exact totals and latency histograms at 0 for these accounts, wherever they have none yet."""
+    """Start exact totals and latency histograms at 0 for those of these accounts that have none yet."""
     totals, latencies = dict(ledger.exact), dict(ledger.latencies)
     for account in accounts:
         for slo in _applying(slos, account):
@@ -58,7 +58,7 @@ def _token_count(record: RequestRecord) -> TokenCount:
 
 
 def _seconds(records: Iterable[RequestRecord], signal: Signal) -> tuple[float, ...]:
-    """Latencies of successes only, because the duration of a failure is no measure of the service."""
+    """Latencies of successes only, because the duration of a failure does not measure the service."""
     successes = (record for record in records if record.outcome is Outcome.SUCCESS)
     return tuple(seconds for one in successes if (seconds := record_latency(one, signal)) is not None)
 

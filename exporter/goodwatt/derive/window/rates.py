@@ -27,7 +27,7 @@ def trim_marks(marks: tuple[Mark, ...], now: float, window_seconds: float) -> tu
 
 
 def add_mark(marks: tuple[Mark, ...], mark: Mark, window_seconds: float) -> tuple[Mark, ...]:
-    """Append a mark unless the last one is close enough, so that a window of any length has about MAX_MARKS at most."""
+    """Append a mark unless the last one is close enough: a window of any length keeps about MAX_MARKS at most."""
     earlier = tuple(one for one in marks if one.at_seconds < mark.at_seconds)
     if earlier and mark.at_seconds - earlier[-1].at_seconds < window_seconds / MAX_MARKS:
         return earlier
@@ -45,15 +45,15 @@ def server_window_seconds(page: EngineReading | None, policy: Policy) -> float:
 
 
 def longest_window_seconds(pages: Iterable[EngineReading], policy: Policy) -> float:
-    """Return the longest window of these pages, for which marks must be kept."""
+    """Return the longest window of these pages; marks must cover it."""
     return max((server_window_seconds(page, policy) for page in pages), default=policy.window_seconds)
 
 
 def start_mark(marks: Sequence[Mark], first_seen: float, now: float, window: float) -> Mark | None:
     """Return the mark at which a window that ends now starts; None where no mark fits.
 
-    That is the last mark at or before the window's start, or else the oldest one before `now` at which the account was
-    already known.
+    That is the last mark at or before the window's start. A younger account starts at the oldest mark before `now` that
+    includes it.
     """
     known = bisect_left(marks, first_seen, key=_moment)
     begins = bisect_right(marks, now - window, key=_moment) - 1
@@ -94,7 +94,7 @@ def _rate(now: Mapping[_Key, float], then: Mapping[_Key, float], keys: Iterable[
 
 
 def slo_live(slo: Slo, key: SloKey, ledger: Ledger, start: Mark, now: float) -> SloLive:
-    """Return one SLO's bounds over the window that began at `start`, where the account was known, before `now`."""
+    """Return one SLO's bounds over the window that began at `start`, some time before `now`."""
     window = evidence_since(start.ledger.evidence[key], ledger.evidence[key])
     totals = slo_totals(slo, window)
     return SloLive(

@@ -43,7 +43,7 @@ class LiveWindows:
     def records(self, servers: Collection[str], record_sources: Collection[str]) -> dict[SloKey, ExactLive]:
         """Return the exact counts of every SLO that has totals from records.
 
-        A window starts once both records and pages of the account were read, so that good requests and joules cover the
+        A window starts once both records and pages of the account were read, so good requests and joules cover the
         same time. Without a fresh page of its server an account is charged nothing, so its rates are unknown.
         """
         figures = {}
