@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from goodwatt.config.reference import reference as configuration
+from goodwatt.config.reference import configuration_reference as configuration
 from goodwatt.engines import load_profiles
 from goodwatt.engines.report.coverage import coverage_matrix
 from goodwatt.model.alerting import Alerting

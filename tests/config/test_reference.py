@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from goodwatt.config.config import Config
-from goodwatt.config.reference import reference
-from goodwatt.config.validation.shape import dotted, section_at, sections
+from goodwatt.config.reference import configuration_reference
+from goodwatt.config.validation.shape import display_path, section_at, sections
 from goodwatt.settings.sources import TlsSection
 
 ROOT = Path(__file__).parents[2]
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_page_is_not_stale() -> None:
     """docs/configuration.md is what the sections say today; `make docs` writes it anew."""
-    assert (ROOT / "docs" / "configuration.md").read_text() == reference()
+    assert (ROOT / "docs" / "configuration.md").read_text() == configuration_reference()
 
 
 def test_every_key_is_described() -> None:
@@ -41,7 +41,7 @@ def _parts(annotation: object) -> tuple[object, ...]:
 
 def test_rows_show_type_limits_and_default() -> None:
     """A row has the key, its kind with limits, its default and its meaning."""
-    page = reference()
+    page = configuration_reference()
     assert "| `interval_seconds` | number, at least 0.2, at most 300 | `5` | " in page
     assert "| `gpus` | `all` or list of whole number or list of text | `all` | " in page
     assert "| `name` | text | required | " in page
@@ -59,5 +59,5 @@ def test_paths_lead_to_sections() -> None:
 
 def test_a_path_is_shown_up_to_what_is_known() -> None:
     """A shown path ends before the first key that no section has: it may be a secret in the wrong place."""
-    assert dotted(Config, ("servers", 1, "headers", "hunter2")) == "servers[1].headers"
-    assert dotted(Config, ("hunter2",)) == ""
+    assert display_path(Config, ("servers", 1, "headers", "hunter2")) == "servers[1].headers"
+    assert display_path(Config, ("hunter2",)) == ""

@@ -6,8 +6,8 @@ from goodwatt.commands.engines import explain_server
 from goodwatt.config.load import parse
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.runtime.sampler import Sampler
-from goodwatt.runtime.source_set import Watch
-from goodwatt.sources.open import World
+from goodwatt.runtime.source_set import SourceSet
+from goodwatt.sources.open import SourceContext
 from tests.fakes.http_server import page, serving
 
 HERE = Path(__file__).parents[2] / "CONTRIBUTING.md"
@@ -39,10 +39,10 @@ async def test_a_running_goodwatt_reads_it() -> None:
     async with serving(page(block(""))) as toy:
         config = parse(configured(toy.url), "CONTRIBUTING.md").model_copy(update={"gpus": NO_GPUS})
         sampler = Sampler((), config.policy(), lambda _: None)
-        watch = Watch(sampler, config, World(config.engine_profiles()))
-        await watch.look()
+        source_set = SourceSet(sampler, config, SourceContext(config.engine_profiles()))
+        await source_set.refresh()
         reading = (await sampler.tick()).servers["toy-0"]
-        await watch.aclose()
+        await source_set.aclose()
         await sampler.aclose()
     assert (reading.engine, reading.engine_version) == ("toy", "1.4")
     counted = {(series.signal, series.outcome, series.model): value for series, value in reading.counters.items()}

@@ -15,8 +15,8 @@ from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.reload import Reloader
 from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.serve import tick_until_signal
-from goodwatt.runtime.source_set import Watch
-from goodwatt.sources.open import World
+from goodwatt.runtime.source_set import SourceSet
+from goodwatt.sources.open import SourceContext
 from tests.fakes.fake_driver import FakeDriver
 
 
@@ -31,9 +31,9 @@ async def test_a_bug_ends_the_process_instead_of_being_swallowed() -> None:
     """An unexpected exception propagates out of the task group, and so ends `goodwatt run`."""
     config = parse("servers: []\ngpus: {kind: nvml}\n")
     sampler = Sampler((), Policy(), lambda _: None)
-    watch = Watch(sampler, config, World(config.engine_profiles(), driver=Broken()))
+    source_set = SourceSet(sampler, config, SourceContext(config.engine_profiles(), driver=Broken()))
     with pytest.raises(ExceptionGroup) as left:
-        await tick_until_signal(sampler, watch, Reloader(config, About(), None), "")
+        await tick_until_signal(sampler, source_set, Reloader(config, About(), None), "")
     await sampler.aclose()
     assert left.value.subgroup(ZeroDivisionError) is not None
 
@@ -85,7 +85,7 @@ def test_a_hung_start_does_not_block_shutdown() -> None:
         "import asyncio\n"
         "from goodwatt.runtime.serve import tick_until_signal\n"
         "class Hanging:\n"
-        "    async def look(self):\n"
+        "    async def refresh(self):\n"
         "        print('looking', flush=True)\n"
         "        await asyncio.sleep(60)\n"
         "class Reloads:\n"

@@ -13,7 +13,7 @@ from goodwatt.model.engine import Outcome, Signal
 from goodwatt.model.ledger import Account, CountKey, SloKey
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.runtime.sampler import Clocks, Sampler
-from goodwatt.sources.open import World, open_source
+from goodwatt.sources.open import SourceContext, open_source
 
 
 class HandClock:
@@ -48,7 +48,7 @@ async def bench() -> AsyncIterator[Bench]:
     demo = Demo(clock=clock)
     await demo.start()
     config = parse(demo.config_text())
-    world = World(load_profiles(), demo.driver, simulated=True, clock=clock)
+    world = SourceContext(load_profiles(), demo.driver, simulated=True, clock=clock)
     sources = [open_source(section, world) for section in (config.gpus, *(config.servers or ()))]
     policy = config.model_copy(update={"interval_seconds": 5.0}).policy()
     sampler = Sampler([s for s in sources if s], policy, lambda _: None, Clocks(clock, lambda: 1.7e9))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.config.advice.config import advice
+from goodwatt.config.advice.config import config_advice
 from goodwatt.config.load import parse
 from goodwatt.model.alerting import BurnFactors
 from goodwatt.rules.burn_rate import PAIRS, bad_ratio, can_fire, fitted_factor, largest_factor
@@ -60,22 +60,22 @@ def test_an_explicit_factor_is_taken_as_it_is() -> None:
 
 def test_check_says_which_factors_are_used() -> None:
     """Where the usual ones do not fit, and nowhere else; an explicit factor is the operator's own word."""
-    assert advice(parse(SLO.format(0.9))) == (
+    assert config_advice(parse(SLO.format(0.9))) == (
         "slo a: at an objective of 0.9 a budget burns at most 10 times as fast as allowed; its alerts use the factors "
         "9 instead of 14.4",
     )
-    assert advice(parse(SLO.format(0.95))) == ()
-    assert advice(parse(SLO.format(0.9) + "alerts: {burn_1h_factor: 9.5}\n")) == ()
+    assert config_advice(parse(SLO.format(0.95))) == ()
+    assert config_advice(parse(SLO.format(0.9) + "alerts: {burn_1h_factor: 9.5}\n")) == ()
 
 
 def test_check_says_that_windows_grow() -> None:
     """Objectives that are counted once in ten minutes cannot be asked about five; 60 s changes nothing."""
-    assert advice(parse("window_seconds: 600\n")) == (
+    assert config_advice(parse("window_seconds: 600\n")) == (
         "window_seconds: objectives are counted once in 600 s, so their alerts look back longer: 1h and 5m become "
         "1h20m and 40m; 6h and 30m become 6h and 40m",
     )
-    assert advice(parse("window_seconds: 75\n")) == ()
-    assert advice(parse("window_seconds: 600\nslos: []\n")) == ()
+    assert config_advice(parse("window_seconds: 75\n")) == ()
+    assert config_advice(parse("window_seconds: 600\nslos: []\n")) == ()
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from goodwatt.publish.http import Publisher
 from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.reload import Reloader
 from goodwatt.runtime.sampler import Sampler
-from goodwatt.runtime.source_set import Watch
-from goodwatt.sources.open import World
+from goodwatt.runtime.source_set import SourceSet
+from goodwatt.sources.open import SourceContext
 
 FIRST = "interval_seconds: 300\nwindow_seconds: 600\nservers: []\ngpus: {kind: none}\n"
 
@@ -27,16 +27,16 @@ class Process:
         about = About("1", "3", config_hash(config), reload_ok=True, reloaded_unix_seconds=1.0)
         self.publisher = Publisher(about, config_text="first")
         self.sampler = Sampler((), config.policy(), self.publisher.publish)
-        self.watch = Watch(self.sampler, config, World({}))
+        self.source_set = SourceSet(self.sampler, config, SourceContext({}))
         self.reloader = Reloader(config, about, self.read)
-        self.reloader.connect(self.sampler, self.watch, self.publisher)
+        self.reloader.connect(self.sampler, self.source_set, self.publisher)
         self.running: asyncio.Task[None] | None = None
 
     def read(self) -> Config:
         return parse(self.text, "g.yaml")
 
     async def __aenter__(self) -> "Process":
-        await self.watch.look()
+        await self.source_set.refresh()
         self.running = asyncio.create_task(self.sampler.run())
         await asyncio.sleep(0.01)
         return self
@@ -45,7 +45,7 @@ class Process:
         assert self.running is not None
         self.running.cancel()
         await asyncio.gather(self.running, return_exceptions=True)
-        await self.watch.aclose()
+        await self.source_set.aclose()
 
 
 async def test_reloads_at_once_come_one_after_the_other() -> None:

@@ -1,7 +1,7 @@
 """Which of all the servers that are named are read."""
 
 from goodwatt.config.config import MAX_SERVERS
-from goodwatt.runtime.server_selection import Candidate, Refusal, roster
+from goodwatt.runtime.server_selection import Candidate, RefusedServer, select_servers
 from goodwatt.settings.sources import ServerSection
 
 
@@ -11,26 +11,26 @@ def listed(name: str, url: str = "", engine: str = "auto", origin: str = "f.yaml
 
 def test_the_first_of_a_name_and_of_an_address_is_read() -> None:
     """Two servers of one name would mix their counters, and one page read twice would count double."""
-    chosen = roster(
+    chosen = select_servers(
         [listed("a"), listed("a", "http://other:1"), listed("b", "http://A:8000/"), listed("c"), listed("c")], ()
     )
     assert [server.name for server in chosen.servers] == ["a", "c"]
     assert chosen.refused == (
-        Refusal("a", "f.yaml", "another server has this name"),
-        Refusal("b", "f.yaml", "server a has the same address"),
+        RefusedServer("a", "f.yaml", "another server has this name"),
+        RefusedServer("b", "f.yaml", "server a has the same address"),
     )
 
 
 def test_a_server_of_an_unknown_engine_is_not_read() -> None:
     """The others of its file are."""
-    chosen = roster([listed("a", engine="toy"), listed("b", engine="vllm")], ("sglang", "vllm"))
+    chosen = select_servers([listed("a", engine="toy"), listed("b", engine="vllm")], ("sglang", "vllm"))
     assert [server.name for server in chosen.servers] == ["b"]
     assert [one.why for one in chosen.refused] == ["no engine of this name is known; known: sglang, vllm"]
 
 
 def test_no_more_are_read_than_one_process_can() -> None:
     """The first MAX_SERVERS are read, and each of the others is refused by name."""
-    chosen = roster([listed(f"s{n}") for n in range(MAX_SERVERS + 3)], ())
+    chosen = select_servers([listed(f"s{n}") for n in range(MAX_SERVERS + 3)], ())
     assert len(chosen.servers) == MAX_SERVERS == 64
     assert [one.name for one in chosen.refused] == ["s64", "s65", "s66"]
     assert {one.why for one in chosen.refused} == {"one goodwatt reads at most 64 servers; run another for the rest"}

@@ -16,8 +16,8 @@ from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import OTLP_SOURCE, Reason
 from goodwatt.runtime.discovery.local_ports import LocalPorts
 from goodwatt.runtime.sampler import Sampler
-from goodwatt.runtime.source_set import Watch
-from goodwatt.sources.open import World
+from goodwatt.runtime.source_set import SourceSet
+from goodwatt.sources.open import SourceContext
 from goodwatt.sources.otlp.source import OtlpSource
 from tests.fakes.fake_driver import FakeDriver, FakeGpu
 from tests.fakes.http_server import FakeServer, page, serving, unused_port
@@ -35,30 +35,30 @@ def toy(tokens: int, name: str = "vllm") -> str:
 class Running:
     """A watch over a sampler that ticks when a test says so."""
 
-    def __init__(self, text: str, world: World | None = None) -> None:
+    def __init__(self, text: str, world: SourceContext | None = None) -> None:
         self.config = parse(text)
         self.sampler = Sampler((), self.config.policy(()), lambda _: None)
-        self.watch = Watch(
+        self.source_set = SourceSet(
             self.sampler,
             self.config,
-            world or World(self.config.engine_profiles()),
+            world or SourceContext(self.config.engine_profiles()),
             LocalPorts(ports=(unused_port(),)),
         )
         self.told = 0
 
     async def tick(self) -> Snapshot:
-        await self.watch.look()
+        await self.source_set.refresh()
         return await self.sampler.tick()
 
     async def reload(self, text: str) -> Snapshot:
-        await self.watch.adopt(parse(text), self._tell)
+        await self.source_set.apply_config(parse(text), self._tell)
         return await self.sampler.tick()
 
     def _tell(self) -> None:
         self.told += 1
 
     async def aclose(self) -> None:
-        await self.watch.aclose()
+        await self.source_set.aclose()
         await self.sampler.aclose()
 
 
@@ -117,7 +117,7 @@ async def test_a_profile_of_ones_own_is_live() -> None:
 async def test_gpus_are_opened_once_and_closed_when_they_are_not_wanted() -> None:
     """`auto` and `nvml` are the same driver; `none` lets it go."""
     driver = FakeDriver(FakeGpu("GPU-0"))
-    running = Running("servers: []\n", World({}, driver))
+    running = Running("servers: []\n", SourceContext({}, driver))
     assert (await running.tick()).gpus is not None
     await running.reload("servers: []\ngpus: {kind: nvml}\n")
     assert driver.calls["open"] == 1
@@ -151,8 +151,8 @@ async def test_refused_servers_are_named_once(tmp_path: Path, caplog: pytest.Log
     running = Running(text)
     with caplog.at_level(logging.ERROR, "goodwatt.runtime.source_set"):
         for _ in range(3):
-            await running.watch.look()
-        await running.watch.adopt(parse(text), lambda: None)
+            await running.source_set.refresh()
+        await running.source_set.apply_config(parse(text), lambda: None)
     lines = [record.getMessage() for record in caplog.records]
     assert lines[1] == f"{tmp_path}/s.yaml: not read: a: another server has this name"
     assert lines[0].startswith(f"{tmp_path}/s.yaml: not read: 10.0.0.1-64, ")
@@ -181,12 +181,12 @@ async def test_what_was_found_on_a_port_stays() -> None:
     async with serving(page(toy(1))) as fake:
         local = LocalPorts(own_port=0, ports=(fake.port,))
         profiles = Config().engine_profiles()
-        assert await local.look(profiles, 1000.0)
-        assert not await local.look(profiles, 1010.0)
+        assert await local.refresh(profiles, 1000.0)
+        assert not await local.refresh(profiles, 1010.0)
         fake.routes.clear()
-        assert not await local.look(profiles, 1030.0)
+        assert not await local.refresh(profiles, 1030.0)
         assert [candidate.section.name for candidate in local.candidates(Config())] == [f"vllm-{fake.port}"]
-        assert not await local.look(profiles, 1700.0)  # what answered as something else is asked again
+        assert not await local.refresh(profiles, 1700.0)  # what answered as something else is asked again
         local.forget()
         assert local.candidates(Config()) == []
 
@@ -197,15 +197,15 @@ async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
         config = parse(NO_GPUS)
         sampler = Sampler((), config.policy(), lambda _: None)
         local = LocalPorts(ports=(server.port, unused_port()))
-        watch = Watch(sampler, config, World(config.engine_profiles()), local)
-        await watch.look()
+        source_set = SourceSet(sampler, config, SourceContext(config.engine_profiles()), local)
+        await source_set.refresh()
         name = f"vllm-{server.port}"
         assert [state.source.label for state in (await sampler.tick()).sources] == [f"server/{name}"]
         server.routes["/metrics"] = page("llamacpp:tokens_predicted_total 5\n")
-        assert not await local.look(config.engine_profiles(), 1e9)
-        await watch.look()
+        assert not await local.refresh(config.engine_profiles(), 1e9)
+        await source_set.refresh()
         snapshot = await sampler.tick()
-        await watch.aclose()
+        await source_set.aclose()
         await sampler.aclose()
     assert [(name, page.engine) for name, page in snapshot.servers.items()] == [(name, "llamacpp")]
 

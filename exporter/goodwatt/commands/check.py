@@ -16,13 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print advice and `ok`. Raises ConfigError with every mistake in the file."""
-    from goodwatt.config.advice.config import advice
-    from goodwatt.runtime.discovery.file_listing import discovery_faults
+    from goodwatt.config.advice.config import config_advice
+    from goodwatt.runtime.discovery.file_listing import target_file_problems
     from goodwatt.sources.otlp import protobuf_codec
 
     config = flags.load_config(options)
     protobuf_problem = protobuf_codec.PROTOBUF_MISSING if protobuf_codec.protobuf_missing() else None
-    found = (*advice(config, protobuf_problem=protobuf_problem), *discovery_faults(config))
+    found = (*config_advice(config, protobuf_problem=protobuf_problem), *target_file_problems(config))
     lines = [f"advice: {line}" for line in found]
     write_output("\n".join([*lines, f"{options.config or 'the default configuration'}: ok\n"]))
     return 0

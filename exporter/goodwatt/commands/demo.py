@@ -67,14 +67,14 @@ async def _simulate(own: "Config | None", web: "WebOptions", faults: "Sequence[P
     from goodwatt.config.load import parse
     from goodwatt.demo.demo import Demo
     from goodwatt.runtime.serve import serve
-    from goodwatt.sources.open import World
+    from goodwatt.sources.open import SourceContext
 
     async with AsyncExitStack() as running, asyncio.TaskGroup() as background:
         simulation = Demo(sends_spans=True)
         running.push_async_callback(simulation.aclose)
         await simulation.start()
         config = _with_simulated_sources(own, parse(simulation.config_text(), "<demo>"))
-        world = World(config.engine_profiles(), simulation.driver, simulated=True)
+        world = SourceContext(config.engine_profiles(), simulation.driver, simulated=True)
         injection = background.create_task(simulation.play(faults))
         try:
             return await serve(config, web, world, None, "this is the demo")

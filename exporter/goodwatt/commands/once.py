@@ -38,15 +38,15 @@ async def scrape_once(config: "Config") -> str:
     from goodwatt.publish.metrics.table import table
     from goodwatt.runtime.sampler import Sampler
     from goodwatt.runtime.serve import about_process
-    from goodwatt.runtime.source_set import Watch
-    from goodwatt.sources.open import World
+    from goodwatt.runtime.source_set import SourceSet
+    from goodwatt.sources.open import SourceContext
 
     read = config.without_listeners()
     sampler = Sampler((), read.policy(()), lambda _: None)
-    watch = Watch(sampler, read, World(read.engine_profiles()))
+    source_set = SourceSet(sampler, read, SourceContext(read.engine_profiles()))
     try:
-        await watch.look()
+        await source_set.refresh()
         return render(await sampler.tick(), table(about_process(config))).decode()
     finally:
-        await watch.aclose()
+        await source_set.aclose()
         await sampler.aclose()

@@ -21,11 +21,11 @@ def run(options: argparse.Namespace) -> int:
 
     from goodwatt.config.load import load
     from goodwatt.runtime.serve import serve
-    from goodwatt.sources.open import World
+    from goodwatt.sources.open import SourceContext
 
     web = flags.web_options(options)
     config = flags.load_config(options)
     flags.configure_logging(options)
     reread = None if options.config is None else partial(load, options.config)
-    world = World(config.engine_profiles())
+    world = SourceContext(config.engine_profiles())
     return asyncio.run(serve(config, web, world, reread, "there is no --config FILE to read again"))

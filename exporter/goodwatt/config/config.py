@@ -122,13 +122,13 @@ class CarbonSection(Section):
     grams_per_kwh: float = Field(ge=0, le=5000, description="Grams of CO2 equivalent per kWh at the facility's meter.")
 
 
-class OwnProfile(Profile):
+class CustomProfile(Profile):
     """An engine profile of the operator's own: the shape of those shipped, and whether it stands for one of them."""
 
     replaces_shipped: bool = Field(False, description="`true` where it takes the place of the profile of its name.")
 
 
-DEFAULT_SLOS = (SloSection(name="default", ttft_seconds=1.0, tpot_seconds=0.1),)
+DEFAULT_SLO_SECTIONS = (SloSection(name="default", ttft_seconds=1.0, tpot_seconds=0.1),)
 
 
 class Config(Section):
@@ -149,13 +149,13 @@ class Config(Section):
     otlp: OtlpSection | None = Field(
         None, description="Where servers send their spans; `{}` takes the defaults. Absent: nothing listens."
     )
-    profiles: tuple[OwnProfile, ...] = Field(
+    profiles: tuple[CustomProfile, ...] = Field(
         (),
         description="Engine profiles of your own (docs/engines.md), tried before those shipped. To replace a shipped "
         "one, take its name and set `replaces_shipped: true`.",
     )
     slos: tuple[SloSection, ...] = Field(
-        DEFAULT_SLOS,
+        DEFAULT_SLO_SECTIONS,
         description="Service level objectives. Absent: one named `default` (TTFT 1 s, TPOT 0.1 s); `[]`: none.",
     )
     cost: CostSection | None = Field(None, description="What running the GPUs costs. Absent: no cost is published.")

@@ -8,15 +8,15 @@ from pydantic import ValidationError
 
 from goodwatt.config.config import Config
 from goodwatt.config.errors import ConfigError, Problem, printable
-from goodwatt.config.validation.file import rule_faults
-from goodwatt.config.validation.messages import shape_faults, value_at
-from goodwatt.config.validation.shape import dotted, section_at
-from goodwatt.config.yaml.document import Document, Fault, Path, Unreadable, read_yaml
+from goodwatt.config.validation.file import rule_mistakes
+from goodwatt.config.validation.messages import shape_mistakes, value_at
+from goodwatt.config.validation.shape import display_path, section_at
+from goodwatt.config.yaml.document import Document, KeyPath, Mistake, UnreadableDocument, read_yaml
 from goodwatt.engines import known_engines
 
-__all__ = ["MAX_BYTES", "Config", "ConfigError", "load", "parse"]
+__all__ = ["MAX_CONFIG_BYTES", "Config", "ConfigError", "load", "parse"]
 
-MAX_BYTES = 1024 * 1024
+MAX_CONFIG_BYTES = 1024 * 1024
 
 
 def load(path: FilePath) -> Config:
@@ -26,7 +26,7 @@ def load(path: FilePath) -> Config:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(MAX_CONFIG_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "the name is no file name"
         raise _whole_file("goodwatt", f"cannot read {printable(str(path), 4096)}: {reason}; check --config") from None
@@ -42,14 +42,14 @@ def parse(text: str, file: str = "<config>") -> Config:
 
     `file` is only for the messages. No message holds a header's value, a URL, or any other value that may be secret.
     """
-    if len(text.encode("utf-8", "replace")) > MAX_BYTES:
+    if len(text.encode("utf-8", "replace")) > MAX_CONFIG_BYTES:
         raise _whole_file(file, "is larger than 1 MiB; this is not a goodwatt configuration")
     try:
         document = _mapping(read_yaml(text))
-    except Unreadable as unreadable:
+    except UnreadableDocument as unreadable:
         raise ConfigError([_problem(file, (), unreadable.fault)]) from None
     config, refused = _validated(document)
-    found = _kept(document, (*document.faults, *rule_faults(document, known_engines())), refused)
+    found = _kept(document, (*document.faults, *rule_mistakes(document, known_engines())), refused)
     if found or config is None:
         raise ConfigError(_problem(file, document.lines, fault) for fault in found)
     return config
@@ -63,34 +63,34 @@ def _mapping(document: Document) -> Document:
     if document.value is None and not document.faults:
         return Document({}, document.lines, ())
     if not isinstance(document.value, dict):
-        raise Unreadable(
+        raise UnreadableDocument(
             document.line(()), "the file must be a mapping of `key: value` lines, such as `interval_seconds: 5`"
         )
     return document
 
 
-def _validated(document: Document) -> tuple[Config | None, tuple[Fault, ...]]:
+def _validated(document: Document) -> tuple[Config | None, tuple[Mistake, ...]]:
     try:  # JSON is what strict sections read from: a list may become a tuple, but a text never a number
         return Config.model_validate_json(json.dumps(document.value)), ()
     except ValidationError as error:
-        return None, tuple(shape_faults(error, document, Config))
+        return None, tuple(shape_mistakes(error, document, Config))
 
 
-def _kept(document: Document, ruled: Iterable[Fault], refused: Iterable[Fault]) -> list[Fault]:
+def _kept(document: Document, ruled: Iterable[Mistake], refused: Iterable[Mistake]) -> list[Mistake]:
     """The faults to tell, in the order of the file: nothing inside an unknown key, and one for each cause."""
     told = [fault for fault in ruled if not _inside_unknown(fault)]
     told += [fault for fault in refused if not any(_explains(document, other, fault) for other in told)]
     return sorted(dict.fromkeys(told), key=lambda fault: fault.line or 0)
 
 
-def _explains(document: Document, told: Fault, fault: Fault) -> bool:
+def _explains(document: Document, told: Mistake, fault: Mistake) -> bool:
     """Whether `told` makes `fault` superfluous: the same place, or a place inside a value that is refused whole."""
     if told.path == fault.path[: len(told.path)]:
         return told.path == fault.path or not isinstance(value_at(document.value, told.path), dict)
     return False
 
 
-def _inside_unknown(fault: Fault) -> bool:
+def _inside_unknown(fault: Mistake) -> bool:
     for at, key in enumerate(fault.path):
         section = section_at(Config, fault.path[:at])
         if section is not None and isinstance(key, str) and key not in section.model_fields:
@@ -98,6 +98,6 @@ def _inside_unknown(fault: Fault) -> bool:
     return False
 
 
-def _problem(file: str, known: Collection[Path], fault: Fault) -> Problem:
+def _problem(file: str, known: Collection[KeyPath], fault: Mistake) -> Problem:
     place = fault.path if fault.path in known else fault.path[:-1]  # a missing key is named in the message
-    return Problem(file, fault.line, dotted(Config, place), fault.message)
+    return Problem(file, fault.line, display_path(Config, place), fault.message)

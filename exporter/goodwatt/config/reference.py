@@ -7,8 +7,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from goodwatt.config.config import DEFAULT_SLOS, Config
-from goodwatt.config.validation.shape import is_list, member, sections
+from goodwatt.config.config import DEFAULT_SLO_SECTIONS, Config
+from goodwatt.config.validation.shape import is_list, section_type, sections
 from goodwatt.engines.profile import Profile
 from goodwatt.settings.section import Section
 
@@ -36,7 +36,7 @@ as `file:line: path: message`, and gives advice on what is legal but probably no
 """
 
 
-def reference() -> str:
+def configuration_reference() -> str:
     """The whole page."""
     parts = [_table(path, section) for path, section in sections(Config)]
     return "\n".join([_INTRODUCTION, *parts])
@@ -54,7 +54,7 @@ def _row(name: str, known: FieldInfo, path: str) -> str:
 
 
 def _kind(name: str, known: FieldInfo, path: str) -> str:
-    section = member(known.annotation)
+    section = section_type(known.annotation)
     if section is not None and issubclass(section, Profile):
         return "list of engine profiles"
     if section is not None:
@@ -87,7 +87,7 @@ def _default(known: FieldInfo) -> str:
     if known.is_required():
         return "required"
     value = known.get_default(call_default_factory=True)
-    if value in (None, {}, DEFAULT_SLOS) or isinstance(value, Section):
+    if value in (None, {}, DEFAULT_SLO_SECTIONS) or isinstance(value, Section):
         return "absent"
     return f"`{_yaml(value)}`"
 

@@ -13,7 +13,7 @@ from goodwatt.derive.policy_change import describe_resets
 from goodwatt.publish.http import Publisher, Reloaded
 from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.sampler import Sampler
-from goodwatt.runtime.source_set import Watch
+from goodwatt.runtime.source_set import SourceSet
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +28,11 @@ class Reloader:
         self._reread = reread
         self._why_not = why_not
         self._one_at_a_time = asyncio.Lock()
-        self._parts: tuple[Sampler, Watch, Publisher] | None = None
+        self._parts: tuple[Sampler, SourceSet, Publisher] | None = None
 
-    def connect(self, sampler: Sampler, watch: Watch, publisher: Publisher) -> None:
+    def connect(self, sampler: Sampler, source_set: SourceSet, publisher: Publisher) -> None:
         """What a reload changes. Call once, before the first reload."""
-        self._parts = sampler, watch, publisher
+        self._parts = sampler, source_set, publisher
 
     async def reload(self) -> Reloaded:
         """When it is ok, the new configuration is in force and on a published snapshot."""
@@ -57,9 +57,9 @@ class Reloader:
 
     async def _adopted(self, config: Config) -> Reloaded:
         assert self._parts is not None
-        sampler, watch, publisher = self._parts
+        sampler, source_set, publisher = self._parts
         about = replace(self.about, config_hash=config_hash(config), reload_ok=True, reloaded_unix_seconds=time.time())
-        await watch.adopt(config, lambda: publisher.adopt(about, redacted(config)))
+        await source_set.apply_config(config, lambda: publisher.adopt(about, redacted(config)))
         await sampler.settle()
         for line in describe_resets(self._config.policy(()), config.policy(())):
             log.info("reload: %s", line)

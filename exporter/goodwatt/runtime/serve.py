@@ -21,10 +21,10 @@ from goodwatt.runtime.discovery.local_ports import LocalPorts
 from goodwatt.runtime.errors import StartupError
 from goodwatt.runtime.reload import Reloader
 from goodwatt.runtime.sampler import Sampler
-from goodwatt.runtime.source_set import Watch
+from goodwatt.runtime.source_set import SourceSet
 from goodwatt.runtime.web_options import WebOptions
 from goodwatt.sources.gpu.source import GpuSource
-from goodwatt.sources.open import World
+from goodwatt.sources.open import SourceContext
 from goodwatt.sources.source import Source
 from goodwatt.web.address import Address
 
@@ -36,7 +36,7 @@ BLOCKING_THREADS = MAX_SERVERS + 8
 
 
 async def serve(
-    config: Config, web: WebOptions, world: World, reread: Callable[[], Config] | None, no_reload: str
+    config: Config, web: WebOptions, world: SourceContext, reread: Callable[[], Config] | None, no_reload: str
 ) -> int:
     """Serve until SIGTERM or SIGINT and return 0. Raises StartupError when the address is unusable.
 
@@ -53,14 +53,14 @@ async def serve(
         reload=reloader.reload if web.lifecycle else None,
     )
     sampler = Sampler((), config.policy(()), publisher.publish)
-    watch = Watch(sampler, config, world, LocalPorts(web.address.port))
-    reloader.connect(sampler, watch, publisher)
+    source_set = SourceSet(sampler, config, world, LocalPorts(web.address.port))
+    reloader.connect(sampler, source_set, publisher)
     async with AsyncExitStack() as running:
         running.push_async_callback(sampler.aclose)
-        running.push_async_callback(watch.aclose)
+        running.push_async_callback(source_set.aclose)
         running.push_async_callback(publisher.aclose)
         url = await _listen(publisher, web.address)
-        await tick_until_signal(sampler, watch, reloader, f"open {url}{' (simulated)' if world.simulated else ''}")
+        await tick_until_signal(sampler, source_set, reloader, f"open {url}{' (simulated)' if world.simulated else ''}")
     return 0
 
 
@@ -76,7 +76,7 @@ def about_process(config: Config) -> About:
     return About(__version__, platform.python_version(), config_hash(config))
 
 
-async def tick_until_signal(sampler: Sampler, watch: Watch, reloader: Reloader, welcome: str) -> None:
+async def tick_until_signal(sampler: Sampler, source_set: SourceSet, reloader: Reloader, welcome: str) -> None:
     """Tick until SIGTERM or SIGINT; log `welcome` after the first tick. SIGHUP reloads.
 
     An unexpected exception ends the task group, and with it the process.
@@ -98,8 +98,8 @@ async def tick_until_signal(sampler: Sampler, watch: Watch, reloader: Reloader, 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
         loop.add_signal_handler(signal.SIGHUP, start, reloader.reload)
-        await watch.look()  # has timeouts; afterwards the first tick reads every known server
-        start(watch.keep_looking)
+        await source_set.refresh()  # has timeouts; afterwards the first tick reads every known server
+        start(source_set.run)
         start(lambda: sampler.run(lambda: log.info("%s", welcome)))
         await stopping.wait()
         for task in tuple(tasks):

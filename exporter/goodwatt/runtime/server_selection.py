@@ -17,7 +17,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedServer:
     """A server that is not read, and why."""
 
     name: str
@@ -26,14 +26,14 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Roster:
+class ServerSelection:
     """Names and pages of `servers` differ, their engines are known, and there are at most MAX_SERVERS."""
 
     servers: tuple[ServerSection, ...]
-    refused: tuple[Refusal, ...]
+    refused: tuple[RefusedServer, ...]
 
 
-def roster(candidates: Iterable[Candidate], engines: Collection[str]) -> Roster:
+def select_servers(candidates: Iterable[Candidate], engines: Collection[str]) -> ServerSelection:
     """The first of each name and page. A server that is listed again just as it was is no fault."""
     servers: dict[str, ServerSection] = {}
     pages: dict[object, str] = {}
@@ -47,8 +47,8 @@ def roster(candidates: Iterable[Candidate], engines: Collection[str]) -> Roster:
             servers[section.name] = section
             pages[page] = section.name
         else:
-            refused.append(Refusal(section.name, candidate.origin, why))
-    return Roster(tuple(servers.values()), tuple(refused))
+            refused.append(RefusedServer(section.name, candidate.origin, why))
+    return ServerSelection(tuple(servers.values()), tuple(refused))
 
 
 def _place(section: ServerSection) -> object:

@@ -11,9 +11,9 @@ from goodwatt.engines.profile import Profile
 from goodwatt.runtime.discovery.local_ports import LocalPorts
 from goodwatt.runtime.discovery.target_files import TargetFiles
 from goodwatt.runtime.sampler import Sampler
-from goodwatt.runtime.server_selection import Candidate, Refusal, roster
+from goodwatt.runtime.server_selection import Candidate, RefusedServer, select_servers
 from goodwatt.settings.sources import OtlpSection, ServerSection
-from goodwatt.sources.open import Front, World, front, open_source
+from goodwatt.sources.open import ServerProxy, SourceContext, open_source, server_proxy
 from goodwatt.sources.source import Source
 
 log = logging.getLogger(__name__)
@@ -52,10 +52,10 @@ class _Otlp:
     source: Source
 
 
-class Watch:
+class SourceSet:
     """Tells the sampler what to read and under which rules, whenever that changes."""
 
-    def __init__(self, sampler: Sampler, config: Config, world: World, local: LocalPorts | None = None) -> None:
+    def __init__(self, sampler: Sampler, config: Config, world: SourceContext, local: LocalPorts | None = None) -> None:
         self._sampler = sampler
         self._config = config
         self._world = replace(world, servers=lambda: tuple(self._servers))
@@ -64,23 +64,23 @@ class Watch:
         self._gpus: Source | None = None
         self._otlp: _Otlp | None = None
         self._servers: Mapping[str, _Server] = {}
-        self._refused: frozenset[Refusal] = frozenset()
+        self._refused: frozenset[RefusedServer] = frozenset()
         self._begun = False
         self._one_at_a_time = asyncio.Lock()
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Look at local ports and files once; what has changed is read from the next tick on. Takes seconds at most."""
         async with self._one_at_a_time:
             if await self._find(self._config, self._world) or not self._begun:
                 self._apply()
 
-    async def keep_looking(self) -> None:
+    async def run(self) -> None:
         """For ever."""
         while True:
             await asyncio.sleep(min(max(self._config.interval_seconds, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
-            await self.look()
+            await self.refresh()
 
-    async def adopt(self, config: Config, then: Callable[[], None]) -> None:
+    async def apply_config(self, config: Config, then: Callable[[], None]) -> None:
         """Watch what another configuration names, and count under its rules, from the next tick on.
 
         Sources whose part of the configuration has not changed go on as they are. `then` is called when it happens.
@@ -97,14 +97,14 @@ class Watch:
         """End what looks at files."""
         await self._files.aclose()
 
-    async def _find(self, config: Config, world: World) -> bool:
+    async def _find(self, config: Config, world: SourceContext) -> bool:
         """Whether anything changed."""
         now = asyncio.get_running_loop().time()
-        found = config.looks_on_local_ports and await self._local.look(world.profiles, now)
-        return await self._files.look(config) or found
+        found = config.looks_on_local_ports and await self._local.refresh(world.profiles, now)
+        return await self._files.refresh(config) or found
 
     def _apply(self, then: Callable[[], None] = lambda: None) -> None:
-        chosen = roster(self._candidates(), self._world.profiles)
+        chosen = select_servers(self._candidates(), self._world.profiles)
         self._tell_refused(frozenset(chosen.refused))
         servers = {section.name: self._server(section) for section in chosen.servers}
         before, self._servers, self._begun = self._servers, servers, True
@@ -134,13 +134,13 @@ class Watch:
         before = self._servers.get(section.name)
         if before is not None and (before.section, before.profiles) == (section, profiles):
             return before
-        return _Server(section, profiles, open_source(section, self._world), self._proxy(front(section), before))
+        return _Server(section, profiles, open_source(section, self._world), self._proxy(server_proxy(section), before))
 
-    def _proxy(self, wanted: Front | None, before: _Server | None) -> Source | None:
+    def _proxy(self, wanted: ServerProxy | None, before: _Server | None) -> Source | None:
         """The same one, with its clients and their streams, while nothing of its own changes."""
         if wanted is None:
             return None
-        same = before is not None and front(before.section) == wanted
+        same = before is not None and server_proxy(before.section) == wanted
         return before.proxy if before is not None and same else open_source(wanted, self._world)
 
     def _open_gpus(self) -> None:
@@ -158,7 +158,7 @@ class Watch:
             assert source is not None
             self._otlp = _Otlp(section, profiles, source)
 
-    def _tell_refused(self, refused: frozenset[Refusal]) -> None:
+    def _tell_refused(self, refused: frozenset[RefusedServer]) -> None:
         by_cause: dict[tuple[str, str], list[str]] = {}
         for one in sorted(refused - self._refused, key=lambda one: one.name):
             by_cause.setdefault((one.origin, one.why), []).append(one.name)

@@ -16,7 +16,7 @@ from goodwatt.sources.source import Source
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class SourceContext:
     """What sources need besides their section. `driver` replaces the machine's own; `simulated` labels readings.
 
     `servers` are the names of the servers that are read at the moment.
@@ -30,7 +30,7 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
+class ServerProxy:
     """The proxy that a server's section asks for. `has_page`: the server's own metrics page is read as well."""
 
     server: str
@@ -38,12 +38,14 @@ class Front:
     has_page: bool
 
 
-def front(section: ServerSection) -> Front | None:
+def server_proxy(section: ServerSection) -> ServerProxy | None:
     """None where a server has no proxy."""
-    return None if section.proxy is None else Front(section.name, section.proxy, section.url is not None)
+    return None if section.proxy is None else ServerProxy(section.name, section.proxy, section.url is not None)
 
 
-def open_source(section: GpusSection | ServerSection | OtlpSection | Front, world: World) -> Source | None:
+def open_source(
+    section: GpusSection | ServerSection | OtlpSection | ServerProxy, world: SourceContext
+) -> Source | None:
     """The source that a section asks for; None where it asks for none. Nothing is read or connected yet."""
     match section:
         case GpusSection():
@@ -55,7 +57,7 @@ def open_source(section: GpusSection | ServerSection | OtlpSection | Front, worl
         case OtlpSection():
             profiles = world.profiles.values()
             return OtlpSource(section, profiles, world.servers, clock=world.clock, simulated=world.simulated)
-        case Front(server, proxy, has_page):
+        case ServerProxy(server, proxy, has_page):
             return ProxySource(server, proxy, has_page=has_page, clock=world.clock, simulated=world.simulated)
         case _:
             assert_never(section)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from goodwatt.config.advice.config import advice, is_loopback, unreadable
+from goodwatt.config.advice.config import config_advice, is_loopback, unreadable
 from goodwatt.config.load import parse
 from goodwatt.engines import load_profiles
 from goodwatt.engines.profile import Profile
@@ -15,7 +15,7 @@ SERVER = "servers: [{{name: a, url: '{url}', {more}}}]\nslos: []\n"
 
 
 def of(text: str, profiles: dict[str, Profile] | None = None) -> tuple[str, ...]:
-    return advice(parse(text), profiles)
+    return config_advice(parse(text), profiles)
 
 
 def of_server(more: str, url: str = "https://h:1") -> tuple[str, ...]:
@@ -191,7 +191,7 @@ def test_an_engine_of_ones_own_has_buckets_too() -> None:
 
 
 def of_otlp(text: str, missing: bool = False) -> tuple[str, ...]:
-    return advice(parse(f"slos: []\n{text}"), None, PROTOBUF_MISSING if missing else None)
+    return config_advice(parse(f"slos: []\n{text}"), None, PROTOBUF_MISSING if missing else None)
 
 
 def test_spans_that_belong_to_nobody() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from goodwatt.config.errors import ConfigError
 from goodwatt.config.file_sd.labels import default_name
-from goodwatt.config.file_sd.targets import Target, parse_targets
+from goodwatt.config.file_sd.targets import FileSdTarget, parse_targets
 from goodwatt.config.validation.entries import name_message
 from goodwatt.config.validation.urls import url_message
 from goodwatt.settings.sources import BasicAuthSection, DiscoverySection
@@ -36,9 +36,9 @@ BOTH = [
     },
 ]
 EXPECTED = (
-    Target("10.0.0.1-8000", "http://10.0.0.1:8000"),
-    Target("h2-8000", "http://h2:8000"),
-    Target("six", "https://[::1]:30000/stats?model=a+b", "sglang", (0, 2)),
+    FileSdTarget("10.0.0.1-8000", "http://10.0.0.1:8000"),
+    FileSdTarget("h2-8000", "http://h2:8000"),
+    FileSdTarget("six", "https://[::1]:30000/stats?model=a+b", "sglang", (0, 2)),
 )
 
 
@@ -62,7 +62,10 @@ def test_json_may_be_indented_with_tabs() -> None:
 def test_yaml_as_people_write_it() -> None:
     """Block style and whole numbers without quotes are read as Prometheus reads them; `[]` lists nobody."""
     text = "- targets:\n  - a:1\n  labels:\n    goodwatt_gpus: 0\n- targets: [b:2]\n- targets: []\n"
-    assert parse_targets(text, "f.yml") == (Target("a-1", "http://a:1", gpus=(0,)), Target("b-2", "http://b:2"))
+    assert parse_targets(text, "f.yml") == (
+        FileSdTarget("a-1", "http://a:1", gpus=(0,)),
+        FileSdTarget("b-2", "http://b:2"),
+    )
     assert parse_targets("[]", "f.yml") == parse_targets("[]", "f.json") == ()
 
 

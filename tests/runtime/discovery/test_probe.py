@@ -1,6 +1,6 @@
 import time
 
-from goodwatt.runtime.discovery.probe import USUAL_PORTS, Found, find_servers
+from goodwatt.runtime.discovery.probe import WELL_KNOWN_PORTS, FoundServer, find_servers
 from tests.engines.golden import HERE, PROFILES
 from tests.fakes.http_server import Reply, page, serving, unused_port
 from tests.sources.engine.test_source import LLAMA, MODELS, VLLM
@@ -11,8 +11,8 @@ async def test_finds_known_engines() -> None:
     async with serving(page(VLLM)) as vllm, serving({"/metrics": page(LLAMA), "/v1/models": MODELS}) as llama:
         found = await find_servers(PROFILES, (llama.port, vllm.port, llama.port))
     assert found == (
-        Found(f"llamacpp-{llama.port}", f"{llama.url}/metrics", "llamacpp", llama.port),
-        Found(f"vllm-{vllm.port}", f"{vllm.url}/metrics", "vllm", vllm.port),
+        FoundServer(f"llamacpp-{llama.port}", f"{llama.url}/metrics", "llamacpp", llama.port),
+        FoundServer(f"vllm-{vllm.port}", f"{vllm.url}/metrics", "vllm", vllm.port),
     )
 
 
@@ -51,7 +51,9 @@ async def test_a_page_of_its_own_is_asked_for_first() -> None:
     trtllm = (HERE / "trtllm/2026/generated.prom").read_text()
     async with serving({"/prometheus/metrics": page(trtllm), "/metrics": Reply(b"[]")}) as server:
         found = await find_servers(PROFILES, (server.port,))
-        assert found == (Found(f"trtllm-{server.port}", f"{server.url}/prometheus/metrics", "trtllm", server.port),)
+        assert found == (
+            FoundServer(f"trtllm-{server.port}", f"{server.url}/prometheus/metrics", "trtllm", server.port),
+        )
         assert "/metrics" not in {request.path for request in server.requests}
 
 
@@ -59,7 +61,7 @@ async def test_nim_is_found_at_its_path() -> None:
     """A NIM's page is found at /v1/metrics, whatever names it has."""
     async with serving({"/v1/metrics": page(VLLM), "/metrics": Reply(status=404)}) as server:
         (found,) = await find_servers(PROFILES, (server.port,))
-    assert found == Found(f"vllm-{server.port}", f"{server.url}/v1/metrics", "vllm", server.port)
+    assert found == FoundServer(f"vllm-{server.port}", f"{server.url}/v1/metrics", "vllm", server.port)
 
 
 async def test_paths_that_fail_are_asked_once() -> None:
@@ -81,5 +83,5 @@ async def test_proxies_are_not_found() -> None:
 def test_usual_ports_hold_every_profile() -> None:
     """Every port that an engine calls usual is looked at, a proxy's is not, and a round opens few connections."""
     engines = [profile for profile in PROFILES.values() if profile.named_only is None]
-    assert {port for profile in engines for port in profile.ports} == set(USUAL_PORTS)
-    assert sum(len({one.path for one in engines if port in one.ports}) for port in USUAL_PORTS) <= 10
+    assert {port for profile in engines for port in profile.ports} == set(WELL_KNOWN_PORTS)
+    assert sum(len({one.path for one in engines if port in one.ports}) for port in WELL_KNOWN_PORTS) <= 10

@@ -11,15 +11,15 @@ import pytest
 
 from goodwatt.config.config import Config
 from goodwatt.config.load import parse
-from goodwatt.runtime.discovery.file_listing import Listing, discovery_faults, look
+from goodwatt.runtime.discovery.file_listing import TargetFileListing, read_target_files, target_file_problems
 from goodwatt.runtime.discovery.target_files import TargetFiles
 
 
-def listing(before: Listing, *patterns: str) -> Listing:
-    return look(patterns, before)
+def listing(before: TargetFileListing, *patterns: str) -> TargetFileListing:
+    return read_target_files(patterns, before)
 
 
-def names(found: Listing) -> list[str]:
+def names(found: TargetFileListing) -> list[str]:
     return [target.name for file in found.files.values() for target in file.targets]
 
 
@@ -33,15 +33,15 @@ def test_a_star_stands_for_files_of_one_folder(tmp_path: Path) -> None:
         (tmp_path / name).write_text(f"- targets: ['{name[0].replace('[', 'c')}:1']")
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "d.yaml").write_text("- targets: ['d:1']")
-    assert names(listing(Listing(), f"{tmp_path}/*.yaml")) == ["c-1", "a-1", "b-1"]
-    assert names(listing(Listing(), f"{tmp_path}/[c].yaml", f"{tmp_path}/[*.yaml")) == ["c-1"]
+    assert names(listing(TargetFileListing(), f"{tmp_path}/*.yaml")) == ["c-1", "a-1", "b-1"]
+    assert names(listing(TargetFileListing(), f"{tmp_path}/[c].yaml", f"{tmp_path}/[*.yaml")) == ["c-1"]
 
 
 def test_a_file_is_opened_only_when_it_changed(tmp_path: Path) -> None:
     """An unchanged file gives the very same record; a new version of the same length and a replaced file are seen."""
     path = tmp_path / "s.json"
     path.write_text('[{"targets": ["a:1"]}]')
-    first = listing(Listing(), str(path))
+    first = listing(TargetFileListing(), str(path))
     assert listing(first, str(path)).files[path] is first.files[path]
     time.sleep(0.02)  # the clock of file systems moves every 1 to 10 ms on Linux before 6.13
     path.write_text('[{"targets": ["b:1"]}]')
@@ -60,7 +60,7 @@ def test_a_link_that_is_swapped_is_a_new_version(tmp_path: Path) -> None:
         (tmp_path / version / "s.yaml").write_text(f"- targets: ['v{version}:1']")
     (tmp_path / "data").symlink_to("1")
     (tmp_path / "s.yaml").symlink_to("data/s.yaml")
-    first = listing(Listing(), f"{tmp_path}/*.yaml")
+    first = listing(TargetFileListing(), f"{tmp_path}/*.yaml")
     (tmp_path / "other").symlink_to("2")
     (tmp_path / "other").rename(tmp_path / "data")
     assert names(listing(first, f"{tmp_path}/*.yaml")) == ["v2-1"]
@@ -79,7 +79,7 @@ def test_a_broken_version_keeps_the_last_good_one(tmp_path: Path, content: bytes
     """What cannot be used changes nothing until it is good again or gone."""
     path = tmp_path / "s.yaml"
     path.write_text("- targets: ['a:1']")
-    good = listing(Listing(), str(path))
+    good = listing(TargetFileListing(), str(path))
     path.write_bytes(content)
     broken = listing(good, str(path))
     assert names(broken) == ["a-1"] and why in broken.files[path].faults[0]
@@ -94,7 +94,7 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     """A pipe, which would block for ever, and a folder are refused by name."""
     os.mkfifo(tmp_path / "p.yaml")
     (tmp_path / "d.yaml").mkdir()
-    found = listing(Listing(), f"{tmp_path}/*.yaml")
+    found = listing(TargetFileListing(), f"{tmp_path}/*.yaml")
     assert [file.faults for file in found.files.values()] == [
         (f"{tmp_path}/d.yaml: is no regular file",),
         (f"{tmp_path}/p.yaml: is no regular file",),
@@ -106,7 +106,7 @@ def test_a_folder_that_cannot_be_read_keeps_what_was_known(tmp_path: Path) -> No
     folder = tmp_path / "f"
     folder.mkdir()
     (folder / "s.yaml").write_text("- targets: ['a:1']")
-    first = listing(Listing(), f"{folder}/*.yaml", f"{tmp_path}/none/*.yaml", f"{tmp_path}/none.yaml")
+    first = listing(TargetFileListing(), f"{folder}/*.yaml", f"{tmp_path}/none/*.yaml", f"{tmp_path}/none.yaml")
     assert sorted(first.faults) == [f"{tmp_path}/none.yaml", f"{tmp_path}/none/*.yaml"]
     assert all("no file is called" in fault for fault in first.faults.values())
     (folder / "s.yaml").unlink()
@@ -120,11 +120,11 @@ async def test_candidates_are_reached_as_their_section_says(tmp_path: Path) -> N
     """The section's timeout, cut to the interval, and the file's name as origin."""
     (tmp_path / "s.yaml").write_text("- targets: ['a:1']")
     config, files = configured(f"{tmp_path}/*.yaml"), TargetFiles()
-    assert await files.look(config)
-    assert not await files.look(config)
+    assert await files.refresh(config)
+    assert not await files.refresh(config)
     (candidate,) = files.candidates(config)
     assert (candidate.section.timeout_seconds, candidate.origin) == (3.75, f"{tmp_path}/s.yaml")
-    assert not await files.look(Config()) and list(files.candidates(config)) == []
+    assert not await files.refresh(Config()) and list(files.candidates(config)) == []
     await files.aclose()
 
 
@@ -133,13 +133,13 @@ async def test_everything_wrong_is_said_once(tmp_path: Path, caplog: pytest.LogC
     path, config, files = tmp_path / "s.yaml", configured(f"{tmp_path}/s.yaml", f"{tmp_path}/t.json"), TargetFiles()
     path.write_text("- targets: ['a:1']")
     with caplog.at_level(logging.INFO):
-        await files.look(config)
+        await files.refresh(config)
         path.write_text("\n".join(f"- targets: [{n}]" for n in range(15)))
         for _ in range(3):
-            await files.look(config)
+            await files.refresh(config)
         path.write_text("- targets: ['b:1']")
         for _ in range(2):
-            await files.look(config)
+            await files.refresh(config)
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == f"server_discovery: no file is called {tmp_path}/t.json; it lists no server until there is one"
     assert lines[1].endswith("s.yaml:1: [0].targets[0]: must be text such as '10.0.0.1:8000', not a number")
@@ -157,7 +157,7 @@ async def test_a_file_that_cannot_be_opened_is_said_once(tmp_path: Path, caplog:
     (tmp_path / "t.yaml").symlink_to("s.yaml")
     config, files = configured(f"{tmp_path}/*.yaml"), TargetFiles()
     for _ in range(3):
-        await files.look(config)
+        await files.refresh(config)
     assert sum("symbolic links" in record.getMessage() for record in caplog.records) == 2  # two names
     await files.aclose()
 
@@ -167,19 +167,19 @@ async def test_a_file_system_that_hangs_holds_up_nobody(tmp_path: Path, caplog: 
     (tmp_path / "s.yaml").write_text("- targets: ['a:1']")
     released, config = threading.Event(), configured(f"{tmp_path}/*.yaml")
     files = TargetFiles()
-    await files.look(config)
+    await files.refresh(config)
     patience, files._patience_seconds = files._patience_seconds, 0.05
     hung = asyncio.create_task(files._lane.call(released.wait))
     await asyncio.sleep(0)
     for _ in range(3):
-        assert not await files.look(config)
+        assert not await files.refresh(config)
     assert [candidate.section.name for candidate in files.candidates(config)] == ["a-1"]
     assert sum("does not answer" in record.getMessage() for record in caplog.records) == 1
     files._patience_seconds = patience
     released.set()
     await hung
     (tmp_path / "s.yaml").write_text("- targets: ['b:1', 'c:1']")
-    assert await files.look(config)
+    assert await files.refresh(config)
     await files.aclose()
 
 
@@ -187,6 +187,6 @@ def test_check_can_tell_what_is_wrong_now(tmp_path: Path) -> None:
     """Missing and broken files are one line each; nothing is said of good ones."""
     (tmp_path / "a.yaml").write_text("- targets: [")
     (tmp_path / "b.yaml").write_text("- targets: ['b:1']")
-    first, second = discovery_faults(configured(f"{tmp_path}/*.yaml", f"{tmp_path}/c.json"))
+    first, second = target_file_problems(configured(f"{tmp_path}/*.yaml", f"{tmp_path}/c.json"))
     assert "no file is called" in first and second.startswith(f"{tmp_path}/a.yaml:1: ")
-    assert discovery_faults(Config()) == ()
+    assert target_file_problems(Config()) == ()

@@ -21,7 +21,7 @@ _LIKE_MILLISECONDS = {Signal.TTFT: 100.0, Signal.TPOT: 5.0, Signal.E2E: 3600.0}
 _OF_A_PAGE = ("engine", "timeout_seconds", "headers", "bearer_token_file", "basic_auth", "tls")
 
 
-def advice(
+def config_advice(
     config: Config,
     profiles: Mapping[str, Profile] | None = None,
     protobuf_problem: str | None = None,

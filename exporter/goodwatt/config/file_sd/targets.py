@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 
 from goodwatt.config.errors import ConfigError, Problem
 from goodwatt.config.file_sd.labels import ENGINE, GPUS, NAME, Gpus, default_name, digest, gpus_of, url_of
-from goodwatt.config.file_sd.validation import SHOWN_LABEL, target_faults, texts_of
+from goodwatt.config.file_sd.validation import SHOWN_LABEL, target_mistakes, texts_of
 from goodwatt.config.validation.entries import MAX_NAME
-from goodwatt.config.yaml.document import Document, Fault, Plain, Unreadable, read_yaml
+from goodwatt.config.yaml.document import Document, Mistake, UnreadableDocument, YamlValue, read_yaml
 from goodwatt.settings.sources import DiscoverySection, ServerSection
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class FileSdTarget:
     """One server that a file lists. `url` may hold a secret in its query."""
 
     name: str
@@ -27,16 +27,16 @@ class Target:
         return ServerSection(name=self.name, url=self.url, engine=self.engine, gpus=self.gpus, **how)
 
 
-def parse_targets(text: str, file: str) -> tuple[Target, ...]:
+def parse_targets(text: str, file: str) -> tuple[FileSdTarget, ...]:
     """What a file lists, in its order; it is JSON where its name ends in .json, else YAML. Names in it differ.
 
     Raises ConfigError with every fault, and nothing else. No message holds a target or a label's value.
     """
     try:
         document = _json(text) if file.lower().endswith(".json") else read_yaml(text)
-    except Unreadable as unreadable:
+    except UnreadableDocument as unreadable:
         raise ConfigError([_problem(file, unreadable.fault)]) from None
-    faults = [*document.faults, *target_faults(document)]
+    faults = [*document.faults, *target_mistakes(document)]
     if faults:
         raise ConfigError(_problem(file, fault) for fault in sorted(faults, key=lambda fault: fault.line or 0))
     return tuple(dict.fromkeys(_distinct(list(_targets(document.value)))))
@@ -46,12 +46,12 @@ def _json(text: str) -> Document:
     try:
         return Document(json.loads(text), {}, ())
     except json.JSONDecodeError as error:
-        raise Unreadable(error.lineno, "is not valid JSON; see this place and the one before it") from None
+        raise UnreadableDocument(error.lineno, "is not valid JSON; see this place and the one before it") from None
     except (ValueError, RecursionError):  # a number or a depth beyond what Python reads
-        raise Unreadable(None, "holds a number that is too long, or is nested too deep") from None
+        raise UnreadableDocument(None, "holds a number that is too long, or is nested too deep") from None
 
 
-def _problem(file: str, fault: Fault) -> Problem:
+def _problem(file: str, fault: Mistake) -> Problem:
     """Keys are shown as long as they look like labels: anything else may be a secret in the wrong place."""
     shown = ""
     for key in fault.path:
@@ -61,17 +61,17 @@ def _problem(file: str, fault: Fault) -> Problem:
     return Problem(file, fault.line, shown, fault.message)
 
 
-def _targets(groups: list[dict[str, Plain]]) -> Iterator[tuple[Target, bool]]:
+def _targets(groups: list[dict[str, YamlValue]]) -> Iterator[tuple[FileSdTarget, bool]]:
     """Every target, and whether it was given its name."""
     for group in groups:
         labels = texts_of(group.get("labels", {})) or {}
         for target in group["targets"]:
             url = url_of(target, labels)
             name = labels.get(NAME) or default_name(target, url)
-            yield Target(name, url, labels.get(ENGINE, "auto"), gpus_of(labels.get(GPUS, "all"))), NAME in labels
+            yield FileSdTarget(name, url, labels.get(ENGINE, "auto"), gpus_of(labels.get(GPUS, "all"))), NAME in labels
 
 
-def _distinct(named: list[tuple[Target, bool]]) -> Iterator[Target]:
+def _distinct(named: list[tuple[FileSdTarget, bool]]) -> Iterator[FileSdTarget]:
     """A default name that is taken gets a digest of the address; the same address twice is one server."""
     taken = {target.name: target.url for target, given in named if given}
     for target, given in named:

@@ -4,30 +4,30 @@ import difflib
 from collections.abc import Iterator, Mapping
 
 from goodwatt.config.config import SloSection
-from goodwatt.config.validation.entries import entries, fault, number, section
-from goodwatt.config.yaml.document import Document, Fault, Plain
+from goodwatt.config.validation.entries import list_entries, mapping_under, mistake, number_or_none
+from goodwatt.config.yaml.document import Document, Mistake, YamlValue
 from goodwatt.rules import alert_names
 from goodwatt.rules.burn_rate import can_fire, largest_factor
 
 BURN_KEYS = ("burn_1h_factor", "burn_6h_factor", "burn_1d_factor", "burn_3d_factor")
 
 
-def alert_rules(document: Document) -> Iterator[Fault]:
+def alert_rules(document: Document) -> Iterator[Mistake]:
     """Every fault of the section."""
-    alerts = section(document, "alerts")
+    alerts = mapping_under(document, "alerts")
     yield from _burns(document, alerts)
     yield from _cost(document, alerts)
     yield from _disabled(document, alerts)
 
 
-def _burns(document: Document, alerts: Mapping[str, Plain]) -> Iterator[Fault]:
+def _burns(document: Document, alerts: Mapping[str, YamlValue]) -> Iterator[Mistake]:
     """A factor is refused where an objective's budget can never burn that fast: nobody would ever be told."""
     for key in BURN_KEYS:
-        factor = number(alerts.get(key))
+        factor = number_or_none(alerts.get(key))
         for name, objective in _objectives(document):
             if factor is not None and not can_fire(factor, objective):
                 most = f"{largest_factor(objective):.6g}"
-                yield fault(
+                yield mistake(
                     document,
                     ("alerts", key),
                     f"can never fire: with its objective of {objective:g}, {name} burns at most {most} times as fast; "
@@ -39,22 +39,22 @@ def _burns(document: Document, alerts: Mapping[str, Plain]) -> Iterator[Fault]:
 def _objectives(document: Document) -> Iterator[tuple[str, float]]:
     if "slos" not in document.value:
         yield "the default SLO", float(SloSection.model_fields["objective_ratio"].default)
-    for path, slo in entries(document, "slos"):
-        given = number(slo.get("objective_ratio", SloSection.model_fields["objective_ratio"].default))
+    for path, slo in list_entries(document, "slos"):
+        given = number_or_none(slo.get("objective_ratio", SloSection.model_fields["objective_ratio"].default))
         if given is not None and 0 < given < 1:
             yield f"slos[{path[1]}]", given
 
 
-def _cost(document: Document, alerts: Mapping[str, Plain]) -> Iterator[Fault]:
+def _cost(document: Document, alerts: Mapping[str, YamlValue]) -> Iterator[Mistake]:
     key = "generated_cost_per_million_tokens"
     if key in alerts and "cost" not in document.value:
-        yield fault(document, ("alerts", key), "can never fire: no cost is configured; add cost, or remove the key")
+        yield mistake(document, ("alerts", key), "can never fire: no cost is configured; add cost, or remove the key")
 
 
-def _disabled(document: Document, alerts: Mapping[str, Plain]) -> Iterator[Fault]:
+def _disabled(document: Document, alerts: Mapping[str, YamlValue]) -> Iterator[Mistake]:
     listed, known = alerts.get("disabled"), alert_names()
     for at, name in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(name, str) and name not in known:
             near = difflib.get_close_matches(name, known, 1)
             more = f"did you mean '{near[0]}'?" if near else "docs/runbooks.md lists them all"
-            yield fault(document, ("alerts", "disabled", at), f"is the name of no alert; {more}")
+            yield mistake(document, ("alerts", "disabled", at), f"is the name of no alert; {more}")

@@ -4,21 +4,21 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
 from goodwatt.config.errors import printable
-from goodwatt.config.yaml.document import Document, Fault, Path, Plain
+from goodwatt.config.yaml.document import Document, KeyPath, Mistake, YamlValue
 
-Rule = Callable[[Document], Iterator[Fault]]
+Check = Callable[[Document], Iterator[Mistake]]
 
 MAX_NAME = 64
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
-def section(document: Document, name: str) -> dict[str, Plain]:
+def mapping_under(document: Document, name: str) -> dict[str, YamlValue]:
     """The mapping under a top-level key, empty where there is none."""
     value = document.value.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def entries(document: Document, name: str) -> Iterator[tuple[Path, dict[str, Plain]]]:
+def list_entries(document: Document, name: str) -> Iterator[tuple[KeyPath, dict[str, YamlValue]]]:
     """The mappings in a top-level list, with their paths."""
     listed = document.value.get(name)
     for at, item in enumerate(listed if isinstance(listed, list) else ()):
@@ -26,30 +26,30 @@ def entries(document: Document, name: str) -> Iterator[tuple[Path, dict[str, Pla
             yield (name, at), item
 
 
-def texts(document: Document, name: str, key: str) -> Iterator[tuple[Path, str]]:
+def text_values(document: Document, name: str, key: str) -> Iterator[tuple[KeyPath, str]]:
     """The texts under `key` of those mappings, with their paths."""
-    for path, item in entries(document, name):
+    for path, item in list_entries(document, name):
         if isinstance(item.get(key), str):
             yield (*path, key), item[key]
 
 
-def number(value: Plain) -> float | None:
+def number_or_none(value: YamlValue) -> float | None:
     """`value` where it is a number; None for anything else, truth values included."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def fault(document: Document, path: Path, message: str) -> Fault:
+def mistake(document: Document, path: KeyPath, message: str) -> Mistake:
     """A fault on the line where `path` stands."""
-    return Fault(path, document.line(path), message)
+    return Mistake(path, document.line(path), message)
 
 
-def repeated(document: Document, keyed: Iterable[tuple[Path, Hashable]], what: str) -> Iterator[Fault]:
+def repeated(document: Document, keyed: Iterable[tuple[KeyPath, Hashable]], what: str) -> Iterator[Mistake]:
     """A fault for each key that came earlier: `same name as servers[0] on line 3; ...`."""
-    first: dict[Hashable, Path] = {}
+    first: dict[Hashable, KeyPath] = {}
     for path, key in keyed:
         if key in first:
             place = f"{first[key][0]}[{first[key][1]}] on line {document.line(first[key])}"
-            yield fault(document, path, f"same {what} as {place}; each must be different")
+            yield mistake(document, path, f"same {what} as {place}; each must be different")
         first.setdefault(key, path)
 
 
@@ -63,14 +63,14 @@ def name_message(name: str) -> str | None:
     return f"must be at most {MAX_NAME} characters long; found {len(name)}" if len(name) > MAX_NAME else None
 
 
-def name_rule(name: str) -> Rule:
+def name_rule(name: str) -> Check:
     """Names in the list `name` are label-safe and differ."""
 
-    def check(document: Document) -> Iterator[Fault]:
-        for path, text in texts(document, name, "name"):
+    def check(document: Document) -> Iterator[Mistake]:
+        for path, text in text_values(document, name, "name"):
             message = name_message(text)
             if message:
-                yield fault(document, path, message)
-        yield from repeated(document, texts(document, name, "name"), "name")
+                yield mistake(document, path, message)
+        yield from repeated(document, text_values(document, name, "name"), "name")
 
     return check

@@ -8,14 +8,22 @@ from collections.abc import Iterator, Mapping
 
 from goodwatt.config.config import Config, CostSection, SloSection
 from goodwatt.config.validation.alerts import alert_rules
-from goodwatt.config.validation.entries import entries, fault, name_message, name_rule, number, section, texts
+from goodwatt.config.validation.entries import (
+    list_entries,
+    mapping_under,
+    mistake,
+    name_message,
+    name_rule,
+    number_or_none,
+    text_values,
+)
 from goodwatt.config.validation.profiles import profile_rule
 from goodwatt.config.validation.servers import server_rules
-from goodwatt.config.yaml.document import Document, Fault, Path, Plain
+from goodwatt.config.yaml.document import Document, KeyPath, Mistake, YamlValue
 from goodwatt.settings.sources import LONGEST_SERVICE_NAME
 from goodwatt.web.address import parse_address
 
-_ABSENT: Mapping[Path, str] = {
+_ABSENT: Mapping[KeyPath, str] = {
     ("servers",): "has no value; write [] to watch none, or remove the key to try the usual local ports",
     ("otlp",): "has no value; write {} for its defaults, or remove the key to receive no spans",
     ("slos",): "has no value; write [] for none, or remove the key to get the default objective",
@@ -25,23 +33,23 @@ _PRICES = ("price_per_gpu_hour", "price_per_kwh")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
-def rule_faults(document: Document, engines: tuple[str, ...]) -> Iterator[Fault]:
+def rule_mistakes(document: Document, engines: tuple[str, ...]) -> Iterator[Mistake]:
     """Every rule's faults; `engines` are the names of the known profiles."""
-    own = (name for _, name in texts(document, "profiles", "name") if name != "auto")
+    own = (name for _, name in text_values(document, "profiles", "name") if name != "auto")
     known = tuple(dict.fromkeys((*engines, *own)))
     servers = (_values, _window, _gpus_kind, *server_rules(known))
     for rule in (*servers, profile_rule(engines), name_rule("slos"), _slos, _cost, _revenue, _otlp, alert_rules):
         yield from rule(document)
 
 
-def _values(document: Document) -> Iterator[Fault]:
+def _values(document: Document) -> Iterator[Mistake]:
     known = {faulty.path for faulty in document.faults}
     for path, value in _leaves((), document.value):
         if value is None and path not in known:
-            yield fault(document, path, _ABSENT.get(path, "has no value; give it one or remove it"))
+            yield mistake(document, path, _ABSENT.get(path, "has no value; give it one or remove it"))
 
 
-def _leaves(path: Path, value: Plain) -> Iterator[tuple[Path, Plain]]:
+def _leaves(path: KeyPath, value: YamlValue) -> Iterator[tuple[KeyPath, YamlValue]]:
     if isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _leaves((*path, key), item)
@@ -49,52 +57,52 @@ def _leaves(path: Path, value: Plain) -> Iterator[tuple[Path, Plain]]:
         yield path, value
 
 
-def _window(document: Document) -> Iterator[Fault]:
+def _window(document: Document) -> Iterator[Mistake]:
     top = document.value
-    interval = number(top.get("interval_seconds", Config.model_fields["interval_seconds"].default))
-    window = number(top.get("window_seconds", Config.model_fields["window_seconds"].default))
+    interval = number_or_none(top.get("interval_seconds", Config.model_fields["interval_seconds"].default))
+    window = number_or_none(top.get("window_seconds", Config.model_fields["window_seconds"].default))
     if interval is None or window is None or window >= 2 * interval:
         return
     if "window_seconds" in top:
         message = f"must be at least twice interval_seconds ({2 * interval:g}); found {window:g}"
-        yield fault(document, ("window_seconds",), message)
+        yield mistake(document, ("window_seconds",), message)
     else:
         message = f"needs window_seconds of at least twice this ({2 * interval:g}); add it: the default is {window:g}"
-        yield fault(document, ("interval_seconds",), message)
+        yield mistake(document, ("interval_seconds",), message)
 
 
-def _gpus_kind(document: Document) -> Iterator[Fault]:
+def _gpus_kind(document: Document) -> Iterator[Mistake]:
     if isinstance(document.value.get("gpus"), str):
-        yield fault(document, ("gpus",), "must be a mapping; write gpus: {kind: auto}")
+        yield mistake(document, ("gpus",), "must be a mapping; write gpus: {kind: auto}")
 
 
-def _slos(document: Document) -> Iterator[Fault]:
-    for path, slo in entries(document, "slos"):
+def _slos(document: Document) -> Iterator[Mistake]:
+    for path, slo in list_entries(document, "slos"):
         if slo.keys() <= SloSection.model_fields.keys() and not any(key in slo for key in _THRESHOLDS):
-            yield fault(document, path, f"has no threshold; add at least one of {', '.join(_THRESHOLDS)}")
+            yield mistake(document, path, f"has no threshold; add at least one of {', '.join(_THRESHOLDS)}")
         yield from _patterns(document, path, slo)
-        share = number(slo.get("objective_ratio"))
+        share = number_or_none(slo.get("objective_ratio"))
         if share is not None and 1 < share < 100:
-            yield fault(
+            yield mistake(
                 document,
                 (*path, "objective_ratio"),
                 f"must be below 1; found {share:g}: write {share / 100:g} for {share:g} %",
             )
 
 
-def _cost(document: Document) -> Iterator[Fault]:
-    cost = section(document, "cost")
+def _cost(document: Document) -> Iterator[Mistake]:
+    cost = mapping_under(document, "cost")
     if not isinstance(document.value.get("cost"), dict):
         return
     given = [key for key in _PRICES if key in cost]
     if len(given) != 1 and cost.keys() <= CostSection.model_fields.keys():
         problem = "has both prices; rent includes electricity, so keep one of" if given else "has no price; add one of"
-        yield fault(document, ("cost",), f"{problem} {' and '.join(_PRICES) if given else ' or '.join(_PRICES)}")
+        yield mistake(document, ("cost",), f"{problem} {' and '.join(_PRICES) if given else ' or '.join(_PRICES)}")
     yield from _currency(document, "cost", cost)
 
 
-def _revenue(document: Document) -> Iterator[Fault]:
-    revenue = section(document, "revenue")
+def _revenue(document: Document) -> Iterator[Mistake]:
+    revenue = mapping_under(document, "revenue")
     yield from _currency(document, "revenue", revenue)
     listed = revenue.get("prices")
     for at, entry in enumerate(listed if isinstance(listed, list) else ()):
@@ -102,32 +110,32 @@ def _revenue(document: Document) -> Iterator[Fault]:
             yield from _patterns(document, ("revenue", "prices", at), entry)
 
 
-def _otlp(document: Document) -> Iterator[Fault]:
-    otlp = section(document, "otlp")
+def _otlp(document: Document) -> Iterator[Mistake]:
+    otlp = mapping_under(document, "otlp")
     listen = otlp.get("listen")
     if isinstance(listen, str):
         try:
             parse_address(listen)
         except ValueError as wrong:
-            yield fault(document, ("otlp", "listen"), str(wrong))
+            yield mistake(document, ("otlp", "listen"), str(wrong))
     services = otlp.get("services")
     for service, server in services.items() if isinstance(services, dict) else ():
         message = name_message(server) if isinstance(server, str) else None
         if not service or len(service) > LONGEST_SERVICE_NAME:
             message = f"a service's name must have 1 to {LONGEST_SERVICE_NAME} characters"
         if message:
-            yield fault(document, ("otlp", "services", service), message)
+            yield mistake(document, ("otlp", "services", service), message)
 
 
-def _patterns(document: Document, path: Path, entry: Mapping[str, object]) -> Iterator[Fault]:
+def _patterns(document: Document, path: KeyPath, entry: Mapping[str, object]) -> Iterator[Mistake]:
     for key in ("models", "servers"):
         listed = entry.get(key)
         if isinstance(listed, list) and "" in listed:
-            yield fault(document, (*path, key), 'holds an empty pattern; write "*" for all')
+            yield mistake(document, (*path, key), 'holds an empty pattern; write "*" for all')
 
 
-def _currency(document: Document, key: str, money: Mapping[str, object]) -> Iterator[Fault]:
+def _currency(document: Document, key: str, money: Mapping[str, object]) -> Iterator[Mistake]:
     currency = money.get("currency")
     if isinstance(currency, str) and not _CURRENCY.fullmatch(currency):
         close = f"; did you mean '{currency.upper()}'?" if _CURRENCY.fullmatch(currency.upper()) else ""
-        yield fault(document, (key, "currency"), f"must be three capital letters such as USD or EUR{close}")
+        yield mistake(document, (key, "currency"), f"must be three capital letters such as USD or EUR{close}")

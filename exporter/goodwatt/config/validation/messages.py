@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from goodwatt.config.errors import printable
 from goodwatt.config.validation.shape import section_at, sections
-from goodwatt.config.yaml.document import Document, Fault, Path, Plain
+from goodwatt.config.yaml.document import Document, KeyPath, Mistake, YamlValue
 from goodwatt.settings.section import Section
 
 _SHOWN_KEY = re.compile(r"[A-Za-z0-9_.-]{1,40}")
@@ -49,34 +49,34 @@ _LIMITS = {
 }
 
 
-def shape_faults(error: ValidationError, document: Document, root: type[Section]) -> Iterator[Fault]:
+def shape_mistakes(error: ValidationError, document: Document, root: type[Section]) -> Iterator[Mistake]:
     """One fault for each place that pydantic refused; a union's several complaints about one place become one."""
-    seen: set[Path] = set()
+    seen: set[KeyPath] = set()
     errors = error.errors(include_url=False, include_input=False)
     items = [(_path(item["loc"], document, item["type"]), item) for item in errors]
     for path, item in items:
         kind = _KEY if item["loc"][-1:] == (_KEY,) else item["type"]
         if path not in seen and not _is_echo(kind, path, document, items):
             seen.add(path)
-            yield Fault(path, document.line(path), _message(kind, item.get("ctx", {}), path, document, root))
+            yield Mistake(path, document.line(path), _message(kind, item.get("ctx", {}), path, document, root))
 
 
-def _is_echo(kind: str, path: Path, document: Document, items: Iterable[tuple[Path, object]]) -> bool:
+def _is_echo(kind: str, path: KeyPath, document: Document, items: Iterable[tuple[KeyPath, object]]) -> bool:
     """Whether other faults say it better: those of a list's items, or those inside a mapping that might be a word."""
     if kind == "too_short":
         return bool(value_at(document.value, path))
     return kind == "enum" and any(len(other) > len(path) and other[: len(path)] == path for other, _ in items)
 
 
-def _path(loc: Iterable[str | int], document: Document, kind: str) -> Path:
+def _path(loc: Iterable[str | int], document: Document, kind: str) -> KeyPath:
     """Pydantic's place without the names of union members and validators, which stand in no file."""
-    path: Path = ()
+    path: KeyPath = ()
     for key in loc:
         path = (*path, key) if (*path, key) in document.lines else path
     return (*path, tuple(loc)[-1]) if kind == "missing" else path
 
 
-def _message(kind: str, context: Mapping[str, Any], path: Path, document: Document, root: type[Section]) -> str:
+def _message(kind: str, context: Mapping[str, Any], path: KeyPath, document: Document, root: type[Section]) -> str:
     """Faults of keys first: their value says nothing."""
     if kind == "missing":
         return f"the key '{path[-1]}' is missing; add it" if isinstance(path[-1], str) else "needs one more item"
@@ -89,7 +89,7 @@ def _message(kind: str, context: Mapping[str, Any], path: Path, document: Docume
     return _value_message(kind, context, value_at(document.value, path))
 
 
-def _value_message(kind: str, context: Mapping[str, Any], value: Plain) -> str:
+def _value_message(kind: str, context: Mapping[str, Any], value: YamlValue) -> str:
     if kind in _WANTED:
         return _wrong_kind(_WANTED[kind], value)
     if kind in _LIMITS:
@@ -98,14 +98,14 @@ def _value_message(kind: str, context: Mapping[str, Any], value: Plain) -> str:
     return _OTHERS.get(kind, _invalid)(context, value)
 
 
-def value_at(value: Plain, path: Path) -> Plain:
+def value_at(value: YamlValue, path: KeyPath) -> YamlValue:
     """What stands at a path that the document's lines know."""
     for key in path:
         value = value[key]
     return value
 
 
-def _unknown_key(key: str, parent: Path, root: type[Section]) -> str:
+def _unknown_key(key: str, parent: KeyPath, root: type[Section]) -> str:
     if not _SHOWN_KEY.fullmatch(key):
         return "an unknown key stands here; remove it"
     section = section_at(root, parent)
@@ -123,7 +123,7 @@ def _unknown_word(key: str, context: Mapping[str, Any]) -> str:
     return f"unknown key '{key}'" + (did_you_mean(key, known) or "; known here: " + ", ".join(known))
 
 
-def _optional(path: Path, root: type[Section]) -> bool:
+def _optional(path: KeyPath, root: type[Section]) -> bool:
     section = section_at(root, path[:-1])
     known = section.model_fields.get(str(path[-1])) if section is not None else None
     return known is not None and not known.is_required()
@@ -144,12 +144,12 @@ def _home(key: str, root: type[Section]) -> str | None:
     return next((path for path, section in sections(root) if path and key in section.model_fields), None)
 
 
-def _wrong_kind(wanted: str, value: Plain) -> str:
+def _wrong_kind(wanted: str, value: YamlValue) -> str:
     advice = _REPAIRS.get(wanted, lambda _: None)(value)
-    return f"must be {wanted}, not {found(value)}" + (f"; {advice}" if advice else "")
+    return f"must be {wanted}, not {kind_of(value)}" + (f"; {advice}" if advice else "")
 
 
-def found(value: Plain) -> str:
+def kind_of(value: YamlValue) -> str:
     """The kind of a value in plain words; never the value: it may be a secret in the wrong place."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -158,7 +158,7 @@ def found(value: Plain) -> str:
     return "text" if isinstance(value, str) else "a list" if isinstance(value, list) else "a mapping"
 
 
-def _number_repair(value: Plain) -> str | None:
+def _number_repair(value: YamlValue) -> str | None:
     parts = _NUMBER.fullmatch(value) if isinstance(value, str) else None
     if parts is None:
         return None
@@ -169,26 +169,26 @@ def _number_repair(value: Plain) -> str | None:
     return f"write {number:.12g}, without quotes or unit"
 
 
-def _text_repair(value: Plain) -> str | None:
+def _text_repair(value: YamlValue) -> str | None:
     return "put it in quotes" if isinstance(value, bool | int | float) else None
 
 
-def _truth_repair(value: Plain) -> str | None:
+def _truth_repair(value: YamlValue) -> str | None:
     word = _TRUTH.get(value.lower()) if isinstance(value, str) else None
     return f"write {word}, without quotes" if word else None
 
 
-def _list_repair(value: Plain) -> str | None:
+def _list_repair(value: YamlValue) -> str | None:
     if isinstance(value, dict):
         return "begin each item with '- '"
     return "put it in [ ]"
 
 
-def _mapping_repair(value: Plain) -> str | None:
+def _mapping_repair(value: YamlValue) -> str | None:
     return "remove the '- ' before its keys" if isinstance(value, list) else None
 
 
-_REPAIRS: Mapping[str, Callable[[Plain], str | None]] = {
+_REPAIRS: Mapping[str, Callable[[YamlValue], str | None]] = {
     "a number": _number_repair,
     "a whole number": _number_repair,
     "text": _text_repair,
@@ -198,11 +198,11 @@ _REPAIRS: Mapping[str, Callable[[Plain], str | None]] = {
 }
 
 
-def _not_a_choice(context: Mapping[str, Any], value: Plain) -> str:
+def _not_a_choice(context: Mapping[str, Any], value: YamlValue) -> str:
     choices = _choices(context)
     known = f"must be one of {', '.join(choices)}"
     if not isinstance(value, str):
-        return f"{known}; found {found(value)}"
+        return f"{known}; found {kind_of(value)}"
     return f"{known}; found '{printable(value, 40)}'" + did_you_mean(value, choices)
 
 
@@ -210,15 +210,15 @@ def _choices(context: Mapping[str, Any]) -> list[str]:
     return re.findall(r"'([^']*)'", str(context["expected"]))
 
 
-def _wrong_form(context: Mapping[str, Any], _value: Plain) -> str:
+def _wrong_form(context: Mapping[str, Any], _value: YamlValue) -> str:
     return _FORMS.get(context["pattern"], f"must have the form {context['pattern']}")
 
 
-def _invalid(_context: Mapping[str, Any], _value: Plain) -> str:
+def _invalid(_context: Mapping[str, Any], _value: YamlValue) -> str:
     return "is not valid here; see docs/configuration.md"
 
 
-_OTHERS: Mapping[str, Callable[[Mapping[str, Any], Plain], str]] = {
+_OTHERS: Mapping[str, Callable[[Mapping[str, Any], YamlValue], str]] = {
     "literal_error": _not_a_choice,
     "enum": _not_a_choice,
     "string_pattern_mismatch": _wrong_form,

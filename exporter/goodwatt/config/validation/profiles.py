@@ -2,25 +2,25 @@
 
 from collections.abc import Iterator
 
-from goodwatt.config.validation.entries import Rule, entries, fault, repeated, texts
+from goodwatt.config.validation.entries import Check, list_entries, mistake, repeated, text_values
 from goodwatt.config.validation.messages import did_you_mean
-from goodwatt.config.yaml.document import Document, Fault, Plain
+from goodwatt.config.yaml.document import Document, Mistake, YamlValue
 
 
-def profile_rule(shipped: tuple[str, ...]) -> Rule:
+def profile_rule(shipped: tuple[str, ...]) -> Check:
     """Names differ from one another, and from those shipped unless the profile says that it replaces one."""
 
-    def check(document: Document) -> Iterator[Fault]:
-        yield from repeated(document, texts(document, "profiles", "name"), "name")
-        for path, profile in entries(document, "profiles"):
+    def check(document: Document) -> Iterator[Mistake]:
+        yield from repeated(document, text_values(document, "profiles", "name"), "name")
+        for path, profile in list_entries(document, "profiles"):
             message = _message(profile.get("name"), profile.get("replaces_shipped") is True, shipped)
             if message:
-                yield fault(document, (*path, "name"), message)
+                yield mistake(document, (*path, "name"), message)
 
     return check
 
 
-def _message(name: Plain, replaces: bool, shipped: tuple[str, ...]) -> str | None:
+def _message(name: YamlValue, replaces: bool, shipped: tuple[str, ...]) -> str | None:
     if not isinstance(name, str):
         return None
     if name == "auto":

@@ -3,42 +3,42 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from goodwatt.config.validation.entries import entries, fault, repeated
+from goodwatt.config.validation.entries import list_entries, mistake, repeated
 from goodwatt.config.validation.urls import same_page, url_message
-from goodwatt.config.yaml.document import Document, Fault, Path, Plain
+from goodwatt.config.yaml.document import Document, KeyPath, Mistake, YamlValue
 from goodwatt.web.address import Address, parse_address
 
 _EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
-def proxy_rule(document: Document) -> Iterator[Fault]:
+def proxy_rule(document: Document) -> Iterator[Mistake]:
     """Each server has a page or a proxy; proxies listen on addresses that differ, and none passes on to itself."""
-    for path, server in entries(document, "servers"):
+    for path, server in list_entries(document, "servers"):
         if "url" not in server and "proxy" not in server:
             message = "the key 'url' is missing; add it, or a proxy where the server has no metrics page"
-            yield fault(document, path, message)
+            yield mistake(document, path, message)
     for path, proxy in _proxies(document):
         yield from _faults(document, path, proxy)
     yield from repeated(document, _listening(document), "proxy.listen")
 
 
-def _proxies(document: Document) -> Iterator[tuple[Path, dict[str, Plain]]]:
-    for path, server in entries(document, "servers"):
+def _proxies(document: Document) -> Iterator[tuple[KeyPath, dict[str, YamlValue]]]:
+    for path, server in list_entries(document, "servers"):
         if isinstance(server.get("proxy"), dict):
             yield (*path, "proxy"), server["proxy"]
 
 
-def _faults(document: Document, path: Path, proxy: dict[str, Plain]) -> Iterator[Fault]:
+def _faults(document: Document, path: KeyPath, proxy: dict[str, YamlValue]) -> Iterator[Mistake]:
     good: dict[str, str] = {}
     for key, message in (("listen", listen_message), ("upstream", upstream_message)):
         value = proxy.get(key)
         why = message(value) if isinstance(value, str) else None
         if why:
-            yield fault(document, (*path, key), why)
+            yield mistake(document, (*path, key), why)
         elif isinstance(value, str):
             good[key] = value
     if len(good) > 1 and _is_itself(**good):
-        yield fault(document, (*path, "upstream"), "leads back to proxy.listen; give the server's own address")
+        yield mistake(document, (*path, "upstream"), "leads back to proxy.listen; give the server's own address")
 
 
 def listen_message(text: str) -> str | None:
@@ -65,7 +65,7 @@ def _is_itself(listen: str, upstream: str) -> bool:
     return port == address.port and (parts.hostname == address.host or local)
 
 
-def _listening(document: Document) -> Iterator[tuple[Path, Address]]:
+def _listening(document: Document) -> Iterator[tuple[KeyPath, Address]]:
     for path, proxy in _proxies(document):
         listen = proxy.get("listen")
         if isinstance(listen, str) and listen_message(listen) is None:

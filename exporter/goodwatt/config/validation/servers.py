@@ -6,11 +6,11 @@ from itertools import chain
 
 from goodwatt.config.config import MAX_SERVERS
 from goodwatt.config.errors import printable
-from goodwatt.config.validation.entries import Rule, entries, fault, name_rule, repeated, texts
+from goodwatt.config.validation.entries import Check, list_entries, mistake, name_rule, repeated, text_values
 from goodwatt.config.validation.messages import did_you_mean, value_at
 from goodwatt.config.validation.proxies import proxy_rule
 from goodwatt.config.validation.urls import same_page, url_message
-from goodwatt.config.yaml.document import Document, Fault, Path, Plain
+from goodwatt.config.yaml.document import Document, KeyPath, Mistake, YamlValue
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _LISTS = ("servers", "server_discovery")  # both say how servers are reached
@@ -18,27 +18,27 @@ _FILES = re.compile(r"[^*]*(\*[^/]*)?\.(json|yml|yaml)", re.IGNORECASE)
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
-def _items(document: Document) -> Iterator[Fault]:
+def _items(document: Document) -> Iterator[Mistake]:
     listed = document.value.get("servers")
     for at, item in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(item, str):
-            yield fault(document, ("servers", at), "must have a name and a url; write {name: ..., url: ...}")
+            yield mistake(document, ("servers", at), "must have a name and a url; write {name: ..., url: ...}")
 
 
-def _count(document: Document) -> Iterator[Fault]:
+def _count(document: Document) -> Iterator[Mistake]:
     listed = document.value.get("servers")
     if isinstance(listed, list) and len(listed) > MAX_SERVERS:
         message = f"lists {len(listed)} servers; one goodwatt reads at most {MAX_SERVERS}: run another for the rest"
-        yield fault(document, ("servers",), message)
+        yield mistake(document, ("servers",), message)
 
 
-def _files(document: Document) -> Iterator[Fault]:
-    for path, section in entries(document, "server_discovery"):
+def _files(document: Document) -> Iterator[Mistake]:
+    for path, section in list_entries(document, "server_discovery"):
         listed = section.get("files")
         for at, pattern in enumerate(listed if isinstance(listed, list) else ()):
             message = files_message(pattern) if isinstance(pattern, str) else None
             if message:
-                yield fault(document, (*path, "files", at), message)
+                yield mistake(document, (*path, "files", at), message)
 
 
 def files_message(pattern: str) -> str | None:
@@ -53,32 +53,32 @@ def files_message(pattern: str) -> str | None:
     return None
 
 
-def _urls(document: Document) -> Iterator[Fault]:
-    known = tuple(texts(document, "servers", "url"))
+def _urls(document: Document) -> Iterator[Mistake]:
+    known = tuple(text_values(document, "servers", "url"))
     for path, url in known:
         message = url_message(url)
         if message:
-            yield fault(document, path, message)
+            yield mistake(document, path, message)
     good = ((path, same_page(url)) for path, url in known if url_message(url) is None)
     yield from repeated(document, good, "url")
 
 
-def engine_rule(engines: tuple[str, ...]) -> Rule:
+def engine_rule(engines: tuple[str, ...]) -> Check:
     """Every engine named has a profile."""
     known = ("auto", *engines)
 
-    def check(document: Document) -> Iterator[Fault]:
-        for path, engine in texts(document, "servers", "engine"):
+    def check(document: Document) -> Iterator[Mistake]:
+        for path, engine in text_values(document, "servers", "engine"):
             if engine not in known:
                 message = (
                     f"unknown engine '{printable(engine, 40)}'; known: {', '.join(known)}{did_you_mean(engine, known)}"
                 )
-                yield fault(document, path, message)
+                yield mistake(document, path, message)
 
     return check
 
 
-def gpus_message(value: Plain) -> str | None:
+def gpus_message(value: YamlValue) -> str | None:
     """What is wrong with a server's GPUs; None for a good value."""
     if value == "all" and isinstance(value, str):
         return None
@@ -106,38 +106,38 @@ def _gpu_items_message(items: list[int] | list[str]) -> str | None:
     return "lists a GPU twice; remove one" if len(set(items)) < len(items) else None
 
 
-def _gpus(document: Document) -> Iterator[Fault]:
-    for path, server in entries(document, "servers"):
+def _gpus(document: Document) -> Iterator[Mistake]:
+    for path, server in list_entries(document, "servers"):
         value = server.get("gpus")
         message = None if value is None else gpus_message(value)
         if message:
-            yield fault(document, (*path, "gpus"), message)
+            yield mistake(document, (*path, "gpus"), message)
 
 
-def _reached(document: Document) -> Iterator[tuple[Path, dict[str, Plain]]]:
-    return chain.from_iterable(entries(document, name) for name in _LISTS)
+def _reached(document: Document) -> Iterator[tuple[KeyPath, dict[str, YamlValue]]]:
+    return chain.from_iterable(list_entries(document, name) for name in _LISTS)
 
 
-def _credentials(document: Document) -> Iterator[Fault]:
+def _credentials(document: Document) -> Iterator[Mistake]:
     for path, server in _reached(document):
         headers = server.get("headers")
         names = headers if isinstance(headers, dict) else {}
         given = [key for key in ("bearer_token_file", "basic_auth") if server.get(key) is not None]
         given += ["an Authorization header"] if any(name.lower() == "authorization" for name in names) else []
         if len(given) > 1:
-            yield fault(document, path, f"has both {' and '.join(given)}; keep one")
+            yield mistake(document, path, f"has both {' and '.join(given)}; keep one")
 
 
-def _headers(document: Document) -> Iterator[Fault]:
+def _headers(document: Document) -> Iterator[Mistake]:
     for path, server in _reached(document):
         headers = server.get("headers")
         for name, value in headers.items() if isinstance(headers, dict) else ():
             message = _header_message(name, value)
             if message:
-                yield fault(document, (*path, "headers", name), message)
+                yield mistake(document, (*path, "headers", name), message)
 
 
-def _header_message(name: str, value: Plain) -> str | None:
+def _header_message(name: str, value: YamlValue) -> str | None:
     if not _TOKEN.fullmatch(name):
         return "a header's name holds a character that HTTP does not allow"
     if isinstance(value, bool | int | float | list | dict):
@@ -147,7 +147,7 @@ def _header_message(name: str, value: Plain) -> str | None:
     return None
 
 
-def _plain_texts(document: Document) -> Iterator[Fault]:
+def _plain_texts(document: Document) -> Iterator[Mistake]:
     for path, server in _reached(document):
         tls, login = (server.get(key) for key in ("tls", "basic_auth"))
         named = [(*path, key) for key in server if key.endswith("_file")]
@@ -158,10 +158,10 @@ def _plain_texts(document: Document) -> Iterator[Fault]:
         for place in named:
             message = _text_message(value_at(document.value, place), place[-1] == "username")
             if message:
-                yield fault(document, place, message)
+                yield mistake(document, place, message)
 
 
-def _text_message(text: Plain, is_username: bool) -> str | None:
+def _text_message(text: YamlValue, is_username: bool) -> str | None:
     if not isinstance(text, str):
         return None
     if not text:
@@ -171,16 +171,16 @@ def _text_message(text: Plain, is_username: bool) -> str | None:
     return "must not hold a ':', which ends a user name" if is_username and ":" in text else None
 
 
-def _tls(document: Document) -> Iterator[Fault]:
+def _tls(document: Document) -> Iterator[Mistake]:
     for path, server in _reached(document):
         tls = server.get("tls")
         files = tls if isinstance(tls, dict) else {}
         for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
             if files.get(one) is not None and other not in files:
-                yield fault(document, (*path, "tls", one), f"needs {other} beside it; add it")
+                yield mistake(document, (*path, "tls", one), f"needs {other} beside it; add it")
 
 
-def server_rules(engines: tuple[str, ...]) -> tuple[Rule, ...]:
+def server_rules(engines: tuple[str, ...]) -> tuple[Check, ...]:
     """All of them; `engines` are the names of the known profiles."""
     return (
         _items,

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from goodwatt.config.yaml.document import Path
+from goodwatt.config.yaml.document import KeyPath
 from goodwatt.engines.profile import Profile
 from goodwatt.settings.section import Section
 
 
-def member(annotation: Any) -> type[Section] | None:
+def section_type(annotation: Any) -> type[Section] | None:
     """The section that a field's annotation holds, alone, optional or in a tuple; None for a plain value."""
     if get_origin(annotation) in (Union, types.UnionType, tuple, Annotated):
-        return next((found for found in map(member, get_args(annotation)) if found is not None), None)
+        return next((found for found in map(section_type, get_args(annotation)) if found is not None), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
 
@@ -30,21 +30,21 @@ def sections(root: type[Section], path: str = "") -> Iterator[tuple[str, type[Se
     """
     yield path, root
     for name, known in root.model_fields.items():
-        section = member(known.annotation)
+        section = section_type(known.annotation)
         if section is not None and not issubclass(section, Profile):
             inner = f"{path}.{name}" if path else name
             yield from sections(section, inner + "[]" if is_list(known.annotation) else inner)
 
 
-def section_at(root: type[Section], path: Path) -> type[Section] | None:
+def section_at(root: type[Section], path: KeyPath) -> type[Section] | None:
     """The section whose mapping stands at `path`; None where no section is."""
     annotation: Any = root
     for key in path:
         annotation = _inner(annotation, key)
-    return member(annotation)
+    return section_type(annotation)
 
 
-def dotted(root: type[Section], path: Path) -> str:
+def display_path(root: type[Section], path: KeyPath) -> str:
     """`path` as people write it, such as `servers[1].url`. It ends before the first key that no section knows:
 
     such a key may be a secret that slipped out of its place.
@@ -73,7 +73,7 @@ def _inner(annotation: Any, key: str | int) -> Any:
         return arguments[0] if origin is tuple else annotation
     if origin is Mapping or origin is dict:
         return arguments[1] if key in _words(arguments[0]) else None
-    known = annotation.model_fields.get(key) if member(annotation) is annotation is not None else None
+    known = annotation.model_fields.get(key) if section_type(annotation) is annotation is not None else None
     return known.annotation if known is not None else None
 
 

@@ -20,8 +20,8 @@ MAX_DEPTH = 24
 MAX_VALUES = 20_000
 MAX_NUMBER_CHARACTERS = 40
 
-Path = tuple[str | int, ...]
-Plain = Any  # what YAML can say: dict, list, str, int, float, bool, None
+KeyPath = tuple[str | int, ...]
+YamlValue = Any  # what YAML can say: dict, list, str, int, float, bool, None
 
 _TAG = "tag:yaml.org,2002:"
 _SHAPES = {
@@ -36,31 +36,31 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Mistake:
     """Something wrong at `path`; `line` counts from 1, None where the file as a whole is meant. Holds no value."""
 
-    path: Path
+    path: KeyPath
     line: int | None
     message: str
 
 
-class Unreadable(Exception):
+class UnreadableDocument(Exception):
     """The text is no YAML that can be used: nothing after this fault can be known."""
 
     def __init__(self, line: int | None, message: str) -> None:
         super().__init__(message)
-        self.fault = Fault((), line, message)
+        self.fault = Mistake((), line, message)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """`lines` knows every value's path. A value at a path in `faults` is None and says nothing more."""
 
-    value: Plain
-    lines: Mapping[Path, int]
-    faults: tuple[Fault, ...]
+    value: YamlValue
+    lines: Mapping[KeyPath, int]
+    faults: tuple[Mistake, ...]
 
-    def line(self, path: Path) -> int | None:
+    def line(self, path: KeyPath) -> int | None:
         """Where `path` stands, or else the nearest thing that contains it."""
         while path and path not in self.lines:
             path = path[:-1]
@@ -81,13 +81,13 @@ def _root(text: str) -> Node | None:
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         message = f"holds the character U+{error.character:04X}, which YAML does not allow; remove it"
-        raise Unreadable(line, message) from None
+        raise UnreadableDocument(line, message) from None
     try:
         return tree.get_single_node()
     except MarkedYAMLError as error:
-        raise Unreadable(*syntax_message(error)) from None
+        raise UnreadableDocument(*syntax_message(error)) from None
     except (ValueError, OverflowError):  # the scanner lets them through where a number is beyond what exists
-        raise Unreadable(tree.line + 1, "an escape or directive has an impossible number; remove it") from None
+        raise UnreadableDocument(tree.line + 1, "an escape or directive has an impossible number; remove it") from None
 
 
 class _Tree(Reader, Scanner, Parser, Composer, BaseResolver):
@@ -124,9 +124,13 @@ def plain_tag(text: str) -> str:
 
 def _within_limits(depth: int, values: int, line: int) -> None:
     if depth > MAX_DEPTH:
-        raise Unreadable(line, f"values are nested more than {MAX_DEPTH} deep; is an alias part of its own anchor?")
+        raise UnreadableDocument(
+            line, f"values are nested more than {MAX_DEPTH} deep; is an alias part of its own anchor?"
+        )
     if values > MAX_VALUES:
-        raise Unreadable(line, f"holds more than {MAX_VALUES} values, counting each use of an alias; make it smaller")
+        raise UnreadableDocument(
+            line, f"holds more than {MAX_VALUES} values, counting each use of an alias; make it smaller"
+        )
 
 
 @dataclass(slots=True)
@@ -135,10 +139,10 @@ class _Plain:
 
     merging: int = 0  # merges that are being followed: the depth that paths do not show
     values: int = 0
-    lines: dict[Path, int] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    faults: list[Mistake] = field(default_factory=list)
 
-    def value(self, path: Path, node: Node, line: int) -> Plain:
+    def value(self, path: KeyPath, node: Node, line: int) -> YamlValue:
         self._count(path, line)
         self.lines[path] = line
         match node:
@@ -151,15 +155,15 @@ class _Plain:
                 return self._scalar(path, node)
         return self._fault(path, line, _NO_TAG)
 
-    def _count(self, path: Path, line: int) -> None:
+    def _count(self, path: KeyPath, line: int) -> None:
         self.values += 1
         _within_limits(len(path) + self.merging + 1, self.values, line)
 
-    def _fault(self, path: Path, line: int, message: str) -> None:
-        self.faults.append(Fault(path, line, message))
+    def _fault(self, path: KeyPath, line: int, message: str) -> None:
+        self.faults.append(Mistake(path, line, message))
 
-    def _mapping(self, path: Path, node: MappingNode) -> dict[str, Plain]:
-        entries: dict[str, Plain] = {}
+    def _mapping(self, path: KeyPath, node: MappingNode) -> dict[str, YamlValue]:
+        entries: dict[str, YamlValue] = {}
         for key, item in node.value:
             line = _line(key)
             if _is_merge(key):
@@ -176,14 +180,14 @@ class _Plain:
                 self._merge(path, item, entries, _line(key))
         return entries
 
-    def _merge(self, path: Path, item: Node, entries: dict[str, Plain], line: int) -> None:
+    def _merge(self, path: KeyPath, item: Node, entries: dict[str, YamlValue], line: int) -> None:
         for source in item.value if isinstance(item, SequenceNode) else [item]:
             if isinstance(source, MappingNode):
                 self._add_missing(path, source, entries, line)
             else:
                 self._fault(path, line, "<< must be followed by an alias of a mapping, like *name")
 
-    def _add_missing(self, path: Path, source: MappingNode, entries: dict[str, Plain], line: int) -> None:
+    def _add_missing(self, path: KeyPath, source: MappingNode, entries: dict[str, YamlValue], line: int) -> None:
         aside = _Plain(self.merging + 1, self.values)
         aside._count(path, line)
         for name, value in aside._mapping(path, source).items():
@@ -192,7 +196,7 @@ class _Plain:
         self.faults.extend(aside.faults)
         self.lines = {**aside.lines, **self.lines}
 
-    def _scalar(self, path: Path, node: ScalarNode) -> Plain:
+    def _scalar(self, path: KeyPath, node: ScalarNode) -> YamlValue:
         text, kind = str(node.value), node.tag.removeprefix(_TAG)
         message = _scalar_fault(kind, text)
         return _SCALARS[kind](text) if message is None else self._fault(path, _line(node), message)

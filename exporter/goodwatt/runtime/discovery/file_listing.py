@@ -8,32 +8,32 @@ from pathlib import Path
 
 from goodwatt.config.config import Config
 from goodwatt.config.errors import ConfigError, printable
-from goodwatt.config.file_sd.targets import Target, parse_targets
+from goodwatt.config.file_sd.targets import FileSdTarget, parse_targets
 
-LARGEST_BYTES = 1024 * 1024
+LARGEST_TARGET_FILE_BYTES = 1024 * 1024
 
 Stamp = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class TargetFile:
     """The version of a file that was looked at last; `targets` are those of its last good version."""
 
     stamp: Stamp | None
-    targets: tuple[Target, ...] = ()
+    targets: tuple[FileSdTarget, ...] = ()
     faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class TargetFileListing:
     """Which files a pattern stands for, and what is in each. A pattern that cannot be followed keeps its files."""
 
-    files: Mapping[Path, File] = field(default_factory=dict)
+    files: Mapping[Path, TargetFile] = field(default_factory=dict)
     matched: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
 
 
-def look(patterns: Iterable[str], before: Listing) -> Listing:
+def read_target_files(patterns: Iterable[str], before: TargetFileListing) -> TargetFileListing:
     """Look at every file; those that have not changed are not opened. Blocks as long as the file system does."""
     matched, faults = {}, {}
     for pattern in dict.fromkeys(patterns):
@@ -46,7 +46,9 @@ def look(patterns: Iterable[str], before: Listing) -> Listing:
             faults[pattern] = f"no file is called {printable(pattern)}; it lists no server until there is one"
     paths = dict.fromkeys(path for listed in matched.values() for path in listed)
     files = {path: file for path in paths if (file := _file(path, before.files.get(path))) is not None}
-    return Listing(files, {p: tuple(path for path in listed if path in files) for p, listed in matched.items()}, faults)
+    return TargetFileListing(
+        files, {p: tuple(path for path in listed if path in files) for p, listed in matched.items()}, faults
+    )
 
 
 def _paths(pattern: str) -> Iterator[Path]:
@@ -61,7 +63,7 @@ def _paths(pattern: str) -> Iterator[Path]:
         return
 
 
-def _file(path: Path, before: File | None) -> File | None:
+def _file(path: Path, before: TargetFile | None) -> TargetFile | None:
     """None for a file that is gone."""
     known = () if before is None else before.targets
     stamp = None
@@ -69,14 +71,14 @@ def _file(path: Path, before: File | None) -> File | None:
         stamp = _stamp(path.stat())
         if before is not None and before.stamp == stamp:
             return before
-        return File(stamp, parse_targets(_text(path), str(path)))
+        return TargetFile(stamp, parse_targets(_text(path), str(path)))
     except FileNotFoundError:
         return None
     except ConfigError as wrong:
-        return File(stamp, known, tuple(map(str, wrong.errors)))
+        return TargetFile(stamp, known, tuple(map(str, wrong.errors)))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        return File(stamp, known, (f"{printable(str(path), 4096)}: {why}",))
+        return TargetFile(stamp, known, (f"{printable(str(path), 4096)}: {why}",))
 
 
 def _stamp(stat: stat_result) -> Stamp:
@@ -87,8 +89,8 @@ def _text(path: Path) -> str:
     if not path.is_file():
         raise ValueError("is no regular file")
     with path.open("rb") as file:
-        content = file.read(LARGEST_BYTES + 1)
-    if len(content) > LARGEST_BYTES:
+        content = file.read(LARGEST_TARGET_FILE_BYTES + 1)
+    if len(content) > LARGEST_TARGET_FILE_BYTES:
         raise ValueError("is larger than 1 MiB")
     try:
         return content.decode("utf-8-sig")
@@ -96,9 +98,9 @@ def _text(path: Path) -> str:
         raise ValueError("is not UTF-8 text") from None
 
 
-def discovery_faults(config: Config) -> tuple[str, ...]:
+def target_file_problems(config: Config) -> tuple[str, ...]:
     """One line for everything that is wrong with the files of a configuration now. Blocks."""
-    listing = look(patterns_of(config), Listing())
+    listing = read_target_files(patterns_of(config), TargetFileListing())
     return (*listing.faults.values(), *(fault for file in listing.files.values() for fault in file.faults))
 
 

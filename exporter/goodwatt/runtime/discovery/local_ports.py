@@ -5,42 +5,42 @@ from collections.abc import Mapping, Sequence
 
 from goodwatt.config.config import Config
 from goodwatt.engines.profile import Profile
-from goodwatt.runtime.discovery.probe import USUAL_PORTS, find_servers
+from goodwatt.runtime.discovery.probe import WELL_KNOWN_PORTS, find_servers
 from goodwatt.runtime.server_selection import Candidate
 from goodwatt.settings.sources import ServerSection
 
 log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 30.0
-PATIENCE_SECONDS = 0.5
+PROBE_TIMEOUT_SECONDS = 0.5
 FORGET_FOREIGN_SECONDS = 600.0  # a port that was something else may be an inference server now
 
 
 class LocalPorts:
     """What was found stays: while it is down it is still the operator's, and what answers on its port later is it."""
 
-    def __init__(self, own_port: int = 0, ports: Sequence[int] = USUAL_PORTS) -> None:
+    def __init__(self, own_port: int = 0, ports: Sequence[int] = WELL_KNOWN_PORTS) -> None:
         self._ports = [port for port in ports if port != own_port]
         self._found: dict[int, ServerSection] = {}
         self._foreign: set[str] = set()
-        self._looked_seconds: float | None = None
+        self._refreshed_seconds: float | None = None
         self._forgot_seconds = 0.0
         self._silent = False
 
-    async def look(self, profiles: Mapping[str, Profile], now: float) -> bool:
+    async def refresh(self, profiles: Mapping[str, Profile], now: float) -> bool:
         """One round, unless the last one was less than PERIOD_SECONDS before `now`; whether it found anybody new."""
-        if self._looked_seconds is not None and now - self._looked_seconds < PERIOD_SECONDS:
+        if self._refreshed_seconds is not None and now - self._refreshed_seconds < PERIOD_SECONDS:
             return False
-        if self._looked_seconds is None or now - self._forgot_seconds >= FORGET_FOREIGN_SECONDS:
+        if self._refreshed_seconds is None or now - self._forgot_seconds >= FORGET_FOREIGN_SECONDS:
             self._foreign.clear()
             self._forgot_seconds = now
-        self._looked_seconds = now
+        self._refreshed_seconds = now
         found = await find_servers(
             profiles,
             self._ports,
             exclude_ports=self._found.keys(),
             not_again=self._foreign,
-            timeout_seconds=PATIENCE_SECONDS,
+            timeout_seconds=PROBE_TIMEOUT_SECONDS,
         )
         for server in found:
             log.info("server/%s: found at %s", server.name, server.url)
@@ -55,7 +55,7 @@ class LocalPorts:
     def forget(self) -> None:
         """Begin anew: the next look is a first one."""
         self._found.clear()
-        self._looked_seconds = None
+        self._refreshed_seconds = None
         self._silent = False
 
     def _tell(self) -> None:

@@ -13,11 +13,11 @@ from goodwatt.sources.engine.source import DEFAULT_METRICS_PATH, EngineSource
 
 # vLLM and most others, SGLang, llama-server, LMDeploy, TGI, Triton, MAX. Not those of proxies, which are read only when
 # the configuration names them.
-USUAL_PORTS = (8000, 30000, 8080, 23333, 3000, 8002, 8001)
+WELL_KNOWN_PORTS = (8000, 30000, 8080, 23333, 3000, 8002, 8001)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundServer:
     """A server that answers as a known engine. `name` is like vllm-8000, `url` has its metrics path."""
 
     name: str
@@ -28,12 +28,12 @@ class Found:
 
 async def find_servers(
     profiles: Mapping[str, Profile],
-    ports: Iterable[int] = USUAL_PORTS,
+    ports: Iterable[int] = WELL_KNOWN_PORTS,
     *,
     exclude_ports: Collection[int] = (),
     not_again: MutableSet[str] | None = None,
     timeout_seconds: float = 1.0,
-) -> tuple[Found, ...]:
+) -> tuple[FoundServer, ...]:
     """Who answers on 127.0.0.1, in the order of the ports. Only a page that a profile recognises counts.
 
     Ends at about `timeout_seconds` and raises nothing for a port that is silent, closed or something else. A port is
@@ -54,7 +54,9 @@ def _paths(profiles: Mapping[str, Profile], port: int) -> frozenset[str]:
     return usual or frozenset(profile.path for profile in profiles.values())
 
 
-async def _ask(profiles: Mapping[str, Profile], port: int, seconds: float, foreign: MutableSet[str]) -> Found | None:
+async def _ask(
+    profiles: Mapping[str, Profile], port: int, seconds: float, foreign: MutableSet[str]
+) -> FoundServer | None:
     """The paths that serve metrics and nothing else get half of the time, /metrics what is left."""
     clock = asyncio.get_running_loop().time
     end = clock() + seconds
@@ -75,10 +77,10 @@ def _urls(port: int, paths: Iterable[str], foreign: Collection[str]) -> list[str
 
 async def _first(
     profiles: Mapping[str, Profile], port: int, urls: Iterable[str], seconds: float, foreign: MutableSet[str]
-) -> Found | None:
+) -> FoundServer | None:
     answers = await asyncio.gather(*(_recognise(profiles, url, seconds, foreign) for url in urls))
     return next(
-        (Found(f"{engine}-{port}", url, engine, port) for engine, url in answers if engine is not None),
+        (FoundServer(f"{engine}-{port}", url, engine, port) for engine, url in answers if engine is not None),
         None,
     )
 

@@ -8,36 +8,36 @@ from pathlib import Path
 
 from goodwatt.config.config import Config
 from goodwatt.model.source import SourceUnavailable
-from goodwatt.runtime.discovery.file_listing import File, Listing, look, patterns_of
+from goodwatt.runtime.discovery.file_listing import TargetFile, TargetFileListing, patterns_of, read_target_files
 from goodwatt.runtime.server_selection import Candidate
 from goodwatt.sources.lane import Lane
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 2.0
+FILES_TIMEOUT_SECONDS = 2.0
 
 
 class TargetFiles:
     """The files of `server_discovery`, followed. Everything that is wrong is logged once a version of a file."""
 
-    def __init__(self, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, patience_seconds: float = FILES_TIMEOUT_SECONDS) -> None:
         self._patience_seconds = patience_seconds
         self._lane = Lane("server_discovery")
-        self._listing = Listing()
+        self._listing = TargetFileListing()
         self._hangs = False
 
-    async def look(self, config: Config) -> bool:
+    async def refresh(self, config: Config) -> bool:
         """Follow what the configuration names, and tell whether anything changed.
 
         A file system that hangs changes nothing and is waited for briefly.
         """
         patterns = patterns_of(config)
         if not patterns:
-            self._listing = Listing()
+            self._listing = TargetFileListing()
             return False
         try:
             async with asyncio.timeout(self._patience_seconds):
-                listing = await self._lane.call(partial(look, patterns, self._listing))
+                listing = await self._lane.call(partial(read_target_files, patterns, self._listing))
         except (TimeoutError, SourceUnavailable):
             if not self._hangs:
                 log.warning("server_discovery: the file system does not answer; what was known stays")
@@ -60,7 +60,7 @@ class TargetFiles:
         await self._lane.aclose(lambda: None)
 
 
-def _tell(before: Listing, now: Listing) -> None:
+def _tell(before: TargetFileListing, now: TargetFileListing) -> None:
     for pattern, fault in now.faults.items():
         if before.faults.get(pattern) != fault:
             log.warning("server_discovery: %s", fault)
@@ -70,7 +70,7 @@ def _tell(before: Listing, now: Listing) -> None:
             _tell_file(path, file, known)
 
 
-def _tell_file(path: Path, file: File, known: File | None) -> None:
+def _tell_file(path: Path, file: TargetFile, known: TargetFile | None) -> None:
     for fault in _shortened(file.faults):
         log.error("server_discovery: %s", fault)
     if file.faults:
