@@ -1,4 +1,4 @@
-"""Write the PrometheusRule anew from the rule files of deploy/prometheus: `make docs`. A test compares the two."""
+"""Generate the PrometheusRule from the rule files in deploy/prometheus: `make docs`. A test compares the two."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ FILE = FOLDER / "monitoring" / "prometheusrule.yaml"
 
 
 class _Readable(yaml.SafeDumper):
-    """Text of several lines stays as it is."""
+    """Dumps multi-line text as a literal block."""
 
 
 def _lines(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -22,7 +22,7 @@ _Readable.add_representer(str, _lines)
 
 
 def rendered() -> str:
-    """The groups of every rule file, as one object for Prometheus Operator."""
+    """Return the groups of every rule file as one PrometheusRule in YAML."""
     files = [yaml.safe_load(file.read_text()) for file in sorted(RULES.glob("*.rules.yml"))]
     found: dict[str, Any] = {
         "apiVersion": "monitoring.coreos.com/v1",
