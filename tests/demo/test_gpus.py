@@ -4,8 +4,11 @@ import pytest
 
 from goodwatt.demo.gpus import SimulatedDriver, SimulatedGpu
 from goodwatt.model.gpu import EnergyScope
-from goodwatt.model.gpu_driver import DriverError, GpuDriver
+from goodwatt.model.gpu_driver import NOT_SUPPORTED, DriverError, GpuDriver
+from goodwatt.model.gpu_quantities import GPU_QUANTITIES, THROTTLE_REASONS, DriverCall, NvmlFunction
 from tests.demo.builders import HandClock, live, load, spec
+
+CALLS = {call.name: call for call in (*(quantity.call for quantity in GPU_QUANTITIES), THROTTLE_REASONS)}
 
 
 def opened(requests_per_second: float = 8.0, **changes: object) -> tuple[SimulatedDriver, HandClock, object]:
@@ -34,7 +37,7 @@ def test_seconds_of_power_add_up_to_the_energy_counter() -> None:
     before, sum_of_means = driver.energy_millijoules(gpu), 0
     for _ in range(120):
         clock.forward(1.0)
-        sum_of_means += driver.power_milliwatts(gpu)
+        sum_of_means += driver.read(gpu, CALLS["power"])
     assert driver.energy_millijoules(gpu) - before == pytest.approx(sum_of_means, abs=121)
 
 
@@ -53,12 +56,12 @@ def test_an_idle_gpu_looks_idle() -> None:
     """Without requests: idle power, no use, low clock, the idle reason alone, and the model still in memory."""
     driver, clock, gpu = opened(0.0001)
     clock.forward(60.0)
-    assert driver.power_milliwatts(gpu) == 118_000
-    assert driver.utilization_percent(gpu) == 0
-    assert driver.sm_clock_megahertz(gpu) == 345
-    assert driver.throttle_reasons_mask(gpu) == 0x1
-    assert driver.temperature_celsius(gpu) == 36
-    used, total = driver.memory_bytes(gpu)
+    assert driver.read(gpu, CALLS["power"]) == 118_000
+    assert driver.read(gpu, CALLS["utilization"]).gpu == 0
+    assert driver.read(gpu, CALLS["sm_clock"]) == 345
+    assert driver.read(gpu, CALLS["throttle_reasons"]) == 0x1
+    assert driver.read(gpu, CALLS["temperature"]) == 36
+    used, total = driver.read(gpu, CALLS["memory"])
     assert 0.9 < used / total < 1
 
 
@@ -66,19 +69,19 @@ def test_a_busy_gpu_looks_busy() -> None:
     """Under load: much power below the limit, full use, high clock, no reason to throttle, and warmth."""
     driver, clock, gpu = opened(8.0)
     clock.forward(60.0)
-    assert 450_000 < driver.power_milliwatts(gpu) < driver.power_limit_milliwatts(gpu) == 700_000
-    assert driver.utilization_percent(gpu) > 95
-    assert driver.sm_clock_megahertz(gpu) == 1980
-    assert driver.throttle_reasons_mask(gpu) == 0
-    assert 50 < driver.temperature_celsius(gpu) < 70
+    assert 450_000 < driver.read(gpu, CALLS["power"]) < driver.read(gpu, CALLS["power_limit"]) == 700_000
+    assert driver.read(gpu, CALLS["utilization"]).gpu > 95
+    assert driver.read(gpu, CALLS["sm_clock"]) == 1980
+    assert driver.read(gpu, CALLS["throttle_reasons"]) == 0
+    assert 50 < driver.read(gpu, CALLS["temperature"]) < 70
 
 
 def test_an_overloaded_gpu_meets_its_power_cap() -> None:
     """At a full batch of 256 the clocks are held back by the software power cap."""
     driver, clock, gpu = opened(80.0)
     clock.forward(60.0)
-    assert driver.throttle_reasons_mask(gpu) == 0x4
-    assert driver.sm_clock_megahertz(gpu) == 1755
+    assert driver.read(gpu, CALLS["throttle_reasons"]) == 0x4
+    assert driver.read(gpu, CALLS["sm_clock"]) == 1755
 
 
 @pytest.mark.parametrize("index", [-1, 1])
@@ -99,13 +102,7 @@ QUESTIONS: list[Callable[[SimulatedDriver, object], object]] = [
     lambda driver, gpu: driver.board_serial(gpu),
     lambda driver, gpu: driver.energy_scope(gpu),
     lambda driver, gpu: driver.energy_millijoules(gpu),
-    lambda driver, gpu: driver.power_milliwatts(gpu),
-    lambda driver, gpu: driver.power_limit_milliwatts(gpu),
-    lambda driver, gpu: driver.utilization_percent(gpu),
-    lambda driver, gpu: driver.memory_bytes(gpu),
-    lambda driver, gpu: driver.temperature_celsius(gpu),
-    lambda driver, gpu: driver.sm_clock_megahertz(gpu),
-    lambda driver, gpu: driver.throttle_reasons_mask(gpu),
+    *(lambda driver, gpu, call=call: driver.read(gpu, call) for call in CALLS.values()),
 ]
 
 
@@ -128,3 +125,11 @@ def test_a_foreign_handle_is_an_invalid_argument(ask: Callable[[SimulatedDriver,
     with pytest.raises(DriverError) as refused:
         ask(driver, object())
     assert refused.value.code == 2
+
+
+def test_a_call_that_is_not_simulated_is_not_supported() -> None:
+    """A quantity that the simulation does not know is refused with NVML code 3, so it is absent from the page."""
+    driver, _, gpu = opened()
+    with pytest.raises(DriverError) as refused:
+        driver.read(gpu, DriverCall("fan_speed", NvmlFunction("nvmlDeviceGetFanSpeed")))
+    assert refused.value.code == NOT_SUPPORTED

@@ -1,15 +1,19 @@
-"""A GPU driver in plain Python: a few GPUs whose answers and failures a test sets as it goes."""
+"""A GPU driver in plain Python. Tests change its answers and failures at any time."""
 
 import threading
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
 from goodwatt.model.gpu import EnergyScope
-from goodwatt.model.gpu_driver import DriverError
+from goodwatt.model.gpu_driver import NOT_SUPPORTED, DriverError
+from goodwatt.model.gpu_quantities import DriverCall
 
 
 class Clock:
-    """Time that moves only when a test moves it."""
+    """A clock that only the test advances."""
 
     def __init__(self, now_seconds: float = 1000.0) -> None:
         self.now_seconds = now_seconds
@@ -23,7 +27,7 @@ class Clock:
 
 @dataclass
 class FakeGpu:
-    """One GPU. `refuse` maps a driver method's name, or "*", to the code that it fails with."""
+    """One GPU. `refuse` maps a method of the driver, a DriverCall's name or "*" to the code to fail with."""
 
     uuid: str
     product: str = "NVIDIA H100 80GB HBM3"
@@ -37,16 +41,16 @@ class FakeGpu:
     celsius: int = 61
     megahertz: int = 1755
     mask: int = 0x4
-    xids: list[int] = field(default_factory=list)  # that wait to be taken
+    xids: list[int] = field(default_factory=list)  # pending
     refuse: dict[str, int] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
 
 
 class FakeDriver:
-    """`refuse` does for open, close, driver_version, count and handle what FakeGpu.refuse does for one GPU.
+    """A driver of these GPUs. `refuse` is like FakeGpu.refuse, for every GPU and for the driver's own methods.
 
-    `hang` names a method that blocks until the event is set. `stutter` maps a method to how often it answers code 7
-    before it works.
+    `hang` names a method or call that blocks until `released` is set. `stutter` maps a method or call to the number of
+    times that it fails with code 7 before it answers.
     """
 
     simulated = False
@@ -81,47 +85,33 @@ class FakeDriver:
         return self.gpus[index]
 
     def uuid(self, handle: object) -> str:
-        return self._asked("uuid", handle).uuid
+        return self._called_on("uuid", handle).uuid
 
     def product(self, handle: object) -> str:
-        return self._asked("product", handle).product
+        return self._called_on("product", handle).product
 
     def board_serial(self, handle: object) -> str:
-        return self._asked("board_serial", handle).serial
+        return self._called_on("board_serial", handle).serial
 
     def energy_scope(self, handle: object) -> EnergyScope:
-        return self._asked("energy_scope", handle).scope
+        return self._called_on("energy_scope", handle).scope
 
     def energy_millijoules(self, handle: object) -> int:
-        return self._asked("energy_millijoules", handle).millijoules
-
-    def power_milliwatts(self, handle: object) -> int:
-        return self._asked("power_milliwatts", handle).milliwatts
-
-    def power_limit_milliwatts(self, handle: object) -> int:
-        return self._asked("power_limit_milliwatts", handle).limit_milliwatts
-
-    def utilization_percent(self, handle: object) -> int:
-        return self._asked("utilization_percent", handle).percent
-
-    def memory_bytes(self, handle: object) -> tuple[int, int]:
-        return self._asked("memory_bytes", handle).memory
-
-    def temperature_celsius(self, handle: object) -> int:
-        return self._asked("temperature_celsius", handle).celsius
-
-    def sm_clock_megahertz(self, handle: object) -> int:
-        return self._asked("sm_clock_megahertz", handle).megahertz
-
-    def throttle_reasons_mask(self, handle: object) -> int:
-        return self._asked("throttle_reasons_mask", handle).mask
+        return self._called_on("energy_millijoules", handle).millijoules
 
     def xid_errors(self, handle: object) -> list[int]:
-        gpu = self._asked("xid_errors", handle)
+        gpu = self._called_on("xid_errors", handle)
         waiting, gpu.xids = gpu.xids, []
         return waiting
 
-    def _asked(self, method: str, handle: object) -> FakeGpu:
+    def read(self, handle: object, call: DriverCall) -> Any:
+        gpu = self._called_on(call.name, handle)
+        answer = ANSWERS.get(call.name)
+        if answer is None:
+            raise DriverError(NOT_SUPPORTED, "Not Supported")
+        return answer(gpu)
+
+    def _called_on(self, method: str, handle: object) -> FakeGpu:
         assert isinstance(handle, FakeGpu)
         self._called(method, handle)
         return handle
@@ -139,3 +129,14 @@ class FakeDriver:
         code = refused.get(method, refused.get("*"))
         if code is not None:
             raise DriverError(code, f"fake refusal of {method}")
+
+
+ANSWERS: Mapping[str, Callable[[FakeGpu], object]] = {
+    "power": lambda gpu: gpu.milliwatts,
+    "power_limit": lambda gpu: gpu.limit_milliwatts,
+    "utilization": lambda gpu: SimpleNamespace(gpu=gpu.percent),
+    "memory": lambda gpu: SimpleNamespace(used=gpu.memory[0], total=gpu.memory[1]),
+    "temperature": lambda gpu: gpu.celsius,
+    "sm_clock": lambda gpu: gpu.megahertz,
+    "throttle_reasons": lambda gpu: gpu.mask,
+}

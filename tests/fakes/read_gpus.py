@@ -9,9 +9,18 @@ import sys
 import threading
 from dataclasses import asdict
 
+from goodwatt.model.gpu import GpusReading
+from goodwatt.model.gpu_quantities import GPU_QUANTITIES
 from goodwatt.model.source import SourceUnavailable
 from goodwatt.settings.sources import GpusSection
 from goodwatt.sources.gpu.source import gpu_source
+
+
+def flat(reading: GpusReading) -> dict[str, object]:
+    """The reading as JSON takes it, each quantity beside the fields of its GPU and None where it is missing."""
+    missing = dict.fromkeys((quantity.name for quantity in GPU_QUANTITIES), None)
+    gpus = [{**asdict(gpu), **missing, **gpu.quantities} for gpu in reading.gpus]
+    return {**asdict(reading), "gpus": gpus}
 
 
 async def main(interval_seconds: float, deadline_seconds: float) -> None:
@@ -23,7 +32,7 @@ async def main(interval_seconds: float, deadline_seconds: float) -> None:
     while not over.is_set():
         try:
             async with asyncio.timeout(deadline_seconds):
-                line = asdict(await source.read())
+                line = flat(await source.read())
         except SourceUnavailable as why:
             line = {"reason": why.reason, "detail": why.detail}
         except TimeoutError:

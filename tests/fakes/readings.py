@@ -32,7 +32,7 @@ def gpu(
         at_seconds=at,
         state=GpuState.LOST if millijoules is None else GpuState.OK,
         energy=None if millijoules is None else EnergyCounter(millijoules, method, scope),
-        power_limit_watts=limit,
+        quantities={} if limit is None else {"power_limit_watts": limit},
     )
 
 

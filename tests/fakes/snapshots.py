@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 
 from goodwatt.derive.state import State
@@ -65,17 +66,24 @@ def gpu(index: int, tick: int, watts: int = 614) -> GpuReading:
         gpu=Gpu(uuid=uuid(index), index=index, product="NVIDIA H100 80GB HBM3", driver="570.86.15"),
         at_seconds=START + tick * INTERVAL,
         energy=EnergyCounter(9_000_000 + tick * int(watts * INTERVAL * 1000), EnergyMethod.MEASURED),
-        power_watts=float(watts),
-        power_limit_watts=700.0,
-        utilization_ratio=0.97,
-        memory_used_bytes=74 * 2**30,
-        memory_total_bytes=80 * 2**30,
-        temperature_celsius=64.0,
-        sm_clock_hertz=1.755e9,
+        quantities={
+            "power_watts": float(watts),
+            "power_limit_watts": 700.0,
+            "utilization_ratio": 0.97,
+            "memory_used_bytes": 74 * 2**30,
+            "memory_total_bytes": 80 * 2**30,
+            "temperature_celsius": 64.0,
+            "sm_clock_hertz": 1.755e9,
+        },
         throttled={reason: reason == "sw_power_cap" for reason in REASONS},
         xid_errors=1,
         last_xid=31,
     )
+
+
+def without_quantity(reading: GpuReading, name: str) -> GpuReading:
+    """The same reading of a GPU that does not report this quantity."""
+    return replace(reading, quantities={key: value for key, value in reading.quantities.items() if key != name})
 
 
 def gpus(count: int, tick: int) -> GpusReading:

@@ -37,7 +37,7 @@ def readings(energy: Series, limit_watts: float, interval: float) -> Iterator[Gp
             gpu=Gpu(uuid="GPU-0", index=0, product="H100", driver="580"),
             at_seconds=at,
             energy=counter,
-            power_limit_watts=limit_watts,
+            quantities={"power_limit_watts": limit_watts},
         )
         at += interval
 

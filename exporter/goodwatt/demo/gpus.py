@@ -1,38 +1,40 @@
-"""Simulated GPUs behind the driver contract of `goodwatt.model.gpu_driver`: their draw follows the simulated batch."""
+"""Simulated GPUs behind the driver interface of model/gpu_driver.py; their power follows the simulated batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from goodwatt.demo.clocked_engine import LiveEngine
 from goodwatt.model.gpu import EnergyScope
-from goodwatt.model.gpu_driver import DriverError
+from goodwatt.model.gpu_driver import NOT_SUPPORTED, DriverError
+from goodwatt.model.gpu_quantities import DriverCall
 
 PRODUCT = "Simulated H100 80GB HBM3"
 DRIVER_VERSION = "0.0.0-simulated"
 POWER_LIMIT_MILLIWATTS = 700_000
 POWER_CAPPED_MILLIWATTS = 685_000
 MEMORY_BYTES = 80 * 1024**3
-MEMORY_USED_BYTES = MEMORY_BYTES * 92 // 100  # what an engine reserves at its start
+MEMORY_USED_BYTES = MEMORY_BYTES * 92 // 100  # what an engine reserves when it starts
 CLOCK_MEGAHERTZ = {"idle": 345, "capped": 1755, "free": 1980}
-REASON_BITS = {"idle": 0x1, "capped": 0x4, "free": 0x0}  # NVML's clock event reasons: GPU idle, software power cap
+THROTTLE_MASKS = {"idle": 0x1, "capped": 0x4, "free": 0x0}  # NVML's clock event reasons: GPU idle, software power cap
 UNINITIALIZED, INVALID_ARGUMENT = 1, 2  # NVML return codes
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedGpu:
-    """One GPU of one simulated server."""
+    """One GPU of a simulated server, and the engine that loads it."""
 
     index: int
     engine: LiveEngine
 
     @property
     def uuid(self) -> str:
-        """Shaped like a real one, and recognisable at a glance."""
+        """In the format of a real UUID, and recognisable as simulated."""
         return f"GPU-51300000-0000-4000-8000-{self.index:012d}"
 
 
 class SimulatedDriver:
-    """Answers like a driver of H100s: power and utilization are means of the last second, energy is exact."""
+    """Answers like an H100's driver: power and utilization are means over the last second, energy is exact."""
 
     simulated = True
 
@@ -41,15 +43,15 @@ class SimulatedDriver:
         self._open = False
 
     def open(self) -> None:
-        """Begin to answer."""
+        """Accept calls until `close`."""
         self._open = True
 
     def close(self) -> None:
-        """Stop answering; until the next `open` every call raises DriverError."""
+        """Raise DriverError for every call until the next `open`."""
         self._open = False
 
     def driver_version(self) -> str:
-        """A version that no real driver has."""
+        """A version number that no real driver has."""
         self._require_open()
         return DRIVER_VERSION
 
@@ -59,23 +61,23 @@ class SimulatedDriver:
         return len(self._gpus)
 
     def handle(self, index: int) -> object:
-        """The GPU at an index. Raises DriverError where there is none."""
+        """The GPU at an index. Raises DriverError if there is none."""
         self._require_open()
         if not 0 <= index < len(self._gpus):
             raise DriverError(INVALID_ARGUMENT, f"no simulated GPU {index}")
         return self._gpus[index]
 
     def uuid(self, handle: object) -> str:
-        """Stable over restarts of the demo."""
+        """The same after a restart of the demo."""
         return self._gpu(handle).uuid
 
     def product(self, handle: object) -> str:
-        """The product name, which says that it is simulated."""
+        """Product name, which includes the word Simulated."""
         self._gpu(handle)
         return PRODUCT
 
     def board_serial(self, handle: object) -> str:
-        """Every GPU sits on a board of its own."""
+        """Every GPU has its own board."""
         return f"simulated-{self._gpu(handle).index}"
 
     def energy_scope(self, handle: object) -> EnergyScope:
@@ -87,45 +89,18 @@ class SimulatedDriver:
         """Exact integral of the power since the simulation began, rounded down."""
         return self._gpu(handle).engine.look(lambda engine: engine.power.millijoules)
 
-    def power_milliwatts(self, handle: object) -> int:
-        """Mean draw of the last second."""
-        return self._gpu(handle).engine.look(lambda engine: engine.power.mean_milliwatts())
-
-    def power_limit_milliwatts(self, handle: object) -> int:
-        """Limit of the board."""
-        self._gpu(handle)
-        return POWER_LIMIT_MILLIWATTS
-
-    def utilization_percent(self, handle: object) -> int:
-        """Share of the last second with work on the GPU."""
-        return self._gpu(handle).engine.look(lambda engine: engine.power.busy_percent())
-
-    def memory_bytes(self, handle: object) -> tuple[int, int]:
-        """Used and total: the engine holds what it reserved, busy or not."""
-        self._gpu(handle)
-        return MEMORY_USED_BYTES, MEMORY_BYTES
-
-    def temperature_celsius(self, handle: object) -> int:
-        """Follows the mean draw, from about 36 idle to about 68 at the limit."""
-        return 30 + self.power_milliwatts(handle) * 55 // 1_000_000
-
-    def sm_clock_megahertz(self, handle: object) -> int:
-        """Low when idle, a little held back near the power limit."""
-        return CLOCK_MEGAHERTZ[self._gait(handle)]
-
-    def throttle_reasons_mask(self, handle: object) -> int:
-        """Idle, power cap or nothing."""
-        return REASON_BITS[self._gait(handle)]
-
     def xid_errors(self, handle: object) -> Sequence[int]:
         """Simulated GPUs have none."""
         self._gpu(handle)
         return ()
 
-    def _gait(self, handle: object) -> str:
-        if self.utilization_percent(handle) == 0:
-            return "idle"
-        return "capped" if self.power_milliwatts(handle) >= POWER_CAPPED_MILLIWATTS else "free"
+    def read(self, handle: object, call: DriverCall) -> Any:
+        """The answer of the simulation, in the shape of NVML's. Raises NOT_SUPPORTED for what is not simulated."""
+        gpu = self._gpu(handle)
+        answer = _ANSWERS.get(call.name)
+        if answer is None:
+            raise DriverError(NOT_SUPPORTED, f"{call.name} is not simulated")
+        return answer(gpu.engine)
 
     def _gpu(self, handle: object) -> SimulatedGpu:
         self._require_open()
@@ -136,3 +111,47 @@ class SimulatedDriver:
     def _require_open(self) -> None:
         if not self._open:
             raise DriverError(UNINITIALIZED, "the simulated driver is not open")
+
+
+class Utilization(NamedTuple):
+    """NVML's structure of the same name, in percent."""
+
+    gpu: int
+
+
+class Memory(NamedTuple):
+    """NVML's structure of the same name, in bytes."""
+
+    used: int
+    total: int
+
+
+def _milliwatts(engine: LiveEngine) -> int:
+    return engine.look(lambda some: some.power.mean_milliwatts())
+
+
+def _busy_percent(engine: LiveEngine) -> int:
+    return engine.look(lambda some: some.power.busy_percent())
+
+
+def _celsius(engine: LiveEngine) -> int:
+    """Follow the mean power, from about 36 when idle to about 68 at the limit."""
+    return 30 + _milliwatts(engine) * 55 // 1_000_000
+
+
+def _clock_state(engine: LiveEngine) -> str:
+    """Return the key into CLOCK_MEGAHERTZ and THROTTLE_MASKS."""
+    if _busy_percent(engine) == 0:
+        return "idle"
+    return "capped" if _milliwatts(engine) >= POWER_CAPPED_MILLIWATTS else "free"
+
+
+_ANSWERS: Mapping[str, Callable[[LiveEngine], object]] = {
+    "power": _milliwatts,
+    "power_limit": lambda _: POWER_LIMIT_MILLIWATTS,
+    "utilization": lambda engine: Utilization(_busy_percent(engine)),
+    "memory": lambda _: Memory(MEMORY_USED_BYTES, MEMORY_BYTES),
+    "temperature": _celsius,
+    "sm_clock": lambda engine: CLOCK_MEGAHERTZ[_clock_state(engine)],
+    "throttle_reasons": lambda engine: THROTTLE_MASKS[_clock_state(engine)],
+}

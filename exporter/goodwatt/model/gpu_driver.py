@@ -1,16 +1,19 @@
-"""What a GPU driver must answer, one method a quantity, in the driver's own integer units.
+"""The interface to a GPU driver. Answers are in the driver's own integer units.
 
-Every method may raise `DriverError` and nothing else, and may block for ever. All calls come from one thread.
+Every method may raise `DriverError` and nothing else, and may block indefinitely. All calls come from one thread.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from goodwatt.model.gpu import EnergyScope
+from goodwatt.model.gpu_quantities import DriverCall
+
+NOT_SUPPORTED = 3  # NVML_ERROR_NOT_SUPPORTED: what a driver raises for a call that it does not know
 
 
 class DriverError(Exception):
-    """The driver refused one call. `code` is the NVML return code; `message` is the driver's own word for it."""
+    """The driver refused one call. `code` is the NVML return code; `message` is the driver's own text for it."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{message} (NVML code {code})")
@@ -19,11 +22,11 @@ class DriverError(Exception):
 
 
 class GpuDriver(Protocol):
-    """A driver of GPUs. `handle` answers an opaque token that stays good until `close`."""
+    """A GPU driver. Handles from `handle` are opaque and valid until `close`."""
 
     @property
     def simulated(self) -> bool:
-        """True when no hardware stands behind the figures."""
+        """Whether the figures are simulated instead of read from hardware."""
         ...
 
     def open(self) -> None:
@@ -31,7 +34,7 @@ class GpuDriver(Protocol):
         ...
 
     def close(self) -> None:
-        """Let the driver go; every handle dies."""
+        """Release the driver and invalidate every handle."""
         ...
 
     def driver_version(self) -> str:
@@ -39,11 +42,11 @@ class GpuDriver(Protocol):
         ...
 
     def count(self) -> int:
-        """Number of GPUs; indices run from 0 to count - 1 and their order may change between two opens."""
+        """Number of GPUs. Indices run from 0 to count - 1; their order may change when the driver is reopened."""
         ...
 
     def handle(self, index: int) -> object:
-        """Token of the GPU at an index."""
+        """Handle of the GPU at an index."""
         ...
 
     def uuid(self, handle: object) -> str:
@@ -55,45 +58,24 @@ class GpuDriver(Protocol):
         ...
 
     def board_serial(self, handle: object) -> str:
-        """Serial number of the board; GPUs of one board share it."""
+        """Serial number of the board; GPUs on one board share it."""
         ...
 
     def energy_scope(self, handle: object) -> EnergyScope:
-        """What `energy_millijoules` covers; `power_milliwatts` covers the GPU wherever the driver tells them apart."""
+        """What `energy_millijoules` covers. Power covers the GPU alone if the driver distinguishes the two."""
         ...
 
     def energy_millijoules(self, handle: object) -> int:
         """Energy since the driver was loaded."""
         ...
 
-    def power_milliwatts(self, handle: object) -> int:
-        """Draw now; some products answer an average over the last second."""
-        ...
-
-    def power_limit_milliwatts(self, handle: object) -> int:
-        """Limit in force now."""
-        ...
-
-    def utilization_percent(self, handle: object) -> int:
-        """Share of the last sample period in which a kernel ran, 0..100."""
-        ...
-
-    def memory_bytes(self, handle: object) -> tuple[int, int]:
-        """Used and total device memory."""
-        ...
-
-    def temperature_celsius(self, handle: object) -> int:
-        """Temperature of the GPU die."""
-        ...
-
-    def sm_clock_megahertz(self, handle: object) -> int:
-        """Clock of the streaming multiprocessors."""
-        ...
-
-    def throttle_reasons_mask(self, handle: object) -> int:
-        """Why the clocks are held back now, as the bits of NVML's clock event reasons."""
-        ...
-
     def xid_errors(self, handle: object) -> Sequence[int]:
-        """Xid numbers that were reported since the last call, in their order; the first call begins to listen."""
+        """Xid numbers reported since the last call, oldest first; the first call starts listening."""
+        ...
+
+    def read(self, handle: object, call: DriverCall) -> Any:
+        """The call's answer: a number, or an object with the attributes of NVML's structure.
+
+        Raises DriverError with NOT_SUPPORTED for a call that this driver does not know.
+        """
         ...

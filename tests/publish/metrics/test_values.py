@@ -9,6 +9,7 @@ from goodwatt.derive.state import State
 from goodwatt.derive.step import step
 from goodwatt.model.engine import Signal
 from goodwatt.model.gpu import GpuReading, GpuState
+from goodwatt.model.gpu_quantities import GPU_QUANTITIES
 from goodwatt.model.ledger import Account, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.snapshot import Live, Snapshot, TokenRates
@@ -16,7 +17,7 @@ from goodwatt.model.source import NVML_SOURCE, Reason, Unavailable
 from goodwatt.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
 from goodwatt.publish.metrics.goodwatt import is_simulated
 from goodwatt.publish.metrics.row import About
-from tests.fakes.snapshots import POLICY, after, gpus, page, results, snapshot, uuid
+from tests.fakes.snapshots import POLICY, after, gpus, page, results, snapshot, uuid, without_quantity
 from tests.publish.pages import ROWS, names, recorded, series, small, value
 
 ACCOUNT = Account("vllm-0", "tiny")
@@ -31,6 +32,15 @@ def first_gpu(**changes: object) -> Change:
         assert s.gpus is not None
         first, *others = s.gpus.gpus
         return replace(s, gpus=replace(s.gpus, gpus=(replace(first, **changes), *others)))
+
+    return change
+
+
+def without_gpu_quantity(name: str) -> Change:
+    def change(s: Snapshot) -> Snapshot:
+        assert s.gpus is not None
+        first, *others = s.gpus.gpus
+        return replace(s, gpus=replace(s.gpus, gpus=(without_quantity(first, name), *others)))
 
     return change
 
@@ -84,13 +94,7 @@ ATTAINMENT = {"slo_threshold_requests_total", "slo_threshold_met_requests_total"
 
 # What becomes unknown, and the names that lose series because of it: all others must stay exactly as they were.
 MISSING: dict[str, tuple[Change, set[str]]] = {
-    "power": (first_gpu(power_watts=None), {"gpu_power_watts"}),
-    "power limit": (first_gpu(power_limit_watts=None), {"gpu_power_limit_watts"}),
-    "utilization": (first_gpu(utilization_ratio=None), {"gpu_utilization_ratio"}),
-    "memory used": (first_gpu(memory_used_bytes=None), {"gpu_memory_used_bytes"}),
-    "memory": (first_gpu(memory_total_bytes=None), {"gpu_memory_total_bytes"}),
-    "temperature": (first_gpu(temperature_celsius=None), {"gpu_temperature_celsius"}),
-    "clock": (first_gpu(sm_clock_hertz=None), {"gpu_sm_clock_hertz"}),
+    **{row.name: (without_gpu_quantity(row.name), {f"gpu_{row.name}"}) for row in GPU_QUANTITIES},
     "throttling": (first_gpu(throttled=None), {"gpu_throttled"}),
     "xid errors": (first_gpu(xid_errors=None), {"gpu_xid_errors_total"}),
     "latest xid": (first_gpu(last_xid=None), {"gpu_last_xid"}),
@@ -150,8 +154,8 @@ def test_missing_is_absent_and_nothing_else_changes(change: Change, affected: se
 
 
 def test_every_optional_gpu_field_is_tried() -> None:
-    """The table of what may be missing knows every optional field of a GPU's reading, and its meter."""
-    optional = [f.name for f in fields(GpuReading) if f.default is None]
+    """The table of what may be missing covers every quantity and optional field of a GPU's reading, and its meter."""
+    optional = [row.name for row in GPU_QUANTITIES] + [f.name for f in fields(GpuReading) if f.default is None]
     assert len(optional) == sum(all(name.startswith("gpu_") for name in affected) for _, affected in MISSING.values())
 
 

@@ -21,7 +21,7 @@ from goodwatt.publish.page.document import CONTENT_SECURITY_POLICY, Link, not_fo
 from goodwatt.publish.page.glossary import meanings
 from goodwatt.publish.page.headline import headline
 from goodwatt.publish.page.html import html
-from goodwatt.sources.gpu.device import THROTTLE_REASONS
+from goodwatt.sources.gpu.device import THROTTLE_BITS
 from tests.fakes import snapshots as fake
 from tests.publish.pages import recorded, small
 from tests.publish.serving import ABOUT, serving
@@ -128,7 +128,7 @@ def test_power_without_a_limit() -> None:
     """Power is shown without a limit where there is none."""
     s = small()
     assert s.gpus is not None
-    free = replace(s.gpus.gpus[0], power_limit_watts=None)
+    free = fake.without_quantity(s.gpus.gpus[0], "power_limit_watts")
     assert "614 W" in read(replace(s, gpus=replace(s.gpus, gpus=(free,)))).text
 
 
@@ -317,5 +317,5 @@ def test_an_objective_of_records_alone_is_listed() -> None:
 
 def test_an_idle_gpu_is_not_held_back() -> None:
     """Having nothing to do is no reason that is read, and the page does not say that it were."""
-    assert not any("idle" in reason for reason in THROTTLE_REASONS)
+    assert not any("idle" in reason for reason in THROTTLE_BITS)
     assert "Having nothing to do is not among the reasons." in html(meanings())

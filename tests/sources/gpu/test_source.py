@@ -10,7 +10,7 @@ from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import GpusSection
 from goodwatt.sources.gpu.nvml import NvmlDriver
 from goodwatt.sources.gpu.source import GpuSource, gpu_source
-from tests.fakes.fake_driver import Clock, FakeDriver, FakeGpu
+from tests.fakes.fake_driver import ANSWERS, Clock, FakeDriver, FakeGpu
 from tests.fakes.waiting import soon
 
 A, B, C = "GPU-aaaa", "GPU-bbbb", "GPU-cccc"
@@ -30,13 +30,15 @@ async def test_a_reading_is_in_si_units():
         gpu=Gpu(uuid=A, index=0, product="NVIDIA H100 80GB HBM3", driver="570.86.15", board="1650123"),
         at_seconds=1000.0,
         energy=EnergyCounter(5_000_000, EnergyMethod.MEASURED, EnergyScope.GPU),
-        power_watts=400.0,
-        power_limit_watts=700.0,
-        utilization_ratio=0.57,
-        memory_used_bytes=60 << 30,
-        memory_total_bytes=80 << 30,
-        temperature_celsius=61.0,
-        sm_clock_hertz=1.755e9,
+        quantities={
+            "power_watts": 400.0,
+            "power_limit_watts": 700.0,
+            "utilization_ratio": 0.57,
+            "memory_used_bytes": 60 << 30,
+            "memory_total_bytes": 80 << 30,
+            "temperature_celsius": 61.0,
+            "sm_clock_hertz": 1.755e9,
+        },
         throttled={
             "applications_clocks_setting": False,
             "sw_power_cap": True,
@@ -67,7 +69,7 @@ async def test_what_does_not_change_is_asked_once():
         await source.read()
     once = ("uuid", "product", "board_serial", "energy_scope")
     assert [gpu.calls[name] for name in once] == [1, 1, 1, 1]
-    assert (gpu.calls["power_limit_milliwatts"], gpu.calls["energy_millijoules"]) == (2, 24)
+    assert (gpu.calls["power_limit"], gpu.calls["energy_millijoules"]) == (2, 24)
 
 
 async def test_a_new_power_limit_is_seen_within_twelve_reads():
@@ -115,11 +117,11 @@ async def test_a_gap_in_the_samples_adds_nothing_and_is_noted():
     clock, gpu = Clock(), FakeGpu(A, refuse={"energy_millijoules": 3})
     source = GpuSource(FakeDriver(gpu), clock)
     await source.read()
-    gpu.refuse["power_milliwatts"] = 10
+    gpu.refuse["power"] = 10
     await source.read()
     clock.advance(3.5)
     await source.read()
-    del gpu.refuse["power_milliwatts"]
+    del gpu.refuse["power"]
     answer = await source.read()
     assert answer.gpus[0].energy == EnergyCounter(0, EnergyMethod.INTEGRATED)
     assert "1 gaps left out" in answer.notes[0]
@@ -132,20 +134,20 @@ async def test_power_is_sampled_between_reads_only_where_needed():
     source = GpuSource(FakeDriver(counted, sampled))
     await source.read()
     await asyncio.sleep(1.0)
-    assert counted.calls["power_milliwatts"] == 1
-    assert sampled.calls["power_milliwatts"] >= 6
+    assert counted.calls["power"] == 1
+    assert sampled.calls["power"] >= 6
     await source.aclose()
 
 
 async def test_neither_counter_nor_power():
     """A GPU with neither counter nor power has no energy, which is None and noted, and is not asked for it again."""
-    gpu = FakeGpu(A, refuse={"energy_millijoules": 13, "power_milliwatts": 3})
+    gpu = FakeGpu(A, refuse={"energy_millijoules": 13, "power": 3})
     source = GpuSource(FakeDriver(gpu), Clock())
     await source.read()
     answer = await source.read()
     assert (answer.gpus[0].energy, answer.gpus[0].power_watts) == (None, None)
     assert len(answer.notes) == 2
-    assert (gpu.calls["energy_millijoules"], gpu.calls["power_milliwatts"]) == (1, 1)
+    assert (gpu.calls["energy_millijoules"], gpu.calls["power"]) == (1, 1)
 
 
 async def test_the_ladder_waits_for_a_clear_answer():
@@ -224,8 +226,7 @@ async def test_xid_errors_are_absent_where_nothing_reports_them():
     reading = (await reading_of(GpuSource(FakeDriver(gpu), Clock())))[A]
     assert (reading.xid_errors, reading.last_xid) == (None, None)
     silent = FakeGpu(B)
-    silent.refuse = {name: 999 for name in vars(FakeDriver) if name.endswith(("joules", "watts", "percent", "bytes"))}
-    silent.refuse |= dict.fromkeys(("temperature_celsius", "sm_clock_megahertz", "throttle_reasons_mask"), 999)
+    silent.refuse = dict.fromkeys(("energy_millijoules", *ANSWERS), 999)
     source = GpuSource(FakeDriver(silent), Clock())
     with pytest.raises(SourceUnavailable) as caught:
         await source.read()
@@ -254,13 +255,13 @@ async def test_a_lost_gpu_is_not_sampled():
     await source.read()
     clock.advance(1)
     await source.read()
-    gpu.refuse["power_milliwatts"] = 16
+    gpu.refuse["power"] = 16
     assert (await reading_of(source))[A].energy is None
-    calls = gpu.calls["power_milliwatts"]
+    calls = gpu.calls["power"]
     await asyncio.sleep(0.3)
-    assert gpu.calls["power_milliwatts"] <= calls + 1
+    assert gpu.calls["power"] <= calls + 1
     clock.advance(60)
-    del gpu.refuse["power_milliwatts"]
+    del gpu.refuse["power"]
     assert (await reading_of(source))[A].energy == EnergyCounter(400_000, EnergyMethod.INTEGRATED)
     await source.aclose()
 
@@ -293,10 +294,10 @@ async def test_integrated_energy_survives_a_reload():
     await source.read()
     clock.advance(1)
     await source.read()
-    gpu.refuse["memory_bytes"] = 9
+    gpu.refuse["memory"] = 9
     with pytest.raises(SourceUnavailable):
         await source.read()
-    del gpu.refuse["memory_bytes"]
+    del gpu.refuse["memory"]
     clock.advance(10)
     assert (await reading_of(source))[A].energy == EnergyCounter(400_000, EnergyMethod.INTEGRATED)
     await source.aclose()
@@ -307,7 +308,7 @@ async def test_a_counter_that_appears_with_a_new_driver_is_used():
     clock, gpu = Clock(), FakeGpu(A, refuse={"energy_millijoules": 13})
     source = GpuSource(FakeDriver(gpu), clock)
     await source.read()
-    gpu.refuse["memory_bytes"] = 1
+    gpu.refuse["memory"] = 1
     with pytest.raises(SourceUnavailable):
         await source.read()
     gpu.refuse.clear()
@@ -353,7 +354,7 @@ async def test_missing_names_are_not_fatal():
 async def test_a_hang_is_wedged_and_passes():
     """A hanging call: the read misses its deadline, further reads are WEDGED at once, and reading resumes after it."""
     driver = FakeDriver(FakeGpu(A))
-    driver.hang = "power_milliwatts"
+    driver.hang = "power"
     source = GpuSource(driver)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):

@@ -111,7 +111,7 @@ GPUS = (
         "hertz",
         "Clock of the GPU's streaming multiprocessors.",
         GPU,
-        gpu.field(lambda g: g.sm_clock_hertz),
+        gpu.field(lambda g: g.quantities.get("sm_clock_hertz")),
         STABLE,
     ),
     Metric(

@@ -1,22 +1,23 @@
-"""One GPU of an opened driver: what it can be asked, what it refused for good, and where its joules come from."""
+"""One GPU of an opened driver: what it answers, what it failed to answer and why, and where its energy comes from."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from goodwatt.derive.energy.power_integral import PowerIntegral, extend_integral
 from goodwatt.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpuState
 from goodwatt.model.gpu_driver import DriverError, GpuDriver
-from goodwatt.sources.gpu.errors import Fault, fault_of
+from goodwatt.model.gpu_quantities import GPU_QUANTITIES, POWER, THROTTLE_REASONS, DriverCall, GpuQuantity
+from goodwatt.model.source import NVML_SOURCE
+from goodwatt.sources.gpu.errors import DriverFault, driver_fault
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-LIMIT_EVERY_READS = 12
-THROTTLE_REASONS = MappingProxyType(
+THROTTLE_BITS = MappingProxyType(
     {
         "applications_clocks_setting": 0x2,
         "sw_power_cap": 0x4,
@@ -27,40 +28,50 @@ THROTTLE_REASONS = MappingProxyType(
         "hw_power_brake_slowdown": 0x80,
     }
 )
-_WHOLE_DRIVER = frozenset({Fault.LOST, Fault.GONE})
+_WHOLE_DRIVER = frozenset({DriverFault.GPU_LOST, DriverFault.DRIVER_GONE})  # no other call would be answered
+
+
+def _by_call(quantities: Sequence[GpuQuantity]) -> Mapping[DriverCall, Sequence[GpuQuantity]]:
+    """Group the quantities so that those that share a call cost one call."""
+    calls = dict.fromkeys(quantity.call for quantity in quantities)
+    return {call: tuple(quantity for quantity in quantities if quantity.call == call) for call in calls}
+
+
+# Power has its own method, because it is also sampled between reads.
+_CALLS = tuple(_by_call([quantity for quantity in GPU_QUANTITIES if quantity is not POWER]).items())
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """One quantity that could not be had at the last asking."""
+class FailedQuantity:
+    """A quantity that the driver did not answer when last asked, and why."""
 
-    fault: Fault
+    fault: DriverFault
     error: DriverError
 
 
 @dataclass(frozen=True, slots=True)
-class Xids:
-    """How many Xid errors were heard of; None while nothing could be listened to."""
+class XidCount:
+    """Xid errors reported so far; `errors` is None while the driver reports none to us."""
 
     errors: int | None = None
     last: int | None = None
 
-    def heard(self, new: Sequence[int]) -> "Xids":
-        """With these added."""
-        return Xids((self.errors or 0) + len(new), new[-1] if new else self.last)
+    def plus(self, new: Sequence[int]) -> "XidCount":
+        """Return the count with these Xids added, oldest first."""
+        return XidCount((self.errors or 0) + len(new), new[-1] if new else self.last)
 
 
-class Card:
-    """Asks one GPU. Lives on the lane's thread, from one open of the driver to the next.
+class GpuDevice:
+    """Reads one GPU. Lives on the lane's thread, from one open of the driver to the next.
 
-    What was counted of the GPU before goes on from `former`.
+    The integrated energy and the Xid count continue from `former`, the same GPU before the driver was reopened.
     """
 
-    def __init__(self, driver: GpuDriver, handle: object, gpu: Gpu, former: "Card | None" = None) -> None:
+    def __init__(self, driver: GpuDriver, handle: object, gpu: Gpu, former: "GpuDevice | None" = None) -> None:
         self.gpu = gpu
         self.integral: PowerIntegral = former.integral if former else PowerIntegral()
-        self.xids: Xids = former.xids if former else Xids()
-        self.refusals: dict[str, Refusal] = {}
+        self.xids: XidCount = former.xids if former else XidCount()
+        self.failed: dict[str, FailedQuantity] = {}  # by name of the call
         self.method: EnergyMethod | None = None
         self.lost = False
         self.answers = 0  # since the last read began
@@ -68,21 +79,22 @@ class Card:
         self._handle = handle
         self._scope = EnergyScope.GPU
         self._undecided = True
-        self._limit_milliwatts: int | None = None
+        self._kept: dict[str, Any] = {}  # answers of calls that are not made at every read
+        self._implausible: dict[str, float] = {}  # values of the last read
         self._reads = 0
 
     @property
     def integrates(self) -> bool:
-        """Whether this GPU's joules come from sampled power."""
+        """Whether this GPU's energy comes from sampled power."""
         return self.method is EnergyMethod.INTEGRATED
 
     def read(self, clock: Callable[[], float]) -> GpuReading:
-        """Everything this GPU answers now. Raises DriverError only when the whole driver is gone."""
+        """Read everything this GPU answers now. Raises DriverError only when the whole driver is gone."""
         self.answers = 0
         try:
             reading = self._read(clock)
         except DriverError as error:
-            if fault_of(error) is not Fault.LOST:
+            if driver_fault(error) is not DriverFault.GPU_LOST:
                 raise
             self._mark_lost(error)
             return self.absent(clock)
@@ -91,57 +103,72 @@ class Card:
         return reading
 
     def absent(self, clock: Callable[[], float]) -> GpuReading:
-        """A reading of a GPU that does not answer: who it is, and the errors that it told of before."""
+        """Return the reading of a GPU that does not answer: its identity and its Xid count so far."""
         return GpuReading(
             gpu=self.gpu, at_seconds=clock(), state=GpuState.LOST, xid_errors=self.xids.errors, last_xid=self.xids.last
         )
 
     def sample(self, at_seconds: float) -> int | None:
-        """Milliwatts now; where the energy is integrated, the sample is counted as of `at_seconds`."""
-        milliwatts = self._ask("power", self._driver.power_milliwatts)
-        if milliwatts is not None and self.integrates:
+        """Return the power in milliwatts; if energy is integrated, add the sample to it as of `at_seconds`."""
+        milliwatts: int | None = self._answer(POWER.call)
+        if milliwatts is None or self._value(POWER, milliwatts) is None:
+            return None
+        if self.integrates:
             self.integral = extend_integral(self.integral, at_seconds, milliwatts)
         return milliwatts
 
     def notes(self) -> tuple[str, ...]:
-        """One line for each thing that is missing or second best on this GPU."""
-        if not self.refusals and not self.integrates:
+        """One line for each quantity that is missing or second best on this GPU."""
+        if not self.failed and not self.integrates and not self._implausible:
             return ()
         gpu = f"gpu {self.gpu.index} ({self.gpu.uuid})"
-        ladder = (f"{gpu}: energy: integrated from sampled power, {self.integral.gaps} gaps left out",)
-        refused = tuple(
-            f"{gpu}: {name}: {refusal.fault.value}: {refusal.error}" for name, refusal in self.refusals.items()
-        )
-        return (ladder if self.integrates else ()) + refused
+        integrated = (f"{gpu}: energy: integrated from sampled power, {self.integral.gaps} gaps left out",)
+        failed = (f"{gpu}: {name}: {failure.fault.value}: {failure.error}" for name, failure in self.failed.items())
+        implausible = (f"{gpu}: {name}: implausible value {value:g}" for name, value in self._implausible.items())
+        return ((*integrated,) if self.integrates else ()) + (*failed, *implausible)
 
     def _read(self, clock: Callable[[], float]) -> GpuReading:
-        driver, ask = self._driver, self._ask
+        if self._implausible:
+            self._implausible = {}
         counted = self._counted()
         at_seconds = clock()
         milliwatts = self.sample(at_seconds)
         if self._undecided:
             self._decide(counted, milliwatts, at_seconds)
-        used, total = ask("memory", driver.memory_bytes) or (None, None)
-        percent = ask("utilization", driver.utilization_percent)
-        megahertz = ask("sm_clock", driver.sm_clock_megahertz)
-        mask = ask("throttle_reasons", driver.throttle_reasons_mask)
-        limit = self._limit()
+        quantities = self._quantities(milliwatts)
+        throttled = self._throttled()
         self._listen()
         return GpuReading(
             gpu=self.gpu,
             at_seconds=at_seconds,
             energy=self._energy(counted),
-            power_watts=_divided(milliwatts, 1000),
-            power_limit_watts=_divided(limit, 1000),
-            utilization_ratio=_divided(percent, 100),
-            memory_used_bytes=used,
-            memory_total_bytes=total,
-            temperature_celsius=_divided(ask("temperature", driver.temperature_celsius), 1),
-            sm_clock_hertz=None if megahertz is None else megahertz * 1e6,
-            throttled=None if mask is None else {name: bool(mask & bit) for name, bit in THROTTLE_REASONS.items()},
+            quantities=quantities,
+            throttled=throttled,
             xid_errors=self.xids.errors,
             last_xid=self.xids.last,
         )
+
+    def _quantities(self, milliwatts: int | None) -> Mapping[str, float]:
+        values: dict[str, float] = {} if milliwatts is None else {POWER.name: POWER.value(milliwatts)}
+        for call, quantities in _CALLS:
+            answer = self._answer(call)
+            if answer is None:
+                continue
+            for quantity in quantities:
+                value = self._value(quantity, answer)
+                if value is not None:
+                    values[quantity.name] = value
+        return values
+
+    def _value(self, quantity: GpuQuantity, answer: object) -> float | None:
+        value = quantity.value_in(answer)
+        if value is None:
+            self._implausible[quantity.name] = quantity.value(answer)
+        return value
+
+    def _throttled(self) -> Mapping[str, bool] | None:
+        mask = self._answer(THROTTLE_REASONS)
+        return None if mask is None else {name: bool(mask & bit) for name, bit in THROTTLE_BITS.items()}
 
     def _counted(self) -> int | None:
         if self._undecided or self.method is EnergyMethod.MEASURED:
@@ -156,91 +183,93 @@ class Card:
         return None
 
     def _decide(self, counted: int | None, milliwatts: int | None, at_seconds: float) -> None:
-        """Choose the step of the energy ladder, once, as soon as the driver has given a clear answer."""
+        """Choose the energy method, once, as soon as the driver has given a clear answer."""
         if counted is not None:
             self._choose(EnergyMethod.MEASURED, "the driver's energy counter")
             self._scope = self._ask("energy_scope", self._driver.energy_scope) or EnergyScope.GPU
-        elif self._fault("energy") not in (Fault.UNSUPPORTED, Fault.DENIED):
+        elif self._fault("energy") not in (DriverFault.UNSUPPORTED, DriverFault.DENIED):
             return
         elif milliwatts is not None:
-            self._choose(EnergyMethod.INTEGRATED, "sampled power, because the driver gives no energy counter")
+            self._choose(EnergyMethod.INTEGRATED, "sampled power, because the driver has no energy counter for it")
             self.integral = extend_integral(self.integral, at_seconds, milliwatts)
-        elif self._fault("energy") is self._fault("power") is Fault.UNSUPPORTED:
-            self._choose(None, "nothing: the driver gives neither an energy counter nor power")
+        elif self._fault("energy") is self._fault(POWER.call.name) is DriverFault.UNSUPPORTED:
+            self._choose(None, "nothing: the driver reports neither an energy counter nor power")
 
-    def _choose(self, method: EnergyMethod | None, why: str) -> None:
+    def _choose(self, method: EnergyMethod | None, source: str) -> None:
         self.method = method
         self._undecided = False
-        log.info("nvml: gpu %d (%s, %s): joules come from %s", self.gpu.index, self.gpu.uuid, self.gpu.product, why)
+        log.info("%s (%s): energy is read from %s", self._log_name(), self.gpu.product, source)
 
-    def _fault(self, quantity: str) -> Fault | None:
-        refusal = self.refusals.get(quantity)
-        return refusal.fault if refusal else None
-
-    def _limit(self) -> int | None:
-        if self._limit_milliwatts is None or self._reads % LIMIT_EVERY_READS == 0:
-            self._limit_milliwatts = self._ask("power_limit", self._driver.power_limit_milliwatts)
-        return self._limit_milliwatts
+    def _fault(self, name: str) -> DriverFault | None:
+        failure = self.failed.get(name)
+        return failure.fault if failure else None
 
     def _listen(self) -> None:
-        """Take the Xids that came. To be heard is no answer of the GPU: a dead driver's event sets go on working."""
-        heard = self._try("xid_errors", self._driver.xid_errors)
-        if heard is not None:
-            self.xids = self.xids.heard(heard)
-        for xid in heard or ():
-            log.warning("nvml: gpu %d (%s): Xid %d; see dmesg and NVIDIA's list", self.gpu.index, self.gpu.uuid, xid)
+        """Take the pending Xids. This does not count as an answer: a dead driver's event sets keep working."""
+        new = self._try("xid_errors", self._driver.xid_errors)
+        if new is not None:
+            self.xids = self.xids.plus(new)
+        for xid in new or ():
+            log.warning("%s: Xid %d; see dmesg and NVIDIA's list of Xid errors", self._log_name(), xid)
 
-    def _ask(self, quantity: str, method: Callable[[object], T]) -> T | None:
-        answer = self._try(quantity, method)
+    def _answer(self, call: DriverCall) -> Any:
+        """Return the call's answer, or None. An answer kept from an earlier read is reused as the call allows."""
+        if call.every_reads > 1 and self._reads % call.every_reads and self._kept.get(call.name) is not None:
+            return self._kept[call.name]
+        answer = self._ask(call.name, self._driver.read, call)
+        if call.every_reads > 1:
+            self._kept[call.name] = answer
+        return answer
+
+    def _ask(self, name: str, method: Callable[..., T], *arguments: DriverCall) -> T | None:
+        answer = self._try(name, method, *arguments)
         self.answers += answer is not None
         return answer
 
-    def _try(self, quantity: str, method: Callable[[object], T]) -> T | None:
-        refusal = self.refusals.get(quantity)
-        if refusal is not None and refusal.fault is Fault.UNSUPPORTED:
+    def _try(self, name: str, method: Callable[..., T], *arguments: DriverCall) -> T | None:
+        failure = self.failed.get(name)
+        if failure is not None and failure.fault is DriverFault.UNSUPPORTED:
             return None
         try:
-            answer = self._twice(method)
+            answer = self._retried_once(method, *arguments)
         except DriverError as error:
-            self._refused(quantity, error)
+            self._record_failure(name, error)
             return None
-        if refusal is not None:
-            del self.refusals[quantity]
+        if failure is not None:
+            del self.failed[name]
         return answer
 
-    def _twice(self, method: Callable[[object], T]) -> T:
+    def _retried_once(self, method: Callable[..., T], *arguments: DriverCall) -> T:
         try:
-            return method(self._handle)
+            return method(self._handle, *arguments)
         except DriverError as error:
-            if fault_of(error) is not Fault.AGAIN:
+            if driver_fault(error) is not DriverFault.RETRY_NOW:
                 raise
-            return method(self._handle)
+            return method(self._handle, *arguments)
 
-    def _refused(self, quantity: str, error: DriverError) -> None:
-        fault = fault_of(error)
+    def _record_failure(self, name: str, error: DriverError) -> None:
+        fault = driver_fault(error)
         if fault in _WHOLE_DRIVER:
             raise error
-        if quantity not in self.refusals:
-            log.debug("nvml: gpu %d (%s): %s: %s", self.gpu.index, self.gpu.uuid, quantity, error)
-        self.refusals[quantity] = Refusal(fault, error)
+        if name not in self.failed:
+            log.debug("%s: %s: %s", self._log_name(), name, error)
+        self.failed[name] = FailedQuantity(fault, error)
 
     def _mark_lost(self, error: DriverError) -> None:
         if not self.lost:
             log.warning(
-                "nvml: gpu %d (%s) is lost: %s; its joules stop here; see dmesg for its Xid, then reset or reseat it",
-                self.gpu.index,
-                self.gpu.uuid,
+                "%s is lost: %s; its energy is no longer counted; see dmesg for its Xid, then reset or reseat it",
+                self._log_name(),
                 error,
             )
-            with suppress(DriverError):  # the Xid that tells why may be waiting
+            with suppress(DriverError):  # the Xid that explains it may be pending
                 self._listen()
         self.lost = True
 
     def _mark_found(self) -> None:
         if self.lost:
-            log.info("nvml: gpu %d (%s) is back", self.gpu.index, self.gpu.uuid)
+            log.info("%s is back", self._log_name())
         self.lost = False
 
-
-def _divided(value: int | None, divisor: int) -> float | None:
-    return None if value is None else value / divisor
+    def _log_name(self) -> str:
+        return f"{NVML_SOURCE}: gpu {self.gpu.index} ({self.gpu.uuid})"

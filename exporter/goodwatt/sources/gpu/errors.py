@@ -1,96 +1,108 @@
-"""What NVML's return codes mean to whoever reads a GPU."""
+"""NVML's return codes: what each means for a read, and what the operator should do."""
 
 from enum import Enum
 
 from goodwatt.model.gpu_driver import DriverError
-from goodwatt.model.source import Reason, SourceUnavailable
+from goodwatt.model.source import NVML_SOURCE, Reason, SourceUnavailable
 
 
-class Fault(Enum):
-    """What to do after a refused call."""
+class DriverFault(Enum):
+    """How to react to a refused call."""
 
-    UNSUPPORTED = "not supported by this GPU or driver"  # never ask again
+    UNSUPPORTED = "not supported by this GPU or driver"  # never call again
     DENIED = "permission denied"
-    AGAIN = "buffer too small"  # once more, at once
-    LOST = "GPU lost"  # this GPU; the others go on
-    GONE = "driver gone"  # close, and open again later
-    DEAD = "driver broken"  # only a restart helps
-    PASSING = "no answer this time"
+    RETRY_NOW = "buffer too small"
+    GPU_LOST = "GPU lost"  # this GPU only
+    DRIVER_GONE = "driver gone"  # close, and reopen later
+    NEEDS_RESTART = "driver broken"
+    TRANSIENT = "no answer this time"  # call again at the next read
 
 
 _FAULTS = {
-    1: Fault.GONE,  # uninitialized
-    3: Fault.UNSUPPORTED,
-    4: Fault.DENIED,
-    7: Fault.AGAIN,
-    9: Fault.GONE,  # driver not loaded
-    12: Fault.GONE,  # library not found
-    13: Fault.UNSUPPORTED,  # the library lacks the function: an older driver
-    15: Fault.LOST,
-    16: Fault.LOST,  # reset required
-    17: Fault.DENIED,  # blocked by the operating system
-    18: Fault.DEAD,  # library and kernel module of different versions
-    25: Fault.UNSUPPORTED,  # argument version mismatch
-    26: Fault.UNSUPPORTED,  # deprecated
-    999: Fault.DEAD,
+    1: DriverFault.DRIVER_GONE,  # uninitialized
+    3: DriverFault.UNSUPPORTED,
+    4: DriverFault.DENIED,
+    7: DriverFault.RETRY_NOW,
+    9: DriverFault.DRIVER_GONE,  # driver not loaded
+    12: DriverFault.DRIVER_GONE,  # library not found
+    13: DriverFault.UNSUPPORTED,  # the library lacks the function: an older driver
+    15: DriverFault.GPU_LOST,
+    16: DriverFault.GPU_LOST,  # reset required
+    17: DriverFault.DENIED,  # blocked by the operating system
+    18: DriverFault.NEEDS_RESTART,  # library and kernel module have different versions
+    25: DriverFault.UNSUPPORTED,  # argument version mismatch
+    26: DriverFault.UNSUPPORTED,  # deprecated
+    999: DriverFault.NEEDS_RESTART,
 }
 
 
-def fault_of(error: DriverError) -> Fault:
-    """The fault behind a driver's error; codes without a rule of their own are PASSING."""
-    return _FAULTS.get(error.code, Fault.PASSING)
+def driver_fault(error: DriverError) -> DriverFault:
+    """Return the fault behind a driver's error; any code that is not listed here is TRANSIENT."""
+    return _FAULTS.get(error.code, DriverFault.TRANSIENT)
 
 
-def not_opened(error: DriverError) -> SourceUnavailable:
-    """Why the driver cannot be opened now, as the frame wants to hear it."""
+def open_failed(error: DriverError) -> SourceUnavailable:
+    """Report that the driver cannot be opened now."""
     match error.code:
         case 12:
-            return SourceUnavailable(
+            return _unavailable(
                 Reason.LIBRARY_MISSING,
-                "nvml: libnvidia-ml.so.1 not found; install the NVIDIA driver, in a container start it with the NVIDIA "
+                "libnvidia-ml.so.1 not found; install the NVIDIA driver, in a container start it with the NVIDIA "
                 "runtime (--gpus all), or set gpus: {kind: none}",
             )
         case 9:
-            return SourceUnavailable(
+            return _unavailable(
                 Reason.DRIVER_MISSING,
-                "nvml: driver not loaded; install or load the NVIDIA driver (nvidia-smi must work), or set "
+                "driver not loaded; install or load the NVIDIA driver (nvidia-smi must work), or set "
                 "gpus: {kind: none}",
             )
         case 4 | 17:
-            return denied(error)
+            return permission_denied(error)
         case 18:
-            return SourceUnavailable(
+            return _unavailable(
                 Reason.DRIVER_ERROR,
-                f"nvml: {error}: the driver was updated under its library; reboot the machine or reload the kernel "
-                "module, then restart goodwatt",
+                f"{error}: the driver was updated while its library stayed loaded; reboot the machine or reload the "
+                "kernel module, then restart goodwatt",
             )
         case _:
-            return SourceUnavailable(
-                Reason.DRIVER_ERROR, f"nvml: cannot open the driver: {error}; see whether nvidia-smi works and dmesg"
+            return _unavailable(
+                Reason.DRIVER_ERROR, f"cannot open the driver: {error}; check dmesg and whether nvidia-smi works"
             )
 
 
-def denied(error: DriverError) -> SourceUnavailable:
-    """Everything was refused for want of permission."""
-    return SourceUnavailable(
+def permission_denied(error: DriverError) -> SourceUnavailable:
+    """Report that every call was denied."""
+    return _unavailable(
         Reason.PERMISSION,
-        f"nvml: {error}; let this user open /dev/nvidiactl and /dev/nvidia*, in a container also check the device "
-        "cgroup",
+        f"{error}; let this user open /dev/nvidiactl and /dev/nvidia*, in a container also check the device cgroup",
     )
 
 
-def gone(error: DriverError) -> SourceUnavailable:
-    """The driver went away after it had been opened."""
+def driver_gone(error: DriverError) -> SourceUnavailable:
+    """Report that an open driver went away."""
     reason = Reason.LIBRARY_MISSING if error.code == 12 else Reason.DRIVER_MISSING
-    return SourceUnavailable(
-        reason, f"nvml: the driver went away: {error}; load it again (nvidia-smi must work), goodwatt then goes on"
+    return _unavailable(
+        reason, f"the driver went away: {error}; load it again (nvidia-smi must work), goodwatt then resumes reading"
     )
 
 
-def dead(error: DriverError) -> SourceUnavailable:
-    """The driver answers nothing any more, and nothing short of a restart has been seen to help."""
-    return SourceUnavailable(
+def restart_needed(error: DriverError) -> SourceUnavailable:
+    """Report that every call fails with a fault that only a restart has been seen to fix."""
+    return _unavailable(
         Reason.DRIVER_ERROR,
-        f"nvml: every call fails: {error}; only a restart helps: restart goodwatt, and if nvidia-smi fails too reboot "
-        "the machine",
+        f"every call fails: {error}; only a restart helps: restart goodwatt, and if nvidia-smi fails too reboot the "
+        "machine",
     )
+
+
+def no_gpus(driver_version: str) -> SourceUnavailable:
+    """Report that the driver lists no GPU."""
+    return _unavailable(
+        Reason.NO_GPUS,
+        f"driver {driver_version} is loaded and lists no GPU; in a container pass one in (--gpus all), or set "
+        "gpus: {kind: none}",
+    )
+
+
+def _unavailable(reason: Reason, detail: str) -> SourceUnavailable:
+    return SourceUnavailable(reason, f"{NVML_SOURCE}: {detail}")

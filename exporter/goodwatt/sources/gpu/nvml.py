@@ -1,4 +1,4 @@
-"""The machine's NVIDIA driver. The only module that knows pynvml."""
+"""The machine's NVIDIA driver. The only module that imports pynvml."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,27 +9,27 @@ import pynvml
 
 from goodwatt.model.gpu import EnergyScope
 from goodwatt.model.gpu_driver import DriverError
+from goodwatt.model.gpu_quantities import DriverCall, NvmlField, NvmlFunction
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MOST_XIDS = 64  # of one GPU between two reads
-SUPERCHIPS = ("GH200", "GB200", "GB300")  # boards whose energy counter may cover CPU and memory too
-_FUNCTION_NOT_FOUND = 13
-_VERSION_MISMATCH = 25
+MOST_XIDS = 64  # taken from one GPU per read
+SUPERCHIPS = ("GH200", "GB200", "GB300")  # boards whose energy counter may include CPU and memory
+_LIBRARY_TOO_OLD = (13, 25)  # function not found, version mismatch
 _CORRUPTED_INFOROM = 14
 _TIMEOUT = 10
-_FIELD_ENERGY = 191
+_ENERGY_FIELD = 191
 _SCOPES = (0, 1)  # GPU, module
 
 
-def _refusals(
+def _raises_driver_errors(
     method: "Callable[Concatenate[NvmlDriver, P], T]",
 ) -> "Callable[Concatenate[NvmlDriver, P], T]":
-    """Say the binding's errors in the words of `DriverError`."""
+    """Turn the binding's errors into `DriverError`."""
 
     @wraps(method)
-    def asked(self: "NvmlDriver", /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self: "NvmlDriver", /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(self, *args, **kwargs)
         except pynvml.NVMLError as error:
@@ -37,131 +37,96 @@ def _refusals(
         except UnicodeDecodeError as error:
             raise DriverError(_CORRUPTED_INFOROM, "answer is not text") from error
 
-    return asked
+    return call
 
 
 class NvmlDriver:
-    """Answers over NVML, one call a quantity. Where the library is too old for a call, the older one is used."""
+    """Reads GPUs through NVML. Falls back to a call's older function if the library lacks the newest."""
 
     simulated = False
 
     def __init__(self) -> None:
-        self._memory_version: int | None
-        self._reasons: Callable[[object], Any]
-        self._listening: dict[int, tuple[object, Any]] = {}  # event sets, by the id of the handle beside each
-        self._prefer_newest()
+        self._listening: dict[int, tuple[object, Any]] = {}  # (handle, event set) by id of the handle
+        self._functions: dict[str, Callable[[object], Any]] = {}  # in use, by name of the call
+        self._fell_back: set[str] = set()  # calls that use their older function
 
-    @_refusals
+    @_raises_driver_errors
     def open(self) -> None:
-        """Load the library and attach to the driver."""
-        self._listening = {}
-        self._prefer_newest()
+        """Load the library and attach to the driver. A newer library is tried with the newest functions again."""
+        self._listening, self._functions, self._fell_back = {}, {}, set()
         pynvml.nvmlInit()
 
-    @_refusals
+    @_raises_driver_errors
     def close(self) -> None:
         """Detach from the driver."""
         self._stop_listening()
         pynvml.nvmlShutdown()
 
-    @_refusals
+    @_raises_driver_errors
     def driver_version(self) -> str:
         """Version of the kernel driver."""
         return str(pynvml.nvmlSystemGetDriverVersion())
 
-    @_refusals
+    @_raises_driver_errors
     def count(self) -> int:
-        """GPUs that this process may see."""
+        """Number of GPUs visible to this process."""
         return int(pynvml.nvmlDeviceGetCount())
 
-    @_refusals
+    @_raises_driver_errors
     def handle(self, index: int) -> object:
         """NVML's own handle."""
         return pynvml.nvmlDeviceGetHandleByIndex(index)
 
-    @_refusals
+    @_raises_driver_errors
     def uuid(self, handle: object) -> str:
         """NVML's UUID, with its prefix GPU-."""
         return str(pynvml.nvmlDeviceGetUUID(handle))
 
-    @_refusals
+    @_raises_driver_errors
     def product(self, handle: object) -> str:
         """NVML's product name."""
         return str(pynvml.nvmlDeviceGetName(handle))
 
-    @_refusals
+    @_raises_driver_errors
     def board_serial(self, handle: object) -> str:
         """Serial number in the board's infoROM; consumer boards have none."""
         return str(pynvml.nvmlDeviceGetSerial(handle))
 
-    @_refusals
+    @_raises_driver_errors
     def energy_scope(self, handle: object) -> EnergyScope:
         """MODULE for a superchip, unless its driver shows that the counter is the GPU's own."""
         if not any(name in str(pynvml.nvmlDeviceGetName(handle)) for name in SUPERCHIPS):
             return EnergyScope.GPU
-        gpu, module = _energy_fields(handle)
+        gpu, module = _scoped_energy(handle)
         total = int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
         return nearest_scope(total, gpu, module)
 
-    @_refusals
+    @_raises_driver_errors
     def energy_millijoules(self, handle: object) -> int:
         """The hardware counter, since the driver was loaded."""
         return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
 
-    @_refusals
-    def power_milliwatts(self, handle: object) -> int:
-        """Instantaneous up to GA100, the mean of the last second on other GPUs since Ampere."""
-        return int(pynvml.nvmlDeviceGetPowerUsage(handle))
-
-    @_refusals
-    def power_limit_milliwatts(self, handle: object) -> int:
-        """The lowest of all limits in force."""
-        return int(pynvml.nvmlDeviceGetEnforcedPowerLimit(handle))
-
-    @_refusals
-    def utilization_percent(self, handle: object) -> int:
-        """Share of the last sample period in which a kernel ran."""
-        return int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
-
-    @_refusals
-    def memory_bytes(self, handle: object) -> tuple[int, int]:
-        """Used, without what the driver reserves where it tells them apart, and total."""
-        try:
-            memory = pynvml.nvmlDeviceGetMemoryInfo(handle, version=self._memory_version)
-        except pynvml.NVMLError as error:
-            if self._memory_version is None or error.value not in (_FUNCTION_NOT_FOUND, _VERSION_MISMATCH):
-                raise
-            self._memory_version = None
-            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        return int(memory.used), int(memory.total)
-
-    @_refusals
-    def temperature_celsius(self, handle: object) -> int:
-        """Of the GPU die."""
-        return int(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))
-
-    @_refusals
-    def sm_clock_megahertz(self, handle: object) -> int:
-        """Current clock of the SM domain."""
-        return int(pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM))
-
-    @_refusals
-    def throttle_reasons_mask(self, handle: object) -> int:
-        """The clock event reasons; drivers before 535 know them as throttle reasons, with the same bits."""
-        try:
-            return int(self._reasons(handle))
-        except pynvml.NVMLError as error:
-            older = pynvml.nvmlDeviceGetCurrentClocksThrottleReasons
-            if error.value != _FUNCTION_NOT_FOUND or self._reasons is older:
-                raise
-            self._reasons = older
-            return int(older(handle))
-
-    @_refusals
+    @_raises_driver_errors
     def xid_errors(self, handle: object) -> Sequence[int]:
-        """From an event set of the GPU's own, so that one GPU which cannot be listened to hides no other."""
+        """Xids from the GPU's own event set, so that a GPU without events does not hide those of the others."""
         _, events = self._listening.get(id(handle)) or self._listen(handle)
-        return _waiting(events)
+        return _pending_xids(events)
+
+    @_raises_driver_errors
+    def read(self, handle: object, call: DriverCall) -> Any:
+        """What the NVML function returns, or the value of the field."""
+        function = self._functions.get(call.name) or self._use(call, call.newest)
+        try:
+            return function(handle)
+        except pynvml.NVMLError as error:
+            if call.older is None or call.name in self._fell_back or error.value not in _LIBRARY_TOO_OLD:
+                raise
+            self._fell_back.add(call.name)
+            return self._use(call, call.older)(handle)
+
+    def _use(self, call: DriverCall, question: NvmlFunction | NvmlField) -> Callable[[object], Any]:
+        self._functions[call.name] = function = _bound(question)
+        return function
 
     def _listen(self, handle: object) -> tuple[object, Any]:
         events = pynvml.nvmlEventSetCreate()
@@ -179,13 +144,9 @@ class NvmlDriver:
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlEventSetFree(events)
 
-    def _prefer_newest(self) -> None:
-        self._memory_version = pynvml.nvmlMemory_v2
-        self._reasons = pynvml.nvmlDeviceGetCurrentClocksEventReasons
 
-
-def _waiting(events: Any) -> Sequence[int]:
-    """Xids that wait to be taken, MOST_XIDS at most. Never blocks."""
+def _pending_xids(events: Any) -> Sequence[int]:
+    """Take at most MOST_XIDS pending Xids. Never blocks."""
     taken: list[int] = []
     while len(taken) < MOST_XIDS:
         try:
@@ -198,7 +159,7 @@ def _waiting(events: Any) -> Sequence[int]:
 
 
 def nearest_scope(total: int, gpu: int | None, module: int | None) -> EnergyScope:
-    """Which of the two scoped counters the total is. MODULE unless the driver shows it to be the GPU's own.
+    """Decide which of the two scoped counters the total is: MODULE unless it is shown to be the GPU's own.
 
     All three are millijoules since the driver was loaded, read within a moment of each other.
     """
@@ -208,17 +169,42 @@ def nearest_scope(total: int, gpu: int | None, module: int | None) -> EnergyScop
     return EnergyScope.GPU if abs(total - gpu) < slack else EnergyScope.MODULE
 
 
-def _energy_fields(handle: object) -> Sequence[int | None]:
+def _scoped_energy(handle: object) -> tuple[int | None, int | None]:
+    """Read the counter at GPU and at module scope, in one call because the two are compared."""
     try:
-        values = pynvml.nvmlDeviceGetFieldValues(handle, [(_FIELD_ENERGY, scope) for scope in _SCOPES])
+        values = pynvml.nvmlDeviceGetFieldValues(handle, [(_ENERGY_FIELD, scope) for scope in _SCOPES])
     except pynvml.NVMLError:
-        return (None, None)
-    return [_field(value) for value in values]
+        return None, None
+    gpu, module = map(_energy_or_none, values)
+    return gpu, module
 
 
-def _field(value: Any) -> int | None:
-    """The member of the union that the driver says it filled in."""
-    if value.nvmlReturn != pynvml.NVML_SUCCESS:
+def _energy_or_none(value: Any) -> int | None:
+    try:
+        return int(_field_value(value))
+    except pynvml.NVMLError:
         return None
-    members = {1: value.value.uiVal, 2: value.value.ulVal, 3: value.value.ullVal}
-    return members.get(value.valueType)
+
+
+def _bound(question: NvmlFunction | NvmlField) -> Callable[[object], Any]:
+    """Return what takes a handle alone."""
+    if isinstance(question, NvmlField):
+        wanted = [(question.field, question.scope)]
+        return lambda handle: _field_value(pynvml.nvmlDeviceGetFieldValues(handle, wanted)[0])
+    function: Callable[..., Any] = getattr(pynvml, question.name)
+    arguments = question.arguments
+    return (lambda handle: function(handle, *arguments)) if arguments else function
+
+
+def _field_value(value: Any) -> float:
+    """Return the member of the union that the driver filled in. Raises NVMLError if the field was refused."""
+    if value.nvmlReturn != pynvml.NVML_SUCCESS:
+        raise pynvml.NVMLError(value.nvmlReturn)
+    member = _UNION_MEMBERS.get(value.valueType)
+    if member is None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    number: float = getattr(value.value, member)
+    return number
+
+
+_UNION_MEMBERS = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}

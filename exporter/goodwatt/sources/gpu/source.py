@@ -1,4 +1,4 @@
-"""GPUs as a source: energy, power and load of every GPU of this machine, through a driver that may hang or vanish."""
+"""The GPU source: reads every GPU of this machine through a driver that may hang or go away."""
 
 import logging
 import time
@@ -10,8 +10,8 @@ from goodwatt.model.gpu import GpusReading
 from goodwatt.model.gpu_driver import DriverError, GpuDriver
 from goodwatt.model.source import NVML_SOURCE, Reason, SourceUnavailable
 from goodwatt.settings.sources import GpusSection
-from goodwatt.sources.gpu.errors import gone, not_opened
-from goodwatt.sources.gpu.session import Session
+from goodwatt.sources.gpu.errors import driver_gone, open_failed
+from goodwatt.sources.gpu.session import DriverSession
 from goodwatt.sources.lane import Lane
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ LONGEST_WAIT_SECONDS = 60.0
 
 
 class GpuSource:
-    """Reads every GPU. A missing driver is tried again after 1 s, doubling to 60 s; a hung one blocks nothing else."""
+    """Reads every GPU. A missing driver is retried after 1 s, doubling to 60 s; a hung driver blocks nothing else."""
 
     id = NVML_SOURCE
 
@@ -33,25 +33,25 @@ class GpuSource:
         self._driver = driver
         self._clock = clock
         self._lane = Lane(self.id.label, self._beat, clock)
-        self._session: Session | None = None
-        self._former: Session | None = None
+        self._session: DriverSession | None = None
+        self._former: DriverSession | None = None
         self._sampled_at_seconds = clock()
-        self._why: tuple[Reason, str] | None = None  # of the last failed open
+        self._why: tuple[Reason, str] | None = None  # reason and detail of the last failed open
         self._wait_seconds = FIRST_WAIT_SECONDS
         self._open_at_seconds = clock()
         self._needs_restart = False
 
     @property
     def needs_restart(self) -> bool:
-        """True while the driver, once opened, answers every call with an error that only a restart has cured."""
+        """Whether an opened driver fails every call with an error that only a restart has been seen to fix."""
         return self._needs_restart
 
     async def read(self) -> GpusReading:
-        """Every GPU now. Raises SourceUnavailable while the driver is missing, refuses everything or hangs."""
+        """Read every GPU. Raises SourceUnavailable while the driver is missing, refuses every call or hangs."""
         return await self._lane.call(self._read)
 
     async def aclose(self) -> None:
-        """Let the driver go; a hung one is abandoned after half a second."""
+        """Close the driver; a hung one is abandoned after half a second."""
         await self._lane.aclose(self._close)
 
     def _read(self) -> GpusReading:
@@ -60,7 +60,7 @@ class GpuSource:
             reading = session.read(self._clock)
         except DriverError as error:
             self._close()
-            raise self._put_off(gone(error)) from error
+            raise self._retry_later(driver_gone(error)) from error
         except SourceUnavailable as why:
             self._needs_restart = why.reason is Reason.DRIVER_ERROR
             raise
@@ -68,33 +68,33 @@ class GpuSource:
         self._sampled_at_seconds = self._clock()
         return reading
 
-    def _open(self) -> Session:
+    def _open(self) -> DriverSession:
         if self._why is not None and self._clock() < self._open_at_seconds:
             raise SourceUnavailable(*self._why)
         try:
             session = self._try_to_open()
         except SourceUnavailable as why:
-            raise self._put_off(why) from why.__cause__
+            raise self._retry_later(why) from why.__cause__
         self._session = session
-        log.info("nvml: driver %s found, %d GPUs", session.version, len(session.cards))
+        log.info("%s: driver %s found, %d GPUs", self.id, session.version, len(session.devices))
         return session
 
-    def _try_to_open(self) -> Session:
+    def _try_to_open(self) -> DriverSession:
         try:
             self._driver.open()
         except DriverError as error:
-            raise not_opened(error) from error
+            raise open_failed(error) from error
         try:
-            return Session(self._driver, self._former.known() if self._former else {})
+            return DriverSession(self._driver, self._former.known() if self._former else {})
         except DriverError as error:
             self._close()
-            raise not_opened(error) from error
+            raise open_failed(error) from error
         except SourceUnavailable:
             self._close()
             raise
 
-    def _put_off(self, why: SourceUnavailable) -> SourceUnavailable:
-        """Try to open again only after the wait, which doubles."""
+    def _retry_later(self, why: SourceUnavailable) -> SourceUnavailable:
+        """Schedule the next open after the wait, which doubles. Returns `why` for the caller to raise."""
         self._why = (why.reason, why.detail)
         self._open_at_seconds = self._clock() + self._wait_seconds
         self._wait_seconds = min(2 * self._wait_seconds, LONGEST_WAIT_SECONDS)
@@ -106,7 +106,7 @@ class GpuSource:
             self._driver.close()
 
     def _beat(self) -> float | None:
-        """Sample power between reads where joules come from it; None, so no wake-up, where no GPU needs it."""
+        """Sample power between reads. Returns the seconds to the next sample, or None if no GPU integrates power."""
         if self._session is None or not self._session.integrates:
             return None
         now = self._clock()
@@ -121,7 +121,7 @@ class GpuSource:
 def gpu_source(
     section: GpusSection, driver: GpuDriver | None = None, clock: Callable[[], float] = time.monotonic
 ) -> GpuSource | None:
-    """The source a section asks for, over `driver` or the machine's own NVML; None where no GPU is to be read."""
+    """Return the configured source, over `driver` or else this machine's NVML; None for `kind: none`."""
     match section.kind:
         case "none":
             return None
@@ -132,6 +132,6 @@ def gpu_source(
 
 
 def _nvml() -> GpuDriver:
-    from goodwatt.sources.gpu.nvml import NvmlDriver  # noqa: PLC0415  # the binding is large: loaded only where it is used
+    from goodwatt.sources.gpu.nvml import NvmlDriver  # noqa: PLC0415  # the binding is large; load it only if used
 
     return NvmlDriver()
