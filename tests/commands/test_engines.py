@@ -43,8 +43,8 @@ async def test_a_missing_signal_is_explained() -> None:
     async with serving(page(LLAMACPP + "llamacpp:prompt_tokens_total NaN\n")) as fake:
         printed = await explain_server(Config(), fake.url)
     there, missing = printed.split("missing\n")
-    assert "\ncounted    tokens only when a request ends: live figures look back five times window_seconds\n" in there
-    assert "llamacpp:tokens_predicted_total" in there and "dropped    1 lines" in there
+    assert "\ncounted    tokens only when a request ends: live figures cover five times window_seconds\n" in there
+    assert "llamacpp:tokens_predicted_total" in there and "dropped    1 invalid lines" in there
     assert "ttft                  no TTFT histogram: goodput needs the proxy or spans" in missing
     assert {line[0] for line in words(missing)} >= {"ttft", "tpot", "e2e", "requests"}
 
@@ -93,10 +93,10 @@ async def test_a_page_that_cannot_be_recognised_is_one_line() -> None:
         with pytest.raises(StartupError, match=r"metrics such as node_cpu_seconds_total.*\(reason=unknown_engine\)"):
             await explain_server(Config(), fake.url)
     async with serving(page(LLAMACPP)) as fake:
-        with pytest.raises(StartupError, match="the page is none of vLLM"):
+        with pytest.raises(StartupError, match="the page is not from vLLM"):
             await explain_server(Config(), fake.url, "vllm")
     async with serving(Reply(b"", status=404)) as fake:
-        with pytest.raises(StartupError, match="answers HTTP 404"):
+        with pytest.raises(StartupError, match="returned HTTP 404"):
             await explain_server(Config(), fake.url)
     with pytest.raises(StartupError, match=r"^cannot reach http://127.0.0.1"):
         await explain_server(Config(), f"http://127.0.0.1:{unused_port()}")

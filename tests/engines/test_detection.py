@@ -109,7 +109,7 @@ def test_unknown_page() -> None:
     assert found.engine is None
     assert found.reason is Reason.UNKNOWN_ENGINE
     assert found.because == (
-        "the page is of no engine that `goodwatt engines` lists; it has metrics such as toy_a, toy_b; "
+        "the page is not from any engine in `goodwatt engines`; it has metrics such as toy_a, toy_b; "
         "check url and engine"
     )
 
@@ -119,7 +119,7 @@ def test_another_engine_than_named() -> None:
     assert detect_engine(ONLY_VLLM, {"sglang:num_queue_reqs"}) == Detection(
         None,
         Reason.UNKNOWN_ENGINE,
-        "the page is none of vLLM; it has metrics such as sglang:num_queue_reqs; check url and engine",
+        "the page is not from vLLM; it has metrics such as sglang:num_queue_reqs; check url and engine",
     )
 
 

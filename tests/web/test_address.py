@@ -19,9 +19,9 @@ GOOD = {
     "[fe80::1%eth0]:9": Address("fe80::1%eth0", 9),
 }
 NO_PORT = "lacks a port; write host:port, or :port for every interface"
-WRONG_PORT = "holds no port after its last ':'; write a number from 0 to 65535"
-NO_BRACKETS = "holds an IPv6 address without brackets; write [address]:port"
-NO_HOST = "holds a host that is no name and no IP address; write host:port"
+WRONG_PORT = "has no valid port after its last ':'; write a number from 0 to 65535"
+NO_BRACKETS = "has an IPv6 address without brackets; write [address]:port"
+NO_HOST = "has a host that is neither a name nor an IP address; write host:port"
 BAD = {
     "": NO_PORT,
     "17077": NO_PORT,
@@ -32,8 +32,8 @@ BAD = {
     ":-1": WRONG_PORT,
     ":\u0661\u0667": WRONG_PORT,
     "::1:17077": NO_BRACKETS,
-    "[::g]:1": "holds no IPv6 address between its brackets; write [address]:port",
-    "http://localhost:1": "holds a '/'; write host:port without http:// and without a path",
+    "[::g]:1": "has no IPv6 address between its brackets; write [address]:port",
+    "http://localhost:1": "contains '/'; write host:port without http:// and without a path",
     "a b:1": NO_HOST,
     "a\nb:1": NO_HOST,
 }

@@ -1,4 +1,4 @@
-"""Which engine wrote a page, or why none can be told, in words for the operator."""
+"""Detects which engine wrote a page, or explains to the operator why none was recognised."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from goodwatt.engines.profile import NameCondition, Profile, SwitchedOff
 from goodwatt.model.source import Reason
 
-_COMMON = ("python_", "process_", "http_", "go_", "promhttp_")  # any program's; they tell nothing
+_COMMON = ("python_", "process_", "http_", "go_", "promhttp_")  # metrics of any program, useless for detection
 _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Either the profile's name, or a reason and an explanation for the operator."""
+    """Either the profile's name, or a reason and one line for the operator."""
 
     engine: str | None = None
     reason: Reason | None = None
@@ -20,48 +20,48 @@ class Detection:
 
 
 def detect_engine(profiles: Mapping[str, Profile], names: Iterable[str]) -> Detection:
-    """Recognise the page by its metric names among `profiles`: all of them, or the one the operator named.
+    """Match a page's metric names against `profiles`: all of them, or only the configured one.
 
-    `names` may hold `name{label}` too, for patterns that ask for a label. A page that matches a profile's refusal, or
-    that of a proxy which nobody named, is refused whatever else it matches.
+    `names` also holds `name{label}` entries, for patterns with a label. A page that matches a `refuse` condition, or a
+    `named_only` proxy the operator did not select, is rejected whatever else it matches.
     """
     seen = frozenset(names)
-    because = _refusal(profiles, seen)
+    because = _rejection(profiles, seen)
     if because is not None:
         return Detection(None, Reason.UNKNOWN_ENGINE, because)
     found = next((one.name for one in profiles.values() if condition_matches(one.detect, seen)), None)
     return Detection(found) if found is not None else _unrecognised(profiles, seen)
 
 
-def _refusal(profiles: Mapping[str, Profile], names: frozenset[str]) -> str | None:
+def _rejection(profiles: Mapping[str, Profile], names: frozenset[str]) -> str | None:
     for one in profiles.values():
         if one.named_only is not None and len(profiles) > 1 and condition_matches(one.detect, names):
             return f"{one.named_only}, or engine: {one.name} to read this page instead"
-    refusals = (refusal for one in profiles.values() for refusal in one.refuse)
-    return next((refusal.because for refusal in refusals if condition_matches(refusal.when, names)), None)
+    refused = (page for one in profiles.values() for page in one.refuse)
+    return next((page.because for page in refused if condition_matches(page.when, names)), None)
 
 
 def detect_by_status(profiles: Mapping[str, Profile], status: int, body: str) -> Detection | None:
-    """What an HTTP error says about metrics that are switched off.
+    """Whether an HTTP error means that the engine's metrics are disabled.
 
-    METRICS_OFF when it is certain: the body proves it, or the operator named the engine. Otherwise HTTP_ERROR with a
-    hint for an engine that answers so, or None when the status means nothing special.
+    METRICS_OFF if the body proves it or the operator named the engine. HTTP_ERROR with a hint if some engine responds
+    this way. None if the status has no special meaning.
     """
     hints = [(one, off) for one in profiles.values() for off in one.switched_off if off.status == status]
     for one, off in hints:
         proven = off.body_contains is not None and off.body_contains in body
         if proven or (off.body_contains is None and len(profiles) == 1):
             return Detection(None, Reason.METRICS_OFF, f"{one.title}'s metrics are switched off; {off.advice}")
-    guesses = [f"if this is {one.title}, {off.advice}" for one, off in hints if _may_be_guessed(one, off)]
+    guesses = [f"if this is {one.title}, {off.advice}" for one, off in hints if _is_plausible(one, off)]
     return Detection(None, Reason.HTTP_ERROR, "; ".join(guesses)) if guesses else None
 
 
-def _may_be_guessed(profile: Profile, off: SwitchedOff) -> bool:
+def _is_plausible(profile: Profile, off: SwitchedOff) -> bool:
     return profile.named_only is None and off.body_contains is None
 
 
 def condition_matches(condition: NameCondition, names: frozenset[str]) -> bool:
-    """Whether a page with these metric names satisfies the condition."""
+    """Whether these metric names satisfy the condition's any_of, all_of and none_of."""
     return (
         (not condition.any_of or any(_occurs(pattern, names) for pattern in condition.any_of))
         and all(_occurs(pattern, names) for pattern in condition.all_of)
@@ -80,15 +80,15 @@ def _unrecognised(profiles: Mapping[str, Profile], names: frozenset[str]) -> Det
         for off in one.switched_off:
             if off.page is not None and condition_matches(off.page, names):
                 doubt = "" if len(profiles) == 1 else f"if this is {one.title}, "
-                because = f"the page has no {one.title} metrics, only such as {_some(names)}; {doubt}{off.advice}"
+                because = f"the page has no {one.title} metrics, only ones like {_some(names)}; {doubt}{off.advice}"
                 return Detection(None, Reason.METRICS_OFF, because)
     wanted = " or ".join(one.title for one in profiles.values())
-    what = f"none of {wanted}" if len(profiles) <= _SHOWN else "of no engine that `goodwatt engines` lists"
+    what = f"not from {wanted}" if len(profiles) <= _SHOWN else "not from any engine in `goodwatt engines`"
     because = f"the page is {what}; it has metrics such as {_some(names)}; check url and engine"
     return Detection(None, Reason.UNKNOWN_ENGINE, because)
 
 
 def _some(names: frozenset[str]) -> str:
     bare = {name for name in names if "{" not in name}
-    telling = sorted(name for name in bare if not name.startswith(_COMMON)) or sorted(bare)
-    return ", ".join(name[:60] for name in telling[:_SHOWN])
+    specific = sorted(name for name in bare if not name.startswith(_COMMON)) or sorted(bare)
+    return ", ".join(name[:60] for name in specific[:_SHOWN])

@@ -1,4 +1,4 @@
-"""From an engine's span to a request's record, as profiles say."""
+"""Converts an engine's span into a request record, as its profile describes."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -12,27 +12,27 @@ AttributeValue = str | int | float
 
 NANOSECONDS_PER_SECOND = 1_000_000_000
 MAX_MODEL_NAME_CHARACTERS = 256
-_MOST_TOKENS = 1 << 53  # beyond it a float no longer tells one from the next
+_MOST_TOKENS = 1 << 53  # above it a float cannot represent every integer
 _LONGEST_SECONDS = 365 * 86400.0
-_LARGEST = 1e18  # of a time in any unit
+_LARGEST = 1e18  # for a time in any unit
 
 
 @dataclass(frozen=True, slots=True)
 class SpanRule:
-    """What one profile says of its span. Attributes that are not in `wanted` need not be looked at, and never are."""
+    """How one profile reads its request span. Only the attributes in `wanted` are used."""
 
     spans: SpanFields
     wanted: frozenset[str]
 
     def is_request(self, attributes: Mapping[str, AttributeValue]) -> bool:
-        """False for a span of this name that is none, such as a health check."""
+        """False for a span with this name that is not a request, such as a health check."""
         for name, patterns in self.spans.unless.items():
             if name in attributes and _one_of(str(attributes[name]), patterns):
                 return False
         return True
 
     def record(self, server: str, start_ns: int, attributes: Mapping[str, AttributeValue]) -> RequestRecord | None:
-        """The request; None where the span lacks a duration or a start, or says what cannot be."""
+        """The request record; None if the duration or start is missing or out of range."""
         spans = self.spans
         e2e = self._seconds(spans.e2e_seconds, attributes)
         if e2e is None or start_ns <= 0:
@@ -64,7 +64,7 @@ class SpanRule:
 
 
 def span_rules(profiles: Iterable[Profile]) -> Callable[[str], SpanRule | None]:
-    """Which rule is for a span of some name, if any: of several profiles the first."""
+    """A lookup from span name to rule, None if no profile matches. Earlier profiles win."""
     exact: dict[str, SpanRule] = {}
     beginnings: dict[str, SpanRule] = {}
     for profile in profiles:
@@ -88,7 +88,7 @@ def _wanted(spans: SpanFields) -> frozenset[str]:
 
 
 def _first(names: Iterable[str], attributes: Mapping[str, AttributeValue]) -> AttributeValue | None:
-    for name in names:  # a thousand times a second, and a generator takes twice as long
+    for name in names:  # hot path: a generator takes twice as long
         if name in attributes:
             return attributes[name]
     return None
@@ -106,15 +106,15 @@ def _model(names: Iterable[str], attributes: Mapping[str, AttributeValue]) -> st
     return value if isinstance(value, str) and len(value) <= MAX_MODEL_NAME_CHARACTERS else ""
 
 
-def _outcome(said: Outcome | ByAttribute, attributes: Mapping[str, AttributeValue]) -> Outcome:
-    if isinstance(said, Outcome):
-        return said
-    value = attributes.get(said.attribute)
-    return said.absent if value is None else said.values.get(_word(value), said.otherwise)
+def _outcome(mapping: Outcome | ByAttribute, attributes: Mapping[str, AttributeValue]) -> Outcome:
+    if isinstance(mapping, Outcome):
+        return mapping
+    value = attributes.get(mapping.attribute)
+    return mapping.absent if value is None else mapping.values.get(_word(value), mapping.otherwise)
 
 
 def _word(value: AttributeValue) -> str:
-    """The word, or the first word of a list that was written as JSON."""
+    """The value as text; for a list encoded as JSON, its first item."""
     text = str(value)
     if not text.startswith("["):
         return text

@@ -1,7 +1,7 @@
 """One daemon thread that owns a blocking library.
 
-One job is in flight at a time. A job cannot be stopped: who stops waiting for it leaves it running, and until it comes
-back every further call is refused at once instead of queueing behind it. The process never waits for the thread.
+One call runs at a time. A call cannot be interrupted: cancelling the wait leaves it running, and until it returns
+every further call fails immediately instead of queueing. Process exit never waits for the thread.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What a job answered, or what it raised."""
+    """The return value of a job, or the exception it raised."""
 
     value: object = None
     error: BaseException | None = None
@@ -34,17 +34,17 @@ class _Job:
 
 
 class Lane:
-    """Runs functions in its own thread, started by the first call.
+    """Runs functions in its own thread, which starts at the first call.
 
-    `beat`, where given, runs in the thread after each job and then whenever the seconds it answered have passed;
-    when it answers None the thread sleeps until the next job. What it raises comes out of the next call.
+    `poll`, if given, runs in the thread after each job and returns the seconds until it runs again, or None to wait for
+    the next job. An exception from it is raised by the next call.
     """
 
     def __init__(
-        self, name: str, beat: Callable[[], float | None] | None = None, clock: Callable[[], float] = time.monotonic
+        self, name: str, poll: Callable[[], float | None] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._name = name
-        self._beat = beat
+        self._poll = poll
         self._clock = clock
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -53,13 +53,13 @@ class Lane:
 
     @property
     def busy(self) -> bool:
-        """Whether a call has not come back yet."""
+        """Whether a call is still running."""
         return self._busy_since is not None
 
     async def call(self, run: Callable[[], T]) -> T:
-        """What `run` answers or raises, from the lane's thread.
+        """Run `run` in the thread and return its result or raise its exception.
 
-        Raises SourceUnavailable(WEDGED) at once while an earlier call has not come back. Cancelling stops the waiting,
+        Raises SourceUnavailable(WEDGED) immediately while an earlier call is still running. Cancelling stops the wait,
         not the thread.
         """
         self._refuse_if_busy()
@@ -74,7 +74,7 @@ class Lane:
         return cast(T, outcome.value)
 
     async def aclose(self, last: Callable[[], object], patience_seconds: float = 0.5) -> None:
-        """Run `last` and end the thread, waiting at most `patience_seconds`; what `last` raises is dropped."""
+        """Run `last` and end the thread, waiting at most `patience_seconds`. Exceptions from `last` are ignored."""
         with suppress(Exception):
             async with asyncio.timeout(patience_seconds):
                 await self.call(last)
@@ -88,8 +88,8 @@ class Lane:
         seconds = self._clock() - self._busy_since
         raise SourceUnavailable(
             Reason.WEDGED,
-            f"{self._name}: a call has not come back for {seconds:.0f} s: the driver hangs; nothing is read until it "
-            "answers; look for driver errors in dmesg, and restart the machine if it stays so",
+            f"{self._name}: a call has been stuck in the driver for {seconds:.0f} s; nothing is read until it returns; "
+            "check dmesg for driver errors, and restart the machine if it stays stuck",
         )
 
     def _start(self) -> None:
@@ -103,25 +103,25 @@ class Lane:
             try:
                 job = self._jobs.get(timeout=wait_seconds)
             except Empty:
-                wait_seconds = self._run_beat()
+                wait_seconds = self._run_poll()
                 continue
             if job is None:
                 return
             self._run(job)
-            wait_seconds = self._run_beat()
+            wait_seconds = self._run_poll()
 
     def _run(self, job: _Job) -> None:
         outcome = None if job.future.cancelled() else _attempt(job.run)
         self._busy_since = None
         if outcome is not None:
-            with suppress(RuntimeError):  # the loop may have closed since: nobody waits any more
+            with suppress(RuntimeError):  # the loop has closed, so the result is no longer needed
                 job.loop.call_soon_threadsafe(_deliver, job.future, outcome)
 
-    def _run_beat(self) -> float | None:
-        if self._beat is None:
+    def _run_poll(self) -> float | None:
+        if self._poll is None:
             return None
         try:
-            return self._beat()
+            return self._poll()
         except BaseException as error:
             self._broken = error
             return None
@@ -130,7 +130,7 @@ class Lane:
 def _attempt(run: Callable[[], object]) -> _Outcome:
     try:
         return _Outcome(value=run())
-    except BaseException as error:  # whatever it is belongs to the caller, never to the lane's thread
+    except BaseException as error:  # raised again in the caller; the thread must survive
         return _Outcome(error=error)
 
 

@@ -1,1 +1,1 @@
-"""What every HTTP listener of goodwatt shares."""
+"""Listen addresses, connection limits and plain-text responses shared by every HTTP listener."""

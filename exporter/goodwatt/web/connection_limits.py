@@ -1,4 +1,4 @@
-"""Limits on clients that hold a connection and do nothing with it."""
+"""Limits on the number of connections and on how long an idle one may stay open."""
 
 import asyncio
 import logging
@@ -11,57 +11,57 @@ from aiohttp.web_protocol import RequestHandler
 
 MAX_CONNECTIONS = 256
 FIRST_REQUEST_TIMEOUT_SECONDS = 30.0
-IDLE_TIMEOUT_SECONDS = 330.0  # longer than any usual scrape interval, so that no scraper has to connect anew
+IDLE_TIMEOUT_SECONDS = 330.0  # longer than common scrape intervals, so scrapers can keep their connection
 UNREAD_TIMEOUT_SECONDS = 30
 
 
 class WebServerLogger(logging.LoggerAdapter[logging.Logger]):
-    """What aiohttp logs, without the requests that are no HTTP: every port scan sends some."""
+    """Passes on aiohttp's log without errors about non-HTTP requests, which every port scan causes."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """As the logger does."""
+        """Log `msg` unless it reports an HttpProcessingError."""
         if not isinstance(kwargs.get("exc_info"), HttpProcessingError):
             super().log(level, msg, *args, **kwargs)
 
 
 class ConnectionLimits:
-    """Makes aiohttp's protocols for a listening socket, and cuts connections that have been silent for too long."""
+    """Protocol factory for a listening socket. Caps open connections and aborts those idle for too long."""
 
     def __init__(self, server: web.Server) -> None:
         self._server = server
-        self._progress: dict[object, tuple[float, float]] = {}  # since when it is silent, and how long it may be
+        self._idle: dict[object, tuple[float, float]] = {}  # idle since, and allowed idle seconds
 
     def __call__(self) -> asyncio.Protocol:
-        """A protocol for one new connection. One connection too many is closed at once."""
-        return _Refusal() if len(self._server.connections) >= MAX_CONNECTIONS else self._server()
+        """A protocol for one new connection; above MAX_CONNECTIONS it closes the connection immediately."""
+        return _OverLimit() if len(self._server.connections) >= MAX_CONNECTIONS else self._server()
 
     def request_received(self, connection: object, now: float) -> None:
-        """Note that a whole request came on a connection."""
-        self._progress[connection] = now, IDLE_TIMEOUT_SECONDS
+        """Reset the idle timer of a connection that sent a complete request."""
+        self._idle[connection] = now, IDLE_TIMEOUT_SECONDS
 
     def sweep(self, now: float) -> None:
-        """Cut whoever is over time. Call it every few seconds: a new connection's time starts at the first sweep."""
+        """Abort idle connections. Call it every few seconds: a new connection's timer starts at the first sweep."""
         fresh = now, FIRST_REQUEST_TIMEOUT_SECONDS
-        self._progress = {c: self._progress.get(c, fresh) for c in self._server.connections}
+        self._idle = {c: self._idle.get(c, fresh) for c in self._server.connections}
         for connection in self._server.connections:
-            since, allowed = self._progress[connection]
-            if now - since > allowed:
-                _cut(connection)
+            idle_since, allowed = self._idle[connection]
+            if now - idle_since > allowed:
+                _abort(connection)
 
 
 def drop_stalled_readers(listening: socket.socket) -> None:
-    """Let the kernel end accepted connections whose peer takes no bytes for UNREAD_SECONDS, where it can."""
+    """Make the kernel drop peers that accept no bytes for UNREAD_TIMEOUT_SECONDS, where it supports that."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None:
         listening.setsockopt(socket.IPPROTO_TCP, option, UNREAD_TIMEOUT_SECONDS * 1000)
 
 
-def _cut(connection: RequestHandler) -> None:
+def _abort(connection: RequestHandler) -> None:
     transport = connection.transport
     if isinstance(transport, asyncio.WriteTransport):
         transport.abort()
 
 
-class _Refusal(asyncio.Protocol):
+class _OverLimit(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()

@@ -1,4 +1,4 @@
-"""Web servers of ours: a socket to listen on, and an end that no client can put off."""
+"""Runs an aiohttp server on one address, with connection limits and a shutdown that no client can delay."""
 
 import asyncio
 import socket
@@ -11,12 +11,12 @@ from goodwatt.web.address import Address
 from goodwatt.web.connection_limits import ConnectionLimits, drop_stalled_readers
 
 LISTEN_BACKLOG = 128
-LISTENER_CLOSE_SECONDS = 0.5  # for `shutdown_timeout` of the runner
+LISTENER_CLOSE_SECONDS = 0.5  # pass as the runner's `shutdown_timeout`
 SWEEP_INTERVAL_SECONDS = 5.0
 
 
 class WebListener:
-    """A runner of aiohttp's on one address, once. Clients that hold a connection and do nothing are cut."""
+    """Serves an aiohttp runner on one address and aborts idle connections. Start it once."""
 
     def __init__(self, runner: web.AppRunner | web.ServerRunner, clock: Callable[[], float] = time.monotonic) -> None:
         self._runner = runner
@@ -27,12 +27,12 @@ class WebListener:
 
     @property
     def port(self) -> int:
-        """Where it listens, between start and end."""
+        """The bound port. Valid only between start and aclose."""
         assert self._server is not None
         return int(self._server.sockets[0].getsockname()[1])
 
     async def start(self, address: Address) -> None:
-        """Serve; an empty host is every interface. Raises OSError; then nothing is left behind."""
+        """Bind and serve; an empty host means all interfaces. On failure raises OSError and releases everything."""
         await self._runner.setup()
         assert self._runner.server is not None
         self._connections = ConnectionLimits(self._runner.server)
@@ -44,12 +44,12 @@ class WebListener:
         self._sweep_later()
 
     def request_received(self, request: web.BaseRequest) -> None:
-        """Note that a whole request came."""
+        """Reset the idle timer of the request's connection. Call it for every request."""
         assert self._connections is not None
         self._connections.request_received(request.protocol, self._clock())
 
     async def aclose(self) -> None:
-        """Stop within about SHUTDOWN_SECONDS, whatever clients do; harmless when repeated."""
+        """Stop within about LISTENER_CLOSE_SECONDS, whatever clients do. Safe to call twice."""
         if self._sweep is not None:
             self._sweep.cancel()
         if self._server is not None:
@@ -70,7 +70,7 @@ async def _listen(connections: ConnectionLimits, address: Address) -> asyncio.Se
 
 
 async def start_serving(bound: asyncio.Server) -> asyncio.Server:
-    """Start what was made with `start_serving=False`: nobody who gives up meanwhile leaves an open socket behind."""
+    """Start a server created with `start_serving=False`; if it fails or is cancelled, the socket is closed."""
     try:
         await bound.start_serving()
     except BaseException:
@@ -82,15 +82,15 @@ async def start_serving(bound: asyncio.Server) -> asyncio.Server:
 async def _bound(connections: ConnectionLimits, address: Address) -> asyncio.Server:
     create = asyncio.get_running_loop().create_server
     if address.host in ("", "::"):
-        return await create(connections, sock=_everywhere(address), backlog=LISTEN_BACKLOG, start_serving=False)
+        return await create(connections, sock=_all_interfaces(address), backlog=LISTEN_BACKLOG, start_serving=False)
     server = await create(connections, address.host, address.port, backlog=LISTEN_BACKLOG, start_serving=False)
     for listening in server.sockets:
         drop_stalled_readers(listening)
     return server
 
 
-def _everywhere(address: Address) -> socket.socket:
-    """One socket for IPv4 and IPv6 where there is IPv6, so that a port chosen by the system is the same for both."""
+def _all_interfaces(address: Address) -> socket.socket:
+    """One dual-stack socket where IPv6 is available, so that port 0 gives the same port for both families."""
     dual = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if dual or address.host else socket.AF_INET
     listening = socket.create_server(

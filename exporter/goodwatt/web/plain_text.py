@@ -1,4 +1,4 @@
-"""Short answers in plain text."""
+"""Plain-text HTTP responses."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,6 @@ from aiohttp import web
 
 
 def text_response(line: str, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """One line or more, not to be kept by anybody."""
+    """A text/plain response that ends in a newline and must not be cached."""
     body = line if line.endswith("\n") else line + "\n"
     return web.Response(text=body, status=status, headers={"Cache-Control": "no-store", **(headers or {})})

@@ -210,7 +210,7 @@ def test_spans_that_belong_to_nobody() -> None:
 def test_spans_that_cannot_be_read() -> None:
     """Without the package that reads protobuf, what to install is said."""
     assert of_otlp("otlp: {}", missing=True) == (
-        "otlp: the package opentelemetry-proto, which reads protobuf, is missing; pip install 'goodwatt[otlp]'",
+        "otlp: reading protobuf needs the package opentelemetry-proto; pip install 'goodwatt[otlp]'",
     )
 
 

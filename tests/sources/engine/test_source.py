@@ -14,7 +14,7 @@ from goodwatt.engines import load_profile
 from goodwatt.model.engine import EngineReading, Signal
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import ServerSection
-from goodwatt.sources.engine.source import EngineSource, _heard, first_model_id
+from goodwatt.sources.engine.source import EngineSource, _retrieve_exception, first_model_id
 from goodwatt.sources.http.errors import connection_error
 from goodwatt.sources.http.fetch import MAX_PAGE_BYTES
 from tests.engines.golden import HERE, PROFILES, reading_of
@@ -58,7 +58,7 @@ async def test_json_is_left_alone_for_a_while() -> None:
         source = EngineSource(ServerSection(name="a", url=server.url), PROFILES, clock=lambda: now[0])
         for at, asked in ((0.0, 1), (5.0, 1), (59.0, 1), (60.0, 2)):
             now[0] = at
-            with pytest.raises(SourceUnavailable, match="sends JSON, not metrics"):
+            with pytest.raises(SourceUnavailable, match="serves JSON, not metrics"):
                 await source.read()
             assert len(server.requests) == asked
         await source.aclose()
@@ -238,8 +238,8 @@ async def test_a_page_of_too_many_models(metric: str) -> None:
         await read(server)
         server.routes["/metrics"] = page("".join(lines))
         reason, detail = await failure(server.url)
-    told = f"server/a: {server.url}/metrics names 257 models, more than 256; is it one server's page?"
-    assert (reason, detail) == (Reason.TOO_LARGE, told)
+    line = f"server/a: {server.url}/metrics has 257 models, above the limit of 256; is it one server's page?"
+    assert (reason, detail) == (Reason.TOO_LARGE, line)
 
 
 async def test_a_huge_page_does_not_stop_the_loop() -> None:
@@ -264,12 +264,12 @@ async def test_a_huge_page_does_not_stop_the_loop() -> None:
 async def test_a_page_that_is_still_being_read_is_not_read_twice() -> None:
     """A page that outlasts its deadline is said, and none is begun beside it; later the server is read again."""
     async with serving(page(VLLM)) as server, reading_from(server.url) as source:
-        source._reading = asyncio.get_running_loop().create_future()
+        source._parsing = asyncio.get_running_loop().create_future()
         with pytest.raises(SourceUnavailable) as why:
             await source.read()
         assert why.value.reason is Reason.TOO_LARGE
-        source._reading.set_exception(ValueError)
-        _heard(source._reading)
+        source._parsing.set_exception(ValueError)
+        _retrieve_exception(source._parsing)
         assert (await source.read()).engine == "vllm"
 
 
@@ -278,27 +278,27 @@ async def test_giving_up_on_a_huge_page_leaves_nothing_behind() -> None:
     filler = "".join(f'other_metric{{n="{n}"}} {n}\n' for n in range(100_000))
     async with serving(page(filler + VLLM)) as server, reading_from(server.url, timeout_seconds=30.0) as source:
         first = asyncio.create_task(source.read())
-        while source._reading is None:
+        while source._parsing is None:
             await asyncio.sleep(0.001)
         first.cancel()
-        await source._reading
+        await source._parsing
         assert (await source.read()).engine == "vllm"
 
 
 async def test_damage_is_told_when_it_begins(caplog: pytest.LogCaptureFixture) -> None:
     """Values that cannot be believed are one line that says where and which, again only after a page without any."""
     line = 'vllm:generation_tokens_total{engine="0",model_name="tiny"} %s\n'
-    told = []
+    logged = []
     async with serving(page(line % 1)) as server, reading_from(server.url) as source:
         for text in (line % 1, line % "NaN", line % -5, line % "1e300", line % 2, line % 3 + line % 3):
             caplog.clear()
             server.routes["/metrics"] = page(text)
             await source.read()
-            told.append([record.getMessage() for record in caplog.records])
-    what = "are malformed, repeated, negative, NaN or huge, and left out"
-    end = "; their series stay as they were; see what writes this page"
-    place = f"server/a: 1 lines of {server.url}/metrics {what}"
-    assert told == [[], [f"{place}, of vllm:generation_tokens_total{end}"], [], [], [], [f"{place}{end}"]]
+            logged.append([record.getMessage() for record in caplog.records])
+    what = "that are malformed, repeated, negative, NaN or huge"
+    end = "; their series keep their last values; check what writes this page"
+    place = f"server/a: ignored 1 lines of {server.url}/metrics {what}"
+    assert logged == [[], [f"{place}, in vllm:generation_tokens_total{end}"], [], [], [], [f"{place}{end}"]]
 
 
 async def test_unknown_outcome_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -309,7 +309,7 @@ async def test_unknown_outcome_is_told_once(caplog: pytest.LogCaptureFixture) ->
             await source.read()
             await source.read()
     assert [record.getMessage() for record in caplog.records] == [
-        "server/a: requests end as 'quota', which profile vllm does not know"
+        "server/a: requests finish with 'quota', which profile vllm does not map"
     ]
 
 
@@ -320,7 +320,7 @@ async def test_outcomes_that_are_made_up_do_not_fill_the_log(caplog: pytest.LogC
         for n in range(0, 90, 3):
             server.routes["/metrics"] = page("".join(line % one for one in range(n, n + 3)))
             assert len((await source.read()).counters) == 3
-    assert sum("does not know" in record.getMessage() for record in caplog.records) == 20
+    assert sum("does not map" in record.getMessage() for record in caplog.records) == 20
 
 
 async def test_pages_of_different_processes_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -331,7 +331,7 @@ async def test_pages_of_different_processes_are_told_once(caplog: pytest.LogCapt
             server.routes["/metrics"] = page(text % started)
             await source.read()
     (line,) = (record.getMessage() for record in caplog.records)
-    assert line.startswith(f"server/a: different processes answer at {server.url}/metrics")
+    assert line.startswith(f"server/a: several processes answer at {server.url}/metrics")
 
 
 async def test_nobody_listens() -> None:
@@ -355,7 +355,7 @@ def test_name_without_an_address() -> None:
     """A host name that the resolver does not know says so."""
     error = aiohttp.ClientConnectorDNSError(ANY_CONNECTION, OSError(-2, "Name or service not known"))
     found = connection_error("server/a", URL("http://x.invalid:8000/metrics?key=k"), error)
-    assert found.detail == "server/a: http://x.invalid:8000/metrics: the host's name has no address; check the url"
+    assert found.detail == "server/a: http://x.invalid:8000/metrics: the host name does not resolve; check the url"
 
 
 async def test_silent_server() -> None:
@@ -366,7 +366,7 @@ async def test_silent_server() -> None:
         assert time.monotonic() - began < 1.0
     assert reason is Reason.TIMEOUT
     assert detail == (
-        f"server/a: {server.url}/metrics gave no complete answer within 0.2 s; is it overloaded? see timeout_seconds"
+        f"server/a: {server.url}/metrics did not respond in full within 0.2 s; is it overloaded? see timeout_seconds"
     )
 
 
@@ -387,15 +387,19 @@ async def test_own_deadline_comes_first() -> None:
 @pytest.mark.parametrize(
     ("raw", "reason", "words"),
     [
-        (b"", Reason.UNREACHABLE, "closes the connection without an answer"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", Reason.NOT_METRICS, "does not answer in HTTP"),
-        (b"\x00\x01\x02\xff" * 100 + b"\r\n\r\n", Reason.NOT_METRICS, "does not answer in HTTP"),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", Reason.NOT_METRICS, "does not answer in HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nvllm:x 1\n", Reason.UNREACHABLE, "broke off in the middle"),
+        (b"", Reason.UNREACHABLE, "closed the connection without a response"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", Reason.NOT_METRICS, "does not speak HTTP"),
+        (b"\x00\x01\x02\xff" * 100 + b"\r\n\r\n", Reason.NOT_METRICS, "does not speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", Reason.NOT_METRICS, "does not speak HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nvllm:x 1\n",
+            Reason.UNREACHABLE,
+            "closed the connection in the middle",
+        ),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nvllm:x 1\n\r\n",
             Reason.UNREACHABLE,
-            "broke off in the middle",
+            "closed the connection in the middle",
         ),
     ],
 )
@@ -413,60 +417,60 @@ async def test_broken_answers(raw: bytes, reason: Reason, words: str) -> None:
         (
             Reply(status=404),
             Reason.HTTP_ERROR,
-            "answers HTTP 404; if this is SGLang, start it with --enable-metrics; if this is TensorRT-LLM, "
+            "returned HTTP 404; if this is SGLang, start it with --enable-metrics; if this is TensorRT-LLM, "
             "set return_perf_metrics: true in its options and give the path /prometheus/metrics",
         ),
-        (Reply(status=400), Reason.HTTP_ERROR, "answers HTTP 400; check the url's path"),
-        (Reply(status=204), Reason.HTTP_ERROR, "answers HTTP 204; check the url's path"),
-        (Reply(status=500), Reason.HTTP_ERROR, "answers HTTP 500; see the server's own log"),
-        (Reply(status=501), Reason.HTTP_ERROR, "answers HTTP 501; see the server's own log"),
+        (Reply(status=400), Reason.HTTP_ERROR, "returned HTTP 400; check the url's path"),
+        (Reply(status=204), Reason.HTTP_ERROR, "returned HTTP 204; check the url's path"),
+        (Reply(status=500), Reason.HTTP_ERROR, "returned HTTP 500; see the server's own log"),
+        (Reply(status=501), Reason.HTTP_ERROR, "returned HTTP 501; see the server's own log"),
         (
             Reply(status=503, promised_length=9, close=True),
             Reason.HTTP_ERROR,
-            "answers HTTP 503; see the server's own log",
+            "returned HTTP 503; see the server's own log",
         ),
-        (Reply(status=401), Reason.AUTH_REFUSED, "refuses access with HTTP 401; give bearer_token_file or basic_auth"),
-        (Reply(status=403), Reason.AUTH_REFUSED, "refuses access with HTTP 403; give bearer_token_file or basic_auth"),
+        (Reply(status=401), Reason.AUTH_REFUSED, "denied access with HTTP 401; give bearer_token_file or basic_auth"),
+        (Reply(status=403), Reason.AUTH_REFUSED, "denied access with HTTP 403; give bearer_token_file or basic_auth"),
         (
             Reply(b"<!doctype html><html></html>"),
             Reason.NOT_METRICS,
-            "sends an HTML page, not metrics; check the url's path, usually /metrics",
+            "serves an HTML page, not metrics; check the url's path, usually /metrics",
         ),
         (
             Reply(b"hello", content_type="text/html"),
             Reason.NOT_METRICS,
-            "sends an HTML page, not metrics; check the url's path, usually /metrics",
+            "serves an HTML page, not metrics; check the url's path, usually /metrics",
         ),
         (
             Reply(b'[{"iter": 1}]', content_type="application/json"),
             Reason.NOT_METRICS,
-            "sends JSON, not metrics; check the url's path (TensorRT-LLM serves metrics at /prometheus/metrics)",
+            "serves JSON, not metrics; check the url's path (TensorRT-LLM serves metrics at /prometheus/metrics)",
         ),
-        (Reply(b""), Reason.NOT_METRICS, "sends an empty page; if the server has just started, it may fill soon"),
+        (Reply(b""), Reason.NOT_METRICS, "serves an empty page; if the server has just started, retry soon"),
         (
             Reply(b"# HELP only comments\n"),
             Reason.NOT_METRICS,
-            "sends something else than Prometheus metrics; check the url's path, usually /metrics",
+            "serves something other than Prometheus metrics; check the url's path, usually /metrics",
         ),
         (
             Reply(bytes(range(128, 256)) * 9),
             Reason.NOT_METRICS,
-            "sends something else than Prometheus metrics; check the url's path, usually /metrics",
+            "serves something other than Prometheus metrics; check the url's path, usually /metrics",
         ),
         (
             Reply(b"x", headers={"Content-Encoding": "br"}),
             Reason.NOT_METRICS,
-            "answers in a compression that was not asked for; switch it off for metrics",
+            "answers in an encoding that was not requested; turn off compression for metrics",
         ),
         (
             Reply(b"no gzip at all", headers={"Content-Encoding": "gzip"}),
             Reason.NOT_METRICS,
-            "says that its answer is gzip, and it is not; check what is between",
+            "declares gzip but sends something else; check the proxies in between",
         ),
         (
             Reply(gzipped(VLLM.encode()).body[:-40], headers={"Content-Encoding": "gzip"}),
             Reason.UNREACHABLE,
-            "broke off in the middle of its answer",
+            "closed the connection in the middle of the response",
         ),
     ],
 )
@@ -498,7 +502,7 @@ async def test_unknown_engine() -> None:
         reason, detail = await failure(server.url)
     assert reason is Reason.UNKNOWN_ENGINE
     assert detail == (
-        "server/a: the page is of no engine that `goodwatt engines` lists; it has metrics such as a_total, b_total; "
+        "server/a: the page is not from any engine in `goodwatt engines`; it has metrics such as a_total, b_total; "
         "check url and engine"
     )
 
@@ -509,7 +513,7 @@ async def test_too_large() -> None:
     async with serving(Reply(chunk * 18)) as server:
         assert await failure(server.url) == (
             Reason.TOO_LARGE,
-            f"server/a: {server.url}/metrics sends more than 16 MiB; is it the metrics page?",
+            f"server/a: {server.url}/metrics serves more than 16 MiB; is it the metrics page?",
         )
 
 
@@ -544,10 +548,10 @@ async def test_redirect_to_another_host() -> None:
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("/metrics", "redirects in circles; check the url"),
-        ("", "redirects in circles; check the url"),
-        ("http://[", "redirects to no address"),
-        ("mailto:x", "redirects to no address"),
+        ("/metrics", "redirects in a loop; check the url"),
+        ("", "redirects in a loop; check the url"),
+        ("http://[", "redirects without a valid address"),
+        ("mailto:x", "redirects without a valid address"),
     ],
 )
 async def test_redirects_that_lead_nowhere(location: str, words: str) -> None:
@@ -563,7 +567,7 @@ async def test_query_is_never_shown() -> None:
     async with serving(Reply(status=500)) as server:
         _, detail = await failure(f"{server.url}/metrics?key=hunter2")
     assert "hunter2" not in detail
-    assert "/metrics answers" in detail
+    assert "/metrics returned" in detail
 
 
 async def test_unread_source_closes() -> None:

@@ -55,7 +55,7 @@ async def test_wrong_token(tmp_path: Path) -> None:
     async with serving(Reply(status=401)) as server:
         reason, detail = await failure(server.url, bearer_token_file=tmp_path / "token")
     assert reason is Reason.AUTH_REFUSED
-    assert detail.endswith("refuses access with HTTP 401; check the credentials of this server")
+    assert detail.endswith("denied access with HTTP 401; check the credentials of this server")
 
 
 def _missing(folder: Path) -> Path:
@@ -83,12 +83,12 @@ def _written(content: bytes) -> Any:
     ("make", "words"),
     [
         (_missing, "No such file or directory; check the path and its permissions"),
-        (_directory, "is not a regular file; give a file that holds the secret alone"),
-        (_pipe, "is not a regular file; give a file that holds the secret alone"),
-        (_written(b" \n"), "is empty or holds more than one line of text; write the secret alone into it"),
-        (_written(b"hunter2\nhunter3"), "is empty or holds more than one line of text; write the secret alone into it"),
-        (_written(b"\xff\xfehunter2"), "is empty or holds more than one line of text; write the secret alone into it"),
-        (_written(b"hunter2" * 10_000), "is larger than 64 KiB; give a file that holds the secret alone"),
+        (_directory, "is not a regular file; point it at a file with only the secret"),
+        (_pipe, "is not a regular file; point it at a file with only the secret"),
+        (_written(b" \n"), "is empty or has more than one line; it must contain only the secret"),
+        (_written(b"hunter2\nhunter3"), "is empty or has more than one line; it must contain only the secret"),
+        (_written(b"\xff\xfehunter2"), "is empty or has more than one line; it must contain only the secret"),
+        (_written(b"hunter2" * 10_000), "is larger than 64 KiB; point it at a file with only the secret"),
     ],
 )
 async def test_secret_that_cannot_be_used(tmp_path: Path, make: Any, words: str) -> None:

@@ -84,7 +84,11 @@ async def test_a_sender_is_told_what_was_rejected() -> None:
     async with listening() as (receiver, client):
         status, body, _ = await send(client, in_protobuf(rows))
         partial = ExportTraceServiceResponse.FromString(body).partial_success
-        assert (status, partial.rejected_spans, partial.error_message) == (200, 1, "1 lack an id, a start or a latency")
+        assert (status, partial.rejected_spans, partial.error_message) == (
+            200,
+            1,
+            "1 lack an id, a start time or a latency",
+        )
         _, body, _ = await send(client, in_json(rows[1:]), otlp.JSON)
         assert json.loads(body)["partialSuccess"]["rejectedSpans"] == "1"
         reading = await receiver.read()
@@ -101,17 +105,17 @@ def said(body: bytes, headers: dict[str, str]) -> tuple[int, str]:
     return status.code, status.message
 
 
-NO_GZIP = "the body is said to be gzip, and is not"
-CUT = "the gzip stream breaks off, or something follows it"
+NO_GZIP = "Content-Encoding is gzip, but the body is not"
+CUT = "the gzip stream is truncated or has trailing bytes"
 
 
 @pytest.mark.parametrize(
     ("body", "headers", "status", "code", "message"),
     [
-        (b"\xff" * 9, PROTOBUF, 400, 3, "the body is no trace request in protobuf"),
-        (BATCH[:-1], PROTOBUF, 400, 3, "the body is no trace request in protobuf"),
+        (b"\xff" * 9, PROTOBUF, 400, 3, "the body is not a protobuf trace request"),
+        (BATCH[:-1], PROTOBUF, 400, 3, "the body is not a protobuf trace request"),
         (b"{", otlp.JSON, 400, 3, "the body is not valid JSON"),
-        (b"[]", otlp.JSON, 400, 3, "a part has not the form that OTLP gives it"),
+        (b"[]", otlp.JSON, 400, 3, "a field has the wrong type for OTLP"),
         (BATCH, PROTOBUF | GZIP, 400, 3, NO_GZIP),
         (zipped(BATCH)[:-9], PROTOBUF | GZIP, 400, 3, CUT),
         (zipped(BATCH) + b"x", PROTOBUF | GZIP, 400, 3, CUT),
@@ -136,13 +140,13 @@ async def test_what_cannot_be_read_is_refused_in_its_own_encoding(
 async def test_other_requests_are_answered() -> None:
     """Another path, method, content type or compression: a status and a line that says what to use."""
     async with listening() as (receiver, client):
-        assert (await send(client, b"", path="/v1/metrics"))[:2] == (404, b"spans are taken at /v1/traces\n")
+        assert (await send(client, b"", path="/v1/metrics"))[:2] == (404, b"not found; send spans to /v1/traces\n")
         async with client.get(TRACES_PATH) as answer:
             assert (answer.status, answer.headers["Allow"], await answer.text()) == (405, "POST", "use POST\n")
         status, told, _ = await send(client, b"{}", {"Content-Type": "text/plain"})
         assert (status, told) == (415, b"Content-Type must be application/x-protobuf or application/json\n")
         status, told, _ = await send(client, b"{}", otlp.JSON | {"Content-Encoding": "br"})
-        assert (status, told) == (415, b"only gzip or no Content-Encoding is understood\n")
+        assert (status, told) == (415, b"Content-Encoding must be gzip or absent\n")
         assert (await receiver.read()).dropped == {Dropped.MALFORMED: 1}
 
 
@@ -175,7 +179,7 @@ async def test_a_slow_body_is_given_up() -> None:
     await server.start(address())
     try:
         answer = await raw(server.port, HEAD + b"Content-Length: 50\r\n\r\n", *[b"x"] * 5, pause=0.1)
-        assert answer.startswith(b"HTTP/1.1 408 ") and b"the body did not come within 0.2 s" in answer
+        assert answer.startswith(b"HTTP/1.1 408 ") and b"the body did not arrive within 0.2 s" in answer
         assert queue.drain() == ((), {Dropped.MALFORMED: 1})
     finally:
         await server.aclose()
@@ -236,7 +240,7 @@ async def test_bodies_share_a_bounded_memory() -> None:
         await asyncio.sleep(0.2)
         status, told, headers = await send(client, BATCH)
         assert (status, headers["Retry-After"]) == (429, "1")
-        assert said(told, PROTOBUF) == (8, "too much is being received at once")
+        assert said(told, PROTOBUF) == (8, "too many bodies in flight; retry later")
         for _, writer in holders:
             writer.transport.abort()
         await asyncio.sleep(0.1)
@@ -376,7 +380,7 @@ async def test_without_the_package_json_is_read_and_protobuf_says_what_to_instal
     async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as client:
         status, told, _ = await send(client, BATCH)
         assert status == 415 and b"pip install 'goodwatt[otlp]'" in told
-        with pytest.raises(SourceUnavailable, match=r"opentelemetry-proto.* is missing; pip install") as why:
+        with pytest.raises(SourceUnavailable, match=r"needs the package opentelemetry-proto; pip install") as why:
             await receiver.read()
         assert why.value.reason is Reason.LIBRARY_MISSING
         assert (await send(client, in_json(VLLM), otlp.JSON))[0] == 200

@@ -19,14 +19,14 @@ RULE_OF = span_rules(PROFILES.values())
 
 
 def span_queue(
-    servers: Iterable[str] = ("chat",), services: Mapping[str, str] | None = None, room: int = 1000
+    servers: Iterable[str] = ("chat",), services: Mapping[str, str] | None = None, capacity: int = 1000
 ) -> SpanQueue:
-    return SpanQueue(RULE_OF, ServiceMapping(services or {}, lambda: tuple(servers)), room, clock=lambda: NOW)
+    return SpanQueue(RULE_OF, ServiceMapping(services or {}, lambda: tuple(servers)), capacity, clock=lambda: NOW)
 
 
 async def taken(into: SpanQueue, *spans: Row) -> tuple[int, dict[Dropped, int]]:
     """How many records a request with these spans brings, and what is shed."""
-    await into.take(ProtobufCodec().spans(in_protobuf(spans)))
+    await into.put(ProtobufCodec().spans(in_protobuf(spans)))
     records, dropped = into.drain()
     return len(records), dict(dropped)
 
@@ -57,7 +57,7 @@ def test_whose_span_it_is(
 async def test_real_spans_become_records_once() -> None:
     """40 real spans are 40 records in their order; sent again they are 40 duplicates."""
     into = span_queue()
-    await into.take(ProtobufCodec().spans(in_protobuf(VLLM)))
+    await into.put(ProtobufCodec().spans(in_protobuf(VLLM)))
     records, dropped = into.drain()
     assert [one.e2e_seconds for one in records] == [row["attributes"]["gen_ai.latency.e2e"] for row in VLLM]
     assert {one.server for one in records} == {"chat"} and not dropped
@@ -67,7 +67,7 @@ async def test_real_spans_become_records_once() -> None:
 async def test_what_is_no_request_is_foreign_and_no_refusal() -> None:
     """Start-up and child spans are counted and not complained of."""
     into = span_queue()
-    told = await into.take(
+    told = await into.put(
         ProtobufCodec().spans(in_protobuf([{**vllm_row(1), "name": "load_model"}, *rows(SGLANG_SPANS)]))
     )
     records, dropped = into.drain()
@@ -79,29 +79,29 @@ async def test_each_refusal_is_counted_and_told() -> None:
     into = span_queue(("chat", "batch"))
     partial = vllm_row(1, gen_ai__latency__e2e=None)
     nameless = {**vllm_row(2), "span_id": "00" * 8}
-    told = await into.take(
+    told = await into.put(
         ProtobufCodec().spans(in_protobuf([partial, nameless, vllm_row(3, service="x"), vllm_row(4)]))
     )
     assert told.rejected == 3
-    assert "2 lack an id, a start or a latency; 1 are of a service that is no server of goodwatt's" in told.why
+    assert "2 lack an id, a start time or a latency; 1 come from a service that maps to no server" in told.error_message
     records, dropped = into.drain()
     assert (len(records), dropped) == (1, {Dropped.PARTIAL: 2, Dropped.UNKNOWN_SERVER: 1})
 
 
 async def test_late_spans_are_told_from_new_ones() -> None:
     """After so many spans that the first are forgotten, one that ended with them is late."""
-    into = span_queue(room=10**6)
+    into = span_queue(capacity=10**6)
     into._recent._most = 10
-    await into.take(ProtobufCodec().spans(in_protobuf([vllm_row(n) for n in range(30)])))
+    await into.put(ProtobufCodec().spans(in_protobuf([vllm_row(n) for n in range(30)])))
     into.drain()
     assert await taken(into, vllm_row(99, end_ns=VLLM[0]["end_ns"] - 10**9)) == (0, {Dropped.LATE: 1})
 
 
 async def test_a_full_queue_refuses_and_takes_again() -> None:
     """What finds no room is refused and counted; it is not remembered, so it can come again after a tick."""
-    into = span_queue(room=3)
-    told = await into.take(ProtobufCodec().spans(in_protobuf([vllm_row(n) for n in range(5)])))
-    assert told == (2, "2 are more than otlp.queue_requests holds between two ticks")
+    into = span_queue(capacity=3)
+    told = await into.put(ProtobufCodec().spans(in_protobuf([vllm_row(n) for n in range(5)])))
+    assert told == (2, "2 exceeded otlp.queue_requests between two ticks")
     records, dropped = into.drain()
     assert (len(records), dropped) == (3, {Dropped.OVERFLOW: 2})
     assert await taken(into, *(vllm_row(n) for n in range(5))) == (2, {Dropped.DUPLICATE: 3})
@@ -118,7 +118,7 @@ async def test_strangers_are_named_once(caplog: pytest.LogCaptureFixture) -> Non
             )
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 100
-    assert "service.name 'x0\\n'" in lines[0] and "name it in otlp.services" in lines[0]
+    assert "service.name 'x0\\n'" in lines[0] and "map it in otlp.services" in lines[0]
     assert "s3cret" not in "".join(lines)
 
 
@@ -126,6 +126,6 @@ async def test_only_what_is_wanted_is_kept() -> None:
     """A record holds nothing of a prompt that a span carries."""
     into = span_queue()
     secret: dict[str, Any] = {"gen_ai__prompt": "s3cret", "gen_ai__request__id": "s3cret", "llm__input": ["s3cret"]}
-    await into.take(ProtobufCodec().spans(in_protobuf([vllm_row(1, **secret)])))
+    await into.put(ProtobufCodec().spans(in_protobuf([vllm_row(1, **secret)])))
     records, _ = into.drain()
     assert records and "s3cret" not in repr(records)

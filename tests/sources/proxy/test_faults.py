@@ -187,7 +187,7 @@ async def test_a_name_without_an_address(host: str, monkeypatch: pytest.MonkeyPa
     async with proxy(f"http://{host}:1") as through:
         head, body = await ask(through.port, post())
     assert head.startswith(b"HTTP/1.1 502 ")
-    assert "the host's name has no address; check upstream" in said(body)
+    assert "the host name does not resolve; check upstream" in said(body)
 
 
 @contextlib.asynccontextmanager

@@ -1,1 +1,1 @@
-"""From the samples of an engine's metrics page to canonical signals, as its profile says."""
+"""Turns the samples of an engine's metrics page into canonical signals."""

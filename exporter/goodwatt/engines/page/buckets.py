@@ -1,4 +1,4 @@
-"""A histogram from the lines of a page: read whole, or refused."""
+"""Builds a histogram from its bucket lines, or rejects it as a whole."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from goodwatt.model.histogram import Histogram
 
 
 def upper_bound(text: str | None) -> float | None:
-    """The upper edge in an `le` label, `inf` for the last one in any spelling; None if it is no edge of a latency."""
+    """The bucket bound in an `le` label, `inf` for any spelling of +Inf; None if it is not a number >= 0."""
     try:
         edge = float(text) if text is not None else math.nan
     except ValueError:
@@ -18,10 +18,10 @@ def upper_bound(text: str | None) -> float | None:
 def histogram_from_buckets(
     buckets: Mapping[float, float], count: float | None, total: float | None
 ) -> Histogram | None:
-    """The histogram of one series, or None if it cannot be believed: its counts fall along the edges, or its end lacks.
+    """The histogram of one series; None if its cumulative counts decrease or it has neither +Inf nor count.
 
-    Without a +Inf bucket `count` stands for it; without either the page may be cut off, and more edges and observations
-    be missing. `total` is the sum; None stays None.
+    `count` replaces a missing +Inf bucket. Without both, the page may be truncated and buckets may be missing. `total`
+    is the sum; None stays None.
     """
     edges = tuple(sorted(edge for edge in buckets if edge != math.inf))
     counts = tuple(buckets[edge] for edge in edges)

@@ -1,7 +1,7 @@
-"""What a page that lacks series tells: the engine has started anew, or they are only missing from this page.
+"""Decides whether missing series mean that the engine restarted or that this page is incomplete.
 
-A page may be cut off at the end of a line, and an agent may leave a series out for once. If that were taken for a
-restart, everything that the series ever counted would be counted again when it is back.
+A page may be truncated at the end of a line, and an agent may omit a series once. Treating that as a counter reset
+would count the series' whole value again when it returns.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from goodwatt.derive.counters import is_later
 from goodwatt.model.engine import Absent, EngineReading, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
 
-MAX_ABSENT_SERIES = 4096  # series of each kind: replicas that came and went
+MAX_ABSENT_SERIES = 4096  # counters and histograms each; replicas come and go
 
 Value = TypeVar("Value", float, Histogram)
 
@@ -19,7 +19,7 @@ Value = TypeVar("Value", float, Histogram)
 def comparable_reading(
     previous: EngineReading | None, engine: str, started_unix_seconds: float | None
 ) -> EngineReading | None:
-    """The page before, unless another engine wrote it, or a process that started earlier, as far as both tell."""
+    """The previous reading; None if another engine, or by its start time an earlier process, wrote it."""
     if previous is None or previous.engine != engine:
         return None
     return None if is_later(previous.started_unix_seconds, started_unix_seconds) else previous
@@ -28,9 +28,11 @@ def comparable_reading(
 def has_every_series(
     previous: EngineReading, counters: Mapping[SeriesId, float], histograms: Mapping[SeriesId, Histogram]
 ) -> bool:
-    """Whether a page has every cumulative series that any page of this run had."""
-    forgotten = not previous.absent.counters and not previous.absent.histograms
-    return forgotten and previous.counters.keys() <= counters.keys() and previous.histograms.keys() <= histograms.keys()
+    """Whether the page has every cumulative series seen since the process started."""
+    none_absent = not previous.absent.counters and not previous.absent.histograms
+    return (
+        none_absent and previous.counters.keys() <= counters.keys() and previous.histograms.keys() <= histograms.keys()
+    )
 
 
 def is_same_process(
@@ -40,10 +42,9 @@ def is_same_process(
     *,
     known: bool,
 ) -> bool:
-    """Whether a page is of the same run as the one before: something has counted on, and nothing has fallen.
+    """Whether the same process wrote this page: no shared series decreased and at least one is above 0.
 
-    Where it is `known`, because the page is damaged or tells when its process started, nothing needs to be left that
-    counts.
+    If `known` (the page is damaged, or its process start time is unchanged), no shared series above 0 is needed.
     """
     before = {**previous.counters, **{key: one.count for key, one in previous.histograms.items()}}
     now = {**counters, **{key: one.count for key, one in histograms.items()}}
@@ -54,7 +55,7 @@ def is_same_process(
 def absent_series(
     previous: EngineReading, counters: Mapping[SeriesId, float], histograms: Mapping[SeriesId, Histogram]
 ) -> Absent:
-    """The series of earlier pages of this run that are not among those of this page."""
+    """The series of this process's earlier pages that are missing from this one, with their last values."""
     return Absent(
         _missing(previous.absent.counters, previous.counters, counters),
         _missing(previous.absent.histograms, previous.histograms, histograms),
@@ -69,7 +70,7 @@ def _missing(
 
 
 def switched_signals(previous: EngineReading, alternatives: Mapping[Signal, int]) -> frozenset[Signal]:
-    """Signals that were read from other metrics on the page before: these may have stood there unread, at any value."""
+    """Signals now read from a different metric, whose value may have grown unread before."""
     return frozenset(
         signal for signal, chosen in alternatives.items() if previous.alternatives.get(signal, chosen) != chosen
     )

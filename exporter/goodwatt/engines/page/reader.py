@@ -1,4 +1,4 @@
-"""A page and a profile become an EngineReading. Pure: the same page gives the same reading."""
+"""Turns a parsed page and a profile into an EngineReading. Pure: the same inputs give the same reading."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ from goodwatt.model.histogram import Histogram
 
 
 @dataclass(slots=True)
-class _Sheet:
-    """What one page has given so far."""
+class _Draft:
+    """Collects the canonical values of one page."""
 
     profile: Profile
     page: PageSamples
@@ -24,20 +24,20 @@ class _Sheet:
     counters: dict[SeriesId, float] = field(default_factory=dict)
     gauges: dict[tuple[Signal, str], float] = field(default_factory=dict)
     histograms: dict[SeriesId, Histogram] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)  # metrics that could not be believed as a whole
-    differences: set[SeriesId] = field(default_factory=set)  # of two sums, so one series that is missing moves them
+    refused: set[str] = field(default_factory=set)  # metrics rejected as a whole
+    differences: set[SeriesId] = field(default_factory=set)  # differences of two sums, which one missing series changes
     dropped: int = 0
 
     def rows(self, metric: str, term: Term) -> list[MatchedSample]:
         return matching_samples(self.page, metric, term, self.profile.labels, self.model)
 
     def before(self, key: SeriesId) -> float:
-        """The last value of a counter in this run, as far as it is known."""
+        """The last known value of a counter since the process started, or 0."""
         known = self.previous
         return 0.0 if known is None else known.counters.get(key, known.absent.counters.get(key, 0.0))
 
     def lost_its_sum(self, key: SeriesId, now: Histogram) -> bool:
-        """Whether a histogram had a sum on the page before and has none now."""
+        """Whether a histogram had a sum on the previous page and has none now."""
         before = self.previous.histograms.get(key) if self.previous else None
         return before is not None and before.sum is not None and now.sum is None
 
@@ -52,33 +52,33 @@ def read_page(
     previous: EngineReading | None = None,
     simulated: bool = False,
 ) -> EngineReading:
-    """What the page says in canonical signals. What it lacks is absent, never 0.
+    """The page in canonical signals. A signal it lacks is absent, never 0.
 
-    `default_model` names the model of series without a model label. `previous` is the server's last reading: a series
-    that cannot be believed on this page keeps its value from there, and what is missing is remembered as absent.
+    `default_model` is the model of series without a model label. `previous` is the server's last reading: a rejected
+    series keeps its value from there, and a missing one is remembered as absent.
     """
     started = _started(profile, page)
     previous = continuity.comparable_reading(previous, profile.name, started)
-    sheet = _Sheet(profile, page, default_model or profile.default_model, previous, refused=set(page.damaged))
+    draft = _Draft(profile, page, default_model or profile.default_model, previous, refused=set(page.damaged))
     chosen = {signal: _first_present(page, signal, offered) for signal, offered in profile.signals.items()}
     for signal, alternative in chosen.items():
         if alternative is not None:
-            _read_signal(sheet, signal, alternative)
-    gone, alternatives = _absent(sheet), _alternatives(sheet, chosen)
+            _read_signal(draft, signal, alternative)
+    gone, alternatives = _absent(draft), _alternatives(draft, chosen)
     return EngineReading(
         server=server,
         at_seconds=at_seconds,
         engine=profile.name,
         traits=profile.engine_traits(prompt_includes_cached=not any(a.excludes_cached for a in chosen.values() if a)),
-        counters=_held(sheet, sheet.counters, previous.counters if previous else {}),
-        gauges=sheet.gauges,
-        histograms=_held(sheet, sheet.histograms, previous.histograms if previous else {}),
+        counters=_held(draft, draft.counters, previous.counters if previous else {}),
+        gauges=draft.gauges,
+        histograms=_held(draft, draft.histograms, previous.histograms if previous else {}),
         engine_version=_version(profile, page),
         started_unix_seconds=started if started is not None or previous is None else previous.started_unix_seconds,
         gpu_joules=_gpu_joules(profile.gpu_energy, page),
-        dropped_lines=page.dropped_lines + sheet.dropped,
+        dropped_lines=page.dropped_lines + draft.dropped,
         simulated=simulated,
-        unread=frozenset(signal for signal, one in chosen.items() if page.cut or _is_refused(sheet, signal, one)),
+        unread=frozenset(signal for signal, one in chosen.items() if page.cut or _is_refused(draft, signal, one)),
         absent=gone or Absent(),
         alternatives=alternatives,
         switched=frozenset()
@@ -87,22 +87,23 @@ def read_page(
     )
 
 
-def _absent(sheet: _Sheet) -> Absent | None:
-    """What is missing from a page of the same run of the engine; None where it is another run, or the first page.
+def _absent(draft: _Draft) -> Absent | None:
+    """The series missing from this page; None if the engine restarted or this is the first page.
 
-    Values that are held prove nothing, nor do differences of sums: a series that is missing moves these. They stay.
+    Held values and differences of sums are no evidence of a restart, since a missing series changes them. They keep
+    their last value.
     """
-    previous = sheet.previous
-    if previous is not None and continuity.has_every_series(previous, sheet.counters, sheet.histograms):
+    previous = draft.previous
+    if previous is not None and continuity.has_every_series(previous, draft.counters, draft.histograms):
         return Absent()
-    counted = {key: value for key, value in sheet.counters.items() if key not in sheet.differences}
-    started = _started(sheet.profile, sheet.page)
-    known = sheet.page.cut or bool(sheet.refused) or (started is not None and _is_start_of(previous, started))
-    if previous is None or not continuity.is_same_process(previous, counted, sheet.histograms, known=known):
+    counted = {key: value for key, value in draft.counters.items() if key not in draft.differences}
+    started = _started(draft.profile, draft.page)
+    known = draft.page.cut or bool(draft.refused) or (started is not None and _is_start_of(previous, started))
+    if previous is None or not continuity.is_same_process(previous, counted, draft.histograms, known=known):
         return None
-    gone = continuity.absent_series(previous, sheet.counters, sheet.histograms)
+    gone = continuity.absent_series(previous, draft.counters, draft.histograms)
     if gone.counters or gone.histograms:
-        sheet.counters.update({key: max(sheet.counters[key], sheet.before(key)) for key in sheet.differences})
+        draft.counters.update({key: max(draft.counters[key], draft.before(key)) for key in draft.differences})
     return gone
 
 
@@ -110,24 +111,24 @@ def _is_start_of(previous: EngineReading | None, started: float) -> bool:
     return previous is not None and previous.started_unix_seconds == started
 
 
-def _alternatives(sheet: _Sheet, chosen: Mapping[Signal, Alternative | None]) -> dict[Signal, int]:
-    """By signal which alternative is read, or was read last."""
-    read = dict(sheet.previous.alternatives) if sheet.previous else {}
+def _alternatives(draft: _Draft, chosen: Mapping[Signal, Alternative | None]) -> dict[Signal, int]:
+    """The index of the alternative in use by signal, or the last one used."""
+    read = dict(draft.previous.alternatives) if draft.previous else {}
     for signal, alternative in chosen.items():
-        for index, one in enumerate(sheet.profile.signals[signal]):
+        for index, one in enumerate(draft.profile.signals[signal]):
             if one is alternative:
                 read[signal] = index
     return read
 
 
-def _is_refused(sheet: _Sheet, signal: Signal, chosen: Alternative | None) -> bool:
-    alternatives = sheet.profile.signals[signal] if chosen is None else (chosen,)
+def _is_refused(draft: _Draft, signal: Signal, chosen: Alternative | None) -> bool:
+    alternatives = draft.profile.signals[signal] if chosen is None else (chosen,)
     terms = (term for alternative in alternatives for term in alternative.sum)
-    return any(not sheet.refused.isdisjoint((term.metric, *sample_names(signal, term.metric))) for term in terms)
+    return any(not draft.refused.isdisjoint((term.metric, *sample_names(signal, term.metric))) for term in terms)
 
 
 def unknown_outcomes(profile: Profile, page: PageSamples) -> tuple[str, ...]:
-    """Label values of finished requests that the profile does not know, sorted. They are counted as its `otherwise`."""
+    """Outcome label values that the profile does not map, sorted. They count as its `otherwise`."""
     return tuple(
         sorted(
             {
@@ -150,24 +151,24 @@ def _present(page: PageSamples, signal: Signal, term: Term) -> bool:
     return any(page.has(name) for name in sample_names(signal, term.metric))
 
 
-def _read_signal(sheet: _Sheet, signal: Signal, alternative: Alternative) -> None:
+def _read_signal(draft: _Draft, signal: Signal, alternative: Alternative) -> None:
     for term in alternative.sum:
         if signal in HISTOGRAMS:
-            _read_histogram(sheet, signal, term)
+            _read_histogram(draft, signal, term)
         elif term.less is not None:
-            _read_difference(sheet, term, term.less)
+            _read_difference(draft, term, term.less)
         elif signal in COUNTERS:
-            _read_counter(sheet, signal, term)
+            _read_counter(draft, signal, term)
         else:
-            _read_gauge(sheet, signal, term)
+            _read_gauge(draft, signal, term)
 
 
-def _read_counter(sheet: _Sheet, signal: Signal, term: Term) -> None:
-    for row in sheet.rows(term.metric, term):
+def _read_counter(draft: _Draft, signal: Signal, term: Term) -> None:
+    for row in draft.rows(term.metric, term):
         key = SeriesId(
             signal=signal, model=row.model, series=_name(term.metric, row.series), outcome=_outcome(term, row)
         )
-        sheet.counters[key] = sheet.counters.get(key, 0.0) + row.value * term.scale
+        draft.counters[key] = draft.counters.get(key, 0.0) + row.value * term.scale
 
 
 def _outcome(term: Term, row: MatchedSample) -> Outcome | None:
@@ -176,27 +177,27 @@ def _outcome(term: Term, row: MatchedSample) -> Outcome | None:
     return term.outcome.values.get(row.labels.get(term.outcome.label, ""), term.outcome.otherwise)
 
 
-def _read_gauge(sheet: _Sheet, signal: Signal, term: Term) -> None:
-    """Queues add up over replicas; the fullest replica's cache is the one that preempts."""
-    for row in sheet.rows(term.metric, term):
-        value, before = row.value * term.scale, sheet.gauges.get((signal, row.model), 0.0)
-        sheet.gauges[signal, row.model] = max(before, value) if signal is Signal.KV_CACHE_USAGE else before + value
+def _read_gauge(draft: _Draft, signal: Signal, term: Term) -> None:
+    """Queues add up over replicas; for the KV cache the fullest replica counts, as it preempts first."""
+    for row in draft.rows(term.metric, term):
+        value, before = row.value * term.scale, draft.gauges.get((signal, row.model), 0.0)
+        draft.gauges[signal, row.model] = max(before, value) if signal is Signal.KV_CACHE_USAGE else before + value
 
 
-def _read_difference(sheet: _Sheet, term: Term, less: str) -> None:
-    if sheet.refused & {term.metric, less}:
-        sheet.refused.add(term.metric)
+def _read_difference(draft: _Draft, term: Term, less: str) -> None:
+    if draft.refused & {term.metric, less}:
+        draft.refused.add(term.metric)
         return
-    taken = _by_model(sheet.rows(less, term))
-    for model, whole in _by_model(sheet.rows(term.metric, term)).items():
+    taken = _by_model(draft.rows(less, term))
+    for model, whole in _by_model(draft.rows(term.metric, term)).items():
         key = SeriesId(signal=Signal.REQUESTS, model=model, series=term.metric, outcome=_single(term))
-        before = sheet.before(key)
-        sheet.differences.add(key)
-        sheet.counters[key] = _difference(whole * term.scale, taken.get(model, 0.0) * term.scale, before)
+        before = draft.before(key)
+        draft.differences.add(key)
+        draft.counters[key] = _difference(whole * term.scale, taken.get(model, 0.0) * term.scale, before)
 
 
 def _difference(whole: float, taken: float, before: float) -> float:
-    """`taken` may grow before `whole` does, so the difference can dip; only a restart takes `whole` below `before`."""
+    """Never below `before`: `taken` may grow before `whole` does. Only a counter reset takes `whole` below it."""
     return max(whole - taken, before) if whole >= before else max(whole - taken, 0.0)
 
 
@@ -211,28 +212,28 @@ def _by_model(found: Iterable[MatchedSample]) -> dict[str, float]:
     return sums
 
 
-def _read_histogram(sheet: _Sheet, signal: Signal, term: Term) -> None:
+def _read_histogram(draft: _Draft, signal: Signal, term: Term) -> None:
     bucket, count, total = sample_names(signal, term.metric)
-    if sheet.refused & {bucket, count, total}:
-        sheet.refused.add(term.metric)
+    if draft.refused & {bucket, count, total}:
+        draft.refused.add(term.metric)
         return
-    counts, totals = ({(row.model, row.series): row.value for row in sheet.rows(name, term)} for name in (count, total))
-    for (model, series), buckets in _buckets(sheet, bucket, term).items():
+    counts, totals = ({(row.model, row.series): row.value for row in draft.rows(name, term)} for name in (count, total))
+    for (model, series), buckets in _buckets(draft, bucket, term).items():
         seconds = totals.get((model, series))
         scaled = None if seconds is None else seconds * term.scale
         key = SeriesId(signal=signal, model=model, series=_name(term.metric, series))
         histogram = None if buckets is None else histogram_from_buckets(buckets, counts.get((model, series)), scaled)
-        if histogram is None or sheet.lost_its_sum(key, histogram):
-            sheet.refused.add(term.metric)
-            sheet.dropped += 1
+        if histogram is None or draft.lost_its_sum(key, histogram):
+            draft.refused.add(term.metric)
+            draft.dropped += 1
         else:
-            sheet.histograms[key] = histogram
+            draft.histograms[key] = histogram
 
 
-def _buckets(sheet: _Sheet, metric: str, term: Term) -> Mapping[tuple[str, str], dict[float, float] | None]:
-    """Counts by edge of every series; None for a series with an edge that cannot be read."""
+def _buckets(draft: _Draft, metric: str, term: Term) -> Mapping[tuple[str, str], dict[float, float] | None]:
+    """Cumulative counts by upper bound for each series; None if one of its bounds is invalid."""
     found: dict[tuple[str, str], dict[float, float] | None] = {}
-    for row in sheet.rows(metric, term):
+    for row in draft.rows(metric, term):
         edge = upper_bound(row.labels.get("le"))
         buckets = found.setdefault((row.model, row.series), {})
         if edge is None:
@@ -243,7 +244,7 @@ def _buckets(sheet: _Sheet, metric: str, term: Term) -> Mapping[tuple[str, str],
 
 
 def _scaled(edge: float, scale: float) -> float:
-    """Rounded, so that an edge of 300 ms is 0.3 s to the last digit, as an operator writes the threshold."""
+    """Round, so that an edge of 300 ms equals a configured threshold of 0.3 s exactly."""
     return edge if scale == 1.0 else float(f"{edge * scale:.12g}")
 
 
@@ -254,9 +255,9 @@ def _name(metric: str, series: str) -> str:
 Value = TypeVar("Value", float, Histogram)
 
 
-def _held(sheet: _Sheet, now: dict[SeriesId, Value], before: Mapping[SeriesId, Value]) -> dict[SeriesId, Value]:
+def _held(draft: _Draft, now: dict[SeriesId, Value], before: Mapping[SeriesId, Value]) -> dict[SeriesId, Value]:
     for key, value in before.items():
-        if key not in now and key.series.partition("{")[0] in sheet.refused:
+        if key not in now and key.series.partition("{")[0] in draft.refused:
             now[key] = value
     return now
 
@@ -276,5 +277,5 @@ def _started(profile: Profile, page: PageSamples) -> float | None:
 def _gpu_joules(energy: GpuEnergy | None, page: PageSamples) -> dict[str, float]:
     if energy is None:
         return {}
-    told = ((dict(labels).get(energy.uuid), value) for labels, value in page.samples.get(energy.metric, {}).items())
-    return {uuid: value * energy.scale for uuid, value in told if uuid}
+    by_uuid = ((dict(labels).get(energy.uuid), value) for labels, value in page.samples.get(energy.metric, {}).items())
+    return {uuid: value * energy.scale for uuid, value in by_uuid if uuid}

@@ -1,4 +1,4 @@
-"""One scraped page as the parser leaves it: samples by metric name, and what it could not believe."""
+"""The parser's output for one page: samples by metric name, and the metrics with invalid lines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ LabelPairs = tuple[tuple[str, str], ...]  # (name, value) pairs, sorted by name
 
 @dataclass(frozen=True, slots=True)
 class PageSamples:
-    """Samples of the wanted metrics only. Values are finite, >= 0 and small enough to be exact counts.
+    """Samples of the wanted metrics only. Values are finite, >= 0 and at most 2**53, so integers are exact.
 
-    `damaged` names the wanted metrics that lost at least one line to these rules or to broken syntax, so that a reader
-    can refuse a histogram with holes. A repeated series keeps its first value; the repeat counts as a dropped line and
-    damages nothing. `cut` says that the page ends in the middle of a line, so that more may be missing.
+    `damaged` names wanted metrics with at least one invalid line, so that a histogram with gaps can be rejected. A
+    repeated series keeps its first value; the repeat counts as a dropped line but not as damage. `cut` means that the
+    page ends in the middle of a line and may be incomplete.
     """
 
     samples: Mapping[str, Mapping[LabelPairs, float]]
@@ -21,5 +21,5 @@ class PageSamples:
     cut: bool = False
 
     def has(self, metric: str) -> bool:
-        """Whether the page mentioned the metric at all, readable or not."""
+        """Whether the metric is on the page, valid or not."""
         return metric in self.samples or metric in self.damaged

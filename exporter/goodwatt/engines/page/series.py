@@ -1,4 +1,4 @@
-"""Which series of a metric count, and under which model: filters, ranks and replicas, as a profile declares them."""
+"""Selects the series of a metric that count and assigns them to models: filters, ranks and replicas."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from goodwatt.engines.profile import LabelNames, Term
 
 @dataclass(frozen=True, slots=True)
 class MatchedSample:
-    """One sample that counts. `series` tells replicas and splits apart; `labels` are all of its labels."""
+    """One counted sample. `series` identifies the replica and split; `labels` are all of its labels."""
 
     model: str
     series: str
@@ -20,7 +20,7 @@ class MatchedSample:
 def matching_samples(
     page: PageSamples, metric: str, term: Term, names: LabelNames, default_model: str
 ) -> list[MatchedSample]:
-    """The samples of `metric` that pass the term's filters, one rank of each replica, scaled to the canonical unit."""
+    """The samples of `metric` that pass the term's filters, one rank per replica. Values are unscaled."""
     kept = [
         (labels, value) for pairs, value in page.samples.get(metric, {}).items() if _passes(labels := dict(pairs), term)
     ]
@@ -41,7 +41,7 @@ def _model(labels: Mapping[str, str], names: LabelNames, default_model: str) -> 
 
 
 def _series(labels: Mapping[str, str], names: LabelNames) -> str:
-    """Sorted labels without those that do not tell cumulative series of one model apart."""
+    """The sorted labels that distinguish cumulative series of one model."""
     dropped = ("le", *names.model, *names.rank, *names.ignore)
     return ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name not in dropped)
 
@@ -50,7 +50,7 @@ _LabelledValue = tuple[Mapping[str, str], float]
 
 
 def _lowest_ranks(samples: Sequence[_LabelledValue], names: LabelNames) -> Iterable[_LabelledValue]:
-    """Ranks of one replica repeat one another, so one speaks for all. Model and replica labels tell replicas apart."""
+    """Keep the lowest rank of each replica: all ranks report the same values. Model and replica labels identify it."""
     if not names.rank:
         return samples
     lowest: dict[LabelPairs, tuple[tuple[int, str], ...]] = {}
@@ -65,5 +65,5 @@ def _replica(labels: Mapping[str, str], names: LabelNames) -> LabelPairs:
 
 
 def _rank(labels: Mapping[str, str], names: LabelNames) -> tuple[tuple[int, str], ...]:
-    """Sorts numbers by size: of two texts without leading zeros the shorter number is the smaller one."""
+    """A sort key that orders numbers without leading zeros by value: a shorter text is smaller."""
     return tuple((len(text), text) for text in (labels.get(name, "") for name in names.rank))

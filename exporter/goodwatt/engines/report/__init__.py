@@ -1,1 +1,1 @@
-"""Reports on engines: what each offers, and what one server's page lacks."""
+"""Reports for people: what each engine offers, and what one server's page lacks."""

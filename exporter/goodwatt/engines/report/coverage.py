@@ -1,4 +1,4 @@
-"""What each engine offers and what its figures mean, as tables for people."""
+"""Markdown tables of what each engine offers and how its figures are counted."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,14 +6,14 @@ from goodwatt.engines.profile import Alternative, Profile, Term
 from goodwatt.model.engine import Moves, OneToken, Outcome, Signal
 
 NOT_OFFERED = "–"  # noqa: RUF001 - a dash in a table
-_MOVES = {Moves.STEP: "as they come", Moves.FIRST_TOKEN: "at the first token", Moves.FINISH: "at the end of a request"}
-_ONE_TOKEN = {OneToken.ZERO: "0 s", OneToken.SKIPPED: "left out"}
-_AGE = {True: "current", False: "may be old"}
-_ABORTED = {True: "counted", False: "in no count", None: "not known"}
+_MOVES = {Moves.STEP: "every step", Moves.FIRST_TOKEN: "at the first token", Moves.FINISH: "when a request ends"}
+_ONE_TOKEN = {OneToken.ZERO: "0 s", OneToken.SKIPPED: "skipped"}
+_AGE = {True: "current", False: "may be stale"}
+_ABORTED = {True: "counted", False: "not counted", None: "unknown"}
 
 
 def coverage_matrix(profiles: Mapping[str, Profile]) -> str:
-    """Markdown: which engine offers which signal, what the figures mean, and from which metrics each engine is read."""
+    """The tables of docs/engines.md: signals per engine, how they count, and the metrics each engine is read from."""
     ordered = sorted(profiles.values(), key=lambda one: one.title.lower())
     tables = [_table(_coverage(ordered)), _table(_meaning(ordered))]
     return "\n".join([*tables, *(f"#### {one.title}\n\n{_table(_sources(one))}" for one in ordered)])
@@ -33,7 +33,7 @@ def _meaning(profiles: Iterable[Profile]) -> list[list[str]]:
         "prompt tokens are counted",
         "client hangs up",
     ]
-    head += ["`tpot` of one token", "`itl` is observed per", "`requests_running`", "model", "told apart by", "spans"]
+    head += ["`tpot` of one token", "`itl` is observed per", "`requests_running`", "model", "replica labels", "spans"]
     return [head, *(_row(one) for one in profiles)]
 
 

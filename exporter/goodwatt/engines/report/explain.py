@@ -1,4 +1,4 @@
-"""What a page is and what it gives, for the person who asks: engine, why, every signal with its metric, what lacks."""
+"""Explains one page: the detected engine and why, each signal with its metrics, and what is missing."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from goodwatt.engines.report.missing_signals import consequence
 from goodwatt.model.engine import GAUGES, HISTOGRAMS, EngineReading, Moves, Outcome, Signal
 
 _EXAMPLES = 2
-COUNTED_AT_END_NOTE = "counted    tokens only when a request ends: live figures look back five times window_seconds"
+COUNTED_AT_END_NOTE = "counted    tokens only when a request ends: live figures cover five times window_seconds"
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedSignal:
-    """One signal: what the page says of it in total, and the metrics that say it."""
+    """One signal on the page: its total as text, and the metrics it was read from."""
 
     signal: Signal
     value: str
@@ -22,19 +22,19 @@ class ReportedSignal:
 
 
 def explain_page(profile: Profile, names: Iterable[str], page: PageSamples, reading: EngineReading) -> str:
-    """The whole answer, ending in a newline. `names` are all metric names of the page, and `name{label}`."""
+    """The report, ending in a newline. `names` are the page's metric names and `name{label}` entries."""
     served = [_served(signal, profile, page, reading) for signal in Signal]
-    there = [one for one in served if one is not None]
+    present = [one for one in served if one is not None]
     lacking = [signal for signal, one in zip(Signal, served, strict=True) if one is None]
     lines = [
         f"engine     {profile.title} (profile {profile.name})",
         f"because    {match_explanation(profile.detect, frozenset(names))}",
         f"version    {reading.engine_version or 'not on the page'}",
         f"models     {', '.join(_models(reading)) or 'none yet: no request has been counted'}",
-        f"dropped    {reading.dropped_lines} lines that could not be believed",
+        f"dropped    {reading.dropped_lines} invalid lines",
         *([COUNTED_AT_END_NOTE] if reading.traits.tokens_move is Moves.FINISH else []),
         "",
-        *_table(there),
+        *_table(present),
         *(["", "missing"] if lacking else []),
         *(f"  {signal:<20}  {consequence(signal)}" for signal in lacking),
     ]
@@ -42,12 +42,12 @@ def explain_page(profile: Profile, names: Iterable[str], page: PageSamples, read
 
 
 def _visible(line: str) -> str:
-    """Names come from the page: none of them may end a line or command a terminal."""
+    """Escape control characters, since names come from the page and may hold newlines or terminal sequences."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
 def match_explanation(condition: NameCondition, names: frozenset[str]) -> str:
-    """Which part of a profile's condition the page meets, with examples of its own names."""
+    """The part of a profile's detect condition that the page meets, with example names."""
     met = {pattern: _meeting(pattern, names) for pattern in (*condition.all_of, *condition.any_of)}
     shown = "; ".join(p if found == [p] else f"{p}: {_some(found)}" for p, found in met.items() if found)
     without = f"; and has no {' or '.join(condition.none_of)}" if condition.none_of else ""
@@ -79,15 +79,15 @@ def _served(signal: Signal, profile: Profile, page: PageSamples, reading: Engine
 
 
 def _terms(signal: Signal, alternatives: Iterable[Alternative], page: PageSamples) -> list[Term]:
-    """The terms of the alternative that was read, as far as the page has them."""
+    """The terms on the page of the alternative that was used; empty if none applies."""
     for alternative in alternatives:
-        present = [term for term in alternative.sum if _is_there(signal, term, page)]
+        present = [term for term in alternative.sum if _on_page(signal, term, page)]
         if all(term in present or term.optional for term in alternative.sum):
             return present
     return []
 
 
-def _is_there(signal: Signal, term: Term, page: PageSamples) -> bool:
+def _on_page(signal: Signal, term: Term, page: PageSamples) -> bool:
     return any(page.has(name) for name in sample_names(signal, term.metric))
 
 
@@ -96,7 +96,7 @@ def _metric(term: Term) -> str:
 
 
 def _value(signal: Signal, reading: EngineReading) -> str | None:
-    """The total over models and replicas; None where the page says nothing that could be believed."""
+    """The total over models and replicas as text; None if the page has no valid value."""
     if signal in HISTOGRAMS:
         seen = [histogram for series, histogram in reading.histograms.items() if series.signal is signal]
         return f"{_number(sum(one.count for one in seen))} observations" if seen else None

@@ -1,16 +1,16 @@
-"""The text formats of Prometheus (0.0.4) and OpenMetrics, read for a handful of wanted metrics and nothing else.
+"""Parses Prometheus text (0.0.4) and OpenMetrics for a given set of sample names and skips everything else.
 
-Written for the hot path: a line of an unwanted metric costs one search and one dictionary miss. Types are not read,
-because a profile says what each metric is: sample names alone are enough, with or without `# TYPE`.
+This is the hot path: a line of another metric costs one search and one dictionary miss. `# TYPE` lines are ignored,
+because the profile defines what each metric is.
 """
 
 import re
 
 from goodwatt.engines.page.samples import LabelPairs, PageSamples
 
-MAX_LINE_CHARACTERS = 65_536  # characters; no engine writes a series this long, and a longer line is not worth parsing
-MAX_EXACT_COUNT = 2.0**53  # beyond it a float cannot count by ones, and no token or second count gets there
-_REMEMBERED = 8192  # label sets kept between pages; a vLLM page has about 200
+MAX_LINE_CHARACTERS = 65_536  # no engine writes a series this long
+MAX_EXACT_COUNT = 2.0**53  # above it a float cannot count by ones; no token or second count gets there
+_MAX_CACHED_LABEL_SETS = 8192  # a vLLM page has about 200
 
 _LABEL = re.compile(r'\s*([A-Za-z_][A-Za-z0-9_.:]*)\s*=\s*"([^"\\]*(?:\\.[^"\\]*)*)"\s*(,|\})', re.ASCII | re.DOTALL)
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -20,15 +20,15 @@ _ESCAPED = re.compile(r'\\[\\"n]')
 
 
 class ExpositionParser:
-    """Parses page after page of one server. It remembers label sets between pages, in bounded memory."""
+    """Parses successive pages of one server and caches their label sets in bounded memory."""
 
     def __init__(self, wanted: frozenset[str]) -> None:
         self._wanted = wanted
         self._labels: dict[str, LabelPairs] = {}
 
     def parse(self, text: str) -> PageSamples:
-        """The wanted samples of a page. Never raises: a line that cannot be believed is dropped and counted."""
-        if len(self._labels) > _REMEMBERED:
+        """The wanted samples of a page. Never raises: an invalid line is dropped and counted."""
+        if len(self._labels) > _MAX_CACHED_LABEL_SETS:
             self._labels.clear()
         samples: dict[str, dict[LabelPairs, float]] = {}
         damaged: list[str] = []
@@ -46,7 +46,7 @@ class ExpositionParser:
         return PageSamples(samples, frozenset(damaged), repeated + len(damaged), _is_cut(text))
 
     def _sample(self, line: str, brace: int) -> tuple[LabelPairs, float] | None:
-        """Labels and value of one line; `brace` is where its labels begin, or where its name ends if it has none."""
+        """Labels and value of one line, or None. `brace` is where the labels start, or the name ends if it has none."""
         if len(line) > MAX_LINE_CHARACTERS:
             return None
         if line[brace : brace + 1] != "{":
@@ -64,7 +64,7 @@ class ExpositionParser:
 
 
 def _wanted_lines(text: str, wanted: frozenset[str]) -> list[tuple[str, str, int]]:
-    """(metric, line, where its labels begin or its name ends) of every line that is worth parsing."""
+    """(sample name, line, index where its labels start or its name ends) of every line of a wanted metric."""
     found = []
     lines = text.split("\n")
     lines[-1] = _cut_short(lines[-1])
@@ -81,17 +81,17 @@ def _wanted_lines(text: str, wanted: frozenset[str]) -> list[tuple[str, str, int
 
 
 def _is_cut(text: str) -> bool:
-    """Whether a page ends within a line; the end mark of OpenMetrics needs no newline after it."""
+    """Whether a page ends in the middle of a line; OpenMetrics' `# EOF` needs no newline."""
     return text[text.rfind("\n") + 1 :].strip() not in ("", "# EOF")
 
 
 def _cut_short(line: str) -> str:
-    """Both formats end every line with a newline; a number without one may lack its last digits."""
+    """Remove the value of a last line without a newline, since its number may lack digits."""
     return line[: line.find("{")] if "{" in line else line.split(" ", 1)[0]
 
 
 def parse_labels(line: str, start: int) -> tuple[LabelPairs, int] | None:
-    """The label set that begins at `start`, just after `{`, and the index after its `}`. None if it is malformed."""
+    """The label set starting at `start`, just after `{`, and the index after its `}`; None if malformed."""
     found: dict[str, str] = {}
     at = start
     while True:
@@ -108,7 +108,7 @@ def parse_labels(line: str, start: int) -> tuple[LabelPairs, int] | None:
 
 
 def _end_of_labels(found: dict[str, str], line: str, at: int) -> tuple[LabelPairs, int] | None:
-    """`{}` and a comma before `}` are legal; anything else that is not a label is not."""
+    """Accept `{}` and a trailing comma before `}`; anything else here is malformed."""
     rest = line[at:]
     stripped = rest.lstrip(" \t")
     if not stripped.startswith("}"):
@@ -121,7 +121,7 @@ def _unescape(match: re.Match[str]) -> str:
 
 
 def _with_value(labels: LabelPairs, rest: str) -> tuple[LabelPairs, float] | None:
-    """A believable value, with the timestamp and the exemplar that may follow it left unread."""
+    """The labels with a value from 0 to MAX_EXACT_COUNT, or None. Timestamp and exemplar are ignored."""
     words = rest.split(None, 1)
     if not words or _NUMBER.fullmatch(words[0]) is None:
         return None
@@ -130,7 +130,7 @@ def _with_value(labels: LabelPairs, rest: str) -> tuple[LabelPairs, float] | Non
 
 
 def metric_names(text: str) -> frozenset[str]:
-    """Every sample name of a page, for recognising what wrote it. Lines that are not samples give nothing."""
+    """Every sample name on a page, for engine detection. Lines that are not samples are skipped."""
     names = set()
     for line in text.split("\n"):
         name = _NAME.match(line)
@@ -140,7 +140,7 @@ def metric_names(text: str) -> frozenset[str]:
 
 
 def labelled_names(text: str) -> frozenset[str]:
-    """`name{label}` for every label that a metric carries on some line of a page. Broken lines give nothing."""
+    """`name{label}` for every label of every metric on a page. Malformed lines are skipped."""
     found: set[str] = set()
     for line in text.split("\n"):
         name = _NAME.match(line)

@@ -1,4 +1,4 @@
-"""An inference server's metrics page, read over HTTP and understood through a profile."""
+"""Scrapes an inference server's metrics page over HTTP and reads it through an engine profile."""
 
 import asyncio
 import json
@@ -32,18 +32,18 @@ from goodwatt.sources.http.fetch import HttpAnswer, HttpTarget, http_get, new_ht
 log = logging.getLogger(__name__)
 
 DEFAULT_METRICS_PATH = "/metrics"
-_NAME_ATTEMPTS = 3
-_LONGEST_MODEL_NAME = 256
-_READ_BESIDE_CHARACTERS = 1024 * 1024  # twelve times the largest page known
-_MOST_OUTCOMES_TOLD = 20  # a page may make up another one every time
-_MOST_MODELS = 256  # each is an account of its own in the ledger and on our page
-_REST_SECONDS = 60.0  # before JSON is asked for again: TensorRT-LLM's /metrics is a queue that another reader wants
-_GRACE_SECONDS = 0.5  # so that our own deadline, which knows the address, speaks before the frame's
+_MODEL_NAME_ATTEMPTS = 3
+_MAX_MODEL_NAME_CHARACTERS = 256
+_PARSE_IN_THREAD_CHARACTERS = 1024 * 1024  # twelve times the largest page known
+_MAX_LOGGED_OUTCOMES = 20  # a page may invent a new one at every scrape
+_MAX_MODELS = 256  # each becomes an account in the ledger and series on /metrics
+_JSON_BACKOFF_SECONDS = 60.0  # TensorRT-LLM's /metrics is a queue: each read takes entries from another reader
+_GRACE_SECONDS = 0.5  # so that this source's timeout, whose message has the URL, fires before the sampler's
 
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One page: the profile that reads it, its text, the wanted samples, and what they mean."""
+    """One scrape: the profile in use, the page's text, its parsed samples and the reading."""
 
     profile: Profile
     body: str
@@ -52,7 +52,7 @@ class Scrape:
 
 
 class EngineSource:
-    """One server. Recognises the engine on the first good page, and again when the page stops matching."""
+    """One server. Detects the engine on the first good page, and again when the page no longer matches."""
 
     def __init__(
         self,
@@ -75,22 +75,22 @@ class EngineSource:
         self._profile: Profile | None = None
         self._parser = ExpositionParser(frozenset())
         self._previous: EngineReading | None = None
-        self._model: str | None = self._url.query.get("model")  # how a router is asked for one model's metrics
+        self._model: str | None = self._url.query.get("model")  # a router selects one model's metrics by this parameter
         self._name_attempts = 0
-        self._told: set[str] = set()
-        self._reading: asyncio.Future[tuple[Profile, PageSamples]] | None = None
+        self._logged_outcomes: set[str] = set()
+        self._parsing: asyncio.Future[tuple[Profile, PageSamples]] | None = None
         self._damaged = False
-        self._several = False
-        self._rest: tuple[float, SourceUnavailable] | None = None  # until when nothing is asked, and why
+        self._logged_processes = False
+        self._backoff: tuple[float, SourceUnavailable] | None = None  # repeat this error until then
 
     async def read(self) -> EngineReading:
-        """The server's page, understood. Raises SourceUnavailable with a line that says what to do."""
+        """Scrape the server. Raises SourceUnavailable with a line that says what to do."""
         return (await self.scrape()).reading
 
     async def scrape(self) -> Scrape:
-        """The same with the page itself, for explaining it."""
-        if self._rest is not None and self._clock() < self._rest[0]:
-            raise SourceUnavailable(self._rest[1].reason, self._rest[1].detail)
+        """The reading together with the page it came from, for `goodwatt engines`. Raises as read does."""
+        if self._backoff is not None and self._clock() < self._backoff[0]:
+            raise SourceUnavailable(self._backoff[1].reason, self._backoff[1].detail)
         deadline = asyncio.get_running_loop().time() + self._section.timeout_seconds
         try:
             async with asyncio.timeout_at(deadline):
@@ -98,7 +98,7 @@ class EngineSource:
         except TimeoutError:
             raise timed_out(self.name, self._url, self._section.timeout_seconds) from None
         self._refuse_bad_status(answer)
-        profile, page = await self._understood(answer)
+        profile, page = await self._parsed_answer(answer)
         reading = read_page(
             profile,
             page,
@@ -109,14 +109,14 @@ class EngineSource:
             simulated=self._simulated,
         )
         self._refuse_too_many_models(reading)
-        self._tell_several_processes(reading)
+        self._log_several_processes(reading)
         self._previous = reading
-        self._tell_unknown_outcomes(profile, page)
-        self._tell_damage(page, reading.dropped_lines)
+        self._log_unknown_outcomes(profile, page)
+        self._log_damage(page, reading.dropped_lines)
         return Scrape(profile, answer.body, page, reading)
 
     async def aclose(self) -> None:
-        """Closes the connection."""
+        """Close the HTTP session."""
         if self._session is not None:
             await self._session.close()
 
@@ -139,18 +139,18 @@ class EngineSource:
             raise access_denied(self.name, self._url, answer.status, logged_in)
         raise unexpected_status(self.name, self._url, answer.status, found.because if found else "")
 
-    async def _understood(self, answer: HttpAnswer) -> tuple[Profile, PageSamples]:
-        """A page far beyond what engines serve is read beside the loop, so that no other source misses its deadline."""
-        if self._reading is not None and not self._reading.done():
-            detail = f"{redacted_url(self._url)}: its last page is still being read; is it the metrics page?"
+    async def _parsed_answer(self, answer: HttpAnswer) -> tuple[Profile, PageSamples]:
+        """Parse a huge page in a thread, so that it cannot delay other sources past their deadlines."""
+        if self._parsing is not None and not self._parsing.done():
+            detail = f"{redacted_url(self._url)}: the previous page is still being parsed; is this the metrics page?"
             raise source_unavailable(self.name, Reason.TOO_LARGE, detail)
-        if len(answer.body) < _READ_BESIDE_CHARACTERS:
-            return self._understand(answer)
-        self._reading = asyncio.ensure_future(asyncio.to_thread(self._understand, answer))
-        self._reading.add_done_callback(_heard)
-        return await asyncio.shield(self._reading)
+        if len(answer.body) < _PARSE_IN_THREAD_CHARACTERS:
+            return self._parse(answer)
+        self._parsing = asyncio.ensure_future(asyncio.to_thread(self._parse, answer))
+        self._parsing.add_done_callback(_retrieve_exception)
+        return await asyncio.shield(self._parsing)
 
-    def _understand(self, answer: HttpAnswer) -> tuple[Profile, PageSamples]:
+    def _parse(self, answer: HttpAnswer) -> tuple[Profile, PageSamples]:
         page = self._parser.parse(answer.body)
         if self._profile is not None and page.samples:
             return self._profile, page
@@ -167,21 +167,21 @@ class EngineSource:
     def _refuse_too_many_models(self, reading: EngineReading) -> None:
         models = {series.model for page in (reading.counters, reading.histograms) for series in page}
         models |= {model for _, model in reading.gauges}
-        if len(models) > _MOST_MODELS:
+        if len(models) > _MAX_MODELS:
             where = redacted_url(self._url)
-            detail = f"{where} names {len(models)} models, more than {_MOST_MODELS}; is it one server's page?"
+            detail = f"{where} has {len(models)} models, above the limit of {_MAX_MODELS}; is it one server's page?"
             raise source_unavailable(self.name, Reason.TOO_LARGE, detail)
 
     def _no_metrics(self, answer: HttpAnswer) -> SourceUnavailable:
         why = not_a_metrics_page(self.name, self._url, answer.body, answer.content_type)
         if answer.body.lstrip()[:1] in ("{", "["):
-            self._rest = (self._clock() + _REST_SECONDS, why)
+            self._backoff = (self._clock() + _JSON_BACKOFF_SECONDS, why)
         return why
 
     async def _model_name(self, profile: Profile, deadline: float) -> str | None:
-        """Asked of the server where its pages do not say it; after a few failures the profile's default stays."""
+        """The model name from the server's API where its page has none; None after _MODEL_NAME_ATTEMPTS failures."""
         path = profile.model_name_from
-        if path is None or self._model is not None or self._name_attempts >= _NAME_ATTEMPTS:
+        if path is None or self._model is not None or self._name_attempts >= _MODEL_NAME_ATTEMPTS:
             return self._model
         self._name_attempts += 1
         try:
@@ -192,57 +192,57 @@ class EngineSource:
         self._model = first_model_id(answer.body) if answer.status == 200 else None
         return self._model
 
-    def _tell_unknown_outcomes(self, profile: Profile, page: PageSamples) -> None:
+    def _log_unknown_outcomes(self, profile: Profile, page: PageSamples) -> None:
         for outcome in unknown_outcomes(profile, page):
-            if outcome not in self._told and len(self._told) < _MOST_OUTCOMES_TOLD:
-                self._told.add(outcome)
+            if outcome not in self._logged_outcomes and len(self._logged_outcomes) < _MAX_LOGGED_OUTCOMES:
+                self._logged_outcomes.add(outcome)
                 log.warning(
-                    "%s: requests end as %.40r, which profile %s does not know", self.name, outcome, profile.name
+                    "%s: requests finish with %.40r, which profile %s does not map", self.name, outcome, profile.name
                 )
 
-    def _tell_several_processes(self, reading: EngineReading) -> None:
+    def _log_several_processes(self, reading: EngineReading) -> None:
         before = None if self._previous is None else self._previous.started_unix_seconds
         now = reading.started_unix_seconds
-        if before is not None and now is not None and now < before and not self._several:
-            self._several = True
+        if before is not None and now is not None and now < before and not self._logged_processes:
+            self._logged_processes = True
             log.warning(
-                "%s: different processes answer at %s, so their counts cannot be told apart; if a load balancer is "
-                "there, name each engine's own address as a server",
+                "%s: several processes answer at %s, so their counters are mixed; if this is a load balancer, "
+                "configure each engine's own address as a server",
                 self.name,
                 redacted_url(self._url),
             )
 
-    def _tell_damage(self, page: PageSamples, dropped: int) -> None:
+    def _log_damage(self, page: PageSamples, dropped: int) -> None:
         if dropped and not self._damaged:
             log.warning(
-                "%s: %d lines of %s are malformed, repeated, negative, NaN or huge, and left out%s; their series stay "
-                "as they were; see what writes this page",
+                "%s: ignored %d lines of %s that are malformed, repeated, negative, NaN or huge%s; their series keep "
+                "their last values; check what writes this page",
                 self.name,
                 dropped,
                 redacted_url(self._url),
-                f", of {', '.join(sorted(page.damaged)[:3])}" if page.damaged else "",
+                f", in {', '.join(sorted(page.damaged)[:3])}" if page.damaged else "",
             )
         self._damaged = dropped > 0
 
 
-def _heard(reading: asyncio.Future[tuple[Profile, PageSamples]]) -> None:
-    """Take note of what went wrong, since nobody may be waiting for it any more."""
+def _retrieve_exception(reading: asyncio.Future[tuple[Profile, PageSamples]]) -> None:
+    """Mark the exception as retrieved: the read that started the parsing may have timed out."""
     if not reading.cancelled():
         reading.exception()
 
 
 def first_model_id(body: str) -> str | None:
-    """The first id of an OpenAI-style model list; None for anything else."""
+    """The first id in an OpenAI-style model list; None for anything else."""
     try:
         name = json.loads(body)["data"][0]["id"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    good = isinstance(name, str) and name.isprintable() and 0 < len(name) <= _LONGEST_MODEL_NAME
+    good = isinstance(name, str) and name.isprintable() and 0 < len(name) <= _MAX_MODEL_NAME_CHARACTERS
     return name if good else None
 
 
 def _address(section: ServerSection, candidates: Mapping[str, Profile]) -> URL:
-    """The url, with the engine's own path where it has none."""
+    """The configured URL, with the engine's default metrics path if it has no path."""
     assert section.url is not None
     url = URL(section.url)
     if url.path not in ("", "/"):

@@ -1,4 +1,4 @@
-"""Who goodwatt is to a server, and whom it trusts: headers, tokens, certificates. Secrets are never shown."""
+"""Credentials and TLS for requests to a server: headers, tokens, certificates. Secrets never appear in messages."""
 
 import base64
 import ssl
@@ -9,14 +9,14 @@ from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import ServerSection, TlsSection
 
 _LARGEST_SECRET = 65_536
-# Text comes first, and OpenMetrics is not named: prometheus_client serves it to whoever names it at all.
+# OpenMetrics is left out: prometheus_client serves it to any client that lists it, whatever the order.
 _ACCEPT = "text/plain;version=0.0.4, */*;q=0.1"
 
 _FileStamps = tuple[tuple[int, int, int], ...]
 
 
 class ServerTrust:
-    """How an https server is verified. Reads the files again at every use, so that a rotated certificate counts."""
+    """The TLS context for an https server. Loaded at first use, reloaded when a certificate file changes."""
 
     def __init__(self, source: str, tls: TlsSection) -> None:
         self._source = source
@@ -25,7 +25,7 @@ class ServerTrust:
         self._context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Raises SourceUnavailable(TLS) if a certificate file cannot be used."""
+        """The current context. Raises SourceUnavailable(TLS) if a certificate file is unusable."""
         tls = self._tls
         try:
             stamp = _stamp(tls)
@@ -33,14 +33,14 @@ class ServerTrust:
                 self._context, self._stamp = _context(tls), stamp
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "not a PEM certificate"
-            named = ", ".join(f"{key} {path}" for key, path in _files(tls))
-            detail = f"{self._source}: cannot use tls {named}: {reason}; give readable PEM files"
+            files = ", ".join(f"{key} {path}" for key, path in _files(tls))
+            detail = f"{self._source}: cannot use tls {files}: {reason}; give readable PEM files"
             raise SourceUnavailable(Reason.TLS, detail) from None
         return self._context
 
 
 class ClientCredentials:
-    """Reads the section's files again at every request, so that a rotated token or certificate is used at once."""
+    """Headers and TLS of one configured server. Files are read per request, so rotated secrets apply immediately."""
 
     def __init__(self, source: str, section: ServerSection) -> None:
         self._source = source
@@ -48,7 +48,7 @@ class ClientCredentials:
         self._trust = ServerTrust(source, section.tls)
 
     def headers(self) -> dict[str, str]:
-        """Headers of a request. Raises SourceUnavailable(CREDENTIALS) if a token or password cannot be read."""
+        """Request headers. Raises SourceUnavailable(CREDENTIALS) if a token or password file is unreadable."""
         section = self._section
         headers = {"Accept": _ACCEPT, "Accept-Encoding": "gzip", "User-Agent": f"goodwatt/{__version__}"}
         if section.bearer_token_file is not None:
@@ -62,7 +62,7 @@ class ClientCredentials:
         return {name: value for name, value in headers.items() if name not in own} | section.headers
 
     def context(self) -> ssl.SSLContext:
-        """How an https server is verified. Raises SourceUnavailable(TLS) if a certificate file cannot be used."""
+        """The TLS context for https. Raises SourceUnavailable(TLS) if a certificate file is unusable."""
         return self._trust.context()
 
     def _secret(self, key: str, path: Path) -> str:
@@ -78,19 +78,19 @@ class ClientCredentials:
 
 
 def _read_secret(path: Path) -> str:
-    """The file's text without blanks around it. A pipe or a device is refused, since reading one could hang."""
+    """The file's text, stripped. Pipes and devices are rejected because reading one could block."""
     if path.exists() and not path.is_file():
-        raise ValueError("is not a regular file; give a file that holds the secret alone")
+        raise ValueError("is not a regular file; point it at a file with only the secret")
     with path.open("rb") as file:
         content = file.read(_LARGEST_SECRET + 1)
     if len(content) > _LARGEST_SECRET:
-        raise ValueError("is larger than 64 KiB; give a file that holds the secret alone")
+        raise ValueError("is larger than 64 KiB; point it at a file with only the secret")
     try:
         secret = content.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         secret = ""
     if not secret or not secret.isprintable():
-        raise ValueError("is empty or holds more than one line of text; write the secret alone into it")
+        raise ValueError("is empty or has more than one line; it must contain only the secret")
     return secret
 
 
@@ -108,6 +108,6 @@ def _context(tls: TlsSection) -> ssl.SSLContext:
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if tls.cert_file is not None:  # without a password of our own, OpenSSL would ask for one on the terminal
+    if tls.cert_file is not None:  # an empty password keeps OpenSSL from prompting on the terminal
         context.load_cert_chain(tls.cert_file, tls.key_file, password="")
     return context

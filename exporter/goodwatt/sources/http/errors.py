@@ -1,4 +1,4 @@
-"""What went wrong between goodwatt and a server, as one line that says what to do. No line holds a secret."""
+"""HTTP failures as SourceUnavailable, each with one line that says what to do. No line contains a secret."""
 
 import os
 import ssl
@@ -10,62 +10,64 @@ from goodwatt.model.source import Reason, SourceUnavailable
 
 
 def redacted_url(url: URL) -> str:
-    """The address without user, password, query and fragment: any of them may be secret."""
+    """The URL without user, password, query and fragment, any of which may be secret."""
     return str(url.with_user(None).with_query(None).with_fragment(None))
 
 
 def source_unavailable(source: str, reason: Reason, detail: str) -> SourceUnavailable:
-    """The exception to raise, its line beginning with the source."""
+    """The exception to raise, with its detail prefixed by the source's name."""
     return SourceUnavailable(reason, f"{source}: {detail}")
 
 
 def page_too_large(source: str, url: URL, limit: int) -> SourceUnavailable:
-    """The page is beyond the size limit."""
-    detail = f"{redacted_url(url)} sends more than {limit // 1024**2} MiB; is it the metrics page?"
+    """TOO_LARGE: the page exceeds the size limit in bytes."""
+    detail = f"{redacted_url(url)} serves more than {limit // 1024**2} MiB; is it the metrics page?"
     return source_unavailable(source, Reason.TOO_LARGE, detail)
 
 
 def truncated_response(source: str, url: URL) -> SourceUnavailable:
-    """The connection ended in the middle of the page."""
-    return source_unavailable(source, Reason.UNREACHABLE, f"{redacted_url(url)} broke off in the middle of its answer")
+    """UNREACHABLE: the connection closed before the end of the page."""
+    return source_unavailable(
+        source, Reason.UNREACHABLE, f"{redacted_url(url)} closed the connection in the middle of the response"
+    )
 
 
 def timed_out(source: str, url: URL, seconds: float) -> SourceUnavailable:
-    """The deadline passed."""
-    detail = f"{redacted_url(url)} gave no complete answer within {seconds:g} s; is it overloaded? see timeout_seconds"
+    """TIMEOUT: the response did not arrive in full within `seconds`."""
+    detail = f"{redacted_url(url)} did not respond in full within {seconds:g} s; is it overloaded? see timeout_seconds"
     return source_unavailable(source, Reason.TIMEOUT, detail)
 
 
 def access_denied(source: str, url: URL, status: int, logged_in: bool) -> SourceUnavailable:
-    """401 or 403."""
+    """AUTH_REFUSED, for HTTP 401 and 403. `logged_in`: whether credentials were sent."""
     remedy = "check the credentials of this server" if logged_in else "give bearer_token_file or basic_auth"
     return source_unavailable(
-        source, Reason.AUTH_REFUSED, f"{redacted_url(url)} refuses access with HTTP {status}; {remedy}"
+        source, Reason.AUTH_REFUSED, f"{redacted_url(url)} denied access with HTTP {status}; {remedy}"
     )
 
 
 def unexpected_status(source: str, url: URL, status: int, hint: str) -> SourceUnavailable:
-    """Any other status than 200."""
+    """HTTP_ERROR, for a status other than 200. `hint` replaces the generic advice."""
     remedy = hint or ("check the url's path" if status < 500 else "see the server's own log")
-    return source_unavailable(source, Reason.HTTP_ERROR, f"{redacted_url(url)} answers HTTP {status}; {remedy}")
+    return source_unavailable(source, Reason.HTTP_ERROR, f"{redacted_url(url)} returned HTTP {status}; {remedy}")
 
 
 def not_a_metrics_page(source: str, url: URL, body: str, content_type: str) -> SourceUnavailable:
-    """An answer that holds no sample at all."""
+    """NOT_METRICS, for a body without a single sample; says what the body looks like."""
     start = body.lstrip()[:1]
     if not start:
-        what = "an empty page; if the server has just started, it may fill soon"
+        what = "an empty page; if the server has just started, retry soon"
     elif start == "<" or "html" in content_type:
         what = "an HTML page, not metrics; check the url's path, usually /metrics"
     elif start in "{[" or "json" in content_type:
         what = "JSON, not metrics; check the url's path (TensorRT-LLM serves metrics at /prometheus/metrics)"
     else:
-        what = "something else than Prometheus metrics; check the url's path, usually /metrics"
-    return source_unavailable(source, Reason.NOT_METRICS, f"{redacted_url(url)} sends {what}")
+        what = "something other than Prometheus metrics; check the url's path, usually /metrics"
+    return source_unavailable(source, Reason.NOT_METRICS, f"{redacted_url(url)} serves {what}")
 
 
 def connection_error(source: str, url: URL, error: Exception) -> SourceUnavailable:
-    """What an aiohttp error means for the operator."""
+    """Translate an aiohttp, OS or TLS error into a reason and a line for the operator."""
     at = redacted_url(url)
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
         return source_unavailable(source, Reason.TLS, _tls(at, error))
@@ -73,16 +75,16 @@ def connection_error(source: str, url: URL, error: Exception) -> SourceUnavailab
         return truncated_response(source, url)
     if isinstance(error, aiohttp.ClientResponseError):
         return source_unavailable(
-            source, Reason.NOT_METRICS, f"{at} does not answer in HTTP; check the url's port and scheme"
+            source, Reason.NOT_METRICS, f"{at} does not speak HTTP; check the url's port and scheme"
         )
     return source_unavailable(source, Reason.UNREACHABLE, _no_connection(at, error))
 
 
 def _no_connection(at: str, error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"{at}: the host's name has no address; check the url"
+        return f"{at}: the host name does not resolve; check the url"
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return f"{at} closes the connection without an answer; see the server's own log"
+        return f"{at} closed the connection without a response; see the server's own log"
     if isinstance(error, OSError) and error.errno:
         return f"cannot reach {at}: {os.strerror(error.errno)}; is the server running?"
     return f"cannot reach {at} ({type(error).__name__}); check the url"

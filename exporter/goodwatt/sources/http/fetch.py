@@ -1,4 +1,4 @@
-"""One GET with everything that can go wrong named: a page in bounded memory, or SourceUnavailable."""
+"""One HTTP GET in bounded memory. Every failure becomes SourceUnavailable with a line for the operator."""
 
 import ssl
 import zlib
@@ -24,7 +24,7 @@ _REDIRECTS = 3
 
 @dataclass(frozen=True, slots=True)
 class HttpTarget:
-    """What to ask and as whom. `source` begins every message."""
+    """A URL with the headers and TLS settings for it. `source` prefixes every error message."""
 
     source: str
     url: URL
@@ -35,7 +35,7 @@ class HttpTarget:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """A page, or the beginning of an error's body. `at_seconds` is when the server began to answer."""
+    """The page, or the start of an error body. `at_seconds` is when the response headers arrived."""
 
     status: int
     body: str
@@ -44,16 +44,16 @@ class HttpAnswer:
 
 
 def new_http_session() -> aiohttp.ClientSession:
-    """A session that leaves decompression to `fetch`, keeps no cookies and waits for ever: callers bring deadlines."""
+    """A session without cookies, timeout or decompression: http_get decompresses, and callers set deadlines."""
     return aiohttp.ClientSession(
         auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
     )
 
 
 async def http_get(session: aiohttp.ClientSession, target: HttpTarget, clock: Callable[[], float]) -> HttpAnswer:
-    """The answer to a GET, whatever its status. A redirect is followed on the same origin only.
+    """GET a page and return the response whatever its status. Redirects are followed within the same origin only.
 
-    A connection that the server closed while it was idle is opened again, once; aiohttp does that for a GET.
+    If the server closed a kept-alive connection, aiohttp reconnects once, as it does for any GET.
     """
     url = target.url
     for _ in range(_REDIRECTS + 1):
@@ -65,14 +65,14 @@ async def http_get(session: aiohttp.ClientSession, target: HttpTarget, clock: Ca
             return answer
         url = _redirected(target, url, answer)
     raise source_unavailable(
-        target.source, Reason.HTTP_ERROR, f"{redacted_url(target.url)} redirects in circles; check the url"
+        target.source, Reason.HTTP_ERROR, f"{redacted_url(target.url)} redirects in a loop; check the url"
     )
 
 
 async def _get(
     session: aiohttp.ClientSession, target: HttpTarget, url: URL, clock: Callable[[], float]
 ) -> HttpAnswer | str:
-    """The answer, or where it redirects to."""
+    """The response, or the Location of a redirect."""
     async with session.get(
         url,
         headers=target.headers,
@@ -104,22 +104,22 @@ def _decoder(target: HttpTarget, url: URL, encoding: str) -> "zlib._Decompress |
     if encoding in ("", "identity"):
         return None
     if encoding not in ("gzip", "x-gzip"):
-        detail = f"{redacted_url(url)} answers in a compression that was not asked for; switch it off for metrics"
+        detail = f"{redacted_url(url)} answers in an encoding that was not requested; turn off compression for metrics"
         raise source_unavailable(target.source, Reason.NOT_METRICS, detail)
     return zlib.decompressobj(wbits=31)
 
 
 def _inflate(target: HttpTarget, url: URL, decoder: "zlib._Decompress", chunk: bytes, room: int) -> bytes:
-    """At most `room` bytes: a small chunk may inflate a thousandfold."""
+    """Decompress at most `room` bytes, since gzip can expand a thousandfold."""
     try:
         return decoder.decompress(chunk, room)
     except zlib.error:
-        detail = f"{redacted_url(url)} says that its answer is gzip, and it is not; check what is between"
+        detail = f"{redacted_url(url)} declares gzip but sends something else; check the proxies in between"
         raise source_unavailable(target.source, Reason.NOT_METRICS, detail) from None
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> str:
-    """Enough of an error's body to recognise it; a server that breaks it off has said enough with its status."""
+    """The start of an error body, to recognise the engine; empty if the connection breaks."""
     try:
         return (await response.content.read(_LARGEST_ERROR)).decode("utf-8", "replace")
     except aiohttp.ClientError:
@@ -132,7 +132,7 @@ def _redirected(target: HttpTarget, url: URL, location: str) -> URL:
         same = new.origin() == url.origin()
     except ValueError:
         raise source_unavailable(
-            target.source, Reason.HTTP_ERROR, f"{redacted_url(url)} redirects to no address"
+            target.source, Reason.HTTP_ERROR, f"{redacted_url(url)} redirects without a valid address"
         ) from None
     if not same:
         other = redacted_url(new.origin())

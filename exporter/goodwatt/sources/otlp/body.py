@@ -1,4 +1,4 @@
-"""The body of a request, whole and in bounded memory, or why it is refused."""
+"""Reads request bodies in bounded memory and bounded time, or rejects them with an HTTP status."""
 
 import asyncio
 import zlib
@@ -8,43 +8,43 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-BODY_TIMEOUT_SECONDS = 10.0  # what an exporter gives a whole export, by default
-MAX_BODIES_HELD = 4  # of the largest size: beyond it new ones are told to come again
+BODY_TIMEOUT_SECONDS = 10.0  # the default export timeout of OpenTelemetry SDKs
+MAX_BODIES_HELD = 4  # of the maximum size; beyond that, new requests get 429
 
 
 class RejectedRequest(Exception):
-    """An HTTP status and one line that says why. `again_seconds`: when to try again."""
+    """An HTTP status and one line that says why. `retry_after_seconds` is sent as Retry-After."""
 
-    def __init__(self, status: int, why: str, again_seconds: int | None = None) -> None:
+    def __init__(self, status: int, why: str, retry_after_seconds: int | None = None) -> None:
         super().__init__(why)
         self.status = status
         self.why = why
-        self.again_seconds = again_seconds
+        self.retry_after_seconds = retry_after_seconds
 
 
 class BodyReader:
-    """Reads bodies of at most `largest` bytes, as they come and inflated, and holds a few of them at a time.
+    """Reads bodies of at most `largest` bytes, compressed and decompressed, and limits their total.
 
-    Only one is inflated and decoded at a time: a thousandth of it may have been sent, and spans take a hundredfold.
+    Only one body is decompressed and decoded at a time: gzip can expand a thousandfold and decoded spans a hundredfold.
     """
 
     def __init__(self, largest: int, seconds: float = BODY_TIMEOUT_SECONDS) -> None:
         self._largest = largest
         self._seconds = seconds
-        self._held = 0
-        self._one = asyncio.Lock()
+        self._held_bytes = 0
+        self._decoding = asyncio.Lock()
 
     @asynccontextmanager
     async def opened(self, request: web.BaseRequest) -> AsyncIterator[bytes]:
-        """The body without its compression; the next one waits until this one is done with. Raises Refused."""
+        """The decompressed body. Other bodies wait until this one is processed. Raises RejectedRequest."""
         inflater = _inflater(request.headers.get("Content-Encoding", ""))
         content = bytearray()
         try:
             await self._receive(request, content)
-            async with self._one:
+            async with self._decoding:
                 yield bytes(content) if inflater is None else self._inflated(inflater, content)
         finally:
-            self._held -= len(content)
+            self._held_bytes -= len(content)
 
     async def _receive(self, request: web.BaseRequest, content: bytearray) -> None:
         if request.headers.get("Expect", "").lower() == "100-continue":
@@ -53,28 +53,28 @@ class BodyReader:
         try:
             async with asyncio.timeout(self._seconds):
                 async for chunk in _chunks(request):
-                    self._hold(len(content), len(chunk))
+                    self._reserve(len(content), len(chunk))
                     content += chunk
         except TimeoutError:
-            raise RejectedRequest(408, f"the body did not come within {self._seconds:g} s") from None
+            raise RejectedRequest(408, f"the body did not arrive within {self._seconds:g} s") from None
 
-    def _hold(self, held: int, more: int) -> None:
+    def _reserve(self, held: int, more: int) -> None:
         if held + more > self._largest:
             raise self._too_large()
-        if self._held + more > MAX_BODIES_HELD * self._largest:
-            raise RejectedRequest(429, "too much is being received at once", again_seconds=1)
-        self._held += more
+        if self._held_bytes + more > MAX_BODIES_HELD * self._largest:
+            raise RejectedRequest(429, "too many bodies in flight; retry later", retry_after_seconds=1)
+        self._held_bytes += more
 
     def _inflated(self, inflater: "zlib._Decompress", content: bytearray) -> bytes:
-        """One piece never becomes more than is allowed: a small body may inflate a thousandfold."""
+        """Decompress at most the allowed size, since gzip can expand a thousandfold."""
         try:
             inflated = inflater.decompress(content, self._largest + 1)
         except zlib.error:
-            raise RejectedRequest(400, "the body is said to be gzip, and is not") from None
+            raise RejectedRequest(400, "Content-Encoding is gzip, but the body is not") from None
         if len(inflated) > self._largest:
             raise self._too_large()
         if not inflater.eof or inflater.unused_data:
-            raise RejectedRequest(400, "the gzip stream breaks off, or something follows it")
+            raise RejectedRequest(400, "the gzip stream is truncated or has trailing bytes")
         return inflated
 
     def _too_large(self) -> RejectedRequest:
@@ -86,7 +86,7 @@ async def _chunks(request: web.BaseRequest) -> AsyncIterator[bytes]:
         async for chunk in request.content.iter_any():
             yield chunk
     except (aiohttp.ClientError, web.RequestPayloadError, ConnectionError):
-        raise RejectedRequest(400, "the body breaks off, or is no HTTP") from None
+        raise RejectedRequest(400, "the body is truncated or not valid HTTP") from None
 
 
 def _inflater(encoding: str) -> "zlib._Decompress | None":
@@ -94,5 +94,5 @@ def _inflater(encoding: str) -> "zlib._Decompress | None":
     if name in ("", "identity"):
         return None
     if name not in ("gzip", "x-gzip"):
-        raise RejectedRequest(415, "only gzip or no Content-Encoding is understood")
+        raise RejectedRequest(415, "Content-Encoding must be gzip or absent")
     return zlib.decompressobj(wbits=31)

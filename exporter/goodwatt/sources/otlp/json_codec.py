@@ -1,4 +1,4 @@
-"""OTLP in JSON: ids in hexadecimal, whole numbers as text or as numbers, unknown keys of no matter."""
+"""OTLP/JSON: ids in hexadecimal, integers as strings or numbers, unknown keys ignored."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -7,11 +7,11 @@ from typing import Any
 from goodwatt.engines.spans import AttributeValue
 from goodwatt.sources.otlp.span import SERVICE_ATTRIBUTES, MalformedOtlp, SpanService, service_of, span_key
 
-_FORM = "a part has not the form that OTLP gives it"
+_FORM = "a field has the wrong type for OTLP"
 
 
 def json_spans(body: bytes) -> Iterator["JsonSpan"]:
-    """Every span. Raises Malformed for what is no trace request; one span that is wrong says so when it is read."""
+    """Yield every span. Raises MalformedOtlp if the body is not a trace request; a bad span raises when accessed."""
     try:
         request = json.loads(body)
     except (ValueError, RecursionError):
@@ -24,7 +24,7 @@ def json_spans(body: bytes) -> Iterator["JsonSpan"]:
 
 
 class JsonSpan:
-    """One entry of `spans`."""
+    """One entry of `spans`, decoded on access."""
 
     __slots__ = ("_span", "service")
 
@@ -34,12 +34,12 @@ class JsonSpan:
 
     @property
     def name(self) -> str:
-        """What happened."""
+        """The span's name; selects the profile that describes it."""
         return str(self._span.get("name", ""))
 
     @property
     def key(self) -> bytes:
-        """Trace id and span id; empty where one of them is no id."""
+        """Trace id plus span id; empty if either is invalid."""
         try:
             return span_key(*(bytes.fromhex(str(self._span.get(key, ""))) for key in ("traceId", "spanId")))
         except ValueError:
@@ -47,27 +47,27 @@ class JsonSpan:
 
     @property
     def start_ns(self) -> int:
-        """Unix time in nanoseconds."""
+        """Start, Unix time in nanoseconds."""
         return _whole(self._span.get("startTimeUnixNano", 0))
 
     @property
     def end_ns(self) -> int:
-        """Unix time in nanoseconds."""
+        """End, Unix time in nanoseconds."""
         return _whole(self._span.get("endTimeUnixNano", 0))
 
     def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
-        """Of these attributes those that it has; of one with several values the first."""
+        """Those of the wanted attributes that are present; of an array, its first value."""
         return _attributes(self._span, wanted)
 
 
 def json_response(rejected: int, why: str) -> bytes:
-    """An ExportTraceServiceResponse."""
+    """An ExportTraceServiceResponse; with `rejected` above 0, a partial success."""
     partial = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": why}} if rejected else {}
     return json.dumps(partial).encode()
 
 
 def json_status(code: int, message: str) -> bytes:
-    """A google.rpc.Status."""
+    """A google.rpc.Status as JSON."""
     return json.dumps({"code": code, "message": message}).encode()
 
 

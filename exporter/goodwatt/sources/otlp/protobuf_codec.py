@@ -1,4 +1,4 @@
-"""OTLP in protobuf, by the package opentelemetry-proto, which is an extra of goodwatt's."""
+"""OTLP/protobuf through the package opentelemetry-proto, which the extra `otlp` installs."""
 
 from collections.abc import Callable, Collection, Iterator
 from importlib import import_module
@@ -11,11 +11,11 @@ from goodwatt.sources.otlp.span import SERVICE_ATTRIBUTES, MalformedOtlp, SpanSe
 
 PROTOBUF_PACKAGE = "opentelemetry.proto.collector.trace.v1"
 INSTALL = "pip install 'goodwatt[otlp]'"
-PROTOBUF_MISSING = f"the package opentelemetry-proto, which reads protobuf, is missing; {INSTALL}"
+PROTOBUF_MISSING = f"reading protobuf needs the package opentelemetry-proto; {INSTALL}"
 
 
 def protobuf_missing(find: Callable[[str], object] = find_spec) -> bool:
-    """Whether protobuf cannot be read here. Nothing is loaded but the packages around it."""
+    """Whether opentelemetry-proto is not installed. Imports only its parent packages."""
     try:
         return find(PROTOBUF_PACKAGE) is None
     except ModuleNotFoundError:
@@ -23,27 +23,27 @@ def protobuf_missing(find: Callable[[str], object] = find_spec) -> bool:
 
 
 class ProtobufCodec:
-    """The codec. Raises ImportError where the package is missing."""
+    """Decodes and encodes OTLP/protobuf. Raises ImportError if opentelemetry-proto is not installed."""
 
     def __init__(self, load: Callable[[str], ModuleType] = import_module) -> None:
         service = load(f"{PROTOBUF_PACKAGE}.trace_service_pb2")
         self._request = service.ExportTraceServiceRequest
         self._response = service.ExportTraceServiceResponse
-        self._fault = load("google.protobuf.message").DecodeError
+        self._decode_error = load("google.protobuf.message").DecodeError
 
     def spans(self, body: bytes) -> Iterator["ProtobufSpan"]:
-        """Every span. Raises Malformed for what is no trace request."""
+        """Yield every span. Raises MalformedOtlp if the body is not a trace request."""
         try:
             request = self._request.FromString(body)
-        except self._fault:
-            raise MalformedOtlp("the body is no trace request in protobuf") from None
+        except self._decode_error:
+            raise MalformedOtlp("the body is not a protobuf trace request") from None
         for group in request.resource_spans:
             service = service_of(_attributes(group.resource.attributes, SERVICE_ATTRIBUTES))
             for scope in group.scope_spans:
                 yield from (ProtobufSpan(service, span) for span in scope.spans)
 
-    def encoded_answer(self, rejected: int, why: str) -> bytes:
-        """An ExportTraceServiceResponse."""
+    def encoded_response(self, rejected: int, why: str) -> bytes:
+        """An ExportTraceServiceResponse; with `rejected` above 0, a partial success."""
         response = self._response()
         if rejected:
             response.partial_success.rejected_spans = rejected
@@ -52,7 +52,7 @@ class ProtobufCodec:
 
 
 class ProtobufSpan:
-    """One message of `spans`."""
+    """One message of `spans`, converted on access."""
 
     __slots__ = ("_span", "service")
 
@@ -62,33 +62,33 @@ class ProtobufSpan:
 
     @property
     def name(self) -> str:
-        """What happened."""
+        """The span's name; selects the profile that describes it."""
         return str(self._span.name)
 
     @property
     def key(self) -> bytes:
-        """Trace id and span id; empty where one of them is no id."""
+        """Trace id plus span id; empty if either is invalid."""
         return span_key(self._span.trace_id, self._span.span_id)
 
     @property
     def start_ns(self) -> int:
-        """Unix time in nanoseconds."""
+        """Start, Unix time in nanoseconds."""
         return int(self._span.start_time_unix_nano)
 
     @property
     def end_ns(self) -> int:
-        """Unix time in nanoseconds."""
+        """End, Unix time in nanoseconds."""
         return int(self._span.end_time_unix_nano)
 
     def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
-        """Of these attributes those that it has; of one with several values the first."""
+        """Those of the wanted attributes that are present; of an array, its first value."""
         return _attributes(self._span.attributes, wanted)
 
 
 def protobuf_status(code: int, message: str) -> bytes:
-    """A google.rpc.Status (int32 code = 1, string message = 2), whose class is in a package that nothing else needs.
+    """A google.rpc.Status (int32 code = 1, string message = 2), encoded here to avoid another dependency.
 
-    `code` and the length of the message are below 128 and 16384.
+    `code` must be below 128 and the message shorter than 16,384 bytes.
     """
     text = message.encode()
     length = bytes([len(text)]) if len(text) < 128 else bytes([len(text) & 0x7F | 0x80, len(text) >> 7])

@@ -1,4 +1,4 @@
-"""OTLP over HTTP: POST /v1/traces, on a listener of its own."""
+"""OTLP/HTTP receiver: POST /v1/traces on a separate listener."""
 
 import logging
 import time
@@ -22,18 +22,18 @@ log = logging.getLogger(__name__)
 
 TRACES_PATH = "/v1/traces"
 PROTOBUF_CONTENT_TYPE, JSON_CONTENT_TYPE = "application/x-protobuf", "application/json"
-_LINGER_SECONDS = 0.5  # for what a refused client still sends
+_LINGER_SECONDS = 0.5  # keeps reading from a rejected client, so that it sees the response
 _STATUS_CODES = {400: 3, 408: 4, 413: 8, 429: 8}  # google.rpc.Code: INVALID_ARGUMENT, DEADLINE_EXCEEDED, ...
 _MALFORMED = 400
 
 
 @dataclass(frozen=True, slots=True)
 class OtlpEncoding:
-    """One way to write OTLP."""
+    """One OTLP encoding: its content type, its decoder and its two response encoders."""
 
     content_type: str
     spans: Callable[[bytes], Iterator[Span]]
-    answer: Callable[[int, str], bytes]
+    response: Callable[[int, str], bytes]
     status: Callable[[int, str], bytes]
 
 
@@ -41,20 +41,20 @@ JSON_ENCODING = OtlpEncoding(JSON_CONTENT_TYPE, json_codec.json_spans, json_code
 
 
 def supported_encodings(protobuf: Callable[[], ProtobufCodec] = ProtobufCodec) -> dict[str, OtlpEncoding]:
-    """By content type, what can be read here: protobuf needs a package of its own."""
+    """The available encodings by content type: JSON always, protobuf if its package is installed."""
     known: dict[str, OtlpEncoding] = {JSON_CONTENT_TYPE: JSON_ENCODING}
     try:
         codec = protobuf()
     except ImportError:
         return known
     known[PROTOBUF_CONTENT_TYPE] = OtlpEncoding(
-        PROTOBUF_CONTENT_TYPE, codec.spans, codec.encoded_answer, protobuf_codec.protobuf_status
+        PROTOBUF_CONTENT_TYPE, codec.spans, codec.encoded_response, protobuf_codec.protobuf_status
     )
     return known
 
 
 class TraceServer:
-    """Hands the spans of every request to the intake. Whatever else a client sends, it gets an answer."""
+    """Puts the spans of every export into the queue. Every other request gets an error response."""
 
     def __init__(
         self,
@@ -69,17 +69,17 @@ class TraceServer:
         self._known = known
         self._clock = clock
         self._listening: WebListener | None = None
-        self.lacks_protobuf = False  # somebody sent it, and the package is missing
+        self.lacks_protobuf = False  # protobuf was received, but its package is missing
 
     @property
     def port(self) -> int | None:
-        """Where it listens; None while it does not."""
+        """The bound port; None while not listening."""
         return None if self._listening is None else self._listening.port
 
     async def start(self, address: Address) -> None:
-        """Listen. Raises SourceUnavailable where it cannot; then it may be tried again."""
+        """Start listening. Raises SourceUnavailable(CANNOT_LISTEN); the call may be repeated."""
         server = web.Server(
-            self._answered,
+            self._respond,
             access_log=None,
             logger=WebServerLogger(log),
             lingering_time=_LINGER_SECONDS,
@@ -94,12 +94,12 @@ class TraceServer:
         self._listening = listening
 
     async def aclose(self) -> None:
-        """Stop within about SHUTDOWN_SECONDS, whatever clients do; harmless when repeated."""
+        """Stop within about LISTENER_CLOSE_SECONDS, whatever clients do. Safe to call twice."""
         listening, self._listening = self._listening, None
         if listening is not None:
             await listening.aclose()
 
-    async def _answered(self, request: web.BaseRequest) -> web.Response:
+    async def _respond(self, request: web.BaseRequest) -> web.Response:
         if self._listening is not None:
             self._listening.request_received(request)
         response = await self._answer(request)
@@ -108,37 +108,37 @@ class TraceServer:
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         if request.path != TRACES_PATH:
-            return _text(404, f"spans are taken at {TRACES_PATH}")
+            return _text(404, f"not found; send spans to {TRACES_PATH}")
         if request.method != "POST":
             return _text(405, "use POST", {"Allow": "POST"})
         encoding = self._known.get(request.content_type)
         if encoding is None:
-            return self._unknown(request.content_type)
+            return self._unsupported_type(request.content_type)
         try:
             async with self._bodies.opened(request) as body:
-                taken = await self._queue.take(encoding.spans(body))
-        except RejectedRequest as refused:
-            return self._refused(encoding, refused)
-        except MalformedOtlp as wrong:
-            return self._refused(encoding, RejectedRequest(_MALFORMED, str(wrong)))
-        return web.Response(body=encoding.answer(*taken), content_type=encoding.content_type)
+                outcome = await self._queue.put(encoding.spans(body))
+        except RejectedRequest as rejected:
+            return self._rejection(encoding, rejected)
+        except MalformedOtlp as malformed:
+            return self._rejection(encoding, RejectedRequest(_MALFORMED, str(malformed)))
+        return web.Response(body=encoding.response(*outcome), content_type=encoding.content_type)
 
-    def _unknown(self, content_type: str) -> web.Response:
+    def _unsupported_type(self, content_type: str) -> web.Response:
         if content_type != PROTOBUF_CONTENT_TYPE:
             return _text(415, f"Content-Type must be {PROTOBUF_CONTENT_TYPE} or {JSON_CONTENT_TYPE}")
         self.lacks_protobuf = True
         self._queue.drop(Dropped.MALFORMED)
         return _text(415, protobuf_codec.PROTOBUF_MISSING)
 
-    def _refused(self, encoding: OtlpEncoding, refused: RejectedRequest) -> web.Response:
-        self._queue.drop(Dropped.OVERFLOW if refused.status in (413, 429) else Dropped.MALFORMED)
-        headers = {} if refused.again_seconds is None else {"Retry-After": str(refused.again_seconds)}
-        if refused.status not in _STATUS_CODES:
-            return _text(refused.status, refused.why, headers)
-        body = encoding.status(_STATUS_CODES[refused.status], refused.why)
-        response = web.Response(body=body, status=refused.status, headers=headers, content_type=encoding.content_type)
-        if refused.status != _MALFORMED:
-            response.force_close()  # what is left of the body is not worth reading
+    def _rejection(self, encoding: OtlpEncoding, rejected: RejectedRequest) -> web.Response:
+        self._queue.drop(Dropped.OVERFLOW if rejected.status in (413, 429) else Dropped.MALFORMED)
+        headers = {} if rejected.retry_after_seconds is None else {"Retry-After": str(rejected.retry_after_seconds)}
+        if rejected.status not in _STATUS_CODES:
+            return _text(rejected.status, rejected.why, headers)
+        body = encoding.status(_STATUS_CODES[rejected.status], rejected.why)
+        response = web.Response(body=body, status=rejected.status, headers=headers, content_type=encoding.content_type)
+        if rejected.status != _MALFORMED:
+            response.force_close()  # skip the rest of the body
         return response
 
 

@@ -1,4 +1,4 @@
-"""The OTLP receiver as a source: servers send a span for each request, a tick takes what has come."""
+"""The OTLP receiver as a source: servers send one span per request, and each tick drains the queue."""
 
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -16,7 +16,7 @@ from goodwatt.web.address import parse_address
 
 
 class OtlpSource:
-    """Listens from its first read on. While it cannot, every read tries again."""
+    """Starts listening at the first read. If the address is taken, every read tries again."""
 
     id = OTLP_SOURCE
     deadline_seconds = 2.0
@@ -44,18 +44,21 @@ class OtlpSource:
 
     @property
     def port(self) -> int | None:
-        """Where it listens; None while it does not."""
+        """The bound port; None while not listening."""
         return self._http.port
 
     async def read(self) -> RequestsReading:
-        """What has come since the last read."""
+        """The records and drop counts since the last read.
+
+        Raises SourceUnavailable if it cannot listen, or if protobuf arrived and its package is missing.
+        """
         if self._http.port is None:
             await self._http.start(self._address)
         if self._http.lacks_protobuf and not self._queue.waiting:
-            raise SourceUnavailable(Reason.LIBRARY_MISSING, f"otlp: {PROTOBUF_MISSING}, and restart")
+            raise SourceUnavailable(Reason.LIBRARY_MISSING, f"otlp: {PROTOBUF_MISSING}, then restart")
         records, dropped = self._queue.drain()
         return RequestsReading(at_seconds=self._clock(), records=records, dropped=dropped, simulated=self._simulated)
 
     async def aclose(self) -> None:
-        """Stop listening."""
+        """Stop listening and close open connections."""
         await self._http.aclose()

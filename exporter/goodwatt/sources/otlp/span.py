@@ -1,4 +1,4 @@
-"""What both encodings of OTLP give: spans one by one, whose attributes are read only where they are asked for."""
+"""The span interface both OTLP encodings implement. Attributes are decoded on demand only."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,55 +12,55 @@ _NO_TRACE, _NO_SPAN = bytes(TRACE_ID_BYTES), bytes(SPAN_ID_BYTES)
 
 
 class MalformedOtlp(Exception):
-    """This is no OTLP, or this span is none; the message is one line without anything of its content."""
+    """The body or one span is not valid OTLP. The message is one line and quotes nothing from the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpanService:
-    """Who sent a span, as the sender calls itself; empty where it does not say."""
+    """service.name and service.instance.id of the sender; empty where missing."""
 
     name: str = ""
     instance: str = ""
 
 
 class Span(Protocol):
-    """One span, as it came. Reading any of it raises Malformed where it is none."""
+    """One received span. Any access may raise MalformedOtlp."""
 
     service: SpanService
 
     @property
     def name(self) -> str:
-        """What happened."""
+        """The span's name; selects the profile that describes it."""
         ...
 
     @property
     def key(self) -> bytes:
-        """Trace id and span id; empty where one of them is no id."""
+        """Trace id plus span id; empty if either is invalid."""
         ...
 
     @property
     def start_ns(self) -> int:
-        """Unix time in nanoseconds."""
+        """Start, Unix time in nanoseconds."""
         ...
 
     @property
     def end_ns(self) -> int:
-        """Unix time in nanoseconds."""
+        """End, Unix time in nanoseconds."""
         ...
 
     def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
-        """Of these attributes those that it has; of one with several values the first."""
+        """Those of the wanted attributes that are present; of an array, its first value."""
         ...
 
 
 def span_key(trace_id: bytes, span_id: bytes) -> bytes:
-    """One key of the two, empty where one of them is no id."""
+    """Trace id plus span id as one key; empty if either is all zeros or has the wrong length."""
     good = len(trace_id) == TRACE_ID_BYTES and len(span_id) == SPAN_ID_BYTES
     return trace_id + span_id if good and trace_id != _NO_TRACE and span_id != _NO_SPAN else b""
 
 
 def service_of(resource: dict[str, AttributeValue]) -> SpanService:
-    """The service that a resource's attributes name."""
+    """The service named by a resource's attributes, each name cut to LONGEST_SERVICE_NAME."""
     name, instance = (str(resource.get(f"service.{key}", ""))[:LONGEST_SERVICE_NAME] for key in ("name", "instance.id"))
     return SpanService(name, instance)
 

@@ -1,4 +1,4 @@
-"""From spans to the records that wait for the next tick: which belong to which server, and which are not counted."""
+"""Turns spans into request records, queues them for the next tick, and counts the spans it drops."""
 
 import asyncio
 import logging
@@ -14,104 +14,106 @@ from goodwatt.sources.otlp.span import MalformedOtlp, Span, SpanService
 
 log = logging.getLogger(__name__)
 
-SPANS_PER_SLICE = 64  # spans, about 2 ms, before everything else gets its turn
-_MOST_STRANGERS = 100
-_TELL: Mapping[Dropped, str] = {
-    Dropped.MALFORMED: "have not the form that OTLP gives them",
-    Dropped.PARTIAL: "lack an id, a start or a latency",
-    Dropped.LATE: "ended too long ago to be told from repetitions; check the clocks",
-    Dropped.UNKNOWN_SERVER: "are of a service that is no server of goodwatt's; name it in otlp.services",
-    Dropped.OVERFLOW: "are more than otlp.queue_requests holds between two ticks",
+SPANS_PER_SLICE = 64  # about 2 ms of work before yielding to the event loop
+_MAX_LOGGED_SERVICES = 100
+_REJECTIONS: Mapping[Dropped, str] = {
+    Dropped.MALFORMED: "are malformed",
+    Dropped.PARTIAL: "lack an id, a start time or a latency",
+    Dropped.LATE: "ended too long ago to rule out duplicates; check the clocks",
+    Dropped.UNKNOWN_SERVER: "come from a service that maps to no server; add it to otlp.services",
+    Dropped.OVERFLOW: "exceeded otlp.queue_requests between two ticks",
 }
 
 
 class PartialSuccess(NamedTuple):
-    """How many spans of one request were refused, and why, in one line. Spans of no request are no refusal."""
+    """How many spans of one export were rejected, and why, in one line. Spans that are not requests do not count."""
 
     rejected: int = 0
-    why: str = ""
+    error_message: str = ""
 
 
 class ServiceMapping(NamedTuple):
-    """Whose spans are whose. `services` is what the operator says; `servers` are the names of those read now."""
+    """Maps a service to a server. `services` is the configured map; `servers` returns the current server names."""
 
     services: Mapping[str, str]
     servers: Callable[[], Collection[str]]
 
     def server_of(self, service: SpanService) -> str | None:
-        """The server's name. An instance tells more than a name; with nothing said, the only server there is."""
+        """The server's name, or None. service.instance.id beats service.name; a single server needs no map."""
         named = [name for name in (service.instance, service.name) if name]
         servers = self.servers()
-        said = next((self.services[name] for name in named if name in self.services), None)
-        own = said or next((name for name in named if name in servers), None)
-        if own is None and not self.services and len(servers) == 1:
+        mapped = next((self.services[name] for name in named if name in self.services), None)
+        server = mapped or next((name for name in named if name in servers), None)
+        if server is None and not self.services and len(servers) == 1:
             return next(iter(servers))
-        return own
+        return server
 
 
 class SpanQueue:
-    """At most `room` records wait. Counts everything that is not counted."""
+    """Holds at most `capacity` records until the next tick and counts every dropped span by reason."""
 
     def __init__(
         self,
         rule_of: Callable[[str], SpanRule | None],
-        belonging: ServiceMapping,
-        room: int,
+        mapping: ServiceMapping,
+        capacity: int,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._rule_of = rule_of
-        self._belonging = belonging
-        self._room = room
+        self._mapping = mapping
+        self._capacity = capacity
         self._clock = clock
         self._recent = RecentSpans()
         self._waiting: list[RequestRecord] = []
         self._dropped: Counter[Dropped] = Counter()
-        self._strangers: set[SpanService] = set()
+        self._logged_services: set[SpanService] = set()
 
-    async def take(self, spans: Iterable[Span]) -> PartialSuccess:
-        """Take what is a request's. Raises Malformed where the whole is no OTLP; what came before it is taken."""
+    async def put(self, spans: Iterable[Span]) -> PartialSuccess:
+        """Queue the request spans. Raises MalformedOtlp if the body is not OTLP; earlier spans stay queued."""
         dropped: Counter[Dropped] = Counter()
         owners: dict[SpanService, str | None] = {}
         try:
             for number, span in enumerate(spans, 1):
-                refused = self._refused(span, owners)
+                refused = self._drop_reason(span, owners)
                 if refused is not None:
                     dropped[refused] += 1
                 if number % SPANS_PER_SLICE == 0:
                     await asyncio.sleep(0)
         finally:
             self._dropped.update(dropped)
-        told = {why: dropped[why] for why in _TELL if dropped[why]}
-        return PartialSuccess(sum(told.values()), "; ".join(f"{number} {_TELL[why]}" for why, number in told.items()))
+        rejected = {why: dropped[why] for why in _REJECTIONS if dropped[why]}
+        return PartialSuccess(
+            sum(rejected.values()), "; ".join(f"{n} {_REJECTIONS[why]}" for why, n in rejected.items())
+        )
 
     @property
     def waiting(self) -> int:
-        """How many records the next drain brings."""
+        """The number of queued records."""
         return len(self._waiting)
 
     def drop(self, why: Dropped) -> None:
-        """Count one thing that came and cannot be taken."""
+        """Count one rejected export under a reason."""
         self._dropped[why] += 1
 
     def drain(self) -> tuple[tuple[RequestRecord, ...], Mapping[Dropped, int]]:
-        """What has come since the last time."""
+        """Take the records and the drop counts by reason since the last drain."""
         records, dropped = tuple(self._waiting), dict(self._dropped)
         self._waiting.clear()
         self._dropped.clear()
         return records, dropped
 
-    def _refused(self, span: Span, owners: dict[SpanService, str | None]) -> Dropped | None:
+    def _drop_reason(self, span: Span, owners: dict[SpanService, str | None]) -> Dropped | None:
         try:
             rule = self._rule_of(span.name)
             if rule is None:
                 return Dropped.FOREIGN
             attributes = span.attributes(rule.wanted)
-            return self._counted(span, rule, attributes, owners) if rule.is_request(attributes) else Dropped.FOREIGN
+            return self._queue(span, rule, attributes, owners) if rule.is_request(attributes) else Dropped.FOREIGN
         except MalformedOtlp:
             return Dropped.MALFORMED
 
-    def _counted(
+    def _queue(
         self,
         span: Span,
         rule: SpanRule,
@@ -119,28 +121,28 @@ class SpanQueue:
         owners: dict[SpanService, str | None],
     ) -> Dropped | None:
         if span.service not in owners:
-            owners[span.service] = self._belonging.server_of(span.service)
+            owners[span.service] = self._mapping.server_of(span.service)
         server = owners[span.service]
         if server is None:
-            self._tell(span.service)
+            self._log_unknown(span.service)
             return Dropped.UNKNOWN_SERVER
         key, record = span.key, rule.record(server, span.start_ns, attributes)
         if record is None or not key:
             return Dropped.PARTIAL
         refused = self._recent.drop_reason(key, span.end_ns / NANOSECONDS_PER_SECOND)
-        if refused is None and len(self._waiting) >= self._room:
+        if refused is None and len(self._waiting) >= self._capacity:
             refused = Dropped.OVERFLOW
         if refused is None:
             self._recent.remember(key, self._clock())
             self._waiting.append(record)
         return refused
 
-    def _tell(self, stranger: SpanService) -> None:
-        if stranger not in self._strangers and len(self._strangers) < _MOST_STRANGERS:
-            self._strangers.add(stranger)
+    def _log_unknown(self, service: SpanService) -> None:
+        if service not in self._logged_services and len(self._logged_services) < _MAX_LOGGED_SERVICES:
+            self._logged_services.add(service)
             log.warning(
-                "otlp: spans of service.name %.80r, service.instance.id %.80r belong to no server; give a server that "
-                "name, or name it in otlp.services",
-                stranger.name,
-                stranger.instance,
+                "otlp: spans with service.name %.80r, service.instance.id %.80r match no server; give a server that "
+                "name, or map it in otlp.services",
+                service.name,
+                service.instance,
             )

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 2.0  # less than servers keep an idle connection: uvicorn and llama-server close it after 5 s
 
-_NO_NAME = "the host's name has no address; check upstream"
+_NO_NAME = "the host name does not resolve; check upstream"
 
 
 class Exchange(Protocol):
