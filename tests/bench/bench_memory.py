@@ -11,6 +11,7 @@ import time
 from goodwatt.engines import load_profiles
 from goodwatt.engines.page.reader import read_page
 from goodwatt.model.engine import EngineReading
+from goodwatt.model.source import server_source
 from goodwatt.publish.exposition.formats import Format, Variant
 from goodwatt.publish.http import About, Publisher
 from goodwatt.runtime.sampler import Clocks, Sampler
@@ -31,7 +32,7 @@ VARIANTS = (Variant(Format.TEXT), Variant(Format.OPENMETRICS, gzip=True))
 class PageReader:
     """Understands a growing vLLM page at every tick, as the engine source does once it has the text."""
 
-    name = "server/vllm-0"
+    id = server_source("vllm-0")
     deadline_seconds = 2.0
 
     def __init__(self, clock: Clock) -> None:
@@ -70,7 +71,7 @@ async def grow(ticks: int) -> tuple[int, int]:
     cards = [FakeGpu(snapshots.uuid(index), serial="") for index in range(GPUS)]
     publisher = Publisher(About(), clock=clock)
     sources = [GpuSource(FakeDriver(*cards), clock), PageReader(clock)]
-    sampler = Sampler(sources, snapshots.RULES, publisher.publish, Clocks(clock, time.time))
+    sampler = Sampler(sources, snapshots.POLICY, publisher.publish, Clocks(clock, time.time))
 
     async def pass_time(count: int) -> int:
         for _ in range(count):

@@ -67,7 +67,7 @@ async def _ticks(sections: Sequence[ServerSection], ticks: int) -> tuple[list[fl
     """Milliseconds of CPU of each tick, and milliseconds from its beginning to the page of each server that is well."""
     profiles = load_profiles()
     sources = [EngineSource(section, profiles) for section in sections]
-    sampler = Sampler(sources, snapshots.RULES, lambda _: None)
+    sampler = Sampler(sources, snapshots.POLICY, lambda _: None)
     cpu, reads = [], []
     for tick in range(SETTLE_TICKS + ticks):
         began = time.process_time()

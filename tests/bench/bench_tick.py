@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from goodwatt.derive.state import State
 from goodwatt.derive.step import step
 from goodwatt.model.engine import EngineReading
-from goodwatt.model.source import Reading
+from goodwatt.model.source import Reading, server_source
 from goodwatt.runtime.sampler import Clocks, Sampler
 from goodwatt.sources.gpu.source import GpuSource
 from tests.bench.rows import Row, median, percentile
@@ -25,7 +25,7 @@ SETTLE_TICKS = 14  # the live window is full from here on
 class Prepared:
     """A server whose readings are already there."""
 
-    name = "server/vllm-0"
+    id = server_source("vllm-0")
     deadline_seconds = 2.0
 
     def __init__(self, readings: Sequence[EngineReading]) -> None:
@@ -55,7 +55,7 @@ async def _ticks(gpus: int, ticks: int) -> list[float]:
     cards = [FakeGpu(snapshots.uuid(index), serial="") for index in range(gpus)]
     server = Prepared([snapshots.page("vllm-0", tick) for tick in range(ticks)])
     source = GpuSource(FakeDriver(*cards), clock)
-    sampler = Sampler([source, server], snapshots.RULES, lambda _: None, Clocks(clock, time.time))
+    sampler = Sampler([source, server], snapshots.POLICY, lambda _: None, Clocks(clock, time.time))
     spent = []
     for _ in range(ticks):
         clock.advance(snapshots.INTERVAL)
@@ -74,10 +74,10 @@ def _steps(gpus: int, ticks: int) -> list[float]:
     for tick in range(ticks):
         readings: dict[str, Reading] = {
             "nvml": snapshots.gpus(gpus, tick),
-            Prepared.name: snapshots.page("vllm-0", tick),
+            Prepared.id.label: snapshots.page("vllm-0", tick),
         }
         results, now = snapshots.results(readings), snapshots.START + tick * snapshots.INTERVAL
         began = time.process_time()
-        state, _ = step(state, results, snapshots.RULES, now, unix=snapshots.UNIX)
+        state, _ = step(state, results, snapshots.POLICY, now, unix=snapshots.UNIX)
         spent.append((time.process_time() - began) * 1000)
     return spent[SETTLE_TICKS:]

@@ -1,15 +1,19 @@
 """Charge accounts for one interval: GPU energy, cost and carbon. Everything is charged once or booked unattributed."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from goodwatt.derive.energy.attribution import Activity, Share, attribute, split_whole
 from goodwatt.derive.energy.components import COST_COMPONENTS, Basis
 from goodwatt.derive.energy.facility import carbon_grams
 from goodwatt.derive.energy.meters import EnergyIncrease
 from goodwatt.model.gpu import Gpu
-from goodwatt.model.ledger import EnergyState, Ledger
+from goodwatt.model.ledger import Account, EnergyState, Ledger
 from goodwatt.model.policy import Policy
+from goodwatt.model.tariff import Carbon, Facility
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,28 +55,29 @@ def _runs_on(selectors: tuple[int | str, ...] | None, gpu: Gpu) -> bool:
     return selectors is None or gpu.index in selectors or gpu.uuid in selectors
 
 
-def charge_interval(ledger: Ledger, gpus: tuple[GpuInterval, ...], policy: Policy) -> Ledger:
+def charge_interval(ledger: Ledger, gpus: Sequence[GpuInterval], policy: Policy) -> Ledger:
     """Add the energy, cost and carbon of one interval of every GPU."""
-    for gpu in gpus:
-        ledger = _add_carbon(_add_costs(_add_energy(ledger, gpu), gpu, policy), gpu, policy)
-    return ledger
+    metered = [(gpu, gpu.energy) for gpu in gpus if gpu.energy is not None]
+    ledger = _add_costs(_add_energy(ledger, metered), gpus, policy)
+    return ledger if policy.carbon is None else _add_carbon(ledger, metered, policy.carbon, policy.facility)
 
 
-def _add_energy(ledger: Ledger, gpu: GpuInterval) -> Ledger:
-    if gpu.energy is None:
-        return ledger
-    measured, energy = gpu.energy.millijoules, dict(ledger.energy_millijoules)
-    for share, part in zip(gpu.meter_claims, _parts(measured, gpu.meter_claims), strict=True):
-        for state in EnergyState:  # start both at 0: rate() sees the first busy joules only as an increase
-            key = share.account, state
-            energy[key] = energy.get(key, 0) + part * (state is share.state)
-    unattributed = 0 if gpu.meter_claims else measured
+def _add_energy(ledger: Ledger, metered: Sequence[tuple[GpuInterval, EnergyIncrease]]) -> Ledger:
+    accounts, total = dict(ledger.energy_millijoules), dict(ledger.gpu_energy_millijoules)
+    unattributed, glitches = dict(ledger.gpu_unattributed_millijoules), dict(ledger.gpu_glitches)
+    for gpu, energy in metered:
+        for share, part in zip(gpu.meter_claims, _parts(energy.millijoules, gpu.meter_claims), strict=True):
+            for state in EnergyState:  # start both at 0: rate() sees the first busy joules only as an increase
+                _plus(accounts, (share.account, state), part * (state is share.state))
+        _plus(total, gpu.uuid, energy.millijoules)
+        _plus(unattributed, gpu.uuid, 0 if gpu.meter_claims else energy.millijoules)
+        _plus(glitches, gpu.uuid, int(energy.glitch))
     return replace(
         ledger,
-        energy_millijoules=energy,
-        gpu_energy_millijoules=_plus(ledger.gpu_energy_millijoules, gpu.uuid, measured),
-        gpu_unattributed_millijoules=_plus(ledger.gpu_unattributed_millijoules, gpu.uuid, unattributed),
-        gpu_glitches=_plus(ledger.gpu_glitches, gpu.uuid, int(gpu.energy.glitch)),
+        energy_millijoules=accounts,
+        gpu_energy_millijoules=total,
+        gpu_unattributed_millijoules=unattributed,
+        gpu_glitches=glitches,
     )
 
 
@@ -80,43 +85,48 @@ def _parts(measured: int, claims: tuple[Share, ...]) -> tuple[int, ...]:
     return split_whole(measured, [share.weight for share in claims]) if claims else ()
 
 
-def _plus(totals: Mapping[str, int], key: str, value: int) -> dict[str, int]:
-    return {**totals, key: totals.get(key, 0) + value}
+def _plus(totals: dict[_Key, int], key: _Key, value: int) -> None:
+    totals[key] = totals.get(key, 0) + value
 
 
-def _add_costs(ledger: Ledger, gpu: GpuInterval, policy: Policy) -> Ledger:
+def _add_costs(ledger: Ledger, gpus: Sequence[GpuInterval], policy: Policy) -> Ledger:
+    cost, unattributed = dict(ledger.cost), dict(ledger.unattributed_cost)
+    for component, claims, spent in _spending(gpus, policy):
+        if not claims:
+            unattributed[component] = unattributed.get(component, 0.0) + spent
+        for account, part in _divide(spent, claims):
+            cost[account, component] = cost.get((account, component), 0.0) + part
+    return replace(ledger, cost=cost, unattributed_cost=unattributed)
+
+
+def _spending(gpus: Sequence[GpuInterval], policy: Policy) -> Iterator[tuple[str, tuple[Share, ...], float]]:
+    """Each component's money for each GPU, with the claims that share it."""
     for component in COST_COMPONENTS:
-        if component.basis is Basis.GPU_TIME:
-            ledger = _spend(ledger, component.name, gpu.claims, component.amount(policy, gpu.seconds))
-        elif gpu.energy is not None:
-            ledger = _spend(ledger, component.name, gpu.meter_claims, component.amount(policy, _joules(gpu.energy)))
-    return ledger
+        by_time = component.basis is Basis.GPU_TIME
+        for gpu in gpus:
+            quantity = gpu.seconds if by_time else _joules(gpu.energy)
+            spent = None if quantity is None else component.amount(policy, quantity)
+            if spent is not None:
+                yield component.name, gpu.claims if by_time else gpu.meter_claims, spent
 
 
-def _joules(energy: EnergyIncrease) -> float:
-    return energy.millijoules / 1000.0
+def _joules(energy: EnergyIncrease | None) -> float | None:
+    return None if energy is None else energy.millijoules / 1000.0
 
 
-def _spend(ledger: Ledger, component: str, claims: tuple[Share, ...], spent: float | None) -> Ledger:
-    if spent is None:
-        return ledger
-    if not claims:
-        unattributed = {**ledger.unattributed_cost, component: ledger.unattributed_cost.get(component, 0.0) + spent}
-        return replace(ledger, unattributed_cost=unattributed)
-    cost, whole = dict(ledger.cost), sum(share.weight for share in claims)
-    for share in claims:
-        key = share.account, component
-        cost[key] = cost.get(key, 0.0) + spent * (share.weight / whole)
-    return replace(ledger, cost=cost)
+def _divide(amount: float, claims: tuple[Share, ...]) -> Iterator[tuple[Account, float]]:
+    whole = sum(share.weight for share in claims)
+    return ((share.account, amount * (share.weight / whole)) for share in claims)
 
 
-def _add_carbon(ledger: Ledger, gpu: GpuInterval, policy: Policy) -> Ledger:
-    if policy.carbon is None or gpu.energy is None:
-        return ledger
-    grams = carbon_grams(policy.carbon, policy.facility, _joules(gpu.energy))
-    if not gpu.meter_claims:
-        return replace(ledger, unattributed_carbon_grams=(ledger.unattributed_carbon_grams or 0.0) + grams)
-    carbon, whole = dict(ledger.carbon_grams), sum(share.weight for share in gpu.meter_claims)
-    for share in gpu.meter_claims:
-        carbon[share.account] = carbon.get(share.account, 0.0) + grams * (share.weight / whole)
-    return replace(ledger, carbon_grams=carbon)
+def _add_carbon(
+    ledger: Ledger, metered: Sequence[tuple[GpuInterval, EnergyIncrease]], carbon: Carbon, facility: Facility
+) -> Ledger:
+    accounts, unattributed = dict(ledger.carbon_grams), ledger.unattributed_carbon_grams
+    for gpu, energy in metered:
+        grams = carbon_grams(carbon, facility, energy.millijoules / 1000.0)
+        if not gpu.meter_claims:
+            unattributed = (unattributed or 0.0) + grams
+        for account, part in _divide(grams, gpu.meter_claims):
+            accounts[account] = accounts.get(account, 0.0) + part
+    return replace(ledger, carbon_grams=accounts, unattributed_carbon_grams=unattributed)
