@@ -7,146 +7,19 @@ meet a metric in a graph: what it is, and what it is not.
 from goodwatt.derive.window import figures
 from goodwatt.model.engine import Signal
 from goodwatt.publish.metrics import goodwatt as own
-from goodwatt.publish.metrics import gpus as gpu
 from goodwatt.publish.metrics import ledger, live
 from goodwatt.publish.metrics import requests as exact
 from goodwatt.publish.metrics import servers as server
 from goodwatt.publish.metrics import slo as attainment
+from goodwatt.publish.metrics.gpus import GPUS
 from goodwatt.publish.metrics.row import About, Kind, Metric, Stability
 
 C, G, H, I = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM, Kind.INFO  # noqa: E741 - four columns of a table
 STABLE = Stability.STABLE
 
-GPU = ("gpu", "uuid")
 SERVER = ("server",)
 ACCOUNT = ("server", "model")
 SLO = (*ACCOUNT, "slo")
-
-GPUS = (
-    Metric(
-        "gpu_info",
-        I,
-        "",
-        "Which GPU this is, and how its joules are obtained: measured by the driver's counter, integrated from sampled "
-        "power, unsupported, or unavailable now; and what they cover.",
-        (*GPU, "product", "driver", "energy_method", "energy_scope"),
-        gpu.info,
-    ),
-    Metric("gpu_power_watts", G, "watts", "Power drawn by the GPU.", GPU, gpu.field(lambda g: g.power_watts), STABLE),
-    Metric(
-        "gpu_power_limit_watts",
-        G,
-        "watts",
-        "Power limit in force on the GPU.",
-        GPU,
-        gpu.field(lambda g: g.power_limit_watts),
-        STABLE,
-    ),
-    Metric(
-        "gpu_energy_joules_total",
-        C,
-        "joules",
-        "Energy of the GPU since goodwatt started. Over all GPUs it equals what is given to servers and models, what "
-        "is unattributed, and what closed accounts once were given.",
-        GPU,
-        gpu.total(lambda totals: totals.gpu_energy_millijoules, 1000),
-        STABLE,
-    ),
-    Metric(
-        "gpu_unattributed_energy_joules_total",
-        C,
-        "joules",
-        "Energy of the GPU that no server claimed.",
-        GPU,
-        gpu.total(lambda totals: totals.gpu_unattributed_millijoules, 1000),
-        STABLE,
-    ),
-    Metric(
-        "gpu_energy_glitches_total",
-        C,
-        "glitches",
-        "Jumps of the GPU's energy counter that its power limit rules out; they were left out of the energy.",
-        GPU,
-        gpu.total(lambda totals: totals.gpu_glitches),
-    ),
-    Metric(
-        "gpu_utilization_ratio",
-        G,
-        "ratio",
-        "Share of the driver's last sample period in which any kernel ran on the GPU.",
-        GPU,
-        gpu.field(lambda g: g.utilization_ratio),
-        STABLE,
-    ),
-    Metric(
-        "gpu_memory_used_bytes",
-        G,
-        "bytes",
-        "Device memory in use.",
-        GPU,
-        gpu.field(lambda g: g.memory_used_bytes),
-        STABLE,
-    ),
-    Metric(
-        "gpu_memory_total_bytes",
-        G,
-        "bytes",
-        "Device memory that the GPU has.",
-        GPU,
-        gpu.field(lambda g: g.memory_total_bytes),
-        STABLE,
-    ),
-    Metric(
-        "gpu_temperature_celsius",
-        G,
-        "celsius",
-        "Temperature of the GPU die.",
-        GPU,
-        gpu.field(lambda g: g.temperature_celsius),
-        STABLE,
-    ),
-    Metric(
-        "gpu_sm_clock_hertz",
-        G,
-        "hertz",
-        "Clock of the GPU's streaming multiprocessors.",
-        GPU,
-        gpu.field(lambda g: g.quantities.get("sm_clock_hertz")),
-        STABLE,
-    ),
-    Metric(
-        "gpu_throttled",
-        G,
-        "",
-        "1 while the reason holds the GPU's clocks back, 0 while it does not.",
-        (*GPU, "reason"),
-        gpu.throttled,
-    ),
-    Metric(
-        "gpu_state",
-        G,
-        "",
-        "1 for the state that the GPU is in, 0 for the others. A lost GPU keeps its identity and counts no energy.",
-        (*GPU, "state"),
-        gpu.state,
-    ),
-    Metric(
-        "gpu_xid_errors_total",
-        C,
-        "errors",
-        "Xid errors that the driver reported of the GPU since goodwatt began to listen.",
-        GPU,
-        gpu.field(lambda g: g.xid_errors),
-    ),
-    Metric(
-        "gpu_last_xid",
-        G,
-        "",
-        "Number of the GPU's latest Xid error, as NVIDIA's documentation lists them. Absent until there is one.",
-        GPU,
-        gpu.field(lambda g: g.last_xid),
-    ),
-)
 
 SERVERS = (
     Metric(
