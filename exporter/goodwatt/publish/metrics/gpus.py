@@ -105,8 +105,8 @@ GPUS = (
         name="gpu_energy_joules_total",
         kind=Kind.COUNTER,
         unit="joules",
-        help="Energy of the GPU since goodwatt started. Over all GPUs it equals what is given to servers and models, what "
-        "is unattributed, and what closed accounts once were given.",
+        help="Energy of the GPU since goodwatt started. Over all GPUs it equals what is given to servers and models, "
+        "what is unattributed, and what closed accounts once were given.",
         labels=GPU_LABELS,
         value=_from_ledger(lambda ledger: ledger.gpu_energy_millijoules, 1000),
         stability=Stability.STABLE,
@@ -141,7 +141,8 @@ GPUS = (
         name="gpu_state",
         kind=Kind.GAUGE,
         unit="",
-        help="1 for the state that the GPU is in, 0 for the others. A lost GPU keeps its identity and counts no energy.",
+        help="1 for the state that the GPU is in, 0 for the others. A lost GPU keeps its identity and counts "
+        "no energy.",
         labels=(*GPU_LABELS, "state"),
         value=_state,
     ),
