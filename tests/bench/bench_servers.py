@@ -11,11 +11,10 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
-from goodwatt.config.config import MAX_SERVERS
 from goodwatt.engines import load_profiles
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.runtime.sampler import Sampler
-from goodwatt.settings.sources import ServerSection
+from goodwatt.settings.sources import MAX_SERVERS, ServerSection
 from goodwatt.sources.engine.source import EngineSource
 from tests.bench.observed import page_server
 from tests.bench.rows import Row, median, percentile

@@ -7,11 +7,11 @@ import pytest
 from goodwatt.config.config import Config
 from goodwatt.config.errors import ConfigError, Problem, printable
 from goodwatt.config.load import load, parse
+from goodwatt.config.plan import slo_models
 from goodwatt.config.yaml.document import MAX_VALUES
 from goodwatt.model.engine import Signal
-from goodwatt.model.policy import Policy
-from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
-from goodwatt.model.tariff import Carbon, Facility, Tariff
+from goodwatt.model.slo import Slo, Threshold
+from goodwatt.model.tariff import Facility
 
 GOOD = Path(__file__).parent / "corpus" / "good"
 
@@ -29,67 +29,19 @@ def test_an_empty_file_is_all_defaults(text: str) -> None:
     assert config == Config()
     assert (config.interval_seconds, config.window_seconds, config.gpus.kind) == (5.0, 60.0, "auto")
     assert config.servers is None
-    assert config.watched_servers() is None
-    assert (config.tariff(), config.carbon_noun(), config.facility_noun()) == (None, None, Facility(1.0, 1.0))
+    assert (config.cost, config.carbon, config.facility.to_model()) == (None, None, Facility(1.0, 1.0))
 
 
 def test_the_default_objective() -> None:
     """Without slos there is one objective, named default: TTFT 1 s, TPOT 0.1 s, 95 %."""
     thresholds = (Threshold(Signal.TTFT, 1.0), Threshold(Signal.TPOT, 0.1))
-    assert parse("").slo_nouns() == (Slo(name="default", thresholds=thresholds, objective=0.95),)
+    assert slo_models(parse("")) == (Slo(name="default", thresholds=thresholds, objective=0.95),)
 
 
 def test_absent_and_empty_lists_differ() -> None:
     """`[]` means none, where an absent key means the usual: local ports, the default objective."""
     config = load(GOOD / "nothing-to-read.yaml")
     assert (config.servers, config.slos, config.gpus.kind) == ((), (), "none")
-    assert config.watched_servers() == ()
-
-
-def test_rules_carry_the_whole_meaning() -> None:
-    """The fold's rules say what the file says; a server that runs on all GPUs is left out of server_gpus."""
-    text = (
-        "interval_seconds: 2\nwindow_seconds: 10\n"
-        "servers: [{name: a, url: 'http://h:1', gpus: [0, 1]}, {name: b, url: 'http://h:2', gpus: [GPU-x]}, "
-        "{name: c, url: 'http://h:3'}]\n"
-        "slos: [{name: s, e2e_seconds: 9, objective_ratio: 0.9, models: ['l*'], servers: [a], "
-        "one_token_outputs: fail, errors: exclude, cancelled: fail}]\n"
-        "cost: {currency: EUR, price_per_kwh: 0.1}\nfacility: {host_factor: 1.5, pue: 1.2}\n"
-        "carbon: {grams_per_kwh: 400}\n"
-    )
-    assert parse(text).policy() == Policy(
-        interval_seconds=2.0,
-        window_seconds=10.0,
-        server_gpus={"a": (0, 1), "b": ("GPU-x",)},
-        slos=(
-            Slo(
-                name="s",
-                thresholds=(Threshold(Signal.E2E, 9.0),),
-                objective=0.9,
-                models=("l*",),
-                servers=("a",),
-                one_token_outputs=OneTokenOutputs.FAIL,
-                errors=Errors.EXCLUDE,
-                cancelled=Cancelled.FAIL,
-            ),
-        ),
-        tariff=Tariff("EUR", None, 0.1),
-        facility=Facility(1.5, 1.2),
-        carbon=Carbon(400.0),
-    )
-
-
-def test_rent_has_a_default_currency() -> None:
-    """A price without a currency is in US dollars."""
-    assert parse("cost: {price_per_gpu_hour: 2}").tariff() == Tariff("USD", 2.0, None)
-
-
-def test_a_timeout_is_cut_to_the_interval() -> None:
-    """No server may hold up a tick: a timeout above three quarters of the interval is cut, a shorter one kept."""
-    servers = "servers: [{name: a, url: 'http://h:1'}, {name: b, url: 'http://h:2', timeout_seconds: 0.5}]"
-    watched = parse(f"interval_seconds: 1\n{servers}").watched_servers()
-    assert watched is not None
-    assert [server.timeout_seconds for server in watched] == [0.75, 0.5]
 
 
 def test_anchors_and_merges_share_settings() -> None:

@@ -65,18 +65,3 @@ def test_a_server_without_a_page_is_shown_without_a_url() -> None:
     """Its proxy is shown, with every default."""
     shown = redacted(parse("servers: [{name: a, proxy: {listen: ':9000', upstream: 'http://h:1/base'}}]"))
     assert "url:" not in shown and "upstream: http://h:1/base\n" in shown and "max_body_bytes: 104857600\n" in shown
-
-
-def test_what_listens_can_be_left_out() -> None:
-    """Spans and proxies go, and with them servers that have nothing else; what is read stays as it was."""
-    text = """\
-otlp: {}
-servers:
-  - {name: a, url: 'http://h', proxy: {listen: '127.0.0.1:9000', upstream: 'http://h'}}
-  - {name: b, proxy: {listen: '127.0.0.1:9001', upstream: 'http://i'}}
-"""
-    config = parse(text).without_listeners()
-    assert config.otlp is None
-    assert config.servers is not None
-    assert [(server.name, server.proxy) for server in config.servers] == [("a", None)]
-    assert parse("otlp: {}").without_listeners().servers is None

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from goodwatt.config.load import parse
+from goodwatt.config.plan import slo_models
 from goodwatt.demo import Demo
 from goodwatt.demo.config_text import demo_config_text
 from goodwatt.demo.defaults import BATCH, CHAT, DEFAULT_SERVERS, STRICT
@@ -47,17 +48,16 @@ async def test_the_demos_configuration_is_one_that_goodwatt_accepts() -> None:
         assert [(one.name, tuple(one.gpus)) for one in sections] == [(s.name, s.gpu_uuids) for s in demo.servers]
         assert [str(one.url).rstrip("/") for one in sections] == [server.url for server in demo.servers]
         assert config.interval_seconds == 1
-        assert [slo.name for slo in config.slo_nouns()] == ["comfortable", "strict"]
-        assert config.slo_nouns()[1].thresholds == STRICT.thresholds
-        tariff = config.tariff()
-        assert tariff is not None
-        assert tariff.price_per_gpu_hour == 1.69
+        assert [slo.name for slo in slo_models(config)] == ["comfortable", "strict"]
+        assert slo_models(config)[1].thresholds == STRICT.thresholds
+        assert config.cost is not None
+        assert config.cost.price_per_gpu_hour == 1.69
 
 
 def test_a_demo_of_nothing_still_has_a_configuration() -> None:
     """Without servers and objectives the YAML has empty lists and is accepted."""
     config = parse(demo_config_text([], []))
-    assert (config.servers, config.slo_nouns()) == ((), ())
+    assert (config.servers, slo_models(config)) == ((), ())
 
 
 async def test_goodwatts_own_sources_read_the_truth() -> None:

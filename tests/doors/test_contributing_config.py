@@ -4,6 +4,7 @@ from pathlib import Path
 
 from goodwatt.commands.engines import explain_server
 from goodwatt.config.load import parse
+from goodwatt.config.plan import make_plan
 from goodwatt.model.engine import Outcome, Signal
 from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.source_set import SourceSet
@@ -38,8 +39,9 @@ async def test_a_running_goodwatt_reads_it() -> None:
     """The same file makes a server of that engine, found by `auto`, with the readings that the document says."""
     async with serving(page(block(""))) as toy:
         config = parse(configured(toy.url), "CONTRIBUTING.md").model_copy(update={"gpus": NO_GPUS})
-        sampler = Sampler((), config.policy(), lambda _: None)
-        source_set = SourceSet(sampler, config, SourceContext(config.engine_profiles()))
+        plan = make_plan(config)
+        sampler = Sampler((), plan.policy, lambda _: None)
+        source_set = SourceSet(sampler, plan, SourceContext())
         await source_set.refresh()
         reading = (await sampler.tick()).servers["toy-0"]
         await source_set.aclose()

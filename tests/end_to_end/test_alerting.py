@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from goodwatt.config.load import parse
+from goodwatt.config.plan import alerting
 from goodwatt.model.alerting import Alerting
 from goodwatt.rules import rules_text
 from tests.end_to_end.programs import Prometheus, alertmanager, get, goodwatt, prometheus, until
@@ -70,7 +71,7 @@ def _rules_are_well(server: Prometheus) -> None:
 
 
 def _alerting() -> Alerting:
-    return replace(parse(CONFIG).alerting(), scale=SCALE)
+    return replace(alerting(parse(CONFIG)), scale=SCALE)
 
 
 def _watching(rules: Path, address: str) -> str:

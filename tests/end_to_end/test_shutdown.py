@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from goodwatt.config.load import parse
+from goodwatt.config.plan import make_plan
 from goodwatt.model.policy import Policy
 from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.reload import Reloader
@@ -29,11 +30,11 @@ class Broken(FakeDriver):
 
 async def test_a_bug_ends_the_process_instead_of_being_swallowed() -> None:
     """An unexpected exception propagates out of the task group, and so ends `goodwatt run`."""
-    config = parse("servers: []\ngpus: {kind: nvml}\n")
+    plan = make_plan(parse("servers: []\ngpus: {kind: nvml}\n"))
     sampler = Sampler((), Policy(), lambda _: None)
-    source_set = SourceSet(sampler, config, SourceContext(config.engine_profiles(), driver=Broken()))
+    source_set = SourceSet(sampler, plan, SourceContext(driver=Broken()))
     with pytest.raises(ExceptionGroup) as left:
-        await tick_until_signal(sampler, source_set, Reloader(config, About(), None), "")
+        await tick_until_signal(sampler, source_set, Reloader(plan, About(), None), "")
     await sampler.aclose()
     assert left.value.subgroup(ZeroDivisionError) is not None
 

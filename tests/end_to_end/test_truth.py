@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from goodwatt.config.load import parse
+from goodwatt.config.plan import make_plan
 from goodwatt.demo.demo import Demo
 from goodwatt.demo.engine import SimulatedEngine
 from goodwatt.engines import load_profiles
@@ -48,9 +49,10 @@ async def bench() -> AsyncIterator[Bench]:
     demo = Demo(clock=clock)
     await demo.start()
     config = parse(demo.config_text())
-    world = SourceContext(load_profiles(), demo.driver, simulated=True, clock=clock)
-    sources = [open_source(section, world) for section in (config.gpus, *(config.servers or ()))]
-    policy = config.model_copy(update={"interval_seconds": 5.0}).policy()
+    context = SourceContext(profiles=load_profiles(), driver=demo.driver, simulated=True, clock=clock)
+    sources = [open_source(section, context) for section in (config.gpus, *(config.servers or ()))]
+    plan = make_plan(config.model_copy(update={"interval_seconds": 5.0}))
+    policy = plan.policy_for(plan.servers)
     sampler = Sampler([s for s in sources if s], policy, lambda _: None, Clocks(clock, lambda: 1.7e9))
     yield Bench(demo, sampler, clock)
     await sampler.aclose()

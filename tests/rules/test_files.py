@@ -13,6 +13,7 @@ import yaml
 
 from goodwatt.cli import main
 from goodwatt.config.load import parse
+from goodwatt.config.plan import alerting
 from goodwatt.model.alerting import Alerting
 from goodwatt.rules import KINDS, alert_names, rule_groups
 from tests.docs import rules
@@ -26,10 +27,10 @@ OWN_SLOS = "slos: [{name: a, ttft_seconds: 1, objective_ratio: 0.9}, {name: b.c,
 VARIANTS = {
     "default": Alerting(),
     "everything": ALERTING,
-    "named": parse(OWN_SLOS).alerting(),
-    "long window": parse("window_seconds: 3600\n" + OWN_SLOS).alerting(),
+    "named": alerting(parse(OWN_SLOS)),
+    "long window": alerting(parse("window_seconds: 3600\n" + OWN_SLOS)),
     "scaled": Alerting(scale=1 / 150, window_seconds=3),
-    "none": parse("slos: []").alerting(),
+    "none": alerting(parse("slos: []")),
 }
 DURATION = re.compile(r"(\d+d)?(\d+h)?(\d+m)?(\d+s)?")
 # What Prometheus knows of a target, and what it adds to it.

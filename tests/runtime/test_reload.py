@@ -5,9 +5,8 @@ import logging
 
 import pytest
 
-from goodwatt.config.config import Config
 from goodwatt.config.load import parse
-from goodwatt.config.redacted import config_hash
+from goodwatt.config.plan import Plan, make_plan
 from goodwatt.publish.http import Publisher
 from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.reload import Reloader
@@ -23,17 +22,17 @@ class Process:
 
     def __init__(self) -> None:
         self.text = FIRST
-        config = parse(self.text)
-        about = About("1", "3", config_hash(config), reload_ok=True, reloaded_unix_seconds=1.0)
+        plan = make_plan(parse(self.text))
+        about = About("1", "3", plan.config_hash, reload_ok=True, reloaded_unix_seconds=1.0)
         self.publisher = Publisher(about, config_text="first")
-        self.sampler = Sampler((), config.policy(), self.publisher.publish)
-        self.source_set = SourceSet(self.sampler, config, SourceContext({}))
-        self.reloader = Reloader(config, about, self.read)
+        self.sampler = Sampler((), plan.policy, self.publisher.publish)
+        self.source_set = SourceSet(self.sampler, plan, SourceContext())
+        self.reloader = Reloader(plan, about, self.read)
         self.reloader.connect(self.sampler, self.source_set, self.publisher)
         self.running: asyncio.Task[None] | None = None
 
-    def read(self) -> Config:
-        return parse(self.text, "g.yaml")
+    def read(self) -> Plan:
+        return make_plan(parse(self.text, "g.yaml"))
 
     async def __aenter__(self) -> "Process":
         await self.source_set.refresh()
@@ -57,7 +56,7 @@ async def test_reloads_at_once_come_one_after_the_other() -> None:
         assert all(one.ok for one in done)
         latest = process.publisher.latest
         assert latest is not None and latest.policy.carbon is not None and latest.ticks == 6
-        assert process.reloader.about.config_hash == config_hash(parse(process.text))
+        assert process.reloader.about.config_hash == process.read().config_hash
 
 
 async def test_what_restarts_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,8 +1,7 @@
 """Which of all the servers that are named are read."""
 
-from goodwatt.config.config import MAX_SERVERS
 from goodwatt.runtime.server_selection import Candidate, RefusedServer, select_servers
-from goodwatt.settings.sources import ServerSection
+from goodwatt.settings.sources import MAX_SERVERS, ServerSection
 
 
 def listed(name: str, url: str = "", engine: str = "auto", origin: str = "f.yaml") -> Candidate:

@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from goodwatt.config.config import Config
 from goodwatt.config.load import parse
+from goodwatt.config.plan import Plan, make_plan
 from goodwatt.model.engine import Signal
 from goodwatt.model.ledger import Account, CountKey
 from goodwatt.model.request import Dropped
@@ -32,16 +32,20 @@ def toy(tokens: int, name: str = "vllm") -> str:
     return f'{name}:generation_tokens_total{{model_name="m"}} {tokens}\n'
 
 
+def planned(text: str) -> Plan:
+    return make_plan(parse(text))
+
+
 class Running:
     """A watch over a sampler that ticks when a test says so."""
 
-    def __init__(self, text: str, world: SourceContext | None = None) -> None:
-        self.config = parse(text)
-        self.sampler = Sampler((), self.config.policy(()), lambda _: None)
+    def __init__(self, text: str, context: SourceContext | None = None) -> None:
+        plan = planned(text)
+        self.sampler = Sampler((), plan.policy, lambda _: None)
         self.source_set = SourceSet(
             self.sampler,
-            self.config,
-            world or SourceContext(self.config.engine_profiles()),
+            plan,
+            context or SourceContext(),
             LocalPorts(ports=(unused_port(),)),
         )
         self.told = 0
@@ -51,7 +55,7 @@ class Running:
         return await self.sampler.tick()
 
     async def reload(self, text: str) -> Snapshot:
-        await self.source_set.apply_config(parse(text), self._tell)
+        await self.source_set.apply_config(planned(text), self._tell)
         return await self.sampler.tick()
 
     def _tell(self) -> None:
@@ -117,7 +121,7 @@ async def test_a_profile_of_ones_own_is_live() -> None:
 async def test_gpus_are_opened_once_and_closed_when_they_are_not_wanted() -> None:
     """`auto` and `nvml` are the same driver; `none` lets it go."""
     driver = FakeDriver(FakeGpu("GPU-0"))
-    running = Running("servers: []\n", SourceContext({}, driver))
+    running = Running("servers: []\n", SourceContext(driver=driver))
     assert (await running.tick()).gpus is not None
     await running.reload("servers: []\ngpus: {kind: nvml}\n")
     assert driver.calls["open"] == 1
@@ -152,7 +156,7 @@ async def test_refused_servers_are_named_once(tmp_path: Path, caplog: pytest.Log
     with caplog.at_level(logging.ERROR, "goodwatt.runtime.source_set"):
         for _ in range(3):
             await running.source_set.refresh()
-        await running.source_set.apply_config(parse(text), lambda: None)
+        await running.source_set.apply_config(planned(text), lambda: None)
     lines = [record.getMessage() for record in caplog.records]
     assert lines[1] == f"{tmp_path}/s.yaml: not read: a: another server has this name"
     assert lines[0].startswith(f"{tmp_path}/s.yaml: not read: 10.0.0.1-64, ")
@@ -180,29 +184,30 @@ async def test_what_was_found_on_a_port_stays() -> None:
     """A server that was found is read on although it is down; rounds are half a minute apart."""
     async with serving(page(toy(1))) as fake:
         local = LocalPorts(own_port=0, ports=(fake.port,))
-        profiles = Config().engine_profiles()
+        plan = planned("")
+        profiles = plan.profiles
         assert await local.refresh(profiles, 1000.0)
         assert not await local.refresh(profiles, 1010.0)
         fake.routes.clear()
         assert not await local.refresh(profiles, 1030.0)
-        assert [candidate.section.name for candidate in local.candidates(Config())] == [f"vllm-{fake.port}"]
+        assert [candidate.section.name for candidate in local.candidates(plan)] == [f"vllm-{fake.port}"]
         assert not await local.refresh(profiles, 1700.0)  # what answered as something else is asked again
         local.forget()
-        assert local.candidates(Config()) == []
+        assert local.candidates(plan) == []
 
 
 async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
     """Where an engine gives its port to another one, the server that was found there goes on; none is read twice."""
     async with serving(page(toy(1))) as server:
-        config = parse(NO_GPUS)
-        sampler = Sampler((), config.policy(), lambda _: None)
+        plan = planned(NO_GPUS)
+        sampler = Sampler((), plan.policy, lambda _: None)
         local = LocalPorts(ports=(server.port, unused_port()))
-        source_set = SourceSet(sampler, config, SourceContext(config.engine_profiles()), local)
+        source_set = SourceSet(sampler, plan, SourceContext(), local)
         await source_set.refresh()
         name = f"vllm-{server.port}"
         assert [state.source.label for state in (await sampler.tick()).sources] == [f"server/{name}"]
         server.routes["/metrics"] = page("llamacpp:tokens_predicted_total 5\n")
-        assert not await local.refresh(config.engine_profiles(), 1e9)
+        assert not await local.refresh(plan.profiles, 1e9)
         await source_set.refresh()
         snapshot = await sampler.tick()
         await source_set.aclose()

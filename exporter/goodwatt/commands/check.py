@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
 
     config = flags.load_config(options)
     protobuf_problem = protobuf_codec.PROTOBUF_MISSING if protobuf_codec.protobuf_missing() else None
-    found = (*config_advice(config, protobuf_problem=protobuf_problem), *target_file_problems(config))
+    found = (*config_advice(config, protobuf_problem=protobuf_problem), *target_file_problems(config.server_discovery))
     lines = [f"advice: {line}" for line in found]
     write_output("\n".join([*lines, f"{options.config or 'the default configuration'}: ok\n"]))
     return 0

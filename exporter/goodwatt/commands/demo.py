@@ -65,6 +65,7 @@ async def _simulate(own: "Config | None", web: "WebOptions", faults: "Sequence[P
     from contextlib import AsyncExitStack
 
     from goodwatt.config.load import parse
+    from goodwatt.config.plan import make_plan
     from goodwatt.demo.demo import Demo
     from goodwatt.runtime.serve import serve
     from goodwatt.sources.open import SourceContext
@@ -74,10 +75,10 @@ async def _simulate(own: "Config | None", web: "WebOptions", faults: "Sequence[P
         running.push_async_callback(simulation.aclose)
         await simulation.start()
         config = _with_simulated_sources(own, parse(simulation.config_text(), "<demo>"))
-        world = SourceContext(config.engine_profiles(), simulation.driver, simulated=True)
+        context = SourceContext(driver=simulation.driver, simulated=True)
         injection = background.create_task(simulation.play(faults))
         try:
-            return await serve(config, web, world, None, "this is the demo")
+            return await serve(make_plan(config), web, context, None, "this is the demo")
         finally:
             injection.cancel()
 

@@ -33,9 +33,10 @@ def run(options: argparse.Namespace) -> int:
     elif options.engine != "auto":
         raise UsageError("--engine needs --url: it says how to read that server's page")
     else:
+        from goodwatt.config.plan import engine_profiles
         from goodwatt.engines.report.coverage import coverage_matrix
 
-        write_output(coverage_matrix(config.engine_profiles()))
+        write_output(coverage_matrix(engine_profiles(config)))
     return 0
 
 
@@ -44,12 +45,13 @@ async def explain_server(config: "Config", url: str, engine: str = "auto") -> st
 
     Raises UsageError for an unusable URL or engine, StartupError when the page cannot be read or recognised.
     """
+    from goodwatt.config.plan import engine_profiles
     from goodwatt.engines.report.explain import explain_page
     from goodwatt.model.source import SourceUnavailable
     from goodwatt.sources.engine.exposition import labelled_names, metric_names
     from goodwatt.sources.engine.source import EngineSource
 
-    profiles = config.engine_profiles()
+    profiles = engine_profiles(config)
     _check_arguments(url, engine, profiles)
     source = EngineSource(_section(config, url, engine), profiles)
     try:

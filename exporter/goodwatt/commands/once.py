@@ -7,7 +7,7 @@ from goodwatt.commands import flags
 from goodwatt.commands.output import write_output
 
 if TYPE_CHECKING:
-    from goodwatt.config.config import Config
+    from goodwatt.config.plan import Plan
 
 HELP = "read every source once, print the metrics and exit"
 
@@ -22,13 +22,15 @@ def run(options: argparse.Namespace) -> int:
     """Print the text of one scrape. A source that cannot be read is part of it, not an error."""
     import asyncio
 
-    config = flags.load_config(options)
+    from goodwatt.config.plan import make_plan
+
+    plan = make_plan(flags.load_config(options))
     flags.configure_logging(options)
-    write_output(asyncio.run(scrape_once(config)))
+    write_output(asyncio.run(scrape_once(plan)))
     return 0
 
 
-async def scrape_once(config: "Config") -> str:
+async def scrape_once(plan: "Plan") -> str:
     """Read every source for one tick and return the Prometheus text.
 
     Opens no listener for spans or proxies: no client could connect in time, and another goodwatt may already be
@@ -41,12 +43,11 @@ async def scrape_once(config: "Config") -> str:
     from goodwatt.runtime.source_set import SourceSet
     from goodwatt.sources.open import SourceContext
 
-    read = config.without_listeners()
-    sampler = Sampler((), read.policy(()), lambda _: None)
-    source_set = SourceSet(sampler, read, SourceContext(read.engine_profiles()))
+    sampler = Sampler((), plan.policy, lambda _: None)
+    source_set = SourceSet(sampler, plan.without_listeners(), SourceContext())
     try:
         await source_set.refresh()
-        return render(await sampler.tick(), table(about_process(config))).decode()
+        return render(await sampler.tick(), table(about_process(plan))).decode()
     finally:
         await source_set.aclose()
         await sampler.aclose()

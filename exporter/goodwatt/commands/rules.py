@@ -25,8 +25,9 @@ def run(options: argparse.Namespace) -> int:
     """Print one rule file. Raises ConfigError."""
     from dataclasses import replace
 
+    from goodwatt.config.plan import alerting
     from goodwatt.rules import rules_text
 
-    alerting = replace(flags.load_config(options).alerting(), runbook_url=options.runbook_url)
-    write_output(rules_text(alerting, options.kind))
+    targets = replace(alerting(flags.load_config(options)), runbook_url=options.runbook_url)
+    write_output(rules_text(targets, options.kind))
     return 0

@@ -17,15 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; SIGHUP reloads --config. Raises StartupError when it cannot listen."""
     import asyncio
-    from functools import partial
 
-    from goodwatt.config.load import load
+    from goodwatt.config.plan import make_plan
     from goodwatt.runtime.serve import serve
     from goodwatt.sources.open import SourceContext
 
     web = flags.web_options(options)
-    config = flags.load_config(options)
+    plan = make_plan(flags.load_config(options))
     flags.configure_logging(options)
-    reread = None if options.config is None else partial(load, options.config)
-    world = SourceContext(config.engine_profiles())
-    return asyncio.run(serve(config, web, world, reread, "there is no --config FILE to read again"))
+    reread = None if options.config is None else lambda: make_plan(flags.load_config(options))
+    return asyncio.run(serve(plan, web, SourceContext(), reread, "there is no --config FILE to read again"))

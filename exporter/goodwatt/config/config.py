@@ -1,24 +1,16 @@
 """The operator's file as strict, frozen sections, and what they mean to the pure core."""
 
-from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pydantic import Field
 
-from goodwatt.engines import load_profiles
 from goodwatt.engines.profile import Profile
-from goodwatt.model.alerting import Alerting
 from goodwatt.model.engine import Signal
-from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo, Threshold
 from goodwatt.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPrices
 from goodwatt.settings.alerts import AlertsSection
 from goodwatt.settings.section import Section
-from goodwatt.settings.sources import DiscoverySection, GpusSection, OtlpSection, ServerSection
-
-# Less than the frame gives a source, so that the line about a late server comes from whoever knows its address.
-READ_SHARE = 0.75
-MAX_SERVERS = 64  # that one process reads
+from goodwatt.settings.sources import SourceKeys
 
 NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 
@@ -81,6 +73,10 @@ class CostSection(Section):
         None, ge=0, description="Price of one kWh at the facility's meter. Not with `price_per_gpu_hour`."
     )
 
+    def to_model(self) -> Tariff:
+        """The tariff that the fold charges GPUs at."""
+        return Tariff(self.currency, self.price_per_gpu_hour, self.price_per_kwh)
+
 
 class PricesSection(Section):
     """What a million tokens earn on some models and servers."""
@@ -95,6 +91,10 @@ class PricesSection(Section):
     models: tuple[str, ...] = Field(("*",), min_length=1, description="Shell patterns of the served model names.")
     servers: tuple[str, ...] = Field(("*",), min_length=1, description="Shell patterns of the server names.")
 
+    def to_model(self) -> TokenPrices:
+        """One entry of the price list."""
+        return TokenPrices(**self.model_dump())
+
 
 class RevenueSection(Section):
     """What tokens earn."""
@@ -103,6 +103,10 @@ class RevenueSection(Section):
     prices: tuple[PricesSection, ...] = Field(
         min_length=1, description="Prices; of a server and model the first entry counts whose patterns name them."
     )
+
+    def to_model(self) -> PriceList:
+        """The price list, its entries in the order of the file."""
+        return PriceList(self.currency, tuple(entry.to_model() for entry in self.prices))
 
 
 class FacilitySection(Section):
@@ -115,11 +119,19 @@ class FacilitySection(Section):
         1.0, ge=1, le=10, description="Power usage effectiveness: joules of the facility per joule of its machines."
     )
 
+    def to_model(self) -> Facility:
+        """Both factors; 1.0 unless configured."""
+        return Facility(self.host_factor, self.pue)
+
 
 class CarbonSection(Section):
     """What the energy emits."""
 
     grams_per_kwh: float = Field(ge=0, le=5000, description="Grams of CO2 equivalent per kWh at the facility's meter.")
+
+    def to_model(self) -> Carbon:
+        """The carbon intensity that the fold multiplies energy by."""
+        return Carbon(self.grams_per_kwh)
 
 
 class CustomProfile(Profile):
@@ -131,24 +143,9 @@ class CustomProfile(Profile):
 DEFAULT_SLO_SECTIONS = (SloSection(name="default", ttft_seconds=1.0, tpot_seconds=0.1),)
 
 
-class Config(Section):
+class Config(SourceKeys):
     """The whole file. Every key may be left out."""
 
-    interval_seconds: float = Field(5.0, ge=0.2, le=300, description="Time between two reads of every source.")
-    window_seconds: float = Field(
-        60.0, le=3600, description="Time that the live gauges look back over; at least twice `interval_seconds`."
-    )
-    gpus: GpusSection = Field(default_factory=GpusSection, description="Where GPU power and energy are read.")
-    servers: tuple[ServerSection, ...] | None = Field(
-        None,
-        description="The inference servers to read. Absent: the usual local ports are tried; `[]`: none.",
-    )
-    server_discovery: tuple[DiscoverySection, ...] = Field(
-        (), description="Files that list more servers to read and may change at any time. With it no port is tried."
-    )
-    otlp: OtlpSection | None = Field(
-        None, description="Where servers send their spans; `{}` takes the defaults. Absent: nothing listens."
-    )
     profiles: tuple[CustomProfile, ...] = Field(
         (),
         description="Engine profiles of your own (docs/engines.md), tried before those shipped. To replace a shipped "
@@ -167,76 +164,3 @@ class Config(Section):
     alerts: AlertsSection = Field(
         default_factory=AlertsSection, description="When the alerts of `goodwatt rules` are to fire."
     )
-
-    @property
-    def looks_on_local_ports(self) -> bool:
-        """Whether nothing says which servers to read."""
-        return self.servers is None and not self.server_discovery
-
-    def without_listeners(self) -> "Config":
-        """The same, but for what waits for others to come: spans and proxies."""
-        if self.servers is None:
-            return self.model_copy(update={"otlp": None})
-        read = tuple(server.model_copy(update={"proxy": None}) for server in self.servers if server.url is not None)
-        return self.model_copy(update={"otlp": None, "servers": read})
-
-    def watched_servers(self) -> tuple[ServerSection, ...] | None:
-        """The servers, each `paced`; None: the file names none, not even an empty list."""
-        return None if self.servers is None else tuple(map(self.paced, self.servers))
-
-    def paced(self, server: ServerSection) -> ServerSection:
-        """`server` with its timeout cut to three quarters of the interval, so that no tick overruns."""
-        longest = self.interval_seconds * READ_SHARE
-        return server.model_copy(update={"timeout_seconds": min(server.timeout_seconds, longest)})
-
-    def engine_profiles(self) -> Mapping[str, Profile]:
-        """The operator's profiles in the order of the file, then those shipped that they do not replace."""
-        own: dict[str, Profile] = {profile.name: profile for profile in self.profiles}
-        return own | {name: shipped for name, shipped in load_profiles().items() if name not in own}
-
-    def slo_nouns(self) -> tuple[Slo, ...]:
-        """Every objective, in the order of the file."""
-        return tuple(slo.to_model() for slo in self.slos)
-
-    def tariff(self) -> Tariff | None:
-        """None: nothing is known of cost, and none is published."""
-        cost = self.cost
-        return None if cost is None else Tariff(cost.currency, cost.price_per_gpu_hour, cost.price_per_kwh)
-
-    def price_list(self) -> PriceList | None:
-        """None: nothing is known of revenue, and none is published."""
-        if self.revenue is None:
-            return None
-        return PriceList(
-            self.revenue.currency, tuple(TokenPrices(**entry.model_dump()) for entry in self.revenue.prices)
-        )
-
-    def facility_noun(self) -> Facility:
-        """Both factors are 1.0 unless configured."""
-        return Facility(self.facility.host_factor, self.facility.pue)
-
-    def carbon_noun(self) -> Carbon | None:
-        """None: nothing is known of carbon, and none is published."""
-        return None if self.carbon is None else Carbon(self.carbon.grams_per_kwh)
-
-    def alerting(self) -> Alerting:
-        """What the generated alerts compare with. Objectives that the file does not name are whatever is published."""
-        objectives = self.slo_nouns() if "slos" in self.model_fields_set else None
-        return self.alerts.to_model(objectives, self.cost.currency if self.cost else None, self.window_seconds)
-
-    def policy(self, servers: Iterable[ServerSection] | None = None) -> Policy:
-        """All that the fold needs, with these servers or else those of this file.
-
-        A server that runs on all GPUs is absent from `server_gpus`.
-        """
-        known = (self.servers or ()) if servers is None else servers
-        return Policy(
-            interval_seconds=self.interval_seconds,
-            window_seconds=self.window_seconds,
-            server_gpus={server.name: server.gpus for server in known if server.gpus != "all"},
-            slos=self.slo_nouns(),
-            tariff=self.tariff(),
-            price_list=self.price_list(),
-            facility=self.facility_noun(),
-            carbon=self.carbon_noun(),
-        )

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from goodwatt.config.config import Config
 from goodwatt.config.errors import ConfigError
-from goodwatt.config.redacted import config_hash, redacted
+from goodwatt.config.plan import Plan
 from goodwatt.derive.policy_change import describe_resets
 from goodwatt.publish.http import Publisher, Reloaded
 from goodwatt.publish.metrics.row import About
@@ -21,9 +20,9 @@ log = logging.getLogger(__name__)
 class Reloader:
     """Reads the file again when asked; one reload at a time. An invalid file changes nothing but what is told of it."""
 
-    def __init__(self, config: Config, about: About, reread: Callable[[], Config] | None, why_not: str = "") -> None:
-        """`reread` gives the new configuration or raises ConfigError; without it reloading is refused, `why_not`."""
-        self._config = config
+    def __init__(self, plan: Plan, about: About, reread: Callable[[], Plan] | None, why_not: str = "") -> None:
+        """`reread` returns the new plan or raises ConfigError; without it reloading is refused, `why_not`."""
+        self._plan = plan
         self.about = about
         self._reread = reread
         self._why_not = why_not
@@ -41,10 +40,10 @@ class Reloader:
             return Reloaded(False, f"ignored: {self._why_not}")
         async with self._one_at_a_time:
             try:
-                config = await asyncio.to_thread(self._reread)
+                plan = await asyncio.to_thread(self._reread)
             except ConfigError as wrong:
                 return self._refused(wrong)
-            return await self._adopted(config)
+            return await self._adopted(plan)
 
     def _refused(self, wrong: ConfigError) -> Reloaded:
         assert self._parts is not None
@@ -55,14 +54,14 @@ class Reloader:
         self._parts[2].tell(self.about)
         return Reloaded(False, f"{wrong}\nthe file is not used; the configuration stays as it was")
 
-    async def _adopted(self, config: Config) -> Reloaded:
+    async def _adopted(self, plan: Plan) -> Reloaded:
         assert self._parts is not None
         sampler, source_set, publisher = self._parts
-        about = replace(self.about, config_hash=config_hash(config), reload_ok=True, reloaded_unix_seconds=time.time())
-        await source_set.apply_config(config, lambda: publisher.adopt(about, redacted(config)))
+        about = replace(self.about, config_hash=plan.config_hash, reload_ok=True, reloaded_unix_seconds=time.time())
+        await source_set.apply_config(plan, lambda: publisher.adopt(about, plan.redacted_text))
         await sampler.settle()
-        for line in describe_resets(self._config.policy(()), config.policy(())):
+        for line in describe_resets(self._plan.policy, plan.policy):
             log.info("reload: %s", line)
         log.info("reload: configuration %s is in force", about.config_hash)
-        self._config, self.about = config, about
+        self._plan, self.about = plan, about
         return Reloaded(True, f"configuration {about.config_hash} is in force")

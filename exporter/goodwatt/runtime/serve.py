@@ -14,8 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from goodwatt import __version__
-from goodwatt.config.config import MAX_SERVERS, Config
-from goodwatt.config.redacted import config_hash, redacted
+from goodwatt.config.plan import Plan
 from goodwatt.publish.http import About, Publisher
 from goodwatt.runtime.discovery.local_ports import LocalPorts
 from goodwatt.runtime.errors import StartupError
@@ -23,6 +22,7 @@ from goodwatt.runtime.reload import Reloader
 from goodwatt.runtime.sampler import Sampler
 from goodwatt.runtime.source_set import SourceSet
 from goodwatt.runtime.web_options import WebOptions
+from goodwatt.settings.sources import MAX_SERVERS
 from goodwatt.sources.gpu.source import GpuSource
 from goodwatt.sources.open import SourceContext
 from goodwatt.sources.source import Source
@@ -36,31 +36,32 @@ BLOCKING_THREADS = MAX_SERVERS + 8
 
 
 async def serve(
-    config: Config, web: WebOptions, world: SourceContext, reread: Callable[[], Config] | None, no_reload: str
+    plan: Plan, web: WebOptions, context: SourceContext, reread: Callable[[], Plan] | None, no_reload: str
 ) -> int:
     """Serve until SIGTERM or SIGINT and return 0. Raises StartupError when the address is unusable.
 
     A reload applies what `reread` returns; without it, reloads are refused with the reason `no_reload`.
     """
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_THREADS, "blocking"))
-    about = replace(about_process(config), simulated=world.simulated, reload_ok=True, reloaded_unix_seconds=time.time())
-    reloader = Reloader(config, about, reread, no_reload)
+    about = replace(about_process(plan), simulated=context.simulated, reload_ok=True, reloaded_unix_seconds=time.time())
+    reloader = Reloader(plan, about, reread, no_reload)
     publisher = Publisher(
         about,
         telemetry_path=web.telemetry_path,
-        config_text=redacted(config),
+        config_text=plan.redacted_text,
         unhealthy=lambda: _restart_reason(sampler.sources),
         reload=reloader.reload if web.lifecycle else None,
     )
-    sampler = Sampler((), config.policy(()), publisher.publish)
-    source_set = SourceSet(sampler, config, world, LocalPorts(web.address.port))
+    sampler = Sampler((), plan.policy, publisher.publish)
+    source_set = SourceSet(sampler, plan, context, LocalPorts(web.address.port))
     reloader.connect(sampler, source_set, publisher)
     async with AsyncExitStack() as running:
         running.push_async_callback(sampler.aclose)
         running.push_async_callback(source_set.aclose)
         running.push_async_callback(publisher.aclose)
         url = await _listen(publisher, web.address)
-        await tick_until_signal(sampler, source_set, reloader, f"open {url}{' (simulated)' if world.simulated else ''}")
+        welcome = f"open {url}{' (simulated)' if context.simulated else ''}"
+        await tick_until_signal(sampler, source_set, reloader, welcome)
     return 0
 
 
@@ -71,9 +72,9 @@ async def _listen(publisher: Publisher, address: Address) -> str:
         raise StartupError(error.strerror) from None
 
 
-def about_process(config: Config) -> About:
+def about_process(plan: Plan) -> About:
     """Describe this process and its configuration, before any reload."""
-    return About(__version__, platform.python_version(), config_hash(config))
+    return About(__version__, platform.python_version(), plan.config_hash)
 
 
 async def tick_until_signal(sampler: Sampler, source_set: SourceSet, reloader: Reloader, welcome: str) -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from goodwatt.config.config import MAX_SERVERS
 from goodwatt.config.validation.urls import same_page
-from goodwatt.settings.sources import ServerSection
+from goodwatt.settings.sources import MAX_SERVERS, ServerSection
 
 
 @dataclass(frozen=True, slots=True)

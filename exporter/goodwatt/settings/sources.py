@@ -1,19 +1,26 @@
 """The sections of the sources in the operator's file."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from goodwatt.settings.section import Section
+from goodwatt.settings.section import Section, SourceSection
+
+MAX_SERVERS = 64  # inference servers that one process reads
+LONGEST_SERVICE_NAME = 256
 
 
-class GpusSection(Section):
+class GpusSection(SourceSection):
     """Where GPU power and energy are read."""
 
     kind: Literal["auto", "nvml", "none"] = Field(
         "auto", description="`auto` and `nvml` read NVIDIA GPUs through NVML; `none` reads no GPU."
     )
+
+    def resolved(self) -> Self:
+        """`auto` becomes `nvml`, the only GPU reader there is."""
+        return self.model_copy(update={"kind": "nvml"}) if self.kind == "auto" else self
 
 
 class BasicAuthSection(Section):
@@ -114,8 +121,10 @@ class DiscoverySection(Section):
     tls: Tls = Field(default_factory=TlsSection)
 
 
-class OtlpSection(Section):
+class OtlpSection(SourceSection):
     """Where inference servers send a span for each request, so that goodput is exact (docs/otlp.md)."""
+
+    uses_engine_profiles: ClassVar[bool] = True
 
     listen: str = Field(
         "127.0.0.1:4318",
@@ -137,4 +146,21 @@ class OtlpSection(Section):
     )
 
 
-LONGEST_SERVICE_NAME = 256
+class SourceKeys(Section):
+    """The top-level keys that say what is read and when. A new source adds its section here, under its own key."""
+
+    interval_seconds: float = Field(5.0, ge=0.2, le=300, description="Time between two reads of every source.")
+    window_seconds: float = Field(
+        60.0, le=3600, description="Time that the live gauges look back over; at least twice `interval_seconds`."
+    )
+    gpus: GpusSection = Field(default_factory=GpusSection, description="Where GPU power and energy are read.")
+    servers: tuple[ServerSection, ...] | None = Field(
+        None,
+        description="The inference servers to read. Absent: the usual local ports are tried; `[]`: none.",
+    )
+    server_discovery: tuple[DiscoverySection, ...] = Field(
+        (), description="Files that list more servers to read and may change at any time. With it no port is tried."
+    )
+    otlp: OtlpSection | None = Field(
+        None, description="Where servers send their spans; `{}` takes the defaults. Absent: nothing listens."
+    )

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import assert_never
+from dataclasses import dataclass, field
 
 from goodwatt.engines.profile import Profile
 from goodwatt.model.gpu_driver import GpuDriver
+from goodwatt.settings.section import SourceSection
 from goodwatt.settings.sources import GpusSection, OtlpSection, ProxySection, ServerSection
 from goodwatt.sources.engine.source import EngineSource
 from goodwatt.sources.gpu.source import gpu_source
@@ -15,14 +15,14 @@ from goodwatt.sources.proxy.source import ProxySource
 from goodwatt.sources.source import Source
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceContext:
     """What sources need besides their section. `driver` replaces the machine's own; `simulated` labels readings.
 
-    `servers` are the names of the servers that are read at the moment.
+    `profiles` and `servers`, the names of the servers that are read at the moment, are filled in by the source set.
     """
 
-    profiles: Mapping[str, Profile]
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
     driver: GpuDriver | None = None
     simulated: bool = False
     clock: Callable[[], float] = time.monotonic
@@ -43,21 +43,19 @@ def server_proxy(section: ServerSection) -> ServerProxy | None:
     return None if section.proxy is None else ServerProxy(section.name, section.proxy, section.url is not None)
 
 
-def open_source(
-    section: GpusSection | ServerSection | OtlpSection | ServerProxy, world: SourceContext
-) -> Source | None:
-    """The source that a section asks for; None where it asks for none. Nothing is read or connected yet."""
+def open_source(section: SourceSection | ServerSection | ServerProxy, context: SourceContext) -> Source | None:
+    """Make the source that a section configures; None if it turns the source off. Nothing is read or connected yet."""
     match section:
         case GpusSection():
-            return gpu_source(section, world.driver, world.clock)
+            return gpu_source(section, context.driver, context.clock)
         case ServerSection():
             if section.url is None:
                 return None
-            return EngineSource(section, world.profiles, clock=world.clock, simulated=world.simulated)
+            return EngineSource(section, context.profiles, clock=context.clock, simulated=context.simulated)
         case OtlpSection():
-            profiles = world.profiles.values()
-            return OtlpSource(section, profiles, world.servers, clock=world.clock, simulated=world.simulated)
+            profiles = context.profiles.values()
+            return OtlpSource(section, profiles, context.servers, clock=context.clock, simulated=context.simulated)
         case ServerProxy(server, proxy, has_page):
-            return ProxySource(server, proxy, has_page=has_page, clock=world.clock, simulated=world.simulated)
+            return ProxySource(server, proxy, has_page=has_page, clock=context.clock, simulated=context.simulated)
         case _:
-            assert_never(section)
+            raise LookupError(f"{type(section).__name__} has no arm in open_source")

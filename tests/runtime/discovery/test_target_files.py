@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from goodwatt.config.config import Config
 from goodwatt.config.load import parse
+from goodwatt.config.plan import make_plan
 from goodwatt.runtime.discovery.file_listing import TargetFileListing, read_target_files, target_file_problems
 from goodwatt.runtime.discovery.target_files import TargetFiles
+from goodwatt.settings.sources import DiscoverySection
 
 
 def listing(before: TargetFileListing, *patterns: str) -> TargetFileListing:
@@ -23,8 +24,9 @@ def names(found: TargetFileListing) -> list[str]:
     return [target.name for file in found.files.values() for target in file.targets]
 
 
-def configured(*patterns: str) -> Config:
-    return parse(f"server_discovery: [{{files: [{', '.join(repr(p) for p in patterns)}], timeout_seconds: 9}}]")
+def discovery(*patterns: str) -> tuple[DiscoverySection, ...]:
+    text = f"server_discovery: [{{files: [{', '.join(repr(p) for p in patterns)}], timeout_seconds: 9}}]"
+    return make_plan(parse(text)).discovery
 
 
 def test_a_star_stands_for_files_of_one_folder(tmp_path: Path) -> None:
@@ -119,27 +121,27 @@ def test_a_folder_that_cannot_be_read_keeps_what_was_known(tmp_path: Path) -> No
 async def test_candidates_are_reached_as_their_section_says(tmp_path: Path) -> None:
     """The section's timeout, cut to the interval, and the file's name as origin."""
     (tmp_path / "s.yaml").write_text("- targets: ['a:1']")
-    config, files = configured(f"{tmp_path}/*.yaml"), TargetFiles()
-    assert await files.refresh(config)
-    assert not await files.refresh(config)
-    (candidate,) = files.candidates(config)
+    sections, files = discovery(f"{tmp_path}/*.yaml"), TargetFiles()
+    assert await files.refresh(sections)
+    assert not await files.refresh(sections)
+    (candidate,) = files.candidates(sections)
     assert (candidate.section.timeout_seconds, candidate.origin) == (3.75, f"{tmp_path}/s.yaml")
-    assert not await files.refresh(Config()) and list(files.candidates(config)) == []
+    assert not await files.refresh(()) and list(files.candidates(sections)) == []
     await files.aclose()
 
 
 async def test_everything_wrong_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Each version of a file and each missing file has its lines once; that it is good again is said too."""
-    path, config, files = tmp_path / "s.yaml", configured(f"{tmp_path}/s.yaml", f"{tmp_path}/t.json"), TargetFiles()
+    path, sections, files = tmp_path / "s.yaml", discovery(f"{tmp_path}/s.yaml", f"{tmp_path}/t.json"), TargetFiles()
     path.write_text("- targets: ['a:1']")
     with caplog.at_level(logging.INFO):
-        await files.refresh(config)
+        await files.refresh(sections)
         path.write_text("\n".join(f"- targets: [{n}]" for n in range(15)))
         for _ in range(3):
-            await files.refresh(config)
+            await files.refresh(sections)
         path.write_text("- targets: ['b:1']")
         for _ in range(2):
-            await files.refresh(config)
+            await files.refresh(sections)
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == f"server_discovery: no file is called {tmp_path}/t.json; it lists no server until there is one"
     assert lines[1].endswith("s.yaml:1: [0].targets[0]: must be text such as '10.0.0.1:8000', not a number")
@@ -155,9 +157,9 @@ async def test_a_file_that_cannot_be_opened_is_said_once(tmp_path: Path, caplog:
     """A link in a circle can never be opened; it is told at the first look and not again."""
     (tmp_path / "s.yaml").symlink_to("t.yaml")
     (tmp_path / "t.yaml").symlink_to("s.yaml")
-    config, files = configured(f"{tmp_path}/*.yaml"), TargetFiles()
+    sections, files = discovery(f"{tmp_path}/*.yaml"), TargetFiles()
     for _ in range(3):
-        await files.refresh(config)
+        await files.refresh(sections)
     assert sum("symbolic links" in record.getMessage() for record in caplog.records) == 2  # two names
     await files.aclose()
 
@@ -165,21 +167,21 @@ async def test_a_file_that_cannot_be_opened_is_said_once(tmp_path: Path, caplog:
 async def test_a_file_system_that_hangs_holds_up_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The look ends after a moment with what was known, is said once, and goes on when the files answer again."""
     (tmp_path / "s.yaml").write_text("- targets: ['a:1']")
-    released, config = threading.Event(), configured(f"{tmp_path}/*.yaml")
+    released, sections = threading.Event(), discovery(f"{tmp_path}/*.yaml")
     files = TargetFiles()
-    await files.refresh(config)
+    await files.refresh(sections)
     patience, files._patience_seconds = files._patience_seconds, 0.05
     hung = asyncio.create_task(files._lane.call(released.wait))
     await asyncio.sleep(0)
     for _ in range(3):
-        assert not await files.refresh(config)
-    assert [candidate.section.name for candidate in files.candidates(config)] == ["a-1"]
+        assert not await files.refresh(sections)
+    assert [candidate.section.name for candidate in files.candidates(sections)] == ["a-1"]
     assert sum("does not answer" in record.getMessage() for record in caplog.records) == 1
     files._patience_seconds = patience
     released.set()
     await hung
     (tmp_path / "s.yaml").write_text("- targets: ['b:1', 'c:1']")
-    assert await files.refresh(config)
+    assert await files.refresh(sections)
     await files.aclose()
 
 
@@ -187,6 +189,6 @@ def test_check_can_tell_what_is_wrong_now(tmp_path: Path) -> None:
     """Missing and broken files are one line each; nothing is said of good ones."""
     (tmp_path / "a.yaml").write_text("- targets: [")
     (tmp_path / "b.yaml").write_text("- targets: ['b:1']")
-    first, second = target_file_problems(configured(f"{tmp_path}/*.yaml", f"{tmp_path}/c.json"))
+    first, second = target_file_problems(discovery(f"{tmp_path}/*.yaml", f"{tmp_path}/c.json"))
     assert "no file is called" in first and second.startswith(f"{tmp_path}/a.yaml:1: ")
-    assert target_file_problems(Config()) == ()
+    assert target_file_problems(()) == ()

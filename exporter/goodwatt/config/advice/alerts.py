@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from goodwatt.config.config import Config
+from goodwatt.config.plan import alerting
 from goodwatt.model.alerting import Alerting
 from goodwatt.model.slo import Slo
 from goodwatt.rules.burn_rate import PAIRS, fitted_factor, largest_factor
@@ -11,17 +12,17 @@ from goodwatt.rules.promql import LONG_WINDOWS, duration, window_of
 
 def alert_advice(config: Config) -> Iterator[str]:
     """One line each, on objectives and windows that the file names."""
-    alerting = config.alerting()
-    for slo in alerting.objectives or ():
-        yield from _lowered(slo, alerting)
-    if alerting.objectives != () and "window_seconds" in config.model_fields_set:
-        yield from _widened(alerting)
+    targets = alerting(config)
+    for slo in targets.objectives or ():
+        yield from _lowered(slo, targets)
+    if targets.objectives != () and "window_seconds" in config.model_fields_set:
+        yield from _widened(targets)
 
 
-def _lowered(slo: Slo, alerting: Alerting) -> Iterator[str]:
+def _lowered(slo: Slo, targets: Alerting) -> Iterator[str]:
     """Where the usual factors do not fit the objective, those that are used."""
-    fitted = [(pair, fitted_factor(pair, alerting.burn, slo.objective)) for pair in PAIRS]
-    told = [(pair, factor) for pair, factor in fitted if pair.explicit(alerting.burn) is None and factor < pair.factor]
+    fitted = [(pair, fitted_factor(pair, targets.burn, slo.objective)) for pair in PAIRS]
+    told = [(pair, factor) for pair, factor in fitted if pair.explicit(targets.burn) is None and factor < pair.factor]
     if told:
         instead = ", ".join(f"{factor:.3g} instead of {pair.factor:g}" for pair, factor in told)
         yield (
@@ -30,15 +31,15 @@ def _lowered(slo: Slo, alerting: Alerting) -> Iterator[str]:
         )
 
 
-def _widened(alerting: Alerting) -> Iterator[str]:
+def _widened(targets: Alerting) -> Iterator[str]:
     changed = []
     for pair in PAIRS:
         asked = duration(pair.long_seconds), duration(pair.short_seconds)
-        used = window_of(pair.long_seconds, alerting, LONG_WINDOWS), window_of(pair.short_seconds, alerting)
+        used = window_of(pair.long_seconds, targets, LONG_WINDOWS), window_of(pair.short_seconds, targets)
         if asked != used:
             changed.append(f"{asked[0]} and {asked[1]} become {used[0]} and {used[1]}")
     if changed:
         yield (
-            f"window_seconds: objectives are counted once in {alerting.window_seconds:g} s, so their alerts look back "
+            f"window_seconds: objectives are counted once in {targets.window_seconds:g} s, so their alerts look back "
             f"longer: {'; '.join(changed)}"
         )

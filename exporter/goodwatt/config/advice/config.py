@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from goodwatt.config.advice.alerts import alert_advice
 from goodwatt.config.advice.bucket_edges import edge_advice
-from goodwatt.config.config import READ_SHARE, Config, SloSection
+from goodwatt.config.config import Config, SloSection
+from goodwatt.config.plan import READ_SHARE, engine_profiles
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo
@@ -36,7 +37,7 @@ def config_advice(
         lines += _reached(f"server_discovery[{at}]:", section, config.interval_seconds)
     own = config.slos if "slos" in config.model_fields_set else ()  # nobody asked for the default one
     if profiles is None:
-        profiles = config.engine_profiles() if own else {}  # reads every profile file
+        profiles = engine_profiles(config) if own else {}  # reads every profile file
     lines += [line for slo in own for line in _slo(slo, config, profiles)]
     lines += [] if config.otlp is None else _otlp(config.otlp, config, protobuf_problem)
     lines += [*_money(config), *_margin(config), *_no_gpus(config), *alert_advice(config)]

@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
-from goodwatt.config.config import MAX_SERVERS
 from goodwatt.config.errors import printable
 from goodwatt.config.validation.entries import Check, list_entries, mistake, name_rule, repeated, text_values
 from goodwatt.config.validation.messages import did_you_mean, value_at
 from goodwatt.config.validation.proxies import proxy_rule
 from goodwatt.config.validation.urls import same_page, url_message
 from goodwatt.config.yaml.document import Document, KeyPath, Mistake, YamlValue
+from goodwatt.settings.sources import MAX_SERVERS
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _LISTS = ("servers", "server_discovery")  # both say how servers are reached

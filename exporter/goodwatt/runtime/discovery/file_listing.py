@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from os import stat_result
 from pathlib import Path
 
-from goodwatt.config.config import Config
 from goodwatt.config.errors import ConfigError, printable
 from goodwatt.config.file_sd.targets import FileSdTarget, parse_targets
+from goodwatt.settings.sources import DiscoverySection
 
 LARGEST_TARGET_FILE_BYTES = 1024 * 1024
 
@@ -98,12 +98,12 @@ def _text(path: Path) -> str:
         raise ValueError("is not UTF-8 text") from None
 
 
-def target_file_problems(config: Config) -> tuple[str, ...]:
-    """One line for everything that is wrong with the files of a configuration now. Blocks."""
-    listing = read_target_files(patterns_of(config), TargetFileListing())
+def target_file_problems(sections: Iterable[DiscoverySection]) -> tuple[str, ...]:
+    """Return one line for each problem with the files of `server_discovery` now. Blocks."""
+    listing = read_target_files(file_patterns(sections), TargetFileListing())
     return (*listing.faults.values(), *(fault for file in listing.files.values() for fault in file.faults))
 
 
-def patterns_of(config: Config) -> list[str]:
-    """Every path and pattern under `server_discovery`, in the order of the file."""
-    return [pattern for section in config.server_discovery for pattern in section.files]
+def file_patterns(sections: Iterable[DiscoverySection]) -> list[str]:
+    """Return every path and pattern of these sections, in their order."""
+    return [pattern for section in sections for pattern in section.files]

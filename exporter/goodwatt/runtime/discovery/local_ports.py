@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 
-from goodwatt.config.config import Config
+from goodwatt.config.plan import Plan
 from goodwatt.engines.profile import Profile
 from goodwatt.runtime.discovery.probe import WELL_KNOWN_PORTS, find_servers
 from goodwatt.runtime.server_selection import Candidate
@@ -48,9 +48,9 @@ class LocalPorts:
         self._tell()
         return bool(found)
 
-    def candidates(self, config: Config) -> list[Candidate]:
-        """Everybody found so far, read at the configuration's pace."""
-        return [Candidate(config.paced(section), "the local ports") for section in self._found.values()]
+    def candidates(self, plan: Plan) -> list[Candidate]:
+        """Return every server found so far, with a timeout that fits the interval."""
+        return [Candidate(plan.with_timeout(section), "the local ports") for section in self._found.values()]
 
     def forget(self) -> None:
         """Begin anew: the next look is a first one."""

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from goodwatt.config.config import Config
 from goodwatt.model.source import SourceUnavailable
-from goodwatt.runtime.discovery.file_listing import TargetFile, TargetFileListing, patterns_of, read_target_files
+from goodwatt.runtime.discovery.file_listing import TargetFile, TargetFileListing, file_patterns, read_target_files
 from goodwatt.runtime.server_selection import Candidate
+from goodwatt.settings.sources import DiscoverySection
 from goodwatt.sources.lane import Lane
 
 log = logging.getLogger(__name__)
@@ -26,12 +26,12 @@ class TargetFiles:
         self._listing = TargetFileListing()
         self._hangs = False
 
-    async def refresh(self, config: Config) -> bool:
+    async def refresh(self, sections: Iterable[DiscoverySection]) -> bool:
         """Follow what the configuration names, and tell whether anything changed.
 
         A file system that hangs changes nothing and is waited for briefly.
         """
-        patterns = patterns_of(config)
+        patterns = file_patterns(sections)
         if not patterns:
             self._listing = TargetFileListing()
             return False
@@ -47,13 +47,13 @@ class TargetFiles:
         _tell(before, listing)
         return listing != before
 
-    def candidates(self, config: Config) -> Iterator[Candidate]:
+    def candidates(self, sections: Iterable[DiscoverySection]) -> Iterator[Candidate]:
         """Every server listed, in the order of the sections, their files and the files' lines."""
-        for section in config.server_discovery:
+        for section in sections:
             for pattern in section.files:
                 for path in self._listing.matched.get(pattern, ()):
                     for target in self._listing.files[path].targets:
-                        yield Candidate(config.paced(target.section(section)), str(path))
+                        yield Candidate(target.section(section), str(path))
 
     async def aclose(self) -> None:
         """End the thread that reads."""
