@@ -1,4 +1,4 @@
-"""The image, built once for all that look into it."""
+"""The image, built once for all tests that use it."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from tests.deploy.image import TAG, Store
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Images, goodwatt's among them."""
+    """A store with goodwatt's image."""
     made = Store(tmp_path_factory.mktemp("images"))
     made.make_base()
     made.build(TAG)
     yield made
-    shutil.rmtree(made.folder)  # a gigabyte, since every image is a whole tree of files
+    shutil.rmtree(made.folder)  # a gigabyte: every image is a full copy of its files
 
 
 @pytest.fixture(scope="session")
 def files(store: Store) -> Path:
-    """The files of goodwatt's image."""
+    """The root folder of goodwatt's image."""
     return store.mounted(TAG)

@@ -1,4 +1,4 @@
-"""The image: built by buildah and run by runc, with nothing of a registry or a daemon."""
+"""Builds the image by buildah and runs it by runc, without a registry or a daemon."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from tests.deploy.needed import CACHE, ROOT, program, ran
 
 BASE = CACHE / "debian-python"
-BASE_TAG = "docker.io/library/python:3.12-slim"  # what the Dockerfile asks for; here it is Debian with its own
+BASE_TAG = "docker.io/library/python:3.12-slim"  # the Dockerfile's base; replaced by Debian's own Python here
 TAG = "localhost/goodwatt:test"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 BUILD_SECONDS = 400
@@ -20,18 +20,18 @@ BUILD_SECONDS = 400
 
 @dataclass(frozen=True)
 class Store:
-    """A store of images of its own, thrown away with its folder."""
+    """A private image store, deleted with its folder."""
 
     folder: Path
 
     def buildah(self, *arguments: str | Path) -> str:
-        """What `buildah ARGUMENTS` printed."""
+        """Run `buildah ARGUMENTS` and return its output."""
         where = ("--root", self.folder / "root", "--runroot", self.folder / "run", "--storage-driver", "vfs")
-        os.environ.setdefault("BUILDAH_ISOLATION", "chroot")  # no daemon, and no right to make cgroups
+        os.environ.setdefault("BUILDAH_ISOLATION", "chroot")  # needs neither a daemon nor cgroups
         return ran("buildah", *where, *arguments, within_seconds=BUILD_SECONDS).strip()
 
     def make_base(self) -> None:
-        """The stand-in for the official image: Debian's own Python under the official name."""
+        """Create the replacement of the official image: Debian's own Python under the official name."""
         assert (BASE / ".complete").exists(), "the base of the image is missing: run .ci/parts-deploy"
         container = self.buildah("from", "scratch")
         self.buildah("copy", "-q", container, BASE, "/")
@@ -40,7 +40,7 @@ class Store:
         self.buildah("rm", container)
 
     def build(self, tag: str) -> None:
-        """The image from the Dockerfile as it stands. How pip reaches its index comes from this machine."""
+        """Build the image from the unchanged Dockerfile, with this machine's pip configuration."""
         pip = self.folder / "pip.conf"
         pip.write_text(pip_configuration())
         mounts = [f"{pip}:/etc/pip.conf:ro"]
@@ -50,20 +50,20 @@ class Store:
         self.buildah("bud", *how, "-f", ROOT / "deploy/docker/Dockerfile", "-t", tag, ROOT)
 
     def settings(self, tag: str) -> dict[str, Any]:
-        """What the image says of itself."""
+        """Return the image's configuration."""
         return dict(json.loads(self.buildah("inspect", "--type", "image", tag))["Docker"]["config"])
 
     def mounted(self, tag: str) -> Path:
-        """Its files."""
+        """Mount the image and return its root folder."""
         return Path(self.buildah("mount", self.buildah("from", "--pull-never", tag)))
 
 
 def pip_configuration() -> str:
-    """What pip is told on this machine and a build container can use too: an index, a proxy, a certificate."""
+    """Return the part of this machine's pip configuration that works in a container: index, proxy, certificate."""
     listed = ran("python", "-m", "pip", "config", "list").splitlines()
-    told = dict(line.split("=", 1) for line in listed)
+    settings = dict(line.split("=", 1) for line in listed)
     kept = {}
-    for name, value in told.items():
+    for name, value in settings.items():
         key, text = name.rpartition(".")[2], value.strip("'")
         if key in {"index-url", "proxy", "cert", "timeout"}:
             kept[key] = text
@@ -72,7 +72,7 @@ def pip_configuration() -> str:
 
 @dataclass(frozen=True)
 class Container:
-    """A running container."""
+    """A running container and its log."""
 
     name: str
     folder: Path
@@ -82,14 +82,14 @@ class Container:
         return (self.folder / "log").read_text()
 
     def runs(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command inside it, as its own user."""
+        """Run a command in it, as the image's user."""
         inside = [program("runc"), "--root", str(self.folder / "runc"), "exec", self.name, *command]
         return subprocess.run(inside, check=False, capture_output=True, text=True, timeout=30)
 
 
 @contextlib.contextmanager
 def container(folder: Path, files: Path, settings: dict[str, Any], arguments: Sequence[str]) -> Iterator[Container]:
-    """The image started by runc as an orchestrator would: no capabilities, a read-only root, the user of the image."""
+    """Run the image as an orchestrator would: no capabilities, a read-only root, the image's user."""
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(_bundle(files, settings, arguments)))
     name = f"goodwatt-{os.getpid()}"
@@ -99,7 +99,7 @@ def container(folder: Path, files: Path, settings: dict[str, Any], arguments: Se
     try:
         yield Container(name, folder, process)
     finally:
-        process.terminate()  # runc hands the signal on
+        process.terminate()  # runc forwards the signal
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -108,7 +108,7 @@ def container(folder: Path, files: Path, settings: dict[str, Any], arguments: Se
 
 
 def _bundle(files: Path, settings: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
-    """What runc is told, by the OCI runtime specification. The network is the machine's: the test looks at loopback."""
+    """Return the OCI runtime configuration. It has no network namespace: the test connects over loopback."""
     uid, gid = map(int, settings["User"].split(":"))
     return {
         "ociVersion": "1.0.2",

@@ -1,4 +1,4 @@
-"""What the Kubernetes API server would say of an object, as far as schemas tell: unknown fields are errors."""
+"""Validates Kubernetes objects against strict schemas: unknown fields are errors, as for an API server."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -10,16 +10,16 @@ import kubernetes_validate
 import yaml
 
 CRDS = Path(__file__).parent / "crds"
-OLDEST, DRA = "1.33", "1.34"  # the versions that the core kinds are held against; the second where claims are used
+OLDEST, DRA = "1.33", "1.34"  # Kubernetes versions of the core schemas; DRA where resource claims are used
 
 
 def objects(text: str) -> list[dict[str, Any]]:
-    """The documents of a YAML text."""
+    """Parse a YAML text with one object per document."""
     return [found for found in yaml.safe_load_all(text) if found]
 
 
 def validate(found: dict[str, Any], version: str = OLDEST) -> None:
-    """Raises when a field is unknown, missing or of the wrong kind."""
+    """Raise a validation error for a field that is unknown, missing or of the wrong type."""
     if found["apiVersion"].startswith("monitoring.coreos.com/"):
         jsonschema.Draft7Validator(_monitoring()[found["kind"]]).validate(found)
     else:
@@ -28,7 +28,7 @@ def validate(found: dict[str, Any], version: str = OLDEST) -> None:
 
 @cache
 def _monitoring() -> dict[str, dict[str, Any]]:
-    """Strict schemas of the operator's kinds."""
+    """Load strict schemas of Prometheus Operator's kinds, by kind."""
     definitions = [yaml.safe_load(file.read_text())["spec"] for file in CRDS.glob("*.yaml")]
     return {
         definition["names"]["kind"]: _strict(version["schema"]["openAPIV3Schema"])
@@ -39,7 +39,7 @@ def _monitoring() -> dict[str, dict[str, Any]]:
 
 
 def _strict(schema: Any) -> Any:
-    """The same schema where an object may have the named properties alone, unless it says something of others."""
+    """Forbid unnamed properties in every object schema that does not mention additional ones."""
     if isinstance(schema, list):
         return [_strict(item) for item in schema]
     if not isinstance(schema, dict):
@@ -51,6 +51,6 @@ def _strict(schema: Any) -> Any:
 
 
 def containers(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every container of a workload, the initial ones first."""
+    """Return every container of a workload, init containers first."""
     pod = found["spec"]["template"]["spec"]
     yield from (*pod.get("initContainers", ()), *pod["containers"])

@@ -1,4 +1,4 @@
-"""A whole machine with systemd as its first process, in namespaces: systemd-nspawn."""
+"""Boots a machine with systemd as its first process, by systemd-nspawn."""
 
 import contextlib
 import os
@@ -20,28 +20,28 @@ GET = "import sys, urllib.request as r; sys.stdout.write(r.urlopen(sys.argv[1], 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine that has booted. `root` is where its files are."""
+    """A booted machine; `root` is the folder with its filesystem."""
 
     root: Path
     init: int
 
     def runs(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command on it, as root."""
+        """Run a command on it as root."""
         inside = [program("nsenter"), "--target", str(self.init), *ENTER, *command]
         return subprocess.run(inside, check=False, capture_output=True, text=True, timeout=60)
 
-    def told(self, *command: str) -> str:
-        """What a command printed; an AssertionError when it failed."""
+    def output_of(self, *command: str) -> str:
+        """Return what a command printed; AssertionError if it failed."""
         done = self.runs(*command)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}\n{self.journal()}"
         return done.stdout.strip()
 
     def property(self, name: str) -> str:
-        """One of the service's, as systemd sees it."""
-        return self.told("systemctl", "show", "--value", "-p", name, "goodwatt")
+        """Return a property of the goodwatt service, as `systemctl show` prints it."""
+        return self.output_of("systemctl", "show", "--value", "-p", name, "goodwatt")
 
     def get(self, path: str) -> str:
-        """A page of goodwatt; an OSError when there is none."""
+        """Return a page of goodwatt; OSError if there is no answer."""
         done = self.runs("python3", "-c", GET, f"http://127.0.0.1:17077{path}")
         if done.returncode:
             raise OSError(done.stderr.strip().rpartition("\n")[2])
@@ -52,7 +52,7 @@ class Machine:
 
 
 def install(files: Path, root: Path, config: str, library: Path, state: str) -> None:
-    """A machine with goodwatt where docs/deployment.md puts it, and a driver that is a stub."""
+    """Install goodwatt as docs/deployment.md does, with a stub driver."""
     ran("cp", "-a", files, root, within_seconds=300)
     shutil.copy(UNITS / "goodwatt.service", root / "etc/systemd/system")
     (root / "etc/goodwatt").mkdir()
@@ -68,7 +68,7 @@ def install(files: Path, root: Path, config: str, library: Path, state: str) -> 
 
 @contextlib.contextmanager
 def booted(root: Path) -> Iterator[Machine]:
-    """Boot it with a network of its own, and turn it off afterwards. Needs root."""
+    """Boot it in its own network namespace and power it off afterwards. Needs root."""
     assert os.geteuid() == 0, "systemd-nspawn boots machines for root only: run as root"
     boot = ("--register=no", "--keep-unit", "--private-network", "--console=pipe", "-D", str(root), "-b")
     log = root.parent / "console.log"
@@ -95,7 +95,7 @@ def booted(root: Path) -> Iterator[Machine]:
 
 
 def _child(pid: int) -> int | None:
-    """The machine's first process. A helper of nspawn's is its child for a moment, too."""
+    """Return the pid of the machine's init; nspawn briefly has another child, which is skipped."""
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         status = dict(line.split(":", 1) for line in Path(f"/proc/{child}/status").read_text().splitlines())
         if status["NSpid"].split()[1:] == ["1"]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Debian with its own Python and systemd, as a folder: what the image test builds on where no image registry can be reached,
-# and the machine that the systemd unit is tried on.
+# Creates a folder with Debian, its Python and systemd: the base of the image test, which needs no image registry, and the
+# machine for the systemd unit's test.
 # usage: make-base.sh [CACHE]      CACHE defaults to $GOODWATT_CACHE, then ~/.cache/goodwatt. About a minute, once.
 set -euo pipefail
 

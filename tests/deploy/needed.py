@@ -1,4 +1,4 @@
-"""Where things of deploy/ are, and the programs that prove them. A missing one fails the test with what installs it."""
+"""Paths of deploy/, and the programs that test it. A missing program fails the test with the command to install it."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 CACHE = Path(os.environ.get("GOODWATT_CACHE") or Path.home() / ".cache" / "goodwatt")
 
-PACKAGES = {  # of Debian, where they are not called as the program is
+PACKAGES = {  # Debian packages whose name differs from the program's
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
@@ -28,7 +28,7 @@ INSTALL = {
 
 
 def program(name: str) -> str:
-    """Its path: of this virtual environment, else of the system."""
+    """Return its path in this virtual environment, or else on PATH."""
     here = Path(sys.executable).parent / name
     found = str(here) if here.exists() else shutil.which(name)
     assert found, f"{name} is missing: {INSTALL.get(name) or 'apt-get install ' + PACKAGES.get(name, name)}"
@@ -36,7 +36,7 @@ def program(name: str) -> str:
 
 
 def ran(*command: str | Path, within_seconds: float = 60, cwd: Path | None = None) -> str:
-    """What it printed; an AssertionError with that when it failed."""
+    """Return what it printed; on failure raise AssertionError with that."""
     name, *arguments = map(str, command)
     done = subprocess.run(
         [program(name), *arguments],
@@ -52,5 +52,5 @@ def ran(*command: str | Path, within_seconds: float = 60, cwd: Path | None = Non
 
 
 def rule_files(folder: Path = DEPLOY / "prometheus") -> Sequence[Path]:
-    """The rule files that are shipped."""
+    """Return the shipped rule files."""
     return sorted(folder.glob("*.rules.yml"))

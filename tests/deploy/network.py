@@ -1,4 +1,4 @@
-"""A network of its own with host names of its own, as compose gives its services, out of Linux namespaces."""
+"""A private network with its own host names, like the one of compose, made from Linux namespaces."""
 
 import contextlib
 import os
@@ -16,21 +16,21 @@ GET = "import sys, urllib.request as r; sys.stdout.write(r.urlopen(sys.argv[1], 
 
 @dataclass
 class Network:
-    """Loopback and nothing else; every service's name leads there, so that all their files work as they stand."""
+    """A network with loopback only, where every service name resolves to loopback: the files work unchanged."""
 
     keeper: int
     folder: Path
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, name: str, command: Sequence[str | Path]) -> None:
-        """A program in it. What it prints is in `logged()`."""
+        """Start a program in it; `logged()` returns its output."""
         with (self.folder / f"{name}.log").open("w") as log:
             words = [*self._enter(), *map(str, command)]
-            # One process, since nsenter becomes the program.
+            # nsenter execs the program, so this is one process.
             self.running.append(subprocess.Popen(words, stdout=log, stderr=log, text=True, cwd=ROOT))
 
     def get(self, url: str) -> str:
-        """What is answered inside; an OSError when nothing is."""
+        """Send a request from inside and return the answer; OSError if there is none."""
         done = subprocess.run(
             [*self._enter(), sys.executable, "-c", GET, url], check=False, capture_output=True, text=True, timeout=20
         )
@@ -39,11 +39,11 @@ class Network:
         return done.stdout
 
     def logged(self) -> str:
-        """What the programs printed."""
+        """Return the output of all programs."""
         return "\n".join(f"--- {log.name}\n{log.read_text()[-2000:]}" for log in sorted(self.folder.glob("*.log")))
 
     def end(self) -> None:
-        """Every program, in time."""
+        """Terminate every program, and kill those that do not exit in time."""
         for process in self.running:
             process.terminate()
         for process in self.running:
@@ -58,7 +58,7 @@ class Network:
 
 @contextlib.contextmanager
 def network(folder: Path, names: Sequence[str]) -> Iterator[Network]:
-    """A network where these names are loopback. Needs root, or a kernel that gives namespaces to everybody."""
+    """Create a network where these names resolve to loopback. Needs root or unprivileged user namespaces."""
     hosts = folder / "hosts"
     hosts.write_text(f"127.0.0.1 localhost {' '.join(names)}\n")
     script = 'ip link set lo up && mount --bind "$1" /etc/hosts && echo ready && exec sleep 600'

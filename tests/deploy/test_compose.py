@@ -1,4 +1,4 @@
-"""deploy/compose and deploy/prometheus as files."""
+"""deploy/compose and deploy/prometheus: valid, and consistent with each other and with goodwatt."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_a_compose_file_follows_the_specification(file: Path) -> None:
     ("file", "name", "service"), [(file.name, *entry) for file in (MAIN, GPU) for entry in services(file).items()]
 )
 def test_a_service_is_pinned_and_local(file: str, name: str, service: dict[str, Any]) -> None:
-    """Images have a version, ports are open to this machine only, and every mounted file is in the repository."""
+    """Images have a version, ports listen on localhost only, and every mounted file exists in the repository."""
     if "image" in service:
         tag = service["image"].rpartition(":")[2]
         assert tag[:1].isdigit() or tag.startswith("v"), f"{file}: {name}: {service['image']}"
@@ -34,8 +34,8 @@ def test_a_service_is_pinned_and_local(file: str, name: str, service: dict[str, 
     assert not missing
 
 
-def test_goodwatt_runs_without_rights() -> None:
-    """The service has a read-only root and no capability, and its image is that of this version."""
+def test_goodwatt_runs_without_privileges() -> None:
+    """The service has a read-only root, no capability and this version's image, built from the Dockerfile."""
     goodwatt = services()["goodwatt"]
     assert goodwatt["image"] == f"goodwatt:{__version__}"
     assert goodwatt["read_only"] and goodwatt["cap_drop"] == ["ALL"]
@@ -43,23 +43,23 @@ def test_goodwatt_runs_without_rights() -> None:
 
 
 def test_prometheus_accepts_its_file_and_the_rules() -> None:
-    """promtool finds the configuration right, with whatever rule files lie beside it."""
-    said = ran("promtool", "check", "config", PROMETHEUS)
-    assert "SUCCESS" in said
-    assert said.count(" rules found") == len(rule_files())
+    """promtool accepts the configuration and every rule file next to it."""
+    report = ran("promtool", "check", "config", PROMETHEUS)
+    assert "SUCCESS" in report
+    assert report.count(" rules found") == len(rule_files())
 
 
-def test_prometheus_reads_goodwatt_and_tells_alertmanager() -> None:
-    """It asks for services of compose, by the ports that these open."""
+def test_prometheus_scrapes_goodwatt_and_alerts_alertmanager() -> None:
+    """Its targets are compose services, at the ports that these publish."""
     configuration = yaml.safe_load(PROMETHEUS.read_text())
-    asked = [*configuration["scrape_configs"], *configuration["alerting"]["alertmanagers"]]
-    targets = [target for one in asked for group in one["static_configs"] for target in group["targets"]]
+    configured = [*configuration["scrape_configs"], *configuration["alerting"]["alertmanagers"]]
+    targets = [target for one in configured for group in one["static_configs"] for target in group["targets"]]
     ports = {name: service["ports"][0].rpartition(":")[2] for name, service in services().items()}
     assert targets == [f"{name}:{ports[name]}" for name in ("goodwatt", "alertmanager")]
 
 
 def test_alertmanager_accepts_its_file() -> None:
-    """amtool finds it right, and pages go another way than the rest."""
+    """amtool accepts it, and pages are routed to their own receiver."""
     file = FOLDER / "alertmanager.yml"
     ran("amtool", "check-config", file)
     route = ("amtool", "config", "routes", "test", f"--config.file={file}")
@@ -67,15 +67,15 @@ def test_alertmanager_accepts_its_file() -> None:
     assert ran(*route, "severity=ticket").split()[-1] == "shown"
 
 
-def test_tickets_are_silent_as_the_docs_say() -> None:
-    """The inhibition is the one that docs/alerts.md shows."""
+def test_the_inhibition_is_the_documented_one() -> None:
+    """The inhibit rules are those of docs/alerts.md."""
     shown = (ROOT / "docs" / "alerts.md").read_text().split("```yaml\n# alertmanager.yml")[1].split("```")[0]
     configured = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
     assert configured["inhibit_rules"] == yaml.safe_load("#" + shown)["inhibit_rules"]
 
 
-def test_grafana_gets_its_source_and_every_dashboard() -> None:
-    """The provisioned source is the Prometheus of compose, and the provider's folder holds the dashboards."""
+def test_grafana_gets_its_data_source_and_every_dashboard() -> None:
+    """The provisioned data source is compose's Prometheus, and the provider's folder has every dashboard."""
     grafana = services()["grafana"]
     seen = mounts(grafana)
     source = yaml.safe_load((seen["/etc/grafana/provisioning/datasources"] / "prometheus.yaml").read_text())
@@ -93,8 +93,8 @@ def test_grafana_gets_its_source_and_every_dashboard() -> None:
     assert (seen[folder] / Path(home).name).is_file() and home.startswith(folder)
 
 
-def test_real_servers_are_read_by_their_name_in_compose() -> None:
-    """The configuration for real GPUs is valid, and its server is the service that compose starts."""
+def test_the_real_server_is_the_compose_service() -> None:
+    """The configuration for real GPUs is valid, and its server is compose's vLLM."""
     goodwatt = services(GPU)["goodwatt"]
     config = load(mounts(goodwatt)[goodwatt["command"][-1]])
     assert config.servers is not None
@@ -104,5 +104,5 @@ def test_real_servers_are_read_by_their_name_in_compose() -> None:
 
 
 def test_the_commented_example_is_valid() -> None:
-    """deploy/goodwatt.yaml is accepted as it stands."""
+    """deploy/goodwatt.yaml is a valid configuration."""
     assert load(DEPLOY / "goodwatt.yaml").servers

@@ -21,7 +21,7 @@ from tests.end_to_end.programs import until
 
 pytestmark = pytest.mark.deploy
 
-# The one rule that is not shipped: an alert that fires as soon as goodwatt is seen.
+# The one rule that is not shipped: an alert that fires as soon as goodwatt is scraped.
 SEEN = """\
 groups:
   - name: test
@@ -44,7 +44,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 def _places(folder: Path, name: str) -> dict[str, Path]:
-    """Where a service's files are: those of the repository, the rules with one more, and a volume of its own."""
+    """Map mount points to files: those of the repository, the rules plus one, and a fresh volume."""
     places = mounts(services()[name])
     if name == "prometheus":
         copy = folder / "etc-prometheus"
@@ -67,7 +67,7 @@ def test_prometheus_sees_goodwatt(composed: Network) -> None:
 
 
 def test_every_shipped_rule_is_loaded_and_evaluates(composed: Network) -> None:
-    """Prometheus has each group of each shipped file, and none of its rules fails."""
+    """Prometheus has loaded every group of every shipped file, and no rule fails."""
     shipped = {group["name"] for file in rule_files() for group in yaml.safe_load(file.read_text())["groups"]}
     url = "http://prometheus:9090/api/v1/rules"
 
@@ -82,7 +82,7 @@ def test_every_shipped_rule_is_loaded_and_evaluates(composed: Network) -> None:
 
 
 def test_an_alert_reaches_alertmanager(composed: Network) -> None:
-    """What fires in Prometheus is shown by Alertmanager, routed to the receiver for pages."""
+    """An alert that fires in Prometheus reaches Alertmanager and is routed to the receiver for pages."""
 
     def shown() -> list[Any] | None:
         alerts = asked(composed, "http://alertmanager:9093/api/v2/alerts")

@@ -1,7 +1,7 @@
-"""deploy/docker/Dockerfile: built for real, and run as an orchestrator would run it.
+"""deploy/docker/Dockerfile, built and run as an orchestrator would run it.
 
-The base is a stand-in where no registry of images can be reached: Debian with Debian's own Python, tagged with the name
-of the official image that the Dockerfile asks for. So the Dockerfile's steps are proved, and not the official base.
+No image registry is needed: Debian with its own Python is tagged with the name of the official base image. So this
+tests the Dockerfile's steps, but not the official base.
 """
 
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ def demo(store: Store, settings: dict[str, Any], files: Path) -> Iterator[tuple[
         yield running, f"http://{address}"
 
 
-def test_what_the_image_says_of_itself(settings: dict[str, Any]) -> None:
-    """A numeric user without rights, the port, labels, and goodwatt as the command."""
+def test_the_image_s_configuration(settings: dict[str, Any]) -> None:
+    """It has an unprivileged numeric user, the port, labels, and goodwatt as its entrypoint."""
     assert settings["User"] == "65532:65532"
     assert list(settings["ExposedPorts"]) == ["17077/tcp"]
     assert settings["Entrypoint"] == ["goodwatt"]
@@ -53,8 +53,8 @@ def _with_tokens(url: str) -> Page | None:
     return page if page.sum("goodwatt_generated_tokens_total") else None
 
 
-def test_nobody_inside_is_root(demo: tuple[Container, str]) -> None:
-    """The process has the image's user and not one capability, and cannot write to the root."""
+def test_it_runs_unprivileged(demo: tuple[Container, str]) -> None:
+    """The process has the image's user, no capability, and cannot write to the root filesystem."""
     running, _ = demo
     look = (
         "import os\n"
@@ -67,19 +67,19 @@ def test_nobody_inside_is_root(demo: tuple[Container, str]) -> None:
     assert "Read-only file system" in done.stderr
 
 
-def test_the_health_check_tells_the_two_apart(demo: tuple[Container, str], settings: dict[str, Any]) -> None:
-    """The command of HEALTHCHECK succeeds where goodwatt answers and fails where nobody does."""
+def test_the_health_check_detects_a_dead_server(demo: tuple[Container, str], settings: dict[str, Any]) -> None:
+    """The command of HEALTHCHECK succeeds if goodwatt answers and fails if nothing listens."""
     running, url = demo
     kind, *check = settings["Healthcheck"]["Test"]
     assert kind == "CMD"
-    well = running.runs("env", f"GOODWATT_HEALTH_URL={url}/-/healthy", *check)
-    assert well.returncode == 0, well.stderr
-    nobody = running.runs("env", f"GOODWATT_HEALTH_URL=http://127.0.0.1:{free_port()}/-/healthy", *check)
-    assert nobody.returncode != 0
+    healthy = running.runs("env", f"GOODWATT_HEALTH_URL={url}/-/healthy", *check)
+    assert healthy.returncode == 0, healthy.stderr
+    dead = running.runs("env", f"GOODWATT_HEALTH_URL=http://127.0.0.1:{free_port()}/-/healthy", *check)
+    assert dead.returncode != 0
 
 
-def test_nothing_to_build_with_is_left(files: Path) -> None:
-    """There is no pip in its environment and no source tree, and of the repository only the packages."""
+def test_it_has_no_build_tools(files: Path) -> None:
+    """It has no pip and no source tree; the one package from this repository is goodwatt."""
     inside = files / "opt/goodwatt"
     assert (inside / "bin/goodwatt").exists()
     assert not list(inside.glob("bin/pip*"))
@@ -96,15 +96,15 @@ def test_it_knows_its_version_and_brings_its_dashboards(demo: tuple[Container, s
     assert "goodwatt-energy" in running.runs("goodwatt", "dashboards").stdout
 
 
-def test_its_optional_parts_work(demo: tuple[Container, str]) -> None:
-    """Spans in protobuf can be read in it: what the extra `otlp` brings is there."""
+def test_it_can_read_spans_in_protobuf(demo: tuple[Container, str]) -> None:
+    """The extra `otlp` is installed."""
     running, _ = demo
     done = running.runs("python", "-c", "import opentelemetry.proto.trace.v1.trace_pb2")
     assert done.returncode == 0, done.stderr
 
 
-def test_it_leaves_when_told(store: Store, files: Path, settings: dict[str, Any]) -> None:
-    """SIGTERM to the container ends it in time with 0, so that no orchestrator has to kill it."""
+def test_it_stops_on_sigterm(store: Store, files: Path, settings: dict[str, Any]) -> None:
+    """On SIGTERM it exits with 0 well within an orchestrator's grace period."""
     address = f"127.0.0.1:{free_port()}"
     arguments = ["demo", "--web.listen-address", address]
     with container(store.folder / "leaving", files, settings, arguments) as running:

@@ -1,4 +1,4 @@
-"""deploy/kubernetes: what an API server accepts, what a cluster's policy asks, and that the parts fit one another."""
+"""deploy/kubernetes: valid for an API server and the restricted policy, and its parts match each other."""
 
 import json
 import re
@@ -26,7 +26,7 @@ KUSTOMIZATIONS = (
     ROOT / "grafana/dashboards",
 )
 FILES = sorted(file for file in FOLDER.glob("*/*.yaml") if file.name != "kustomization.yaml")
-# kubectl apply keeps a whole object in an annotation, which may not be larger.
+# kubectl apply stores the whole object in an annotation, whose size is limited.
 APPLY_LIMIT_BYTES = 262144
 
 
@@ -41,13 +41,13 @@ def sidecar() -> dict[str, Any]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_a_cluster_accepts_every_object(file: Any) -> None:
-    """Each is valid for its kind with no unknown field, core kinds in the oldest version that is meant."""
+    """Each object is valid for its kind without unknown fields, core kinds in the oldest supported version."""
     for found in objects(file.read_text()):
         validate(found, DRA if file.parent.name == "sidecar-dra" else OLDEST)
 
 
 def test_the_validation_can_fail() -> None:
-    """A field that does not exist is refused, for the operator's kinds and for the core ones."""
+    """An unknown field is an error, both in Prometheus Operator's kinds and in core kinds."""
     for kind, error in (
         ("PodMonitor", jsonschema.ValidationError),
         ("Deployment", kubernetes_validate.ValidationError),
@@ -59,16 +59,16 @@ def test_the_validation_can_fail() -> None:
 
 
 def test_goodwatt_is_a_native_sidecar() -> None:
-    """It is an initial container that is restarted for ever, and neither vLLM's start nor its traffic waits for it."""
+    """It is an init container with restartPolicy Always, and neither vLLM's start nor its traffic depends on it."""
     pod = only("Deployment")["spec"]["template"]["spec"]
     (goodwatt,) = pod["initContainers"]
     assert goodwatt["restartPolicy"] == "Always"
-    assert "startupProbe" not in goodwatt  # vLLM would wait for it
-    assert "readinessProbe" not in goodwatt  # the pod would get no traffic while goodwatt hangs
+    assert "startupProbe" not in goodwatt  # it would delay vLLM's start
+    assert "readinessProbe" not in goodwatt  # it would stop the pod's traffic while goodwatt hangs
 
 
-def test_it_has_no_rights() -> None:
-    """The restricted Pod Security Standard is met, and the root of its files is read-only."""
+def test_it_runs_without_privileges() -> None:
+    """It meets the restricted Pod Security Standard, with a read-only root filesystem."""
     context = sidecar()["securityContext"]
     assert context["runAsNonRoot"] and context["runAsUser"] > 0
     assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"]
@@ -79,15 +79,15 @@ def test_it_has_no_rights() -> None:
 
 
 def test_probes_and_ports_are_goodwatt_s_own() -> None:
-    """Its paths and its port are those that goodwatt serves."""
+    """The probes' path and port are those that goodwatt serves."""
     goodwatt = sidecar()
     (port,) = goodwatt["ports"]
     assert port == {"name": "goodwatt", "containerPort": DEFAULT_PORT}
     assert goodwatt["livenessProbe"]["httpGet"] == {"path": HEALTHY, "port": port["name"]}
 
 
-def test_its_configuration_reads_the_server_beside_it() -> None:
-    """The ConfigMap's file is valid, mounted where the command looks, and its server is the port of vLLM."""
+def test_its_configuration_names_the_vllm_container() -> None:
+    """The ConfigMap's file is valid and mounted at the path of --config, and its server is vLLM's port."""
     (name,) = only("ConfigMap")["data"]
     config = parse(only("ConfigMap")["data"][name], name)
     goodwatt = sidecar()
@@ -99,7 +99,7 @@ def test_its_configuration_reads_the_server_beside_it() -> None:
 
 
 def test_the_monitor_and_the_service_find_the_pods() -> None:
-    """Both select the labels of the pods, and every port that they name is a port of some container."""
+    """Both select the pods' labels, and every port they name exists on a container."""
     template = only("Deployment")["spec"]["template"]
     labels = template["metadata"]["labels"].items()
     ports = {port["name"] for container in containers(only("Deployment")) for port in container["ports"]}
@@ -111,20 +111,20 @@ def test_the_monitor_and_the_service_find_the_pods() -> None:
 
 
 def test_the_rules_are_those_of_prometheus() -> None:
-    """The PrometheusRule is what `make docs` makes of the rule files."""
+    """The PrometheusRule is what `make docs` generates from the rule files."""
     assert generate.FILE.read_text() == generate.rendered()
 
 
 def test_both_rule_files_are_shipped() -> None:
-    """Recording rules and alerts lie beside prometheus.yml, and both have groups."""
+    """The recording rules and the alerts are next to prometheus.yml, and both have groups."""
     names = {"goodwatt-recording.rules.yml", "goodwatt-alerts.rules.yml"}
     assert {file.name for file in rule_files()} == names
     assert all(yaml.safe_load(file.read_text())["groups"] for file in rule_files())
 
 
 @pytest.mark.parametrize("folder", KUSTOMIZATIONS, ids=lambda folder: folder.name)
-def test_a_kustomization_lists_what_lies_beside_it(folder: Any) -> None:
-    """No file is forgotten, and none that is listed is missing."""
+def test_a_kustomization_lists_every_file(folder: Any) -> None:
+    """Every file in its folder is listed, and every listed file exists."""
     told = yaml.safe_load((folder / "kustomization.yaml").read_text())
     listed = {
         *told.get("resources", ()),
@@ -136,7 +136,7 @@ def test_a_kustomization_lists_what_lies_beside_it(folder: Any) -> None:
 
 
 def test_images_are_of_this_version() -> None:
-    """goodwatt's image gets this version wherever it is deployed from."""
+    """Every kustomization sets goodwatt's image to this version."""
     for folder in (FOLDER, FOLDER / "sidecar-dra"):
         (image,) = yaml.safe_load((folder / "kustomization.yaml").read_text())["images"]
         assert (image["name"], image["newTag"]) == (sidecar()["image"], __version__)
@@ -145,7 +145,7 @@ def test_images_are_of_this_version() -> None:
 @pytest.mark.deploy
 @pytest.mark.parametrize("folder", KUSTOMIZATIONS, ids=lambda folder: folder.name)
 def test_kubectl_builds_it(folder: Any) -> None:
-    """`kubectl kustomize` makes valid objects that `kubectl apply` can keep."""
+    """`kubectl kustomize` builds valid objects, small enough for `kubectl apply`."""
     built = objects(ran("kubectl", "kustomize", folder))
     assert built
     for found in built:
@@ -155,7 +155,7 @@ def test_kubectl_builds_it(folder: Any) -> None:
 
 @pytest.mark.deploy
 def test_dashboards_become_labelled_config_maps() -> None:
-    """Each dashboard is in a ConfigMap of its own, unchanged, with the label that Grafana's sidecar looks for."""
+    """Each dashboard has its own ConfigMap, unchanged, with the label that Grafana's sidecar selects."""
     built = [found for found in objects(ran("kubectl", "kustomize", FOLDER)) if found["kind"] == "ConfigMap"]
     boards = [found for found in built if found["metadata"]["labels"].get("grafana_dashboard") == "1"]
     held = {name: text for found in boards for name, text in found["data"].items()}
@@ -165,7 +165,7 @@ def test_dashboards_become_labelled_config_maps() -> None:
 
 @pytest.mark.deploy
 def test_one_claim_serves_both_containers() -> None:
-    """With dynamic resource allocation vLLM and goodwatt share a claim, and nothing else speaks of GPUs."""
+    """With dynamic resource allocation, vLLM and goodwatt share one claim, and nothing else requests GPUs."""
     built = objects(ran("kubectl", "kustomize", FOLDER / "sidecar-dra"))
     (deployment,) = [found for found in built if found["kind"] == "Deployment"]
     (template,) = [found for found in built if found["kind"] == "ResourceClaimTemplate"]

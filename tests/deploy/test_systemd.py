@@ -1,4 +1,4 @@
-"""deploy/systemd: what systemd says of the unit, and the unit at work on a machine of its own."""
+"""deploy/systemd: systemd's verdict on the unit, and the unit running on a booted machine."""
 
 import re
 import shutil
@@ -14,26 +14,26 @@ from tests.end_to_end.programs import Page, until
 from tests.fakes.nvml_stub import build, stub_of
 
 UNIT = UNITS / "goodwatt.service"
-# systemd's own scale from 0 to 10; what is left is that it reads devices and has the network, which is its work.
+# On systemd's scale from 0 to 10; the rest is device and network access, which goodwatt needs.
 MOST_EXPOSED = 1.5
 
 pytestmark = pytest.mark.deploy
 
 
 def verified(unit: Path, folder: Path) -> str:
-    """What systemd-analyze says of it where its programs are installed; they are not on the machine that tests."""
+    """Return what systemd-analyze reports, with a program that exists on this machine in place of goodwatt."""
     text = unit.read_text().replace("/opt/goodwatt/bin/goodwatt", "/bin/true")
     (folder / unit.name).write_text(text)
     return ran("systemd-analyze", "verify", "--man=no", folder / unit.name)
 
 
-def test_systemd_has_nothing_to_say(tmp_path: Path) -> None:
-    """`systemd-analyze verify` prints not one line."""
+def test_systemd_reports_nothing(tmp_path: Path) -> None:
+    """`systemd-analyze verify` prints nothing."""
     assert verified(UNIT, tmp_path) == ""
 
 
 def test_the_verification_can_fail(tmp_path: Path) -> None:
-    """A key that systemd does not know is told."""
+    """`systemd-analyze verify` reports an unknown key."""
     wrong = tmp_path / "wrong" / UNIT.name
     wrong.parent.mkdir()
     wrong.write_text(UNIT.read_text().replace("[Service]", "[Service]\nProtectEverything=yes"))
@@ -41,10 +41,10 @@ def test_the_verification_can_fail(tmp_path: Path) -> None:
 
 
 def test_it_is_hardened() -> None:
-    """systemd's own measure of exposure stays low."""
+    """`systemd-analyze security` rates its exposure as low."""
     threshold = f"--threshold={MOST_EXPOSED * 10:.0f}"
-    said = ran("systemd-analyze", "security", "--offline=true", threshold, "--no-pager", UNIT)
-    exposed = re.search(r"Overall exposure level for goodwatt\.service: ([\d.]+)", said)
+    report = ran("systemd-analyze", "security", "--offline=true", threshold, "--no-pager", UNIT)
+    exposed = re.search(r"Overall exposure level for goodwatt\.service: ([\d.]+)", report)
     assert exposed and float(exposed[1]) <= MOST_EXPOSED
 
 
@@ -71,36 +71,36 @@ def page(machine: Machine) -> Page:
 
 
 def test_it_reads_gpus_under_every_restriction(machine: Machine) -> None:
-    """With the unit's filters and limits the driver's library works and joules are counted, here those of a stub."""
+    """Under the unit's filters and limits, the driver's library (here a stub) works and energy is counted."""
     until(lambda: (page(machine).sum("goodwatt_gpu_energy_joules_total") or 0) > 0, seconds=20, why=machine.journal)
     assert page(machine).sum("goodwatt_source_up", source="nvml") == 1
 
 
-def test_it_has_no_rights(machine: Machine) -> None:
-    """The process is a user made for it, without a capability, under a filter, and may write nothing."""
+def test_it_runs_unprivileged(machine: Machine) -> None:
+    """The process is a dynamic user without capabilities, under a seccomp filter, on a read-only root."""
     pid = machine.property("MainPID")
-    status = dict(line.split(":\t", 1) for line in machine.told("cat", f"/proc/{pid}/status").splitlines())
+    status = dict(line.split(":\t", 1) for line in machine.output_of("cat", f"/proc/{pid}/status").splitlines())
     assert int(status["Uid"].split()[0]) >= 61184  # systemd's range of dynamic users
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
     assert (status["NoNewPrivs"].strip(), status["Seccomp"].strip()) == ("1", "2")
-    mounts = machine.told("cat", f"/proc/{pid}/mounts").splitlines()
+    mounts = machine.output_of("cat", f"/proc/{pid}/mounts").splitlines()
     (root,) = [line.split()[3] for line in mounts if line.split()[1] == "/"]
     assert root.split(",")[0] == "ro"
 
 
 def test_it_is_far_below_its_limit(machine: Machine) -> None:
-    """The unit's limit is more than three times what the process takes, so that it ends what leaks and nothing else."""
-    status = machine.told("cat", f"/proc/{machine.property('MainPID')}/status")
+    """The memory limit is more than three times what the process uses: it stops leaks only."""
+    status = machine.output_of("cat", f"/proc/{machine.property('MainPID')}/status")
     resident = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert resident
     assert int(machine.property("MemoryMax")) > 3 * 1024 * int(resident[1])
 
 
-def test_a_reload_takes_up_what_changed(machine: Machine) -> None:
-    """`systemctl reload` brings a new price; a file that is wrong fails it and changes nothing."""
+def test_a_reload_applies_a_change(machine: Machine) -> None:
+    """`systemctl reload` applies a new price; an invalid file fails the reload and changes nothing."""
     file = machine.root / "etc/goodwatt/goodwatt.yaml"
     file.write_text(CONFIG.replace("1.69", "2.5"))
-    machine.told("systemctl", "reload", "goodwatt")
+    machine.output_of("systemctl", "reload", "goodwatt")
     until(lambda: page(machine).sum("goodwatt_price_per_gpu_hour") == 2.5, seconds=10, why=machine.journal)
     file.write_text("servers: 3\n")
     assert machine.runs("systemctl", "reload", "goodwatt").returncode != 0
@@ -109,23 +109,23 @@ def test_a_reload_takes_up_what_changed(machine: Machine) -> None:
     file.write_text(CONFIG)
 
 
-def test_it_comes_back_when_it_is_killed(machine: Machine) -> None:
-    """SIGKILL is followed by another process within some seconds."""
+def test_it_restarts_after_a_kill(machine: Machine) -> None:
+    """After SIGKILL a new process serves within seconds."""
     first = machine.property("MainPID")
-    machine.told("systemctl", "kill", "-s", "KILL", "goodwatt")
+    machine.output_of("systemctl", "kill", "-s", "KILL", "goodwatt")
     until(lambda: machine.property("MainPID") not in {first, "0"}, seconds=30, why=machine.journal)
     until(lambda: "goodwatt_build_info" in machine.get("/metrics"), seconds=30, why=machine.journal)
 
 
 def test_it_stops_in_time(machine: Machine) -> None:
-    """`systemctl stop` ends it by SIGTERM, with success."""
-    machine.told("systemctl", "stop", "goodwatt")
+    """`systemctl stop` ends it by SIGTERM, with exit code 0."""
+    machine.output_of("systemctl", "stop", "goodwatt")
     assert (machine.property("Result"), machine.property("ExecMainStatus")) == ("success", "0")
-    machine.told("systemctl", "start", "goodwatt")
+    machine.output_of("systemctl", "start", "goodwatt")
 
 
-def test_a_wrong_configuration_is_not_tried_for_ever(machine: Machine) -> None:
-    """Started with a broken file the service fails once, and the journal names the line."""
+def test_an_invalid_configuration_is_not_retried(machine: Machine) -> None:
+    """Started with an invalid file, the service fails once, and the journal names the line."""
     file = machine.root / "etc/goodwatt/goodwatt.yaml"
     file.write_text("servers: 3\n")
     machine.runs("systemctl", "restart", "goodwatt")
@@ -135,5 +135,5 @@ def test_a_wrong_configuration_is_not_tried_for_ever(machine: Machine) -> None:
 
 
 def test_the_port_is_goodwatt_s() -> None:
-    """The shipped flags listen where Prometheus and the docs expect it."""
+    """The shipped flags use the default port, which Prometheus and the docs expect."""
     assert f"--web.listen-address :{DEFAULT_PORT}" in (UNITS / "goodwatt.default").read_text()
