@@ -109,8 +109,11 @@ def test_less_and_version_are_wanted() -> None:
             },
             "less needs one outcome for all of a",
         ),
-        ({"switched_off": [{"advice": "x"}]}, "give status or page, one of them"),
-        ({"switched_off": [{"advice": "x", "status": 404, "page": {"any_of": ["a"]}}]}, "give status or page"),
+        ({"switched_off": [{"advice": "x"}]}, "set exactly one of status and page"),
+        (
+            {"switched_off": [{"advice": "x", "status": 404, "page": {"any_of": ["a"]}}]},
+            "set exactly one of status and page",
+        ),
         (
             {"switched_off": [{"advice": "x", "page": {"any_of": ["a"]}, "body_contains": "y"}]},
             "body_contains needs status",
@@ -118,7 +121,7 @@ def test_less_and_version_are_wanted() -> None:
         ({"default_edges": {"ttft": [0]}}, "greater than 0"),
         ({"detect": {"any_of": ["a{b}*"]}}, "pattern"),
         ({"signals": {"itl": [{"sum": [{"metric": "a"}]}]}}, "signals.itl needs per: token or step"),
-        ({"signals": {"itl": [{"sum": [{"metric": "a"}], "per": "request"}]}}, "observed once a request is tpot"),
+        ({"signals": {"itl": [{"sum": [{"metric": "a"}], "per": "request"}]}}, "per: request is only for tpot"),
         (
             {"signals": {"tpot": [{"sum": [{"metric": "a"}], "per": "step"}]}},
             "signals.tpot: what is observed more than",

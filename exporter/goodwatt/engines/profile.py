@@ -1,8 +1,8 @@
-"""An inference engine as one YAML file describes it: how to recognise it and where it keeps each canonical signal.
+"""The schema of an engine profile: how to detect the engine and which metrics hold each canonical signal.
 
-The vocabulary is closed. A profile names metrics, labels and factors; it holds no expressions. Types on the page are
-not read: what a metric counts as is decided by the signal it stands under. So a cumulative gauge, or a histogram's
-`_sum` or `_count`, is a counter under `generated_tokens`, and what an engine resets at every scrape is named nowhere.
+A profile lists metrics, labels and factors, never expressions. `# TYPE` lines are ignored: the signal decides how a
+metric is read. So a cumulative gauge, or a histogram's `_sum` or `_count`, can serve as a counter for
+`generated_tokens`. Metrics that an engine resets at every scrape must not be listed.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ SpanName = Annotated[str, Field(pattern=r"^[^*]+\*?$")]
 class NameCondition(Section):
     """A condition on the metric names of a page.
 
-    A pattern is a name, a name and a label that one of its lines carries (`name{label}`), or a prefix followed by `*`.
+    A pattern is a name, a name with a label that any of its lines has (`name{label}`), or a prefix followed by `*`.
     """
 
     any_of: Many[NamePattern] = Field(default=(), description="At least one pattern matches, unless empty.")
@@ -44,68 +44,72 @@ class NameCondition(Section):
 
 
 class RefusedPage(Section):
-    """A page that looks like this engine and must not be read as one."""
+    """A page that looks like this engine but must not be read as one."""
 
     when: NameCondition
-    because: str = Field(description="One line for the operator: what it is and what to scrape instead.")
+    because: str = Field(description="One line for the operator: the kind of page and what to scrape instead.")
 
 
 class SwitchedOff(Section):
-    """How the engine answers when its metrics are not switched on: by an HTTP status, or by what the page has."""
+    """How the engine responds when its metrics are disabled: an HTTP status, or a page with other metrics."""
 
-    status: Annotated[int, Field(ge=400, le=599)] | None = Field(default=None, description="HTTP status of the answer.")
-    body_contains: str | None = Field(default=None, description="Text that makes the status a proof.")
-    page: NameCondition | None = Field(default=None, description="Metric names of a page that lacks the engine's own.")
+    status: Annotated[int, Field(ge=400, le=599)] | None = Field(
+        default=None, description="HTTP status of the response."
+    )
+    body_contains: str | None = Field(default=None, description="Text that proves it together with the status.")
+    page: NameCondition | None = Field(default=None, description="Metric names of a page without the engine's metrics.")
     advice: str = Field(description="What to do, as the end of a sentence: `start it with --metrics`.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.status is None) == (self.page is None):
-            raise ValueError("give status or page, one of them")
+            raise ValueError("set exactly one of status and page")
         if self.body_contains is not None and self.status is None:
             raise ValueError("body_contains needs status")
         return self
 
 
 class ByLabel(Section):
-    """A label whose value tells how a request ended."""
+    """Maps a label's values to request outcomes."""
 
     label: LabelName
     values: Mapping[str, OutcomeWord]
-    otherwise: OutcomeWord = Field(description="Outcome of a value that a newer engine may add.")
+    otherwise: OutcomeWord = Field(description="Outcome for any other value.")
 
 
 class Term(Section):
-    """One metric. For a histogram the name is the family's, without _bucket."""
+    """One metric. For a histogram, the family name without _bucket."""
 
     metric: MetricName
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="Factor to the canonical unit.")
-    where: Mapping[LabelName, Many[str]] = Field(default={}, description="Only series with one of the label's values.")
-    unless: Mapping[LabelName, Many[str]] = Field(default={}, description="No series with one of the label's values.")
-    outcome: OutcomeWord | ByLabel | None = Field(default=None, description="For requests: how these requests ended.")
-    less: MetricName | None = Field(
-        default=None, description="For requests: a metric to subtract, a model at a time; nothing while it is missing."
+    where: Mapping[LabelName, Many[str]] = Field(default={}, description="Only series with one of these label values.")
+    unless: Mapping[LabelName, Many[str]] = Field(
+        default={}, description="Exclude series with one of these label values."
     )
-    optional: bool = Field(default=False, description="The alternative applies without this metric too.")
+    outcome: OutcomeWord | ByLabel | None = Field(default=None, description="For requests: their outcome.")
+    less: MetricName | None = Field(
+        default=None, description="For requests: a metric to subtract per model; 0 while it is missing."
+    )
+    optional: bool = Field(default=False, description="The alternative applies even without this metric.")
 
 
 class Per(StrEnum):
-    """What one observation of a latency per token stands for."""
+    """What one observation of a per-token latency covers."""
 
     REQUEST = "request"  # its mean over a request's tokens after the first
     TOKEN = "token"  # noqa: S105 - the gap before one token
-    STEP = "step"  # one engine step of one request, whatever number of tokens it brought
+    STEP = "step"  # one engine step of one request, with any number of tokens
 
 
 class Alternative(Section):
-    """Terms that together are one signal. It applies when the page has every metric that is not optional."""
+    """Terms that add up to one signal. Applies when the page has every non-optional metric."""
 
     sum: Annotated[tuple[Term, ...], Field(strict=False, min_length=1)]
     excludes_cached: bool = Field(
-        default=False, description="For prompt_tokens: cached tokens are missing and nothing tells how many."
+        default=False, description="For prompt_tokens: cached tokens are excluded and their number is unknown."
     )
     per: Annotated[Per, Field(strict=False)] | None = Field(
-        default=None, description="For itl: what one observation is, token or step. For tpot it is always request."
+        default=None, description="For itl: what one observation covers, token or step. Always request for tpot."
     )
 
 
@@ -113,16 +117,20 @@ Alternatives = Annotated[tuple[Alternative, ...], Field(strict=False, min_length
 
 
 class LabelNames(Section):
-    """Which labels mean what."""
+    """The role of each label: model, replica, rank, or ignored."""
 
-    model: Many[LabelName] = Field(default=(), description="Labels of the served model's name; first present wins.")
-    replica: Many[LabelName] = Field(default=(), description="Labels that tell replicas apart; each replica counts.")
-    rank: Many[LabelName] = Field(default=(), description="Labels of ranks that repeat one another; the lowest counts.")
-    ignore: Many[LabelName] = Field(default=(), description="Labels that tell nothing apart, such as a process id.")
+    model: Many[LabelName] = Field(
+        default=(), description="Labels with the served model's name; the first present wins."
+    )
+    replica: Many[LabelName] = Field(default=(), description="Labels that distinguish replicas; every replica counts.")
+    rank: Many[LabelName] = Field(
+        default=(), description="Labels of ranks that report the same values; the lowest counts."
+    )
+    ignore: Many[LabelName] = Field(default=(), description="Labels that distinguish nothing, such as a process id.")
 
 
 class GpuEnergy(Section):
-    """Joules of whole GPUs as the engine counts them: a cross-check for goodwatt's own, given to nobody."""
+    """GPU energy as the engine reports it: a cross-check of goodwatt's own, never attributed."""
 
     metric: MetricName
     uuid: LabelName = Field(description="Label that holds the GPU's UUID.")
@@ -130,49 +138,49 @@ class GpuEnergy(Section):
 
 
 class ProfileTraits(Section):
-    """What no page says."""
+    """Engine behaviour that cannot be read from its page."""
 
     tokens_move: Annotated[Moves, Field(strict=False)] = Field(description="When generated tokens are counted.")
     prompt_tokens_move: Annotated[Moves, Field(strict=False)] | None = Field(
-        default=None, description="When prompt tokens are counted, if not when generated ones are."
+        default=None, description="When prompt tokens are counted, if not with the generated ones."
     )
     one_token_tpot: Annotated[OneToken, Field(strict=False)] | None = Field(
-        default=None, description="What tpot does with a one-token output. Needed where the engine has tpot."
+        default=None, description="How tpot treats a one-token output. Required with signals.tpot."
     )
     running_is_current: bool = Field(
-        default=True, description="False where the gauge of running requests may be older than the page."
+        default=True, description="False if the gauge of running requests may be older than the page."
     )
     counts_aborted: bool | None = Field(
-        default=None, description="Whether a request whose client hangs up is in a count of finished requests."
+        default=None, description="Whether client disconnects are in a count of finished requests."
     )
 
 
 class ByAttribute(Section):
-    """An attribute of a span whose value, or the first of its values, tells how the request ended."""
+    """Maps a span attribute's value, or its first value, to the request outcome."""
 
     attribute: AttributeName
     values: Mapping[str, OutcomeWord]
-    otherwise: OutcomeWord = Field(description="Outcome of a value that a newer engine may add.")
-    absent: OutcomeWord = Field(description="Outcome of a request without the attribute.")
+    otherwise: OutcomeWord = Field(description="Outcome for any other value.")
+    absent: OutcomeWord = Field(description="Outcome for a request without the attribute.")
 
 
 class SpanFields(Section):
-    """The one span that an engine sends for each request. Of several attributes for one thing the first present counts.
+    """The one span an engine sends per request. Where several attributes are listed, the first present counts.
 
-    Its start is the request's arrival.
+    The span's start is the request's arrival.
     """
 
     names: Annotated[tuple[SpanName, ...], Field(strict=False, min_length=1)] = Field(
-        description="Names of the span; one that ends in * is the beginning of a name."
+        description="Span names; a trailing * matches any suffix."
     )
     unless: Mapping[AttributeName, Many[SpanName]] = Field(
-        default={}, description="No request where the attribute has one of these values, or begins so before a *."
+        default={}, description="Skip spans whose attribute has one of these values; a trailing * matches any suffix."
     )
-    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="Factor of all times here to seconds.")
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="Factor from all times here to seconds.")
     e2e_seconds: Annotated[tuple[AttributeName, ...], Field(strict=False, min_length=1)]
     ttft_seconds: Many[AttributeName] = ()
     decode_seconds: Many[AttributeName] = Field(
-        default=(), description="First token to last, where the engine's tpot is made of it; absent: e2e less ttft."
+        default=(), description="First token to last, if the engine's tpot uses it; default: e2e - ttft."
     )
     prompt_tokens: Many[AttributeName] = ()
     cached_prompt_tokens: Many[AttributeName] = ()
@@ -182,11 +190,11 @@ class SpanFields(Section):
 
 
 class Profile(Section):
-    """One engine. The shape is the same for the profiles shipped and for an operator's own."""
+    """One engine. Shipped profiles and an operator's own use the same schema."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     title: str
-    ports: Many[Annotated[int, Field(ge=1, le=65535)]] = Field(description="Ports it usually listens on.")
+    ports: Many[Annotated[int, Field(ge=1, le=65535)]] = Field(description="Its usual ports.")
     path: UrlPath = "/metrics"
     detect: NameCondition
     refuse: Many[RefusedPage] = ()
@@ -197,11 +205,11 @@ class Profile(Section):
     switched_off: Many[SwitchedOff] = ()
     version_label: tuple[MetricName, LabelName] | None = Field(default=None, strict=False)
     start_time: MetricName | None = Field(
-        default=None, description="When the process started, as Unix time: another one proves that all counts are new."
+        default=None, description="Process start, Unix time: a new value proves that every counter was reset."
     )
     labels: LabelNames = LabelNames()
     model_name_from: UrlPath | None = Field(
-        default=None, description="An OpenAI-style model list, asked once where no label tells the model."
+        default=None, description="Path of an OpenAI-style model list, requested once if no label has the model."
     )
     default_model: str = "default"
     traits: ProfileTraits
@@ -211,7 +219,7 @@ class Profile(Section):
         default={}, description="The engine's default bucket edges in seconds, for advice before the first page."
     )
     spans: SpanFields | None = Field(
-        default=None, description="How its OTLP spans tell of requests, where it sends any."
+        default=None, description="How to read requests from its OTLP spans, if it sends any."
     )
 
     @model_validator(mode="after")
@@ -224,7 +232,7 @@ class Profile(Section):
         return self
 
     def engine_traits(self, *, prompt_includes_cached: bool = True) -> EngineTraits:
-        """The traits as a reading carries them."""
+        """The traits in the form a reading carries."""
         return EngineTraits(
             tokens_move=self.traits.tokens_move,
             one_token_tpot=self.traits.one_token_tpot or OneToken.SKIPPED,
@@ -234,30 +242,30 @@ class Profile(Section):
         )
 
     def wanted(self) -> frozenset[str]:
-        """Every sample name that reading a page of this engine needs."""
+        """Every sample name needed to read this engine's page."""
         names = {name for signal in self.signals for name in self.metrics_of(signal)}
         version = None if self.version_label is None else self.version_label[0]
         energy = None if self.gpu_energy is None else self.gpu_energy.metric
         return frozenset(names | {name for name in (version, energy, self.start_time) if name is not None})
 
     def metrics_of(self, signal: Signal) -> frozenset[str]:
-        """The sample names of one signal, all alternatives together; empty if the engine does not offer it."""
+        """The sample names of one signal over all alternatives; empty if the engine lacks it."""
         terms = [term for alternative in self.signals.get(signal, ()) for term in alternative.sum]
         bases = {name for term in terms for name in (term.metric, term.less) if name is not None}
         return frozenset(name for base in bases for name in sample_names(signal, base))
 
 
 def sample_names(signal: Signal, metric: str) -> tuple[str, ...]:
-    """The names of a metric's lines on a page: one, or a histogram's buckets, count and sum."""
+    """The sample names of a metric: itself, or a histogram's _bucket, _count and _sum."""
     return (f"{metric}_bucket", f"{metric}_count", f"{metric}_sum") if signal in HISTOGRAMS else (metric,)
 
 
 def _check_alternative(signal: Signal, alternative: Alternative) -> None:
-    """Only what is observed once a request may serve goodput."""
+    """Check `per`: only a latency observed once per request can be used for goodput."""
     if alternative.per is Per.REQUEST and signal is not Signal.TPOT:
-        raise ValueError(f"signals.{signal}: what is observed once a request is tpot")
+        raise ValueError(f"signals.{signal}: per: request is only for tpot")
     if alternative.per not in (None, Per.REQUEST) and signal is not Signal.ITL:
-        raise ValueError(f"signals.{signal}: what is observed more than once a request is itl")
+        raise ValueError(f"signals.{signal}: per: token and per: step are only for itl")
     if signal is Signal.ITL and alternative.per is None:
         raise ValueError("signals.itl needs per: token or step")
     for term in alternative.sum:

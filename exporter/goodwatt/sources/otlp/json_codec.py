@@ -56,7 +56,7 @@ class JsonSpan:
         return _whole(self._span.get("endTimeUnixNano", 0))
 
     def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
-        """Those of the wanted attributes that are present; of an array, its first value."""
+        """The requested attributes that are present; for an array, its first value."""
         return _attributes(self._span, wanted)
 
 

@@ -81,7 +81,7 @@ class ProtobufSpan:
         return int(self._span.end_time_unix_nano)
 
     def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
-        """Those of the wanted attributes that are present; of an array, its first value."""
+        """The requested attributes that are present; for an array, its first value."""
         return _attributes(self._span.attributes, wanted)
 
 

@@ -49,7 +49,7 @@ class Span(Protocol):
         ...
 
     def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
-        """Those of the wanted attributes that are present; of an array, its first value."""
+        """The requested attributes that are present; for an array, its first value."""
         ...
 
 
