@@ -124,11 +124,11 @@ def test_less_and_version_are_wanted() -> None:
         ({"signals": {"itl": [{"sum": [{"metric": "a"}], "per": "request"}]}}, "per: request is only for tpot"),
         (
             {"signals": {"tpot": [{"sum": [{"metric": "a"}], "per": "step"}]}},
-            "signals.tpot: what is observed more than",
+            "signals.tpot: per: token and per: step are only for itl",
         ),
         (
             {"signals": {"ttft": [{"sum": [{"metric": "a"}], "per": "token"}]}},
-            "signals.ttft: what is observed more than",
+            "signals.ttft: per: token and per: step are only for itl",
         ),
         ({"signals": {"tpot": [{"sum": [{"metric": "a"}], "per": "iteration"}]}}, "Input should be 'request', 'token'"),
         (

@@ -53,9 +53,7 @@ class RefusedPage(Section):
 class SwitchedOff(Section):
     """How the engine responds when its metrics are disabled: an HTTP status, or a page with other metrics."""
 
-    status: Annotated[int, Field(ge=400, le=599)] | None = Field(
-        default=None, description="HTTP status of the response."
-    )
+    status: Annotated[int, Field(ge=400, le=599)] | None = Field(default=None, description="Response status.")
     body_contains: str | None = Field(default=None, description="Text that proves it together with the status.")
     page: NameCondition | None = Field(default=None, description="Metric names of a page without the engine's metrics.")
     advice: str = Field(description="What to do, as the end of a sentence: `start it with --metrics`.")
@@ -83,9 +81,7 @@ class Term(Section):
     metric: MetricName
     scale: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="Factor to the canonical unit.")
     where: Mapping[LabelName, Many[str]] = Field(default={}, description="Only series with one of these label values.")
-    unless: Mapping[LabelName, Many[str]] = Field(
-        default={}, description="Exclude series with one of these label values."
-    )
+    unless: Mapping[LabelName, Many[str]] = Field(default={}, description="No series with one of these label values.")
     outcome: OutcomeWord | ByLabel | None = Field(default=None, description="For requests: their outcome.")
     less: MetricName | None = Field(
         default=None, description="For requests: a metric to subtract per model; 0 while it is missing."
@@ -119,13 +115,9 @@ Alternatives = Annotated[tuple[Alternative, ...], Field(strict=False, min_length
 class LabelNames(Section):
     """The role of each label: model, replica, rank, or ignored."""
 
-    model: Many[LabelName] = Field(
-        default=(), description="Labels with the served model's name; the first present wins."
-    )
+    model: Many[LabelName] = Field(default=(), description="Labels with the model's name; the first present wins.")
     replica: Many[LabelName] = Field(default=(), description="Labels that distinguish replicas; every replica counts.")
-    rank: Many[LabelName] = Field(
-        default=(), description="Labels of ranks that report the same values; the lowest counts."
-    )
+    rank: Many[LabelName] = Field(default=(), description="Labels of ranks with identical values; the lowest counts.")
     ignore: Many[LabelName] = Field(default=(), description="Labels that distinguish nothing, such as a process id.")
 
 
