@@ -48,7 +48,7 @@ def test_an_unknown_bench_is_named_with_those_there_are(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert "no bench is called wholly; there are: whole, gpu" in capsys.readouterr().err
+    assert "no bench is called wholly; there are: whole, start, gpu" in capsys.readouterr().err
 
 
 def test_the_page_that_is_served_grows_and_stays_a_page():

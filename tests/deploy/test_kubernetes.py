@@ -125,10 +125,10 @@ def test_both_rule_files_are_shipped() -> None:
 @pytest.mark.parametrize("folder", KUSTOMIZATIONS, ids=lambda folder: folder.name)
 def test_a_kustomization_lists_every_file(folder: Any) -> None:
     """Every file in its folder is listed, and every listed file exists."""
-    told = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
     listed = {
-        *told.get("resources", ()),
-        *(file for made in told.get("configMapGenerator", ()) for file in made["files"]),
+        *kustomization.get("resources", ()),
+        *(file for made in kustomization.get("configMapGenerator", ()) for file in made["files"]),
     }
     beside = {file.name for pattern in ("*.yaml", "*.json") for file in folder.glob(pattern)} - {"kustomization.yaml"}
     assert beside <= listed
