@@ -117,7 +117,7 @@ def test_a_usage_error_exits_with_2(arguments: list[str], capsys: pytest.Capture
 
 
 def test_check_advises_on_the_files_that_list_servers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A missing or broken file under `server_discovery` gets advice; it is no error, since it may appear later."""
+    """A missing or broken file under `server_discovery` gets advice and is not an error, since it may appear later."""
     (tmp_path / "s.yaml").write_text("- targets: [")
     (tmp_path / "g.yaml").write_text(f"server_discovery: [{{files: ['{tmp_path}/s.yaml', '{tmp_path}/none.json']}}]\n")
     assert main(["check", "--config", str(tmp_path / "g.yaml")]) == 0

@@ -1,4 +1,4 @@
-"""What each command loads: a short command must start fast, so it imports no more than it uses."""
+"""Each command imports only what it uses, so that the short ones start fast."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ CONFIG = {"pydantic", "pydantic_core", "yaml"}
 def loaded(*arguments: str, code: int = 0) -> set[str]:
     """Return the modules that `python -m goodwatt ARGUMENTS` imports beyond those of a bare Python.
 
-    The command modules are missing, since Python reports no module that importlib loads; what they import is there.
+    The command modules themselves are missing, since Python does not report modules loaded by importlib.
     """
     return _imported("-m", "goodwatt", *arguments, code=code) - _imported("-c", "pass", code=0)
 

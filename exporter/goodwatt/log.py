@@ -32,7 +32,7 @@ def configure(level: str, format: LogFormat, stream: TextIO | None = None) -> No
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
-    """The handler that `configure` installs; its type tells it from the handlers of others."""
+    """The handler that `configure` installs, and the only one that it replaces."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -55,7 +55,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class LogfmtFormatter(JsonFormatter):
-    """`key=value` pairs; a value that is no plain word is quoted, with control characters escaped."""
+    """`key=value` pairs; values are quoted unless plain words, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format the record as printable characters. msg and exc are always quoted."""

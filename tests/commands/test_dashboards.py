@@ -1,4 +1,4 @@
-"""`goodwatt dashboards`: what it lists, prints and writes."""
+"""`goodwatt dashboards`: the list, one dashboard, and the files it writes."""
 
 from pathlib import Path
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 CACHE = Path(os.environ.get("GOODWATT_CACHE") or Path.home() / ".cache" / "goodwatt")
 
-PACKAGES = {  # Debian packages whose name differs from the program's
+PACKAGES = {  # Debian packages that are not named like the program
     "promtool": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
@@ -36,7 +36,7 @@ def program(name: str) -> str:
 
 
 def ran(*command: str | Path, within_seconds: float = 60, cwd: Path | None = None) -> str:
-    """Return what it printed; on failure raise AssertionError with that."""
+    """Run it and return its output; on failure raise AssertionError with the output."""
     name, *arguments = map(str, command)
     done = subprocess.run(
         [program(name), *arguments],

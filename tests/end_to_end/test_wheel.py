@@ -1,4 +1,4 @@
-"""The wheel: what it installs, and that it works with nothing but itself."""
+"""The wheel installs one package, which works without a checkout."""
 
 import json
 import os
@@ -56,13 +56,13 @@ def build_hooks() -> ModuleType:
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
-    """Each file of a wheel by its path, without the list of them, whose order may differ."""
+    """Return a wheel's files by path, except RECORD, where their order may differ."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist() if not name.endswith("/RECORD")}
 
 
 def goodwatt(installed: Path, *arguments: object) -> str:
-    """Run the installed package from its own folder, so that no checkout is near."""
+    """Run the installed package, not the checkout."""
     program = f"import sys; sys.path.insert(0, {str(installed)!r}); from goodwatt.cli import entry; entry()"
     return ran(sys.executable, "-P", "-c", program, *arguments)
 
@@ -149,7 +149,7 @@ def test_links_become_absolute(build_hooks: ModuleType) -> None:
 def test_the_commit_is_git_s_unless_given(
     build_hooks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The build asks git once; outside a checkout, or for a value that is no commit, there is none."""
+    """It comes from GOODWATT_COMMIT or git; outside a checkout, or for a malformed value, it is None."""
     monkeypatch.delenv("GOODWATT_COMMIT", raising=False)
     assert build_hooks.commit_of(tmp_path) is None
     for command in (
