@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from goodwatt.cli import main
 from goodwatt.commands.engines import explain_server
 from goodwatt.config.config import Config
 from goodwatt.config.load import parse
@@ -14,6 +15,7 @@ from goodwatt.model.engine import Signal
 from goodwatt.runtime.errors import StartupError, UsageError
 from tests.fakes.http_server import Reply, page, serving, unused_port
 
+ROOT = Path(__file__).parents[2]
 ENGINES = Path(__file__).parents[1] / "engines"
 VLLM = (ENGINES / "vllm" / "0.32.0" / "after-c4.prom").read_text()
 LLAMACPP = (ENGINES / "llamacpp" / "b11434" / "after.prom").read_text()
@@ -129,3 +131,35 @@ def test_the_reason_names_the_metrics_that_matched() -> None:
         match_explanation(NameCondition(any_of=("a:*", "z"), all_of=("b",)), names)
         == "the page has b; a:*: a:1, a:2 and 1 more"
     )
+
+
+def test_engines_prints_the_coverage_matrix(capsys: pytest.CaptureFixture[str]) -> None:
+    """`goodwatt engines` prints the tables of docs/engines.md."""
+    assert main(["engines"]) == 0
+    out = capsys.readouterr().out
+    assert "vLLM" in out and "`ttft`" in out
+    assert out in (ROOT / "docs" / "engines.md").read_text()
+
+
+def test_engines_with_a_url_reads_that_server(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unreachable server gives one line and exit code 1, a malformed URL exit code 2."""
+    assert main(["engines", "--url", f"http://127.0.0.1:{unused_port()}"]) == 1
+    assert capsys.readouterr().err.startswith("goodwatt: cannot reach http://127.0.0.1")
+    assert main(["engines", "--url", "nowhere"]) == 2
+    assert capsys.readouterr().err == "goodwatt: --url must begin with http:// or https://\n"
+
+
+def test_engines_includes_the_profiles_of_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --config the table has a column for each of the operator's own engines."""
+    (tmp_path / "g.yaml").write_text(
+        "profiles: [{name: toy, title: Toy Engine, ports: [], detect: {any_of: [toy]}, "
+        "traits: {tokens_move: step, one_token_tpot: zero}, signals: {ttft: [{sum: [{metric: toy}]}]}}]\n"
+    )
+    assert main(["engines", "--config", str(tmp_path / "g.yaml")]) == 0
+    assert "Toy Engine" in capsys.readouterr().out
+
+
+def test_an_engine_without_a_url_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """--engine has no effect without --url, and the error says so."""
+    assert main(["engines", "--engine", "vllm"]) == 2
+    assert capsys.readouterr().err == "goodwatt: --engine needs --url: it says how to read that server's page\n"
