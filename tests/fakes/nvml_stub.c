@@ -337,6 +337,7 @@ static void fill_field(const struct gpu *g, struct field *field) {
     if (field->id == 83 && counted) put_ull(field, millijoules);
     if (field->id == 191 && counted && field->scope == 0) put_ull(field, millijoules / 100 * g->gpu_share_percent);
     if (field->id == 191 && counted && field->scope == 1 && g->module) put_ull(field, millijoules);
+    if (field->id == 82) put_uint(field, g->celsius + 9); /* memory temperature */
     if ((field->id == 185 || field->id == 186) && field->scope == 0) put_uint(field, power_mw(g, now_ns()));
 }
 

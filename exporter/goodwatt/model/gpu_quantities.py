@@ -62,11 +62,10 @@ class GpuQuantity:
     help: str
     stable: bool = False
 
-    def value_in(self, answer: object) -> float | None:
-        """Return the plausible SI value in the driver's answer, or None."""
-        value = self.value(answer)
+    def is_plausible(self, value: float) -> bool:
+        """Whether a value, in the SI unit, can be a measurement."""
         low, high = self.plausible
-        return value if low <= value <= high else None
+        return low <= value <= high
 
 
 MEMORY = DriverCall(

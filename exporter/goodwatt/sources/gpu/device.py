@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -75,8 +76,12 @@ class GpuDevice:
         self.method: EnergyMethod | None = None
         self.lost = False
         self.answers = 0  # since the last read began
-        self._driver = driver
-        self._handle = handle
+        self._energy_millijoules = partial(driver.energy_millijoules, handle)
+        self._energy_scope = partial(driver.energy_scope, handle)
+        self._xid_errors = partial(driver.xid_errors, handle)
+        self._power = partial(driver.read, handle, POWER.call)
+        self._throttle_reasons = partial(driver.read, handle, THROTTLE_REASONS)
+        self._calls = tuple((call, partial(driver.read, handle, call), rows) for call, rows in _CALLS)
         self._scope = EnergyScope.GPU
         self._undecided = True
         self._kept: dict[str, Any] = {}  # answers of calls that are not made at every read
@@ -110,8 +115,12 @@ class GpuDevice:
 
     def sample(self, at_seconds: float) -> int | None:
         """Return the power in milliwatts; if energy is integrated, add the sample to it as of `at_seconds`."""
-        milliwatts: int | None = self._answer(POWER.call)
-        if milliwatts is None or self._value(POWER, milliwatts) is None:
+        milliwatts: int | None = self._ask(POWER.call.name, self._power)
+        if milliwatts is None:
+            return None
+        watts = POWER.value(milliwatts)
+        if not POWER.is_plausible(watts):
+            self._implausible[POWER.name] = watts
             return None
         if self.integrates:
             self.integral = extend_integral(self.integral, at_seconds, milliwatts)
@@ -150,29 +159,31 @@ class GpuDevice:
 
     def _quantities(self, milliwatts: int | None) -> Mapping[str, float]:
         values: dict[str, float] = {} if milliwatts is None else {POWER.name: POWER.value(milliwatts)}
-        for call, quantities in _CALLS:
-            answer = self._answer(call)
+        for call, read, quantities in self._calls:
+            answer = self._ask(call.name, read) if call.every_reads == 1 else self._kept_answer(call, read)
             if answer is None:
                 continue
             for quantity in quantities:
-                value = self._value(quantity, answer)
-                if value is not None:
+                value = quantity.value(answer)
+                if quantity.is_plausible(value):
                     values[quantity.name] = value
+                else:
+                    self._implausible[quantity.name] = value
         return values
 
-    def _value(self, quantity: GpuQuantity, answer: object) -> float | None:
-        value = quantity.value_in(answer)
-        if value is None:
-            self._implausible[quantity.name] = quantity.value(answer)
-        return value
+    def _kept_answer(self, call: DriverCall, read: Callable[[], Any]) -> Any:
+        """Return the answer of an earlier read, unless it is due again or there is none."""
+        if self._reads % call.every_reads == 0 or self._kept.get(call.name) is None:
+            self._kept[call.name] = self._ask(call.name, read)
+        return self._kept[call.name]
 
     def _throttled(self) -> Mapping[str, bool] | None:
-        mask = self._answer(THROTTLE_REASONS)
+        mask = self._ask(THROTTLE_REASONS.name, self._throttle_reasons)
         return None if mask is None else {name: bool(mask & bit) for name, bit in THROTTLE_BITS.items()}
 
     def _counted(self) -> int | None:
         if self._undecided or self.method is EnergyMethod.MEASURED:
-            return self._ask("energy", self._driver.energy_millijoules)
+            return self._ask("energy", self._energy_millijoules)
         return None
 
     def _energy(self, counted: int | None) -> EnergyCounter | None:
@@ -186,7 +197,7 @@ class GpuDevice:
         """Choose the energy method, once, as soon as the driver has given a clear answer."""
         if counted is not None:
             self._choose(EnergyMethod.MEASURED, "the driver's energy counter")
-            self._scope = self._ask("energy_scope", self._driver.energy_scope) or EnergyScope.GPU
+            self._scope = self._ask("energy_scope", self._energy_scope) or EnergyScope.GPU
         elif self._fault("energy") not in (DriverFault.UNSUPPORTED, DriverFault.DENIED):
             return
         elif milliwatts is not None:
@@ -206,46 +217,38 @@ class GpuDevice:
 
     def _listen(self) -> None:
         """Take the pending Xids. This does not count as an answer: a dead driver's event sets keep working."""
-        new = self._try("xid_errors", self._driver.xid_errors)
+        new = self._try("xid_errors", self._xid_errors)
         if new is not None:
             self.xids = self.xids.plus(new)
         for xid in new or ():
             log.warning("%s: Xid %d; see dmesg and NVIDIA's list of Xid errors", self._log_name(), xid)
 
-    def _answer(self, call: DriverCall) -> Any:
-        """Return the call's answer, or None. An answer kept from an earlier read is reused as the call allows."""
-        if call.every_reads > 1 and self._reads % call.every_reads and self._kept.get(call.name) is not None:
-            return self._kept[call.name]
-        answer = self._ask(call.name, self._driver.read, call)
-        if call.every_reads > 1:
-            self._kept[call.name] = answer
-        return answer
-
-    def _ask(self, name: str, method: Callable[..., T], *arguments: DriverCall) -> T | None:
-        answer = self._try(name, method, *arguments)
+    def _ask(self, name: str, ask: Callable[[], T]) -> T | None:
+        answer = self._try(name, ask)
         self.answers += answer is not None
         return answer
 
-    def _try(self, name: str, method: Callable[..., T], *arguments: DriverCall) -> T | None:
-        failure = self.failed.get(name)
-        if failure is not None and failure.fault is DriverFault.UNSUPPORTED:
+    def _try(self, name: str, ask: Callable[[], T]) -> T | None:
+        if name in self.failed and self.failed[name].fault is DriverFault.UNSUPPORTED:
             return None
         try:
-            answer = self._retried_once(method, *arguments)
+            answer = ask()
         except DriverError as error:
-            self._record_failure(name, error)
-            return None
-        if failure is not None:
-            del self.failed[name]
+            return self._tried_again(name, ask, error)
+        self.failed.pop(name, None)
         return answer
 
-    def _retried_once(self, method: Callable[..., T], *arguments: DriverCall) -> T:
-        try:
-            return method(self._handle, *arguments)
-        except DriverError as error:
-            if driver_fault(error) is not DriverFault.RETRY_NOW:
-                raise
-            return method(self._handle, *arguments)
+    def _tried_again(self, name: str, ask: Callable[[], T], error: DriverError) -> T | None:
+        if driver_fault(error) is DriverFault.RETRY_NOW:
+            try:
+                answer = ask()
+            except DriverError as second:
+                error = second
+            else:
+                self.failed.pop(name, None)
+                return answer
+        self._record_failure(name, error)
+        return None
 
     def _record_failure(self, name: str, error: DriverError) -> None:
         fault = driver_fault(error)

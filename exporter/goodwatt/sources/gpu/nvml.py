@@ -112,17 +112,19 @@ class NvmlDriver:
         _, events = self._listening.get(id(handle)) or self._listen(handle)
         return _pending_xids(events)
 
-    @_raises_driver_errors
     def read(self, handle: object, call: DriverCall) -> Any:
         """What the NVML function returns, or the value of the field."""
-        function = self._functions.get(call.name) or self._use(call, call.newest)
+        function = self._functions.get(call.name)
+        if function is None:
+            function = self._use(call, call.newest)
         try:
             return function(handle)
         except pynvml.NVMLError as error:
             if call.older is None or call.name in self._fell_back or error.value not in _LIBRARY_TOO_OLD:
-                raise
-            self._fell_back.add(call.name)
-            return self._use(call, call.older)(handle)
+                raise DriverError(error.value, str(error)) from error
+        self._fell_back.add(call.name)
+        self._use(call, call.older)
+        return self.read(handle, call)
 
     def _use(self, call: DriverCall, question: NvmlFunction | NvmlField) -> Callable[[object], Any]:
         self._functions[call.name] = function = _bound(question)
