@@ -51,11 +51,11 @@ def test_a_fault_is_told_and_its_end_too(tmp_path: Path) -> None:
             _hear(heard, status, DOWN)
             _hear(heard, status, BURN)
         _rules_are_well(server)
-    burn = heard.told("firing", **BURN)[0]
+    burn = heard.received("firing", **BURN)[0]
     assert burn["labels"]["model"] == "meta-llama/Llama-3.1-8B-Instruct"
     assert burn["annotations"]["summary"].startswith("meta-llama/Llama-3.1-8B-Instruct: the error budget of SLO fluent")
     assert burn["annotations"]["runbook_url"] == "docs/runbooks.md#goodwattslobudgetburn"
-    assert not heard.told("firing", alertname="GoodwattSloBudgetBurn", model="openai/gpt-oss-20b")
+    assert not heard.received("firing", alertname="GoodwattSloBudgetBurn", model="openai/gpt-oss-20b")
 
 
 def _rules_are_well(server: Prometheus) -> None:
@@ -85,5 +85,7 @@ def _documented_inhibition() -> str:
 
 
 def _hear(heard: Webhook, status: str, labels: dict[str, str]) -> None:
-    told = sorted({(one["status"], one["labels"]["alertname"]) for one in heard.alerts})
-    until(lambda: heard.told(status, **labels) or None, seconds=90, why=lambda: f"{status} {labels}; so far: {told}")
+    seen = sorted({(one["status"], one["labels"]["alertname"]) for one in heard.alerts})
+    until(
+        lambda: heard.received(status, **labels) or None, seconds=90, why=lambda: f"{status} {labels}; so far: {seen}"
+    )

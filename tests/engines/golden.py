@@ -1,4 +1,4 @@
-"""The captured pages and what goodwatt reads in them. `python -m tests.engines.golden` writes the readings anew."""
+"""The captured pages and their golden readings. `python -m tests.engines.golden` rewrites the readings."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def engine_of(path: Path) -> str:
 
 
 def seen(text: str) -> frozenset[str]:
-    """What a page is recognised by."""
+    """The names that detection uses."""
     return metric_names(text) | labelled_names(text)
 
 

@@ -31,13 +31,13 @@ LLAMA_501 = (
     ],
 )
 def test_conditions(condition: NameCondition, holds: bool) -> None:
-    """any_of, all_of and none_of mean what they say, of names, of prefixes and of labels."""
+    """any_of, all_of and none_of work with names, prefixes and labels."""
     assert condition_matches(condition, frozenset({"a", "b_one", "a{who}"})) is holds
 
 
 @pytest.mark.parametrize("page", ["vllm-disable-log-stats-fresh", "vllm-disable-log-stats"])
 def test_statistics_switched_off(page: str) -> None:
-    """A vLLM page without vllm metrics says which flag to drop, and says `if` while the engine is only guessed."""
+    """A vLLM page without vllm metrics gets advice on the flag, with an "if" unless the engine is configured."""
     names = metric_names((HERE / f"other/{page}.prom").read_text())
     named, guessed = detect_engine(ONLY_VLLM, names), detect_engine(PROFILES, names)
     assert named.reason is guessed.reason is Reason.METRICS_OFF
@@ -53,7 +53,7 @@ def test_statistics_switched_off(page: str) -> None:
     ],
 )
 def test_router_is_not_an_engine(names: set[str]) -> None:
-    """The production-stack router repeats vLLM's names: by other names or labels it is told, and refused as vLLM."""
+    """The production-stack router repeats vLLM's names; other names or labels identify it, and vLLM rejects it."""
     for profiles in (PROFILES, ONLY_VLLM):
         found = detect_engine(profiles, names)
         assert found.engine is None
@@ -63,7 +63,7 @@ def test_router_is_not_an_engine(names: set[str]) -> None:
 
 @pytest.mark.parametrize("name", ["vllm_router", "litellm", "llm_d"])
 def test_a_proxy_is_read_only_when_named(name: str) -> None:
-    """A proxy counts what the engines behind it count: it is refused with advice, and read if `engine` names it."""
+    """A proxy counts its engines' tokens again: it is rejected with advice unless `engine` names it."""
     text = next(page for page in PAGES if engine_of(page) == name).read_text()
     unnamed, named = (detect_engine(profiles, seen(text)) for profiles in (PROFILES, {name: PROFILES[name]}))
     assert named.engine == name
@@ -72,14 +72,14 @@ def test_a_proxy_is_read_only_when_named(name: str) -> None:
 
 
 def test_dynamo_worker() -> None:
-    """A Dynamo worker's page is explained, since its frontend counts the same tokens; `engine: vllm` reads it."""
+    """A Dynamo worker is rejected with an explanation: its frontend counts the same tokens. `engine: vllm` reads it."""
     names = seen((HERE / "other/dynamo-worker.prom").read_text())
     assert "give the frontend's address" in detect_engine(PROFILES, names).because
     assert detect_engine(ONLY_VLLM, names).engine == "vllm"
 
 
 def test_dynamo_frontend_shows_its_router() -> None:
-    """A frontend's page may hold its router's dynamo_component_ metrics too, and is a frontend's all the same."""
+    """A frontend's page with its router's dynamo_component_ metrics is still a frontend's."""
     assert (
         detect_engine(PROFILES, {"dynamo_frontend_requests_total", "dynamo_component_router_requests"}).engine
         == "dynamo"
@@ -87,7 +87,7 @@ def test_dynamo_frontend_shows_its_router() -> None:
 
 
 def test_kserve_without_vllm() -> None:
-    """KServe's own latencies alone are an engine whose metrics are off, with the backend to choose."""
+    """A page with only KServe's own latencies means metrics off, with the backend to choose."""
     found = detect_engine(PROFILES, seen((HERE / "other/kserve-without-vllm.prom").read_text()))
     assert found.reason is Reason.METRICS_OFF
     assert found.because.endswith(
@@ -96,7 +96,7 @@ def test_kserve_without_vllm() -> None:
 
 
 def test_names_without_a_prefix() -> None:
-    """NIM is told by a gauge of its own, old TensorRT-LLM by a label; the same names of somebody else are nobody's."""
+    """NIM is detected by a gauge, old TensorRT-LLM by a label; the same names elsewhere match nothing."""
     names = {"e2e_request_latency_seconds_bucket", "time_per_output_token_seconds_bucket", "request_success_total"}
     assert detect_engine(PROFILES, names | {"num_request_max", "request_finish_total"}).engine == "nim"
     assert detect_engine(PROFILES, names | {"e2e_request_latency_seconds_bucket{engine_type}"}).engine == "trtllm"
@@ -104,7 +104,7 @@ def test_names_without_a_prefix() -> None:
 
 
 def test_unknown_page() -> None:
-    """A page of something without a profile is named by some of its own metrics."""
+    """An unknown page is described by some of its metrics."""
     found = detect_engine(PROFILES, {"toy_b", "toy_a", "toy_a{model}", "python_info"})
     assert found.engine is None
     assert found.reason is Reason.UNKNOWN_ENGINE
@@ -115,7 +115,7 @@ def test_unknown_page() -> None:
 
 
 def test_another_engine_than_named() -> None:
-    """The operator's word is not overruled by what the page looks like."""
+    """The configured engine is not overruled by what the page looks like."""
     assert detect_engine(ONLY_VLLM, {"sglang:num_queue_reqs"}) == Detection(
         None,
         Reason.UNKNOWN_ENGINE,
@@ -124,12 +124,12 @@ def test_another_engine_than_named() -> None:
 
 
 def test_own_profile() -> None:
-    """An operator's profile takes part like a shipped one."""
+    """An operator's profile is matched like a shipped one."""
     assert detect_engine({"toy": load_profile(MINIMAL)}, {"toy_tokens_total"}).engine == "toy"
 
 
 def test_status_that_proves() -> None:
-    """llama-server's own words prove that its metrics are switched off, whoever was expected."""
+    """llama-server's error text proves that its metrics are off, whatever engine is configured."""
     found = detect_by_status(PROFILES, 501, LLAMA_501)
     assert found == Detection(
         None, Reason.METRICS_OFF, "llama.cpp's metrics are switched off; start llama-server with --metrics"
@@ -138,7 +138,7 @@ def test_status_that_proves() -> None:
 
 
 def test_status_that_hints() -> None:
-    """A 404 is SGLang without metrics when SGLang was named; otherwise every engine that answers so is a guess."""
+    """A 404 means SGLang without metrics if SGLang is configured; otherwise it is only a hint."""
     named, guessed = detect_by_status(ONLY_SGLANG, 404, ""), detect_by_status(PROFILES, 404, "")
     assert named == Detection(
         None, Reason.METRICS_OFF, "SGLang's metrics are switched off; start it with --enable-metrics"
@@ -153,5 +153,5 @@ def test_status_that_hints() -> None:
 
 @pytest.mark.parametrize("status", [400, 500, 503])
 def test_status_that_says_nothing(status: int) -> None:
-    """Other statuses are left to be told as they are."""
+    """Other statuses have no special meaning."""
     assert detect_by_status(PROFILES, status, "") is None

@@ -1,4 +1,4 @@
-"""Pages as they must never be: whatever comes over the wire, reading it neither fails nor counts anything twice."""
+"""Damaged pages: reading any input never fails and never counts anything twice."""
 
 import math
 import random
@@ -22,8 +22,8 @@ ROUNDS = 25
 BAD_VALUES = ("NaN", "-1", "+Inf", "1e400", "0x10", "", "1_0", "9" * 400)
 
 
-def whole(reading: EngineReading) -> None:
-    """What every reading promises."""
+def assert_valid(reading: EngineReading) -> None:
+    """Check the invariants of every reading."""
     values = [*reading.counters.values(), *reading.gauges.values()]
     for histogram in reading.histograms.values():
         values += [*histogram.edges, *histogram.counts, histogram.count]
@@ -34,8 +34,8 @@ def whole(reading: EngineReading) -> None:
     assert reading.dropped_lines >= 0
 
 
-def grows(before: EngineReading | None, after: EngineReading) -> None:
-    """No increase between two readings is negative, and none is more than what stands on the later page."""
+def assert_increases_plausible(before: EngineReading | None, after: EngineReading) -> None:
+    """No increase between two readings is negative or above the later page's total."""
     for series, grown in counter_increases(before, after):
         assert 0.0 <= grown <= after.counters[series]
     for key, histogram in histogram_increases(before, after):
@@ -77,7 +77,7 @@ MUTATIONS = (cut_lines, swap_values, scatter, shuffle, shorten)
 
 @pytest.mark.parametrize("page", TEXTS, ids=IDS)
 def test_mutated_captures(page: Path) -> None:
-    """A captured page damaged in any of five ways is read, held against its neighbours, and never counts backwards."""
+    """A captured page damaged in one of five ways is read and never counts backwards."""
     at = random.Random(1)
     text, engine = TEXTS[page], engine_of(page)
     before = reading_of(engine, text)
@@ -85,19 +85,19 @@ def test_mutated_captures(page: Path) -> None:
         damaged = MUTATIONS[round_ % len(MUTATIONS)](text, at)
         detect_engine(PROFILES, seen(damaged))
         after = reading_of(engine, damaged, previous=before)
-        whole(after)
-        grows(before, after)
-        grows(None, after)
+        assert_valid(after)
+        assert_increases_plausible(before, after)
+        assert_increases_plausible(None, after)
         before = after
     recovered = reading_of(engine, text, previous=before)
-    whole(recovered)
-    grows(before, recovered)
+    assert_valid(recovered)
+    assert_increases_plausible(before, recovered)
     assert recovered.dropped_lines == reading_of(engine, text).dropped_lines
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=IDS)
-def test_unbelievable_values_count_nothing(page: Path) -> None:
-    """A good page, then pages on which some values cannot be believed, then the good page again: nothing has grown."""
+def test_invalid_values_count_nothing(page: Path) -> None:
+    """A good page, pages with invalid values, and the good page again give no growth."""
     at, text, engine = random.Random(2), TEXTS[page], engine_of(page)
     good = before = reading_of(engine, text)
     for _ in range(ROUNDS):
@@ -109,7 +109,7 @@ def test_unbelievable_values_count_nothing(page: Path) -> None:
 
 
 def _cuts(text: str, at: random.Random) -> list[str]:
-    """The page broken off at the ends of some lines, and within some lines."""
+    """The page truncated at the end of some lines and in the middle of others."""
     lines = text.splitlines(keepends=True)
     return ["".join(lines[: at.randrange(len(lines))]) for _ in range(ROUNDS)] + [
         text[: at.randrange(len(text))] for _ in range(ROUNDS)
@@ -121,8 +121,8 @@ def _has_counted(reading: EngineReading) -> bool:
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=IDS)
-def test_a_page_that_breaks_off_counts_nothing_twice(page: Path) -> None:
-    """Whatever is missing from a page that was cut goes on where it was when it is back, and is not counted again."""
+def test_a_truncated_page_counts_nothing_twice(page: Path) -> None:
+    """Series missing from a truncated page continue when they return and are not counted again."""
     text, engine = TEXTS[page], engine_of(page)
     good = reading_of(engine, text)
     for cut in _cuts(text, random.Random(3)):
@@ -139,7 +139,7 @@ def test_a_page_that_breaks_off_counts_nothing_twice(page: Path) -> None:
 @pytest.mark.parametrize("engine", sorted(PROFILES))
 @pytest.mark.parametrize("bad", BAD_VALUES)
 def test_dropped_lines_are_counted(engine: str, bad: str) -> None:
-    """Each wanted line with a value that cannot be believed is one dropped line, whatever the engine."""
+    """Each wanted line with an invalid value is one dropped line, whatever the engine."""
     names = sorted(PROFILES[engine].wanted())
     text = "".join(f'{name}{{le="1"}} {bad}\n' for name in names)
     reading = reading_of(engine, text)
@@ -152,15 +152,15 @@ def test_dropped_lines_are_counted(engine: str, bad: str) -> None:
 @given(st.text(ALPHABET, max_size=300))
 @settings(max_examples=150, deadline=None)
 def test_noise(text: str) -> None:
-    """Any text at all is recognised as something or nothing, and read as every engine, without an exception."""
+    """Arbitrary text is detected as some engine or none and read as every engine without an exception."""
     detect_engine(PROFILES, seen(text))
     for engine in PROFILES:
-        whole(reading_of(engine, text))
+        assert_valid(reading_of(engine, text))
 
 
 @st.composite
 def samples(draw: st.DrawFn) -> tuple[str, str]:
-    """An engine, and a page of its own metric names with odd labels and values, some of them repeated."""
+    """An engine and a page of its metric names with odd labels and values, some repeated."""
     engine = draw(st.sampled_from(sorted(PROFILES)))
     profile = PROFILES[engine]
     labels = ("le", "quantile", *profile.labels.model, *profile.labels.replica, *profile.labels.rank)
@@ -181,9 +181,9 @@ def _line(name: str, labels: dict[str, str], value: str) -> str:
 @given(samples(), samples())
 @settings(max_examples=300, deadline=None)
 def test_any_two_pages_of_an_engine(first: tuple[str, str], second: tuple[str, str]) -> None:
-    """Between any two pages, of one engine or of two, nothing grows by less than nothing or by more than is there."""
+    """Between any two pages, of one or two engines, no increase is negative or above the later page's total."""
     before = reading_of(first[0], first[1])
     after = reading_of(second[0], second[1], previous=before)
-    whole(before)
-    whole(after)
-    grows(before, after)
+    assert_valid(before)
+    assert_valid(after)
+    assert_increases_plausible(before, after)

@@ -21,13 +21,13 @@ def total(reading: EngineReading, signal: Signal, outcome: Outcome | None = None
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_golden(page: Path) -> None:
-    """Every captured page reads as the reviewed reading beside it."""
+    """Every captured page gives its reviewed golden reading."""
     assert as_golden(read(page)) == json.loads(page.with_suffix(".json").read_text())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_detected(page: Path) -> None:
-    """Every captured page is recognised as what wrote it and as nothing else; a proxy's is refused unless named."""
+    """Every captured page is detected as its engine and no other; a proxy's is rejected unless named."""
     engine, names = engine_of(page), seen(page.read_text())
     proxy = PROFILES[engine].named_only is not None
     assert detect_engine(PROFILES, names).engine == (None if proxy else engine)
@@ -37,7 +37,7 @@ def test_detected(page: Path) -> None:
 
 @pytest.mark.parametrize("engine", sorted(PROFILES))
 def test_no_profile_without_a_capture(engine: str) -> None:
-    """A profile without a captured page and a word on where it comes from fails the suite."""
+    """Every profile has a captured page and an entry in PROVENANCE.md."""
     pages = [page for page in PAGES if engine_of(page) == engine]
     assert pages
     assert f"{engine}/" in (HERE / "PROVENANCE.md").read_text()
@@ -45,7 +45,7 @@ def test_no_profile_without_a_capture(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", sorted(PROFILES))
 def test_every_signal_of_a_profile_occurs_in_a_capture(engine: str) -> None:
-    """Each signal that a profile claims is read from at least one captured page, but for the exceptions named here."""
+    """Each signal of a profile is read from at least one captured page, except those listed here."""
     unseen = {"sglang": {Signal.PREEMPTIONS}}  # no retraction happened while the page was made
     found: set[Signal] = set()
     for page in (page for page in PAGES if engine_of(page) == engine):
@@ -88,7 +88,7 @@ def test_every_signal_of_a_profile_occurs_in_a_capture(engine: str) -> None:
     ],
 )
 def test_totals(page: str, prompt: float, cached: float, generated: float, succeeded: float) -> None:
-    """Totals are those that stand on the page: each replica once, no rank, twin or second prefix twice."""
+    """Totals match the page: each replica once, no duplicate rank, twin or prefix."""
     reading = read(HERE / f"{page}.prom")
     assert total(reading, Signal.PROMPT_TOKENS) == prompt
     assert total(reading, Signal.CACHED_PROMPT_TOKENS) == cached
@@ -96,8 +96,8 @@ def test_totals(page: str, prompt: float, cached: float, generated: float, succe
     assert total(reading, Signal.REQUESTS, Outcome.SUCCESS) == succeeded
 
 
-def test_aborts_are_no_requests() -> None:
-    """vLLM clients that disconnect leave tokens and first tokens behind, and no finished request."""
+def test_aborts_are_not_requests() -> None:
+    """vLLM client disconnects leave tokens and TTFT observations, but no finished request."""
     before, after = (read(HERE / f"vllm/0.32.0/{name}.prom") for name in ("after", "after-abort"))
     ttft = [next(h.count for k, h in r.histograms.items() if k.signal is Signal.TTFT) for r in (before, after)]
     assert ttft[1] - ttft[0] == 8
@@ -106,7 +106,7 @@ def test_aborts_are_no_requests() -> None:
 
 
 def test_old_tpot_name_is_itl() -> None:
-    """time_per_output_token_seconds of vLLM before 0.11 is the gap between tokens, never a request's TPOT."""
+    """Before vLLM 0.11, time_per_output_token_seconds is inter-token latency, never TPOT."""
     for version in ("0.6.3", "0.10.0"):
         signals = {k.signal for k in read(HERE / f"vllm/{version}/from-documentation.prom").histograms}
         assert Signal.ITL in signals
@@ -114,13 +114,13 @@ def test_old_tpot_name_is_itl() -> None:
 
 
 def test_openmetrics_reads_like_text() -> None:
-    """The same figures as OpenMetrics text, exemplars and all, give the same reading; process_* are not among them."""
+    """The same page as OpenMetrics with exemplars gives the same reading; process_* metrics are not part of it."""
     text, openmetrics = (read(HERE / f"vllm/0.32.0/{name}.prom") for name in ("after", "openmetrics-from-after"))
     assert openmetrics == replace(text, started_unix_seconds=None)
 
 
 def test_llamacpp_has_no_requests() -> None:
-    """What llama.cpp does not count is absent, not zero."""
+    """Signals that llama.cpp lacks are absent, not zero."""
     reading = read(HERE / "llamacpp/b11434/after.prom")
     assert {k.signal for k in reading.counters} == {
         Signal.PROMPT_TOKENS,
@@ -133,7 +133,7 @@ def test_llamacpp_has_no_requests() -> None:
 
 
 def test_gauges_of_replicas() -> None:
-    """Queues of data-parallel replicas add up, and the fullest cache speaks for all."""
+    """Queues of data-parallel replicas add up, and the fullest KV cache counts."""
     gauges = read(HERE / "sglang/0.5.23/two-ranks-derived.prom").gauges
     assert gauges[Signal.REQUESTS_RUNNING, "Qwen/Qwen3-8B"] == 6
     assert gauges[Signal.KV_CACHE_USAGE, "Qwen/Qwen3-8B"] == 0.07
@@ -150,7 +150,7 @@ def test_gauges_of_replicas() -> None:
     ],
 )
 def test_default_edges(page: str) -> None:
-    """The default bucket edges in a profile are those of the captured version."""
+    """A profile's default bucket edges are those of the captured version."""
     path = HERE / f"{page}.prom"
     on_page = {key.signal: histogram.edges for key, histogram in read(path).histograms.items()}
     edges = PROFILES[engine_of(path)].default_edges
@@ -159,16 +159,16 @@ def test_default_edges(page: str) -> None:
 
 
 def test_docs_hold_the_matrix() -> None:
-    """docs/engines.md shows the coverage table that the profiles give, as `goodwatt engines` prints it."""
+    """docs/engines.md has the generated coverage table, as printed by `goodwatt engines`."""
     assert coverage_matrix(PROFILES) in DOCS
 
 
 def test_docs_hold_a_valid_profile() -> None:
-    """The profile that docs/engines.md shows as an example is valid."""
+    """The example profile in docs/engines.md is valid."""
     assert load_profile(DOCS.partition("```yaml\n")[2].partition("```")[0]).name == "toy"
 
 
 def test_docs_name_every_reason() -> None:
-    """docs/engines.md explains every reason that reading a server can give."""
+    """docs/engines.md explains every reason a server read can fail with."""
     about_gpus = {"driver_missing", "driver_error", "permission", "no_gpus", "wedged"}
     assert {reason for reason in Reason if f"`{reason}`" in DOCS} == set(Reason) - about_gpus

@@ -28,14 +28,14 @@ def with_(**changes: Any) -> str:
 
 
 def test_shipped_profiles_load() -> None:
-    """Every profile shipped is valid, is named like its file, and known_engines lists it."""
+    """Every shipped profile is valid, has its file's name, and is in known_engines."""
     assert tuple(load_profiles()) == known_engines()
     assert {"llamacpp", "sglang", "trtllm", "vllm"} < set(known_engines())
     assert all(profile.name == name for name, profile in load_profiles().items())
 
 
 def test_shipped_profiles_are_parsed_once() -> None:
-    """A profile is parsed at its first use and shared after that, so a reload costs nothing."""
+    """A profile is parsed at first use and shared afterwards, so a reload costs nothing."""
     assert load_profiles()["vllm"] is shipped_profile("vllm") is shipped_profile("vllm")
 
 
@@ -47,7 +47,7 @@ def test_profiles_load_without_a_network_stack() -> None:
 
 
 def test_minimal_profile() -> None:
-    """An operator's profile needs a name, a way to recognise it, traits and one signal."""
+    """A profile needs a name, a detect condition, traits and one signal."""
     profile = load_profile(MINIMAL)
     assert profile.path == "/metrics"
     assert profile.default_model == "default"
@@ -65,7 +65,7 @@ def test_histogram_needs_three_names() -> None:
 
 
 def test_less_and_version_are_wanted() -> None:
-    """A subtracted metric and the metric that tells the version are wanted too."""
+    """A subtracted metric and the version metric are wanted too."""
     term = {"metric": "toy_done_total", "less": "toy_aborted_total", "outcome": "success"}
     profile = load_profile(with_(signals={"requests": [{"sum": [term]}]}, version_label=["toy_info", "version"]))
     assert profile.wanted() == {"toy_done_total", "toy_aborted_total", "toy_info"}
@@ -137,15 +137,15 @@ def test_less_and_version_are_wanted() -> None:
         ),
     ],
 )
-def test_refused(change: dict[str, Any], message: str) -> None:
-    """A profile outside the closed vocabulary is refused with a message that names the fault."""
+def test_invalid_profiles_are_rejected(change: dict[str, Any], message: str) -> None:
+    """An invalid profile is rejected with a message that names the fault."""
     with pytest.raises(ValidationError, match="validation error") as caught:
         load_profile(with_(**change))
     assert message in str(caught.value)
 
 
 def test_traits_reach_the_reading() -> None:
-    """What a profile says of stale gauges and one-token outputs is what its readings say; unsaid is the safe thing."""
+    """A profile's traits for stale gauges and one-token outputs reach its readings; defaults are the safe choice."""
     stale = {"tokens_move": "finish", "running_is_current": False}
     assert load_profile(with_(traits=stale)).engine_traits() == EngineTraits(
         tokens_move=Moves.FINISH, one_token_tpot=OneToken.SKIPPED, prompt_includes_cached=True, running_is_current=False
@@ -153,12 +153,12 @@ def test_traits_reach_the_reading() -> None:
 
 
 @pytest.mark.parametrize("profile", load_profiles().values(), ids=load_profiles().keys())
-def test_what_every_scrape_resets_is_never_read(profile: Profile) -> None:
-    """No profile reads a gauge that a scrape resets, an average, or a window's rate: only counts, sums and states."""
+def test_resettable_gauges_are_never_read(profile: Profile) -> None:
+    """No profile reads a gauge reset by scrapes, an average, or a windowed rate."""
     forbidden = ("_rate", "tokens_seconds", "throughput", "avg_", "_hit_rate", "_qps", "last_", "summary")
     assert not [name for name in profile.wanted() if any(word in name for word in forbidden)]
 
 
 def test_profile_schema_describes_itself() -> None:
-    """The JSON schema of a profile can be generated, so that docs and editors can use it."""
+    """The profile's JSON schema can be generated for docs and editors."""
     assert set(Profile.model_json_schema()["required"]) >= {"name", "detect", "signals", "traits"}

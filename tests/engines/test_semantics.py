@@ -1,4 +1,4 @@
-"""What the same word means on each engine: the differences that would silently falsify a figure."""
+"""What the same metric name means on each engine: differences that would silently falsify figures."""
 
 import pytest
 
@@ -23,8 +23,8 @@ def signals(reading: EngineReading) -> set[Signal]:
 
 
 @pytest.mark.parametrize("name", TPOT_IS_ITL)
-def test_time_per_output_token_that_is_no_tpot(name: str) -> None:
-    """NIM, LMDeploy and Triton's vLLM observe time_per_output_token at every token or step: inter-token latency."""
+def test_time_per_output_token_that_is_itl(name: str) -> None:
+    """NIM, LMDeploy and Triton's vLLM observe time_per_output_token per token or step: inter-token latency."""
     reading = page(name)
     metric = next(key.series for key in reading.histograms if key.signal is Signal.ITL)
     assert "time_per_output_token_seconds" in metric
@@ -33,15 +33,15 @@ def test_time_per_output_token_that_is_no_tpot(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["trtllm/2026/generated", "trtllm/1.1.0rc/generated"])
 def test_time_per_output_token_that_is_a_tpot(name: str) -> None:
-    """TensorRT-LLM observes the metric of the same name once a request, and leaves one-token outputs out."""
+    """TensorRT-LLM observes the metric of that name once per request and skips one-token outputs."""
     reading = page(name)
     assert any("time_per_output_token_seconds" in k.series for k in reading.histograms if k.signal is Signal.TPOT)
     assert Signal.ITL not in signals(reading)
     assert reading.traits.one_token_tpot == "skipped"
 
 
-def test_only_what_is_observed_once_a_request_is_tpot() -> None:
-    """Every profile says what an observation of its inter-token latency is, and none offers that as a TPOT."""
+def test_only_per_request_latencies_are_tpot() -> None:
+    """Every profile states what its inter-token latency observes, and none offers that as TPOT."""
     per = {name: {one.per for one in profile.signals.get(Signal.ITL, ())} for name, profile in PROFILES.items()}
     assert per["vllm"] == per["ray_serve"] == per["lmdeploy"] == {Per.STEP}
     assert per["sglang"] == per["dynamo"] == per["nim"] == {Per.TOKEN}
@@ -55,13 +55,13 @@ def test_only_what_is_observed_once_a_request_is_tpot() -> None:
 
 
 def test_tgi_mean_time_per_token_is_not_read() -> None:
-    """TGI's mean time per token holds the prefill, and it has no time to first token: neither signal exists."""
+    """TGI's mean time per token includes prefill, and it has no TTFT: both signals are absent."""
     assert not {Signal.TTFT, Signal.TPOT, Signal.ITL} & set(PROFILES["tgi"].signals)
     assert not [name for name in PROFILES["tgi"].wanted() if "mean_time" in name]
 
 
 def test_sums_of_histograms_are_counters() -> None:
-    """Where an engine has no token counter, the sum of its histogram of tokens per request is one."""
+    """If an engine has no token counter, the sum of its tokens-per-request histogram is one."""
     for name in ("tgi/3.3/generated", "dynamo/1.6/generated", "llm_d/2026-08/generated"):
         series = [key.series for key in page(name).counters if key.signal is Signal.PROMPT_TOKENS]
         assert [one.partition("{")[0].rpartition("_")[2] for one in series] == ["sum"]
@@ -83,12 +83,12 @@ def test_sums_of_histograms_are_counters() -> None:
     ],
 )
 def test_how_requests_ended(name: str, success: float, error: float, cancelled: float) -> None:
-    """Every engine's words for the end of a request become success, error or cancelled, none of them twice."""
+    """Every engine's finish reasons become success, error or cancelled, each counted once."""
     assert ended(page(name)) == {Outcome.SUCCESS: success, Outcome.ERROR: error, Outcome.CANCELLED: cancelled}
 
 
 def test_nim_without_finish_reasons() -> None:
-    """A NIM page that has only its counts of success and failure gives those."""
+    """A NIM page with only success and failure counters gives those."""
     assert ended(reading_of("nim", "request_success_total 3\nrequest_failure_total 2\n")) == {
         Outcome.SUCCESS: 3,
         Outcome.ERROR: 2,
@@ -97,7 +97,7 @@ def test_nim_without_finish_reasons() -> None:
 
 
 def test_lmdeploy_speaks_python() -> None:
-    """LMDeploy's finish reasons are names of Python enum members; its cumulative gauges of requests are not read."""
+    """LMDeploy's finish reasons are Python enum names; its cumulative request gauges are not read."""
     line = 'lmdeploy:request_success_total{engine="0",finished_reason="ResponseType.%s",model_name="m"} %s\n'
     text = line % ("FINISH", 1) + line % ("CANCEL", 2) + line % ("OUT_OF_MEMORY", 4) + line % ("NEW_ONE", 8)
     assert ended(reading_of("lmdeploy", text + 'lmdeploy:num_requests_succeeded{engine="0"} 99\n')) == {
@@ -108,13 +108,13 @@ def test_lmdeploy_speaks_python() -> None:
 
 
 def test_a_cumulative_gauge_counts() -> None:
-    """What a page calls a gauge is a counter if its profile has it under a counter's signal, as Ray's twin alone is."""
+    """A gauge listed under a counter's signal is read as a counter, as Ray's twin is."""
     text = '# TYPE ray_vllm_generation_tokens gauge\nray_vllm_generation_tokens{model_name="m",ReplicaId="a"} 7\n'
     assert list(reading_of("ray_serve", text).counters.values()) == [7.0]
 
 
 def test_ray_counts_every_replica_and_no_twin() -> None:
-    """Ray's two replicas on a page both count, whichever spelling, and neither counter is read again as its gauge."""
+    """Ray's replicas all count, in either spelling, and no counter is read again as its gauge."""
     for name in ("ray_serve/2.60/generated", "ray_serve/2.44/generated"):
         reading = page(name)
         tokens = [value for key, value in reading.counters.items() if key.signal is Signal.GENERATED_TOKENS]
@@ -124,7 +124,7 @@ def test_ray_counts_every_replica_and_no_twin() -> None:
 
 
 def test_milliseconds() -> None:
-    """MAX and Triton observe in milliseconds: edges and sums become seconds, to the last digit."""
+    """MAX and Triton observe milliseconds: edges and sums become seconds exactly."""
     for name, edge in (("max/26/generated", 0.3), ("triton/trtllm-backend/generated", 0.5)):
         histogram = next(h for key, h in page(name).histograms.items() if key.signal is Signal.TTFT)
         assert edge in histogram.edges
@@ -132,22 +132,22 @@ def test_milliseconds() -> None:
 
 
 def test_an_edge_in_milliseconds_is_a_threshold_in_seconds() -> None:
-    """A bucket's edge of any whole number of milliseconds is the number that an operator writes in seconds."""
+    """An edge of any whole number of milliseconds equals the threshold written in seconds."""
     line = 'maxserve_itl_milliseconds_bucket{le="%s"} 1\n'
     text = "".join(line % edge for edge in (*range(1, 1000), "+Inf"))
     (histogram,) = reading_of("max", text).histograms.values()
     assert histogram.edges == tuple(float(f"0.{edge:03}") for edge in range(1, 1000))
 
 
-def test_max_counts_only_what_generates() -> None:
-    """Health checks and scrapes are requests in MAX's words, and none in goodwatt's, in counts and in durations."""
+def test_max_counts_only_generation() -> None:
+    """MAX counts health checks and scrapes as requests; goodwatt excludes them from counts and durations."""
     reading = page("max/26/generated")
     assert sum(ended(reading).values()) == 7
     assert sum(h.count for key, h in reading.histograms.items() if key.signal is Signal.E2E) == 5
 
 
 def test_triton_counts_a_pipeline_once() -> None:
-    """Of the four models of a TensorRT-LLM pipeline, each of which counts a request, the one that generates speaks."""
+    """Each model of a TensorRT-LLM pipeline counts the request; only the generating model is read."""
     reading = page("triton/trtllm-backend/generated")
     assert {key.model for key in (*reading.counters, *reading.histograms)} == {"tensorrt_llm"}
     assert reading.gauges == {
@@ -158,50 +158,50 @@ def test_triton_counts_a_pipeline_once() -> None:
 
 
 def test_triton_without_reasons() -> None:
-    """Failures of older Tritons have no reason, and are errors."""
+    """Failures in older Tritons have no reason and count as errors."""
     text = (
         'nv_inference_request_success{model="m",version="1"} 1\nnv_inference_request_failure{model="m",version="1"} 2\n'
     )
     assert ended(reading_of("triton", text))[Outcome.ERROR] == 2
 
 
-def test_engines_without_tokens_say_nothing_of_tokens() -> None:
-    """Triton's core, its TensorRT-LLM backend and old TensorRT-LLM count no tokens: none are reported, not zero."""
+def test_engines_without_token_counters() -> None:
+    """Triton's core, its TensorRT-LLM backend and old TensorRT-LLM count no tokens: absent, not zero."""
     for name in ("triton/core/datadog-fixture", "triton/trtllm-backend/generated", "trtllm/1.1.0rc/generated"):
         assert not {Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS} & signals(page(name))
 
 
 def test_router_counts_no_tokens() -> None:
-    """The production-stack router counts the tokens of answers that are not streamed only, so none are read."""
+    """The production-stack router counts tokens of non-streamed responses only, so none are read."""
     assert not {Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS} & set(PROFILES["vllm_router"].signals)
 
 
 def test_one_prefix_of_the_picker_counts() -> None:
-    """A page with the same figures under a new and an old prefix is read under one of them."""
+    """A page with the same figures under two prefixes is read under one of them."""
     for name in ("llm_d/2026-08/generated", "llm_d/2026-04/generated"):
         assert not any("inference_objective" in key.series for key in page(name).counters)
 
 
 def test_litellm_accounts() -> None:
-    """LiteLLM's tokens and requests share an account: the model that clients ask for."""
+    """LiteLLM's tokens and requests share an account: the requested model."""
     assert {key.model for key in page("litellm/1.109.1/generated").counters} == {"qwen"}
 
 
 def test_when_tokens_move() -> None:
-    """Engines whose counters move at the end of a request are known as such, so that live windows can allow for it."""
+    """Engines that count tokens at the end of a request are marked so, and live windows adapt."""
     moves = {name: profile.traits.tokens_move for name, profile in PROFILES.items()}
     at_the_end = {name for name, move in moves.items() if move is Moves.FINISH}
     assert at_the_end == {"litellm", "llamacpp", "llm_d", "max", "sglang", "tgi", "trtllm", "vllm_router"}
 
 
 def test_gauges_that_lag() -> None:
-    """Engines whose count of running requests may be old are known as such: it bounds nothing."""
+    """Engines with a possibly stale gauge of running requests are marked so, and it is not used for bounds."""
     lag = {name for name, profile in PROFILES.items() if not profile.traits.running_is_current}
     assert lag == {"max", "nim", "ray_serve", "sglang", "triton", "trtllm", "vllm_router"}
 
 
 def test_tritons_own_joules_are_read_by_uuid() -> None:
-    """Triton counts each GPU's energy itself: it is read as it stands; a broken line or no UUID gives none."""
+    """Triton's per-GPU energy is read as reported; a malformed line or a missing UUID gives none."""
     uuid = "GPU-951eeeeb-d284-d263-688e-d98a5306389b"
     assert read(HERE / "triton/core/datadog-fixture.prom").gpu_joules == {uuid: pytest.approx(4879631.328)}
     line = "nv_energy_consumption{%s} %s\n"

@@ -1,4 +1,4 @@
-"""A raw socket that tests answer on: every connection is a task, and none outlives the test."""
+"""A raw listening socket for tests: every connection is a task, and none outlives the test."""
 
 import asyncio
 import ssl
@@ -12,7 +12,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def accepting(
     serve: Serve, *, port: int = 0, tls: ssl.SSLContext | None = None, backlog: int = 100
 ) -> AsyncIterator[int]:
-    """The loopback port on which `serve` has each connection; at the end those still open are cut."""
+    """Listen on loopback and run `serve` per connection. Yields the port; aborts open connections at the end."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Certificates made by openssl for one test run: an authority, a server and a client that it vouches for."""
+"""Certificates made by openssl for one test run: a CA, and a server and client certificate it signed."""
 
 import ssl
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files. The server's certificate is for the name `engine.test` and for 127.0.0.1."""
+    """PEM files. The server certificate is for `engine.test` and 127.0.0.1."""
 
     ca: Path
     server: Path
@@ -26,7 +26,7 @@ class Certificates:
 
 
 def make_certificates(folder: Path, names: str = "DNS:engine.test,IP:127.0.0.1") -> Certificates:
-    """Needs the openssl command; raises CalledProcessError or FileNotFoundError without it."""
+    """Create the files. Needs the openssl command; raises CalledProcessError or FileNotFoundError."""
     made = Certificates(*(folder / name for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key")))
     ca_key = folder / "ca.key"
     _openssl(*_NEW, "-keyout", ca_key, "-out", made.ca, "-subj", "/CN=goodwatt test authority")

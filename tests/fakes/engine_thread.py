@@ -1,4 +1,4 @@
-"""Simulated engines served from a thread of the test process, for tests that run goodwatt as a process of its own."""
+"""Simulated engines in a thread of the test process, for tests that run goodwatt in a separate process."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from goodwatt.demo.demo import Demo
 
 
 class EngineThread:
-    """One simulated vLLM for each name, each on a loopback port of its own."""
+    """One simulated vLLM per name, each on a separate loopback port."""
 
     def __init__(self, names: Sequence[str], model: str = CHAT.model) -> None:
         self.demo = Demo([replace(CHAT, name=name, model=model) for name in names])
@@ -34,7 +34,7 @@ class EngineThread:
         return next(server.url for server in self.demo.servers if server.name == name)
 
     def break_(self, name: str, status: int | None) -> None:
-        """Answer every request with this status; None heals."""
+        """Respond to every request with this status; None restores normal service."""
         self.demo.faults(name).http_status = status
 
     def _call(self, work: Coroutine[Any, Any, object]) -> None:

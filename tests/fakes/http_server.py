@@ -1,4 +1,4 @@
-"""An HTTP server on a raw socket that answers, or fails to, exactly as a test says."""
+"""An HTTP server on a raw socket that responds, or fails to, exactly as a test specifies."""
 
 import asyncio
 import gzip
@@ -14,20 +14,20 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. `raw` replaces status line, headers and body; the pauses make servers that hang or trickle."""
+    """One response. `raw` replaces status line, headers and body; `hang` and `trickle_seconds` delay it."""
 
     body: bytes = b""
     status: int = 200
     content_type: str = TEXT
     headers: Mapping[str, str] = field(default_factory=dict)
     raw: bytes | None = None
-    hang: bool = False  # says nothing, for ever
+    hang: bool = False  # never responds
     trickle_seconds: float | None = None  # pause between single bytes of the body
-    promised_length: int | None = None  # Content-Length, if not the body's
-    close: bool = False  # ends the connection after the answer without having said so
+    content_length: int | None = None  # Content-Length, if not the body's
+    close: bool = False  # closes the connection afterwards without announcing it
 
     def head(self) -> bytes:
-        length = len(self.body) if self.promised_length is None else self.promised_length
+        length = len(self.body) if self.content_length is None else self.content_length
         lines = [f"HTTP/1.1 {self.status} X", f"Content-Type: {self.content_type}", f"Content-Length: {length}"]
         return "\r\n".join([*lines, *(f"{k}: {v}" for k, v in self.headers.items()), "", ""]).encode()
 
@@ -48,7 +48,7 @@ class Request:
 
 @dataclass
 class FakeServer:
-    """`routes` maps a path to its reply and may be changed while the server runs. Paths it lacks are 404."""
+    """`routes` maps a path to its reply and may change while the server runs. Other paths get 404."""
 
     routes: dict[str, Reply]
     port: int = 0
@@ -68,7 +68,7 @@ class FakeServer:
                 if reply.close or reply.raw is not None:
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client gave up, as many tests want it to
+            pass  # the client disconnected, as many tests intend
         finally:
             writer.close()
 
@@ -101,7 +101,7 @@ async def _send(reply: Reply, writer: asyncio.StreamWriter) -> None:
 async def serving(
     routes: Mapping[str, Reply] | Reply | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[FakeServer]:
-    """A server on a free loopback port; one reply alone is the page at /metrics."""
+    """A server on a free loopback port; a single reply is served at /metrics."""
     if isinstance(routes, Reply):
         routes = {"/metrics": routes}
     fake = FakeServer(dict(routes or {}), scheme="https" if tls else "http")
@@ -110,7 +110,7 @@ async def serving(
 
 
 def unused_port() -> int:
-    """A loopback port on which nothing listens."""
+    """A loopback port without a listener."""
     import socket
 
     with socket.socket() as probe:

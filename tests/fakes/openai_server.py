@@ -1,4 +1,4 @@
-"""An inference server on a raw socket: it answers with whatever script a test gives, and tells what it received."""
+"""An inference server on a raw socket that runs a test's script and records the requests it received."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.fakes.accepting import accepting
 
 @dataclass
 class Received:
-    """One request as it was on the wire."""
+    """One request as received on the wire."""
 
     head: RequestHead
     text: bytes
@@ -21,7 +21,7 @@ class Received:
 
 
 class Talk:
-    """One request's conversation, from the server's side."""
+    """The server's side of one request."""
 
     def __init__(self, server: "OpenAiServer", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.server = server
@@ -30,13 +30,13 @@ class Talk:
         self.received: Received | None = None
 
     async def send(self, *pieces: bytes) -> None:
-        """Each piece in a write of its own."""
+        """Send each piece in a separate write."""
         for piece in pieces:
             self.writer.write(piece)
             await self.writer.drain()
 
     async def events(self, events: Iterable[bytes], pause: float = 0.0, head: bytes = b"") -> None:
-        """A chunked event stream, one chunk an event."""
+        """Send a chunked event stream, one chunk per event."""
         await self.send(head or STREAM_HEAD)
         for event in events:
             await self.send(chunk(event))
@@ -44,7 +44,7 @@ class Talk:
         await self.send(b"0\r\n\r\n")
 
     def kill(self) -> None:
-        """End the connection at once, in the middle of whatever it is."""
+        """Abort the connection immediately."""
         self.writer.transport.abort()
 
 
@@ -58,7 +58,7 @@ def chunk(content: bytes) -> bytes:
 
 
 def plain(body: bytes, status: str = "200 OK", kind: str = "application/json", more: str = "") -> bytes:
-    """A whole answer with a length."""
+    """A complete response with Content-Length."""
     return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode() + body
 
 
@@ -67,7 +67,7 @@ def event(message: object) -> bytes:
 
 
 def chat_events(tokens: int, model: str = "m", usage: tuple[int, int, int] | None = None) -> list[bytes]:
-    """What a chat streams: the role, the tokens, the end, and (prompt, cached, generated) where that was asked for."""
+    """A chat stream: the role, the tokens, the end, and usage as (prompt, cached, generated) if given."""
 
     def part(delta: object, finish: str | None = None) -> bytes:
         return event({"model": model, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
@@ -77,12 +77,12 @@ def chat_events(tokens: int, model: str = "m", usage: tuple[int, int, int] | Non
     events.append(part({}, "stop"))
     if usage is not None:
         prompt, cached, generated = usage
-        told = {
+        usage_counts = {
             "prompt_tokens": prompt,
             "completion_tokens": generated,
             "prompt_tokens_details": {"cached_tokens": cached},
         }
-        events.append(event({"model": model, "choices": [], "usage": told}))
+        events.append(event({"model": model, "choices": [], "usage": usage_counts}))
     return [*events, event(b"[DONE]")]
 
 
@@ -102,7 +102,7 @@ def answers(wire: bytes) -> Script:
 
 @dataclass
 class OpenAiServer:
-    """`script` plays for every request whose body is whole, or as soon as its head is there (`eager`)."""
+    """Runs `script` for each request once its body is complete, or with `eager` once its head is."""
 
     script: Script
     eager: bool = False
@@ -110,7 +110,7 @@ class OpenAiServer:
     port: int = 0
     received: list[Received] = field(default_factory=list)
     connections: int = 0
-    left: int = 0  # clients that went in the middle of an answer
+    left: int = 0  # clients that disconnected during a response
     open: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
@@ -157,7 +157,7 @@ class OpenAiServer:
 async def openai_server(
     script: Script | None = None, *, eager: bool = False, keeps: bool = True, port: int = 0
 ) -> AsyncIterator[OpenAiServer]:
-    """On a loopback port; by default it streams three tokens."""
+    """A server on a loopback port; by default it streams three tokens."""
     fake = OpenAiServer(script or streams(), eager, keeps)
     async with accepting(fake.serve, port=port, backlog=2048) as fake.port:
         yield fake

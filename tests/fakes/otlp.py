@@ -1,4 +1,4 @@
-"""Spans as servers send them: rows like those captured from a real vLLM, and both encodings of them."""
+"""Spans as servers send them: rows like those captured from a real vLLM, in both encodings."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ SGLANG_SPANS = ENGINES / "sglang/0.5.23/spans-generated.jsonl"
 
 
 def rows(path: Path) -> list[Row]:
-    """The spans of a file, one JSON object a line."""
+    """The spans in a file, one JSON object per line."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -39,7 +39,7 @@ def vllm_row(
     end_ns: int | None = None,
     **attributes: Any,
 ) -> Row:
-    """A request's span as vLLM 0.32 sends it; an attribute given as None is left out."""
+    """A request span as vLLM 0.32 sends it; an attribute set to None is omitted."""
     e2e = ttft + tpot * (tokens - 1)
     end = VLLM[0]["end_ns"] + number if end_ns is None else end_ns
     own = {
@@ -49,8 +49,8 @@ def vllm_row(
         "gen_ai.usage.completion_tokens": tokens,
         "gen_ai.request.id": f"cmpl-{number}",
     }
-    told = {k.replace("__", "."): v for k, v in attributes.items()}
-    given = {key: value for key, value in {**VLLM[0]["attributes"], **own, **told}.items() if value is not None}
+    overrides = {k.replace("__", "."): v for k, v in attributes.items()}
+    given = {key: value for key, value in {**VLLM[0]["attributes"], **own, **overrides}.items() if value is not None}
     return {
         **VLLM[0],
         "resource": {**VLLM[0]["resource"], "service.name": service},
@@ -63,7 +63,7 @@ def vllm_row(
 
 
 def in_protobuf(spans: Iterable[Row]) -> bytes:
-    """An ExportTraceServiceRequest, written by OpenTelemetry's own classes."""
+    """An ExportTraceServiceRequest encoded by OpenTelemetry's classes."""
     request = ExportTraceServiceRequest()
     for resource, group in _by_resource(spans):
         sent = request.resource_spans.add()
@@ -85,7 +85,7 @@ def in_protobuf(spans: Iterable[Row]) -> bytes:
 
 
 def in_json(spans: Iterable[Row]) -> bytes:
-    """The same as OTLP's JSON."""
+    """The same spans as OTLP/JSON."""
     groups = [
         {
             "resource": {"attributes": _json_attributes(resource)},
@@ -97,7 +97,7 @@ def in_json(spans: Iterable[Row]) -> bytes:
 
 
 def zipped(body: bytes) -> bytes:
-    """As exporters compress it."""
+    """The body compressed as exporters do."""
     return gzip.compress(body, 6)
 
 

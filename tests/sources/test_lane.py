@@ -12,8 +12,8 @@ from tests.fakes.fake_driver import Clock
 from tests.fakes.waiting import soon
 
 
-async def test_answers_from_one_thread_of_its_own():
-    """Every job runs in the same daemon thread, which is not the caller's."""
+async def test_runs_in_one_thread():
+    """Every call runs in the same daemon thread, which is not the caller's."""
     lane = Lane("nvml")
     first, second = await lane.call(threading.current_thread), await lane.call(threading.current_thread)
     assert first is second is not threading.current_thread()
@@ -21,8 +21,8 @@ async def test_answers_from_one_thread_of_its_own():
     await lane.aclose(lambda: None)
 
 
-async def test_what_a_job_raises_reaches_the_caller():
-    """What a job raises comes out of the call, even one that a future could not carry, and the lane goes on."""
+async def test_exceptions_reach_the_caller():
+    """A call raises its function's exception, even one a future cannot hold, and the lane keeps working."""
     lane = Lane("nvml")
     with pytest.raises(ZeroDivisionError):
         await lane.call(lambda: 1 // 0)
@@ -32,8 +32,8 @@ async def test_what_a_job_raises_reaches_the_caller():
     await lane.aclose(lambda: None)
 
 
-async def test_wedged_is_said_at_once():
-    """While a call has not come back the next is refused at once, and says since when."""
+async def test_wedged_fails_immediately():
+    """While a call is stuck, the next one fails immediately and says for how long."""
     clock, release = Clock(), threading.Event()
     lane = Lane("nvml", clock=clock)
     with pytest.raises(TimeoutError):
@@ -50,8 +50,8 @@ async def test_wedged_is_said_at_once():
     await lane.aclose(lambda: None)
 
 
-async def test_works_again_when_the_call_comes_back():
-    """Once the late call is back the lane answers again, and the late answer is given to nobody."""
+async def test_recovers_when_the_call_returns():
+    """Once the stuck call returns, the lane works again and the late result is discarded."""
     release, lane = threading.Event(), Lane("nvml")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
@@ -72,15 +72,15 @@ async def test_works_again_when_the_call_comes_back():
     await lane.aclose(lambda: None)
 
 
-async def test_a_cancelled_job_that_never_began_is_dropped():
-    """A job whose caller left while the beat held the thread is not run."""
+async def test_a_cancelled_call_that_never_started_is_dropped():
+    """A call cancelled while the poll held the thread is not run."""
     held, release, ran = threading.Event(), threading.Event(), []
 
-    def beat():
+    def poll():
         held.set()
         release.wait(30)
 
-    lane = Lane("nvml", beat)
+    lane = Lane("nvml", poll)
     await lane.call(lambda: None)
     await asyncio.to_thread(held.wait, 5)
     with pytest.raises(TimeoutError):
@@ -93,34 +93,34 @@ async def test_a_cancelled_job_that_never_began_is_dropped():
     await lane.aclose(lambda: None)
 
 
-async def test_beats_while_idle():
-    """The beat runs again and again, in the lane's thread, at the period that it answers."""
-    beats = []
+async def test_polls_while_idle():
+    """The poll runs repeatedly in the lane's thread at the interval it returns."""
+    polls = []
 
-    def beat():
-        beats.append(threading.current_thread())
+    def poll():
+        polls.append(threading.current_thread())
         return 0.01
 
-    lane = Lane("nvml", beat)
+    lane = Lane("nvml", poll)
     thread = await lane.call(threading.current_thread)
-    await soon(lambda: len(beats) >= 5)
-    assert set(beats) == {thread}
+    await soon(lambda: len(polls) >= 5)
+    assert set(polls) == {thread}
     await lane.aclose(lambda: None)
 
 
-async def test_no_beat_no_wake_up():
-    """A beat that answers None is asked once after each job and never in between."""
-    beats = []
-    lane = Lane("nvml", lambda: beats.append(1))
+async def test_no_poll_without_an_interval():
+    """A poll that returns None runs once after each call and never in between."""
+    polls = []
+    lane = Lane("nvml", lambda: polls.append(1))
     await lane.call(lambda: None)
-    await soon(lambda: beats)
+    await soon(lambda: polls)
     await asyncio.sleep(0.1)
-    assert len(beats) == 1
+    assert len(polls) == 1
     await lane.aclose(lambda: None)
 
 
-async def test_a_broken_beat_is_a_bug_that_surfaces():
-    """What the beat raises comes out of the next call instead of vanishing with the thread."""
+async def test_an_exception_in_the_poll_surfaces():
+    """An exception in the poll is raised by the next call instead of ending the thread silently."""
     lane = Lane("nvml", lambda: 1 // 0)  # type: ignore[arg-type,return-value]
     await lane.call(lambda: None)
     await soon(lambda: lane._broken is not None)
@@ -129,7 +129,7 @@ async def test_a_broken_beat_is_a_bug_that_surfaces():
 
 
 async def test_closing_runs_the_last_job_and_ends_the_thread():
-    """aclose runs its last job, drops what that raises, and ends the thread."""
+    """aclose runs its last function, ignores its exception, and ends the thread."""
     lane, ran = Lane("nvml"), []
     thread = await lane.call(threading.current_thread)
 
@@ -143,7 +143,7 @@ async def test_closing_runs_the_last_job_and_ends_the_thread():
 
 
 async def test_closing_does_not_wait_for_a_hung_call():
-    """aclose of a lane whose call hangs comes back within its patience."""
+    """With a stuck call, aclose returns within its timeout."""
     release, lane = threading.Event(), Lane("nvml")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):
@@ -154,8 +154,8 @@ async def test_closing_does_not_wait_for_a_hung_call():
     release.set()
 
 
-def test_an_answer_after_the_loop_has_closed_is_dropped():
-    """A job that comes back after its event loop is gone harms neither the thread nor the next loop's calls."""
+def test_a_result_after_the_loop_closed_is_dropped():
+    """A call that returns after its event loop closed harms neither the thread nor a later loop."""
     release, lane = threading.Event(), Lane("nvml")
 
     async def leave():
@@ -173,7 +173,7 @@ def test_an_answer_after_the_loop_has_closed_is_dropped():
 
 
 def test_exit_never_waits_for_a_hung_call():
-    """A process whose lane hangs for ever ends at once when its main thread does."""
+    """A process with a stuck lane exits as soon as its main thread does."""
     script = """
 import asyncio, time
 from goodwatt.sources.lane import Lane

@@ -41,22 +41,22 @@ BAD = {
 
 @pytest.mark.parametrize(("text", "address"), GOOD.items(), ids=GOOD)
 def test_good_addresses(text: str, address: Address) -> None:
-    """An address is read, and written again as it was."""
+    """An address is parsed and formatted back unchanged."""
     assert parse_address(text) == address
     assert str(address) == text
 
 
 @pytest.mark.parametrize(("text", "what"), BAD.items(), ids=map(repr, BAD))
 def test_bad_addresses(text: str, what: str) -> None:
-    """What is no address gets one line that says what to write."""
+    """An invalid address gives one line that says what to write."""
     with pytest.raises(ValueError) as refused:  # noqa: PT011 - the whole message is compared
         parse_address(text)
     assert str(refused.value) == f"listen address {text!r} {what}"
 
 
 @given(text=st.text() | st.from_regex(r"\[?[0-9a-f:.%]*\]?:[0-9]*"))
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """Any text is an address or one line of complaint."""
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
+    """Any text is an address or gives a one-line error."""
     port, complaint = 0, "one line"
     try:
         port = parse_address(text).port
@@ -77,7 +77,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     ],
 )
 def test_url(address: Address, url: str) -> None:
-    """A URL names this machine where the address means all of its interfaces."""
+    """The URL uses localhost if the address means all interfaces."""
     assert address.url == url
 
 
@@ -101,5 +101,5 @@ def test_url(address: Address, url: str) -> None:
     ],
 )
 def test_cannot_listen(error: OSError, line: str) -> None:
-    """Why a port cannot be had is one line with what to do."""
+    """One line says why listening failed and what to do."""
     assert cannot_listen(Address("", 80), error) == line

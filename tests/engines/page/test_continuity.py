@@ -1,4 +1,4 @@
-"""Pages that lack series: what is missing for once goes on where it was, and what has started anew is all new."""
+"""Missing series: a gap continues where it stopped, and a restart counts from zero."""
 
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ CACHED = 'vllm:prompt_tokens_cached_total{model_name="m"} %d\n'
 
 
 def story(*pages: str, engine: str = "vllm") -> list[EngineReading]:
-    """The readings of one server's pages, each told of the one before."""
+    """The readings of successive pages of one server, each read with the previous one."""
     readings: list[EngineReading] = []
     for page in pages:
         readings.append(reading_of(engine, page, previous=readings[-1] if readings else None))
@@ -24,13 +24,13 @@ def story(*pages: str, engine: str = "vllm") -> list[EngineReading]:
 
 
 def grown(readings: list[EngineReading], signal: Signal) -> list[float]:
-    """What a signal grew by from each page to the next."""
+    """The increase of a signal from each page to the next."""
     pairs = pairwise(readings)
     return [sum(v for key, v in counter_increases(one, next_) if key.signal is signal) for one, next_ in pairs]
 
 
-def test_a_series_that_is_missing_for_once_goes_on() -> None:
-    """Another counter shows that the engine did not start anew: only what came on top is counted."""
+def test_a_missing_series_continues() -> None:
+    """While another counter shows the same process, a series that returns adds only its growth."""
     both = GENERATED % ("m", 500) + PROMPT % 70
     assert grown(
         story(both, PROMPT % 80, PROMPT % 80, GENERATED % ("m", 520) + PROMPT % 90), Signal.GENERATED_TOKENS
@@ -41,8 +41,8 @@ def test_a_series_that_is_missing_for_once_goes_on() -> None:
     ]
 
 
-def test_a_restart_forgets_what_was_missing() -> None:
-    """A counter that fell shows a restart: a series that was missing meanwhile starts from zero."""
+def test_a_restart_forgets_missing_series() -> None:
+    """A counter reset means a restart: a series that was missing meanwhile counts from zero."""
     both = GENERATED % ("m", 10) + PROMPT % 70
     readings = story(both, PROMPT % 5, GENERATED % ("m", 25) + PROMPT % 9)
     assert grown(readings, Signal.GENERATED_TOKENS) == [0, 25]
@@ -50,44 +50,44 @@ def test_a_restart_forgets_what_was_missing() -> None:
 
 
 def test_a_page_without_any_count_is_a_restart() -> None:
-    """An engine that has started anew and counted nothing yet has no series: they begin at zero when they come."""
+    """A restarted engine may have no series yet: they count from zero when they appear."""
     assert grown(
         story(GENERATED % ("m", 10), 'vllm:num_requests_running{model_name="m"} 0\n', GENERATED % ("m", 25)),
         (Signal.GENERATED_TOKENS),
     ) == [0, 25]
 
 
-def test_what_is_missing_from_a_page_that_was_cut_goes_on() -> None:
-    """A page that ends within a line proves that more was there, even if nothing that counts is left of it."""
+def test_series_missing_from_a_truncated_page_continue() -> None:
+    """A page that ends in the middle of a line is incomplete, even if no counter is left on it."""
     cut = 'vllm:num_requests_running{model_name="m"} 0\nvllm:generation_tok'
     assert grown(story(GENERATED % ("m", 10), cut, GENERATED % ("m", 25)), Signal.GENERATED_TOKENS) == [0, 15]
 
 
-def test_a_first_page_that_was_cut_is_no_baseline_for_what_it_lacks() -> None:
-    """A series that may have been on it with any value is a baseline when it is first seen."""
+def test_a_truncated_first_page_is_no_baseline() -> None:
+    """A series missing from it may have had any value, so its first value is the baseline."""
     cut = PROMPT % 70 + "vllm:generation_tok"
     readings = story(cut, PROMPT % 80 + GENERATED % ("m", 9000), GENERATED % ("m", 9007) + PROMPT % 80)
     assert grown(readings, Signal.GENERATED_TOKENS) == [0, 7]
     assert grown(readings, Signal.PROMPT_TOKENS) == [10, 0]
 
 
-def test_another_name_for_a_signal_is_a_baseline() -> None:
-    """Where a signal's own metric is missing for once and an older name is read, its total is not counted again."""
+def test_an_alternative_metric_starts_with_a_baseline() -> None:
+    """If a signal's metric is missing once and an older name is read, its total is not counted again."""
     whole = CACHED % 300 + HITS % 300 + PROMPT % 900
     readings = story(whole, HITS % 310 + PROMPT % 920, CACHED % 320 + HITS % 320 + PROMPT % 940)
     assert grown(readings, Signal.CACHED_PROMPT_TOKENS) == [0, 20]
     assert readings[1].switched == {Signal.CACHED_PROMPT_TOKENS}
 
 
-def test_another_name_after_a_restart_counts_from_zero() -> None:
-    """An engine of another version behind the address has counted all of it since it started."""
+def test_an_alternative_metric_after_a_restart_counts_from_zero() -> None:
+    """A new version behind the address has counted everything since it started."""
     readings = story(HITS % 300 + PROMPT % 900, CACHED % 12 + HITS % 12 + PROMPT % 40)
     assert grown(readings, Signal.CACHED_PROMPT_TOKENS) == [12]
 
 
 @pytest.mark.parametrize("missing", ["_sum", "_count", "le="])
 def test_a_histogram_that_lost_a_part_keeps_its_last_value(missing: str) -> None:
-    """Without its sum, or without its end, a histogram is refused for once, and nothing of it is counted again."""
+    """Without its sum or its end, a histogram is rejected once and nothing is counted twice."""
     name = "vllm:e2e_request_latency_seconds"
     whole = "".join(f'{name}_bucket{{model_name="m",le="{edge}"}} 4\n' for edge in ("1", "2", "+Inf"))
     whole += f'{name}_count{{model_name="m"}} 4\n{name}_sum{{model_name="m"}} 3.5\n'
@@ -101,8 +101,8 @@ def test_a_histogram_that_lost_a_part_keeps_its_last_value(missing: str) -> None
     assert readings[2].histograms == readings[0].histograms
 
 
-def test_replicas_that_came_and_went_fill_no_memory() -> None:
-    """Of series that are missing the latest are remembered."""
+def test_missing_series_are_bounded() -> None:
+    """Only the latest missing series are remembered."""
     readings = story(PROMPT % 1)
     for first in range(0, 5 * MAX_ABSENT_SERIES, MAX_ABSENT_SERIES // 2):
         models = "".join(GENERATED % (f"m{n}", 1) for n in range(first, first + MAX_ABSENT_SERIES // 2))
@@ -114,8 +114,8 @@ def story_on(previous: EngineReading, page: str) -> list[EngineReading]:
     return [reading_of("vllm", page, previous=previous)]
 
 
-def test_a_difference_of_sums_does_not_fall_with_a_missing_part() -> None:
-    """LiteLLM counts by key: with one key's series missing, the requests of a model neither fall nor count again."""
+def test_a_difference_survives_a_missing_series() -> None:
+    """LiteLLM counts by key: if one key's series is missing, a model's requests neither drop nor count twice."""
     total = 'litellm_proxy_total_requests_metric_total{requested_model="m",hashed_api_key="%s"} %d\n'
     tokens = 'litellm_output_tokens_metric_total{requested_model="m",hashed_api_key="%s"} %d\n'
     whole = total % ("a", 7) + total % ("b", 5) + tokens % ("a", 70) + tokens % ("b", 50)
@@ -128,35 +128,35 @@ def test_a_difference_of_sums_does_not_fall_with_a_missing_part() -> None:
 START = "process_start_time_seconds %s\n"
 
 
-def test_a_later_start_makes_all_counts_new() -> None:
-    """A process that came back between two reads and has counted more than the old one is told by its start time."""
+def test_a_later_start_time_is_a_restart() -> None:
+    """A process that restarted between two reads and overtook the old counts is detected by its start time."""
     readings = story(START % 1.7e9 + PROMPT % 50, START % 1.7e9 + PROMPT % 60, START % 1700000100.5 + PROMPT % 75)
     assert grown(readings, Signal.PROMPT_TOKENS) == [10, 75]
 
 
-def test_the_same_start_shows_that_nothing_began_anew() -> None:
-    """A page of the same process without a single count was cut off: what is missing goes on."""
+def test_the_same_start_time_is_no_restart() -> None:
+    """A page of the same process without any counter was truncated: missing series continue."""
     bare = START % 1.7e9 + 'vllm:num_requests_running{model_name="m"} 0\n'
     readings = story(START % 1.7e9 + PROMPT % 50, bare, START % 1.7e9 + PROMPT % 60)
     assert grown(readings, Signal.PROMPT_TOKENS) == [0, 10]
 
 
-def test_a_start_that_is_not_told_or_lies_before_changes_nothing() -> None:
-    """Without the line on either page, or with a clock that was set back, only a fall shows a restart."""
+def test_a_missing_or_earlier_start_time_is_ignored() -> None:
+    """Without a start time on both pages, or with a clock set back, only a decrease shows a restart."""
     readings = story(PROMPT % 50, START % 1.7e9 + PROMPT % 60, PROMPT % 70, START % 1.6e9 + PROMPT % 80)
     assert grown(readings, Signal.PROMPT_TOKENS) == [10, 10, 10]
     assert [one.started_unix_seconds for one in readings] == [None, 1.7e9, 1.7e9, 1.6e9]
 
 
-def test_a_value_that_is_held_is_not_of_the_new_run() -> None:
-    """What cannot be believed on the first page of a new process is unknown: the old one's value is not kept."""
+def test_a_restart_drops_held_values() -> None:
+    """An invalid value on a new process's first page is unknown: the old process's value is not kept."""
     readings = story(START % 1.7e9 + PROMPT % 50, START % 1.8e9 + 'vllm:prompt_tokens_total{model_name="m"} NaN\n')
     assert not readings[1].counters
     assert grown(readings, Signal.PROMPT_TOKENS) == [0]
 
 
-def test_histograms_of_a_new_run_are_new() -> None:
-    """Observations of a process that started later count from zero, though no bucket has fallen."""
+def test_histograms_of_a_new_process_count_from_zero() -> None:
+    """With a later start time, observations count from zero even if no bucket decreased."""
     lines = 'vllm:e2e_request_latency_seconds_bucket{model_name="m",le="+Inf"} %d\n'
     one, two = story(START % 1.7e9 + lines % 4, START % 1.8e9 + lines % 9)
     assert [histogram.count for _, histogram in histogram_increases(one, two)] == [9.0]

@@ -32,7 +32,7 @@ def ttft(text: str, previous: EngineReading | None = None) -> tuple[EngineReadin
 
 
 def test_identity_of_a_reading() -> None:
-    """A reading carries the server, the time, the engine and whether it is simulated; an empty page gives no figure."""
+    """A reading has the server, time, engine and simulated flag; an empty page gives no values."""
     profile = PROFILES["vllm"]
     reading = read_page(
         profile, ExpositionParser(profile.wanted()).parse(""), server="a", at_seconds=7.5, simulated=True
@@ -45,7 +45,7 @@ def test_identity_of_a_reading() -> None:
 
 
 def test_version() -> None:
-    """Where a profile knows a label with the version, the reading has it."""
+    """The reading has the engine's version if the profile names a label for it."""
     signals = {"generated_tokens": [{"sum": [{"metric": "t"}]}]}
     top = {"version_label": ["toy_info", "version"]}
     assert toy('toy_info{a="b",version="1.2"} 1\n', signals, **top).engine_version == "1.2"
@@ -53,14 +53,14 @@ def test_version() -> None:
 
 
 def test_default_model() -> None:
-    """Series without a model label, or with an empty one, belong to the model that the caller names."""
+    """Series with no model label, or an empty one, belong to the caller's default model."""
     text = 'llamacpp:tokens_predicted_total 5\nllamacpp:requests_processing{model_name=""} 1\n'
     reading = reading_of("llamacpp", text, default_model="gemma")
     assert {key.model for key in reading.counters} == {model for _, model in reading.gauges} == {"gemma"}
 
 
 def test_scale() -> None:
-    """A factor turns a metric, its edges and its sum into the canonical unit."""
+    """The factor converts a metric, its bucket edges and its sum to the canonical unit."""
     signals: dict[str, object] = {
         "generated_tokens": [{"sum": [{"metric": "kilotokens", "scale": 1000.0}]}],
         "kv_cache_usage": [{"sum": [{"metric": "percent", "scale": 0.01}]}],
@@ -75,7 +75,7 @@ def test_scale() -> None:
 
 
 def test_filters() -> None:
-    """where keeps series and unless drops them, by label value."""
+    """`where` keeps and `unless` drops series by label value."""
     signals: dict[str, object] = {
         "generated_tokens": [{"sum": [{"metric": "t", "where": {"kind": ["a", "b"]}, "unless": {"side": ["left"]}}]}]
     }
@@ -84,27 +84,27 @@ def test_filters() -> None:
 
 
 def test_first_alternative_wins() -> None:
-    """Old names are read only when the new ones are not on the page."""
+    """Old names are read only if the new ones are not on the page."""
     both = VLLM % ("kv_cache_usage_perc", 0.5) + VLLM % ("gpu_cache_usage_perc", 0.9)
     assert list(reading_of("vllm", both).gauges.values()) == [0.5]
     assert list(reading_of("vllm", VLLM % ("gpu_cache_usage_perc", 0.9)).gauges.values()) == [0.9]
 
 
 def test_broken_line_does_not_change_the_alternative() -> None:
-    """A metric whose line is broken is still there: an older name does not take its place for a tick."""
+    """A metric with a malformed line still counts as present: an older name does not replace it."""
     broken = VLLM % ("kv_cache_usage_perc", "?") + VLLM % ("gpu_cache_usage_perc", 0.9)
     assert not reading_of("vllm", broken).gauges
 
 
 def test_splits_stay_apart() -> None:
-    """Two counters of one signal are two series, so that a reset of one is seen."""
+    """Two counters of one signal stay two series, so a reset of one is seen."""
     reading = reading_of("llamacpp", "llamacpp:prompt_tokens_total 5\nllamacpp:prompt_tokens_cached_total 3\n")
     prompts = {key.series: value for key, value in reading.counters.items() if key.signal is Signal.PROMPT_TOKENS}
     assert prompts == {"llamacpp:prompt_tokens_total": 5.0, "llamacpp:prompt_tokens_cached_total": 3.0}
 
 
 def test_outcomes() -> None:
-    """Finish reasons become outcomes; a new one counts as the profile says, as a series of its own, and can be told."""
+    """Finish reasons become outcomes; an unknown one counts as `otherwise`, as a separate series, and is reported."""
     reasons = ("stop", "length", "repetition", "abort", "error", "quota")
     text = "".join(
         f'vllm:request_success_total{{engine="0",finished_reason="{reason}",model_name="m"}} {2**at}\n'
@@ -133,15 +133,15 @@ def succeeded(reading: EngineReading) -> float:
     return next(v for k, v in reading.counters.items() if k.outcome is Outcome.SUCCESS)
 
 
-def test_aborted_are_taken_from_finished() -> None:
-    """SGLang's finished requests hold the aborted ones: success is the difference, and before any abort all of them."""
+def test_aborted_requests_are_subtracted() -> None:
+    """SGLang's finished requests include aborted ones: success is the difference, or all before any abort."""
     assert succeeded(sglang_requests(10, 3)) == 7
     assert succeeded(sglang_requests(10, None)) == 10
     assert {k.outcome for k in sglang_requests(10, None).counters} == {Outcome.SUCCESS}
 
 
 def test_an_early_abort_is_no_reset() -> None:
-    """An abort that is counted before its request finishes does not make success fall, now or later."""
+    """An abort counted before its request finishes never makes success decrease."""
     first = sglang_requests(10, None)
     second = sglang_requests(10, 1, first)
     third = sglang_requests(10, 1, second)
@@ -150,14 +150,14 @@ def test_an_early_abort_is_no_reset() -> None:
 
 
 def test_a_restart_is_a_reset() -> None:
-    """After a restart the difference starts again, and is never negative."""
+    """After a restart the difference starts again and is never negative."""
     before = sglang_requests(10, 2)
     assert succeeded(sglang_requests(2, 0, before)) == 2
     assert succeeded(sglang_requests(2, 4, before)) == 0
 
 
-def test_an_abort_line_that_is_broken() -> None:
-    """Without a believable count of aborts, success keeps its last value, and is unknown if it has none."""
+def test_a_malformed_abort_line() -> None:
+    """With an invalid abort count, success keeps its last value, or is unknown without one."""
     text = 'sglang:num_requests_total{model_name="m"} 9\nsglang:num_aborted_requests_total{model_name="m"} x\n'
     before = sglang_requests(8, 2)
     assert succeeded(reading_of("sglang", text, previous=before)) == 6
@@ -165,7 +165,7 @@ def test_an_abort_line_that_is_broken() -> None:
 
 
 def test_disaggregated_sides() -> None:
-    """With prefill and decode apart, prompts count on the prefill side and finished requests on the decode side."""
+    """With disaggregated prefill, prompts count on the prefill side and finished requests on the decode side."""
     line = 'sglang:%s{engine_type="%s",model_name="m"} 5\n'
     metrics = ("prompt_tokens_total", "cached_tokens_total", "num_requests_total", "generation_tokens_total")
     signals = {
@@ -177,14 +177,14 @@ def test_disaggregated_sides() -> None:
 
 
 def test_ranks_are_compared_as_numbers() -> None:
-    """Rank 9 is lower than rank 10, each replica has its own lowest rank, and process ids tell nothing apart."""
+    """Rank 9 is below rank 10, each replica has its own lowest rank, and process ids are ignored."""
     line = 'sglang:num_queue_reqs{dp_rank="%s",model_name="m",pid="%s",tp_rank="%s"} %s\n'
     text = line % (0, 1, 10, 100) + line % (0, 2, 9, 1) + line % (1, 3, 12, 1000) + line % (1, 4, 11, 2)
     assert reading_of("sglang", text).gauges == {(Signal.REQUESTS_WAITING, "m"): 3.0}
 
 
 def test_histogram() -> None:
-    """Edges ascend whatever the order of the lines, and the +Inf bucket is the count."""
+    """Bucket edges ascend whatever the line order, and the +Inf bucket is the count."""
     text = buckets("7", "3", "1", edges=("+Inf", "1", "0.1"))
     _, histogram = ttft(text + VLLM % ("time_to_first_token_seconds_sum", 2.5))
     assert histogram == reading_histogram((0.1, 1.0), (1, 3), 7, 2.5)
@@ -197,13 +197,13 @@ def reading_histogram(edges: tuple[float, ...], counts: tuple[float, ...], count
 
 
 def test_spellings_of_infinity() -> None:
-    """le="Inf" is the last bucket too."""
+    """le="Inf" is also the last bucket."""
     for spelling in ("Inf", "inf", "+inf", "Infinity"):
         assert ttft(buckets(1, 2, 3, edges=("0.1", "1", spelling)))[1] == reading_histogram((0.1, 1.0), (1, 2), 3, None)
 
 
 def test_without_infinity() -> None:
-    """Without a +Inf bucket the count stands for it; without either the end is missing, and it is refused."""
+    """`_count` replaces a missing +Inf bucket; without both the histogram is rejected."""
     two = buckets(1, 2, edges=("0.1", "1"))
     assert ttft(two + VLLM % ("time_to_first_token_seconds_count", 4))[1] == reading_histogram(
         (0.1, 1.0), (1, 2), 4, None
@@ -214,14 +214,14 @@ def test_without_infinity() -> None:
 
 
 def test_repeated_edge() -> None:
-    """Of two buckets with the same edge the first counts."""
+    """Of two buckets with the same edge, the first counts."""
     assert ttft(buckets(1, 2, 9, 3, edges=("0.1", "1", "1.0", "+Inf")))[1] == reading_histogram(
         (0.1, 1.0), (1, 2), 3, None
     )
 
 
-def test_counts_that_fall() -> None:
-    """A histogram whose counts fall along its edges is refused and counted, and the rest of the page is read."""
+def test_decreasing_buckets() -> None:
+    """A histogram with decreasing cumulative counts is rejected and counted; the rest of the page is read."""
     for bad in (buckets(5, 3, 7), buckets(1, 2, 1)):
         reading, histogram = ttft(bad + VLLM % ("generation_tokens_total", 3))
         assert histogram is None
@@ -229,8 +229,8 @@ def test_counts_that_fall() -> None:
         assert list(reading.counters.values()) == [3.0]
 
 
-def test_edges_that_are_none() -> None:
-    """An edge that is no number, negative or missing spoils its series, not the page."""
+def test_invalid_edges() -> None:
+    """A missing, negative or non-numeric edge invalidates its series, not the page."""
     for bad in (
         buckets(1, 2, 3, edges=("abc", "1", "+Inf")),
         buckets(1, 2, 3, edges=("0.1", "-1", "+Inf")),
@@ -242,8 +242,8 @@ def test_edges_that_are_none() -> None:
         assert reading.dropped_lines == 1
 
 
-def test_a_hole_keeps_the_last_histogram() -> None:
-    """A histogram with a broken line keeps its last value: it neither grows nor seems to start again."""
+def test_a_malformed_bucket_keeps_the_last_histogram() -> None:
+    """The histogram keeps its last value: no growth and no counter reset."""
     good, histogram = ttft(buckets(1, 2, 3))
     for broken in (
         buckets(1, "x", 4),
@@ -257,8 +257,8 @@ def test_a_hole_keeps_the_last_histogram() -> None:
         assert ttft(broken)[1] is None
 
 
-def test_a_broken_counter_keeps_its_value() -> None:
-    """A counter that is negative, huge or no number on one page keeps its last value, and only that counter."""
+def test_an_invalid_counter_keeps_its_value() -> None:
+    """A negative, huge or non-numeric counter keeps its last value; other counters are unaffected."""
     good = reading_of("vllm", VLLM % ("generation_tokens_total", 10) + VLLM % ("prompt_tokens_total", 20))
     generated = SeriesId(signal=Signal.GENERATED_TOKENS, model="m", series="vllm:generation_tokens_total{engine=0}")
     for value in ("-1", "1e301", "NaN", "+Inf", "-Inf", "ten", ""):
@@ -267,22 +267,22 @@ def test_a_broken_counter_keeps_its_value() -> None:
         assert later.dropped_lines == 1
 
 
-def test_what_is_there_and_cannot_be_believed_is_named() -> None:
-    """A signal with a damaged metric is unread; one that the page lacks, or that is whole, is not."""
+def test_signals_with_damaged_metrics_are_unread() -> None:
+    """A signal with a damaged metric is listed as unread; an absent or valid one is not."""
     text = VLLM % ("generation_tokens_total", "NaN") + VLLM % ("prompt_tokens_total", 5)
     assert reading_of("vllm", text).unread == {Signal.GENERATED_TOKENS}
     assert ttft(buckets(5, 2, 9))[0].unread == {Signal.TTFT}
     assert reading_of("vllm", VLLM % ("prompt_tokens_total", 5)).unread == frozenset()
 
 
-def test_another_engine_holds_nothing() -> None:
-    """Values of the engine that ran before at the same address are not kept."""
+def test_another_engine_keeps_no_values() -> None:
+    """Values of the engine previously at this address are dropped."""
     good = reading_of("vllm", VLLM % ("generation_tokens_total", 10))
     assert not reading_of("sglang", "sglang:generation_tokens_total x\n", previous=good).counters
 
 
 def test_gauges_with_an_edge_label() -> None:
-    """SGLang's routing-key gauges have an le label, and are neither read nor counted as broken."""
+    """SGLang's routing-key gauges have an le label; they are neither read nor counted as malformed."""
     text = (HERE / "sglang/0.5.23/multiproc-generated.prom").read_text()
     assert 'routing_key_all_req_count{engine_type="unified",gt="0",le=' in text
     reading = reading_of("sglang", text)
@@ -291,5 +291,5 @@ def test_gauges_with_an_edge_label() -> None:
 
 
 def test_throughput_gauges_are_never_read() -> None:
-    """llama.cpp's gauges that every scrape resets are not wanted."""
+    """llama.cpp's gauges that each scrape resets are not read."""
     assert not {name for name in PROFILES["llamacpp"].wanted() if name.endswith("tokens_seconds")}

@@ -26,14 +26,14 @@ def scan(text: str, *wanted: str) -> PageSamples:
 
 
 def value(text: str) -> float | None:
-    """The one value of metric m, or None if its line was dropped."""
+    """The value of metric m, or None if its line was dropped."""
     page = scan(text)
     assert page.dropped_lines == (0 if page.samples else 1)
     return next((v for series in page.samples.values() for v in series.values()), None)
 
 
 def oracle(text: str) -> dict[str, dict[LabelPairs, float]]:
-    """Every sample of a page as prometheus_client reads it, but for the _total that it adds to counters' names."""
+    """Every sample as prometheus_client reads it, without the _total that it adds to counter names."""
     untyped = re.sub(r"^# TYPE \S+ counter$", "#", text, flags=re.MULTILINE)
     families = parse_openmetrics(text) if text.endswith("# EOF\n") else parse_text(untyped)
     found: dict[str, dict[LabelPairs, float]] = {}
@@ -45,7 +45,7 @@ def oracle(text: str) -> dict[str, dict[LabelPairs, float]]:
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_agrees_with_prometheus_client(name: str) -> None:
-    """Wanted samples of every captured page are those that prometheus_client's parser finds, and none is dropped."""
+    """On every captured page the samples equal those of prometheus_client's parser, with no line dropped."""
     text = TEXTS[name]
     wanted = PROFILES[engine_of(HERE / name)].wanted()
     page = ExpositionParser(wanted).parse(text)
@@ -56,13 +56,13 @@ def test_agrees_with_prometheus_client(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
 def test_names_agree_with_prometheus_client(name: str) -> None:
-    """The names found on every captured page are those of its samples, but for a suffix that prometheus_client adds."""
+    """On every captured page the names equal prometheus_client's, apart from a suffix that it adds."""
     ours, theirs = metric_names(TEXTS[name]), oracle(TEXTS[name])
     assert {one.removesuffix("_total") for one in ours} == {one.removesuffix("_total") for one in theirs}
 
 
-def test_second_scan_is_the_same() -> None:
-    """What a parser remembers between pages changes no result, and no other page's."""
+def test_caching_changes_no_result() -> None:
+    """The parser's label cache changes no result on this page or another."""
     text, other = TEXTS["vllm/0.32.0/after.prom"], TEXTS["vllm/0.33.0/generated.prom"]
     parser = ExpositionParser(PROFILES["vllm"].wanted())
     first = parser.parse(text)
@@ -71,7 +71,7 @@ def test_second_scan_is_the_same() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """Labels that never come back do not pile up in the parser."""
+    """Labels that never return do not accumulate in the parser."""
     parser = ExpositionParser(frozenset({"m"}))
     for start in range(0, 30_000, 1000):
         parser.parse("".join(f'm{{i="{i}"}} 1\n' for i in range(start, start + 1000)))
@@ -111,7 +111,7 @@ def test_memory_is_bounded() -> None:
     ],
 )
 def test_good_lines(line: str, labels: dict[str, str], number: float) -> None:
-    """Whatever the two formats allow on a line is read."""
+    """Every line that either format allows is read."""
     assert scan(line + "\n") == PageSamples({"m": {tuple(sorted(labels.items())): number}})
 
 
@@ -153,7 +153,7 @@ def test_good_lines(line: str, labels: dict[str, str], number: float) -> None:
     ],
 )
 def test_bad_lines(line: str) -> None:
-    """A line that cannot be believed is dropped and counted, and the line after it is read."""
+    """An invalid line is dropped and counted, and the next line is read."""
     page = scan(f'{line}\nn{{a="b"}} 1\n', "m", "n")
     assert page == PageSamples({"n": {(("a", "b"),): 1.0}}, frozenset({"m"}), 1)
     assert page.has("m")
@@ -178,32 +178,32 @@ def test_bad_lines(line: str) -> None:
     ],
 )
 def test_lines_that_are_not_wanted(text: str) -> None:
-    """Comments, types, `_created` and other metrics are passed over without being counted."""
+    """Comments, types, `_created` and other metrics are skipped and not counted."""
     assert scan(text) == PageSamples({})
 
 
 def test_types_may_be_missing_or_wrong() -> None:
-    """Samples are read whatever TYPE says, or if it says nothing."""
+    """Samples are read whether TYPE is right, wrong or missing."""
     assert (
         scan("# TYPE m histogram\nm 5\n").samples == scan("m 5\n").samples == scan("# TYPE m_x counter\nm 5\n").samples
     )
 
 
 def test_repeated_series() -> None:
-    """Of a series that occurs twice, in any order of labels, the first value stays and the repeat is counted."""
+    """If a series occurs twice, in any label order, the first value counts and the repeat is counted as dropped."""
     page = scan('m{a="1",b="2"} 5\nm{b="2",a="1"} 6\nm{a="1"} 7\n')
     assert page == PageSamples({"m": {(("a", "1"), ("b", "2")): 5.0, (("a", "1"),): 7.0}}, frozenset(), 1)
 
 
-def test_page_that_is_cut_short() -> None:
-    """A last line without its newline may lack digits, so it is dropped, and more may be missing."""
+def test_truncated_page() -> None:
+    """A last line without a newline may lack digits, so it is dropped and the page is marked as cut."""
     assert scan("n 1\nm 12", "m", "n") == PageSamples({"n": {(): 1.0}}, frozenset({"m"}), 1, cut=True)
     assert scan('n 1\nm{a="b"} 12', "m", "n") == PageSamples({"n": {(): 1.0}}, frozenset({"m"}), 1, cut=True)
     assert scan("n 1\n# EOF", "n") == scan("n 1\n# EOF\n", "n") == PageSamples({"n": {(): 1.0}})
 
 
 def test_ten_megabyte_line() -> None:
-    """A single line of 10 MB costs little and harms nothing."""
+    """A single 10 MB line is cheap and harmless."""
     huge = "x" * 10_000_000
     for line in (huge, f'm{{a="{huge}"}} 5', f"m {huge}", '{"' * 5_000_000):
         page = scan(f"{line}\nn 1\n", "m", "n")
@@ -212,13 +212,13 @@ def test_ten_megabyte_line() -> None:
 
 
 def test_binary() -> None:
-    """Bytes that are no text give no sample and no exception."""
+    """Binary data gives no sample and no exception."""
     garbage = bytes(range(256)) * 40
     assert scan(garbage.decode("utf-8", "replace")).samples == {}
 
 
 def test_names_are_those_of_samples() -> None:
-    """HTML, JSON, comments and sentences have no metric names; samples of any value have."""
+    """HTML, JSON, comments and prose give no metric names; samples with any value do."""
     assert metric_names('<html>\n{"a": 1}\n# HELP a b\nHello world\na b\nc\n_x\n9a 1\n') == frozenset()
     assert metric_names('a NaN\nb{c="d"} +Inf\nc:d 1 2\ne{ 5\n') == {"a", "b", "c:d"}
 
@@ -234,7 +234,7 @@ mutations = st.lists(
 
 
 def test_labelled_names() -> None:
-    """A metric is listed with each label that some line of it carries; comments and broken lines add nothing."""
+    """A metric is listed with each label on any of its lines; comments and malformed lines add nothing."""
     text = 'a{x="1",y="2"} 1\na{z="}"} 2\nb 1\nc{} 1\nd{x=} 1\n# e{x="1"} 1\nf{x="1" 1\n9{x="1"} 1\n'
     assert labelled_names(text) == {"a{x}", "a{y}", "a{z}"}
     assert labelled_names('a{x="' + "y" * MAX_LINE_CHARACTERS + '"} 1\n') == frozenset()
@@ -243,7 +243,7 @@ def test_labelled_names() -> None:
 @settings(max_examples=120, deadline=None)
 @given(name=st.sampled_from(sorted(TEXTS)), changes=mutations)
 def test_mutated_pages(name: str, changes: list[tuple[int, int, str]]) -> None:
-    """Whatever is cut out of or written into a real page, reading it never raises and gives only finite figures."""
+    """A mutated real page never raises and gives only finite values."""
     text = TEXTS[name]
     for at, removed, inserted in changes:
         text = text[:at] + inserted + text[at + removed :]
@@ -264,7 +264,7 @@ def test_mutated_pages(name: str, changes: list[tuple[int, int, str]]) -> None:
 @example(text='m{a="b"')
 @example(text='m{a="b"5')
 def test_any_text(text: str) -> None:
-    """No text at all makes the parser raise, and what it keeps are believable numbers."""
+    """Arbitrary text never raises, and every value kept is valid."""
     page = scan(text)
     metric_names(text)
     assert all(0 <= v <= MAX_EXACT_COUNT for v in page.samples.get("m", {}).values())
@@ -279,7 +279,7 @@ label_values = st.text(max_size=8)
     number=st.floats(0, 1e15),
 )
 def test_round_trip(labels: dict[str, str], number: float) -> None:
-    """Any labels and any believable number, written as the format says, are read back exactly."""
+    """Any labels and any valid number, formatted as specified, are read back exactly."""
     escaped = {k: v.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for k, v in labels.items()}
     inside = ",".join(f'{k}="{v}"' for k, v in escaped.items())
     assert scan(f"m{{{inside}}} {number!r}\n") == PageSamples({"m": {tuple(sorted(labels.items())): number}})

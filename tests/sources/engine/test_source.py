@@ -51,8 +51,8 @@ async def failure(url: str, **section: Any) -> tuple[Reason, str]:
     return caught.value.reason, caught.value.detail
 
 
-async def test_json_is_left_alone_for_a_while() -> None:
-    """JSON may be a queue that a read empties: for a minute the same line is given without asking again."""
+async def test_json_backoff() -> None:
+    """JSON may be a queue that a read drains: for a minute the same error is raised without a request."""
     now = [0.0]
     async with serving(Reply(b"[]", content_type="application/json")) as server:
         source = EngineSource(ServerSection(name="a", url=server.url), PROFILES, clock=lambda: now[0])
@@ -65,7 +65,7 @@ async def test_json_is_left_alone_for_a_while() -> None:
 
 
 async def test_reads_a_server() -> None:
-    """A server's page becomes the reading of its capture, with the server's name and the time of the answer."""
+    """A server's page gives the reading of its capture, with the server's name and the response time."""
     async with serving(page(VLLM)) as server, reading_from(server.url) as source:
         reading = await source.read()
     expected = reading_of("vllm", VLLM)
@@ -79,7 +79,7 @@ async def test_reads_a_server() -> None:
 
 
 async def test_simulated() -> None:
-    """A source that is told so marks its readings as simulated."""
+    """A source created as simulated marks its readings so."""
     async with serving(page(VLLM)) as server:
         source = EngineSource(ServerSection(name="a", url=server.url), PROFILES, simulated=True)
         assert (await source.read()).simulated
@@ -87,7 +87,7 @@ async def test_simulated() -> None:
 
 
 async def test_request() -> None:
-    """Text is asked for, OpenMetrics is not named, gzip is offered, and the operator's own headers go along."""
+    """The request asks for text, not OpenMetrics, offers gzip, and sends the operator's headers."""
     async with serving(page(VLLM)) as server:
         await read(server, headers={"X-Team": "a", "user-agent": "mine"})
     headers = {name.lower(): value for name, value in server.requests[0].headers.items()}
@@ -100,13 +100,13 @@ async def test_request() -> None:
 
 @pytest.mark.parametrize("path", ["", "/", "/metrics"])
 async def test_default_path(path: str) -> None:
-    """A url without a path means the metrics path."""
+    """A URL without a path gets the default metrics path."""
     async with serving(page(VLLM)) as server:
         assert (await read(server, path)).engine == "vllm"
 
 
 async def test_path_and_query_of_the_url() -> None:
-    """A url's own path and query are kept, and a router's ?model= names the model."""
+    """A URL's path and query are kept, and a router's ?model= sets the model name."""
     async with serving({"/x/m": page(LLAMA), "/metrics": page(LLAMA), "/v1/models": MODELS}) as server:
         kept = await read(server, "/x/m?model=phi&autoload=false")
         await read(server, "?model=phi")
@@ -115,7 +115,7 @@ async def test_path_and_query_of_the_url() -> None:
 
 
 async def test_path_of_the_named_engine() -> None:
-    """A named engine brings its own path."""
+    """A configured engine sets the default path."""
     profile = load_profile(MINIMAL.replace("name: toy", "name: toy\npath: /deep/metrics"))
     async with serving({"/deep/metrics": page('toy_tokens_total{model="m"} 3\n')}) as server:
         source = EngineSource(ServerSection(name="a", url=server.url, engine="toy"), {"toy": profile})
@@ -124,7 +124,7 @@ async def test_path_of_the_named_engine() -> None:
 
 
 async def test_one_connection() -> None:
-    """Reads of a server that keeps its connections share one."""
+    """Reads of a server with keep-alive share one connection."""
     async with serving(page(VLLM)) as server, reading_from(server.url) as source:
         for _ in range(3):
             await source.read()
@@ -132,7 +132,7 @@ async def test_one_connection() -> None:
 
 
 async def test_connection_closed_while_idle() -> None:
-    """A server that drops idle connections, as llama-server does, is read without a failure."""
+    """A server that closes idle connections, as llama-server does, is read without a failure."""
     routes = {"/metrics": Reply(LLAMA.encode(), close=True), "/v1/models": Reply(MODELS.body, close=True)}
     async with serving(routes) as server, reading_from(server.url) as source:
         for _ in range(3):
@@ -141,20 +141,20 @@ async def test_connection_closed_while_idle() -> None:
 
 
 async def test_gzip() -> None:
-    """A compressed page is read."""
+    """A gzip page is read."""
     async with serving(gzipped(VLLM.encode())) as server:
         assert (await read(server)).engine == "vllm"
 
 
 async def test_openmetrics() -> None:
-    """A server that only speaks OpenMetrics is read."""
+    """A server that only serves OpenMetrics is read."""
     text = (HERE / "vllm/0.32.0/openmetrics-from-after.prom").read_text()
     async with serving(Reply(text.encode(), content_type="application/openmetrics-text")) as server:
         assert (await read(server)).counters == reading_of("vllm", VLLM).counters
 
 
-async def test_model_name_is_asked_once() -> None:
-    """Where no label tells the model, the server's model list does, once."""
+async def test_model_name_is_requested_once() -> None:
+    """If no label has the model, the server's model list is requested once."""
     async with serving({"/metrics": page(LLAMA), "/v1/models": MODELS}) as server, reading_from(server.url) as source:
         for _ in range(3):
             assert {key.model for key in (await source.read()).counters} == {"gemma3-270m"}
@@ -162,10 +162,10 @@ async def test_model_name_is_asked_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "models", [Reply(status=503), Reply(b"{}"), Reply(b"<html>"), Reply(b"x", close=True, promised_length=9)]
+    "models", [Reply(status=503), Reply(b"{}"), Reply(b"<html>"), Reply(b"x", close=True, content_length=9)]
 )
-async def test_model_name_that_cannot_be_had(models: Reply) -> None:
-    """Without a usable model list the page is read all the same, and after three tries nobody is asked again."""
+async def test_unusable_model_list(models: Reply) -> None:
+    """Without a usable model list the page is still read, and after three attempts no more are made."""
     routes = {"/metrics": page(LLAMA), "/v1/models": models}
     async with serving(routes) as server, reading_from(server.url) as source:
         for _ in range(5):
@@ -174,7 +174,7 @@ async def test_model_name_that_cannot_be_had(models: Reply) -> None:
 
 
 async def test_model_list_that_hangs() -> None:
-    """A model list that never comes costs the read its deadline, not its page."""
+    """A hanging model list delays the read to its deadline, but the page is read."""
     async with serving({"/metrics": page(LLAMA), "/v1/models": Reply(hang=True)}) as server:
         assert (await read(server, timeout_seconds=0.2)).engine == "llamacpp"
 
@@ -197,12 +197,12 @@ async def test_model_list_that_hangs() -> None:
     ],
 )
 def test_first_model(body: str, name: str | None) -> None:
-    """The first id of a model list, or nothing."""
+    """The first id of a model list, or None."""
     assert first_model_id(body) == name
 
 
 async def test_engine_is_swapped() -> None:
-    """When another engine takes over the address, it is recognised at once, and a failure between changes nothing."""
+    """Another engine at the address is detected immediately; a failure in between changes nothing."""
     async with serving(page(VLLM)) as server, reading_from(server.url) as source:
         assert (await source.read()).engine == "vllm"
         server.routes["/metrics"] = Reply(status=503)
@@ -215,7 +215,7 @@ async def test_engine_is_swapped() -> None:
 
 
 async def test_a_broken_page_in_between() -> None:
-    """A counter that one page garbles neither falls nor starts again on it."""
+    """A counter malformed on one page neither drops nor resets."""
     line = 'vllm:generation_tokens_total{engine="0",model_name="tiny"} %s\n'
     async with serving(page(line % 100)) as server, reading_from(server.url) as source:
         values = []
@@ -229,8 +229,8 @@ async def test_a_broken_page_in_between() -> None:
 @pytest.mark.parametrize(
     "metric", ["generation_tokens_total", "num_requests_running", "time_to_first_token_seconds_count"]
 )
-async def test_a_page_of_too_many_models(metric: str) -> None:
-    """256 models are read; a page of more would cost every other server its tick, and is refused as too large."""
+async def test_too_many_models(metric: str) -> None:
+    """256 models are read; a page with more would delay every other server, and is rejected as too large."""
     edge = 'le="+Inf",' if metric.endswith("_count") else ""
     metric = metric.replace("_count", "_bucket")
     lines = [f'vllm:{metric}{{{edge}model_name="m{number}"}} 1\n' for number in range(257)]
@@ -242,8 +242,8 @@ async def test_a_page_of_too_many_models(metric: str) -> None:
     assert (reason, detail) == (Reason.TOO_LARGE, line)
 
 
-async def test_a_huge_page_does_not_stop_the_loop() -> None:
-    """While a page of megabytes is read, other work of the process goes on; and the page is read."""
+async def test_a_huge_page_does_not_block_the_loop() -> None:
+    """While a page of megabytes is parsed, other tasks run, and the page is read."""
     filler = "".join(f'other_metric{{n="{n}"}} {n}\n' for n in range(300_000))
     gaps = [0.0]
 
@@ -261,8 +261,8 @@ async def test_a_huge_page_does_not_stop_the_loop() -> None:
     assert max(gaps) < 0.5
 
 
-async def test_a_page_that_is_still_being_read_is_not_read_twice() -> None:
-    """A page that outlasts its deadline is said, and none is begun beside it; later the server is read again."""
+async def test_a_page_still_being_parsed_is_not_scraped_again() -> None:
+    """Parsing past the deadline is reported and not started twice; later reads succeed."""
     async with serving(page(VLLM)) as server, reading_from(server.url) as source:
         source._parsing = asyncio.get_running_loop().create_future()
         with pytest.raises(SourceUnavailable) as why:
@@ -273,8 +273,8 @@ async def test_a_page_that_is_still_being_read_is_not_read_twice() -> None:
         assert (await source.read()).engine == "vllm"
 
 
-async def test_giving_up_on_a_huge_page_leaves_nothing_behind() -> None:
-    """A read that is cancelled while its page is scanned ends quietly, and the page after it is read."""
+async def test_cancelling_a_huge_page_leaves_nothing_behind() -> None:
+    """A read cancelled during parsing ends quietly, and the next page is read."""
     filler = "".join(f'other_metric{{n="{n}"}} {n}\n' for n in range(100_000))
     async with serving(page(filler + VLLM)) as server, reading_from(server.url, timeout_seconds=30.0) as source:
         first = asyncio.create_task(source.read())
@@ -285,8 +285,8 @@ async def test_giving_up_on_a_huge_page_leaves_nothing_behind() -> None:
         assert (await source.read()).engine == "vllm"
 
 
-async def test_damage_is_told_when_it_begins(caplog: pytest.LogCaptureFixture) -> None:
-    """Values that cannot be believed are one line that says where and which, again only after a page without any."""
+async def test_damage_is_logged_when_it_starts(caplog: pytest.LogCaptureFixture) -> None:
+    """Invalid values are logged once with URL and metric, and again only after a clean page."""
     line = 'vllm:generation_tokens_total{engine="0",model_name="tiny"} %s\n'
     logged = []
     async with serving(page(line % 1)) as server, reading_from(server.url) as source:
@@ -301,8 +301,8 @@ async def test_damage_is_told_when_it_begins(caplog: pytest.LogCaptureFixture) -
     assert logged == [[], [f"{place}, in vllm:generation_tokens_total{end}"], [], [], [], [f"{place}{end}"]]
 
 
-async def test_unknown_outcome_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A way to finish that the profile does not know is logged when it first appears."""
+async def test_unknown_outcome_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A finish reason that the profile does not map is logged the first time."""
     text = 'vllm:request_success_total{engine="0",finished_reason="quota",model_name="m"} 1\n'
     async with serving(page(text)) as server, reading_from(server.url) as source:
         with caplog.at_level(logging.WARNING):
@@ -313,8 +313,8 @@ async def test_unknown_outcome_is_told_once(caplog: pytest.LogCaptureFixture) ->
     ]
 
 
-async def test_outcomes_that_are_made_up_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """A page with ever new ways to finish is told of a few times, and read all the same."""
+async def test_endless_unknown_outcomes_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Ever new finish reasons are logged a limited number of times and all read."""
     line = 'vllm:request_success_total{engine="0",finished_reason="%d",model_name="m"} 1\n'
     async with serving(page(line % 0)) as server, reading_from(server.url) as source:
         for n in range(0, 90, 3):
@@ -323,8 +323,8 @@ async def test_outcomes_that_are_made_up_do_not_fill_the_log(caplog: pytest.LogC
     assert sum("does not map" in record.getMessage() for record in caplog.records) == 20
 
 
-async def test_pages_of_different_processes_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A start time that goes back shows that several engines answer at one address: one line says what to do."""
+async def test_mixed_processes_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A decreasing start time shows several engines behind one address: one line says what to do."""
     text = 'process_start_time_seconds %d\nvllm:prompt_tokens_total{model_name="m"} 5\n'
     async with serving(page(text % 2000)) as server, reading_from(server.url) as source:
         for started in (2000, 3000, 2000, 3000, 2000):
@@ -334,8 +334,8 @@ async def test_pages_of_different_processes_are_told_once(caplog: pytest.LogCapt
     assert line.startswith(f"server/a: several processes answer at {server.url}/metrics")
 
 
-async def test_nobody_listens() -> None:
-    """A closed port says so."""
+async def test_connection_refused() -> None:
+    """A closed port is reported as connection refused."""
     port = unused_port()
     assert await failure(f"http://127.0.0.1:{port}") == (
         Reason.UNREACHABLE,
@@ -344,22 +344,22 @@ async def test_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70 + ".invalid", "1.2.3"])
-async def test_no_such_host(host: str) -> None:
-    """A host name that no resolver is asked for, because it is none, says so."""
+async def test_invalid_host_name(host: str) -> None:
+    """A syntactically invalid host name is reported without asking a resolver."""
     reason, detail = await failure(f"http://{host}:8000", timeout_seconds=5)
     assert reason is Reason.UNREACHABLE
     assert detail.endswith("; check the url")
 
 
-def test_name_without_an_address() -> None:
-    """A host name that the resolver does not know says so."""
+def test_unresolvable_host_name() -> None:
+    """A host name that does not resolve is reported."""
     error = aiohttp.ClientConnectorDNSError(ANY_CONNECTION, OSError(-2, "Name or service not known"))
     found = connection_error("server/a", URL("http://x.invalid:8000/metrics?key=k"), error)
     assert found.detail == "server/a: http://x.invalid:8000/metrics: the host name does not resolve; check the url"
 
 
 async def test_silent_server() -> None:
-    """A server that accepts and says nothing ends at the deadline, which the frame's never cuts short."""
+    """A server that accepts and sends nothing times out at its own deadline, before the sampler's."""
     async with serving(Reply(hang=True)) as server:
         began = time.monotonic()
         reason, detail = await failure(server.url, timeout_seconds=0.2)
@@ -371,7 +371,7 @@ async def test_silent_server() -> None:
 
 
 async def test_trickling_server() -> None:
-    """A server that sends a byte now and then ends at the deadline too."""
+    """A server that trickles bytes times out at the deadline too."""
     async with serving(Reply(VLLM.encode(), trickle_seconds=0.02)) as server:
         began = time.monotonic()
         assert (await failure(server.url, timeout_seconds=0.2))[0] is Reason.TIMEOUT
@@ -379,7 +379,7 @@ async def test_trickling_server() -> None:
 
 
 async def test_own_deadline_comes_first() -> None:
-    """The source's deadline for the frame leaves room for its own, clearer message."""
+    """The source's deadline leaves room for its clearer timeout message."""
     async with reading_from("http://127.0.0.1:1", timeout_seconds=3) as source:
         assert source.deadline_seconds > 3
 
@@ -403,8 +403,8 @@ async def test_own_deadline_comes_first() -> None:
         ),
     ],
 )
-async def test_broken_answers(raw: bytes, reason: Reason, words: str) -> None:
-    """An answer that is no whole HTTP answer is told apart from one that is."""
+async def test_broken_responses(raw: bytes, reason: Reason, words: str) -> None:
+    """Incomplete or invalid HTTP responses have distinct reasons."""
     async with serving(Reply(raw=raw)) as server:
         found = await failure(server.url)
     assert found[0] is reason
@@ -425,7 +425,7 @@ async def test_broken_answers(raw: bytes, reason: Reason, words: str) -> None:
         (Reply(status=500), Reason.HTTP_ERROR, "returned HTTP 500; see the server's own log"),
         (Reply(status=501), Reason.HTTP_ERROR, "returned HTTP 501; see the server's own log"),
         (
-            Reply(status=503, promised_length=9, close=True),
+            Reply(status=503, content_length=9, close=True),
             Reason.HTTP_ERROR,
             "returned HTTP 503; see the server's own log",
         ),
@@ -474,14 +474,14 @@ async def test_broken_answers(raw: bytes, reason: Reason, words: str) -> None:
         ),
     ],
 )
-async def test_wrong_answers(reply: Reply, reason: Reason, detail: str) -> None:
-    """Each wrong answer has its own reason and one line that says what to do."""
+async def test_wrong_responses(reply: Reply, reason: Reason, detail: str) -> None:
+    """Each wrong response has its reason and one line that says what to do."""
     async with serving(reply) as server:
         assert await failure(server.url) == (reason, f"server/a: {server.url}/metrics {detail}")
 
 
-async def test_metrics_switched_off() -> None:
-    """Engines whose metrics are off are told apart from broken ones, with the flag that switches them on."""
+async def test_metrics_disabled() -> None:
+    """Engines with metrics disabled are distinguished from broken ones, with the flag that enables them."""
     off = (HERE / "other/vllm-disable-log-stats.prom").read_text()
     for reply, engine, advice in (
         (Reply(LLAMA_501.encode(), status=501), "auto", "start llama-server with --metrics"),
@@ -497,7 +497,7 @@ async def test_metrics_switched_off() -> None:
 
 
 async def test_unknown_engine() -> None:
-    """A page that no profile recognises is described by some of its names."""
+    """A page that matches no profile is described by some of its metric names."""
     async with serving(page("python_info 1\nb_total 1\na_total 1\n")) as server:
         reason, detail = await failure(server.url)
     assert reason is Reason.UNKNOWN_ENGINE
@@ -508,7 +508,7 @@ async def test_unknown_engine() -> None:
 
 
 async def test_too_large() -> None:
-    """A page beyond 16 MiB is given up while it comes, so that its size costs no memory."""
+    """A page above 16 MiB is abandoned while it arrives, so its size costs no memory."""
     chunk = b"# " + b"x" * 1_000_000 + b"\n"
     async with serving(Reply(chunk * 18)) as server:
         assert await failure(server.url) == (
@@ -518,13 +518,13 @@ async def test_too_large() -> None:
 
 
 async def test_gzip_bomb() -> None:
-    """The limit holds for the size after decompression."""
+    """The limit applies to the decompressed size."""
     async with serving(gzipped(b"# x\n" * (MAX_PAGE_BYTES // 2))) as server:
         assert (await failure(server.url))[0] is Reason.TOO_LARGE
 
 
 async def test_redirect_on_the_same_server() -> None:
-    """A redirect to another path of the same server is followed, credentials and all."""
+    """A redirect within the same origin is followed, with credentials."""
     async with serving(
         {"/metrics": Reply(status=307, headers={"Location": "/metrics/"}), "/metrics/": page(VLLM)}
     ) as s:
@@ -533,7 +533,7 @@ async def test_redirect_on_the_same_server() -> None:
 
 
 async def test_redirect_to_another_host() -> None:
-    """A redirect to another origin is not followed, so that credentials stay where they belong."""
+    """A redirect to another origin is not followed, so credentials do not leak."""
     async with serving(page(VLLM)) as other:
         reply = Reply(status=302, headers={"Location": f"{other.url}/metrics?key=hidden"})
         async with serving(reply) as server:
@@ -555,7 +555,7 @@ async def test_redirect_to_another_host() -> None:
     ],
 )
 async def test_redirects_that_lead_nowhere(location: str, words: str) -> None:
-    """Circles and addresses that are none end with a word, not with an exception."""
+    """Redirect loops and invalid locations give a message, not an exception."""
     async with serving(Reply(status=301, headers={"Location": location})) as server:
         reason, detail = await failure(server.url)
     assert reason is Reason.HTTP_ERROR
@@ -563,7 +563,7 @@ async def test_redirects_that_lead_nowhere(location: str, words: str) -> None:
 
 
 async def test_query_is_never_shown() -> None:
-    """A url's query may hold a key: no message repeats it."""
+    """A URL's query may contain a key: no message repeats it."""
     async with serving(Reply(status=500)) as server:
         _, detail = await failure(f"{server.url}/metrics?key=hunter2")
     assert "hunter2" not in detail

@@ -19,7 +19,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 async def test_bearer_token_is_read_again(tmp_path: Path) -> None:
-    """A token that is rotated is used at the next read."""
+    """A rotated token is used at the next read."""
     token = tmp_path / "token"
     async with serving(page(VLLM)) as server, reading_from(server.url, bearer_token_file=token) as source:
         for text in ("one\n", "two\n"):
@@ -40,7 +40,7 @@ async def test_plain_http_loads_no_ca_store(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_basic_auth(tmp_path: Path) -> None:
-    """User name and password go along as HTTP basic authentication."""
+    """User name and password are sent as HTTP basic authentication."""
     (tmp_path / "pw").write_text("pä:ss\n")
     async with serving(page(VLLM)) as server:
         await read(server, basic_auth=BasicAuthSection(username="u", password_file=tmp_path / "pw"))
@@ -50,7 +50,7 @@ async def test_basic_auth(tmp_path: Path) -> None:
 
 
 async def test_wrong_token(tmp_path: Path) -> None:
-    """A refused token says to check it, and is not shown."""
+    """A rejected token is reported without showing it."""
     (tmp_path / "token").write_text("hunter2")
     async with serving(Reply(status=401)) as server:
         reason, detail = await failure(server.url, bearer_token_file=tmp_path / "token")
@@ -91,8 +91,8 @@ def _written(content: bytes) -> Any:
         (_written(b"hunter2" * 10_000), "is larger than 64 KiB; point it at a file with only the secret"),
     ],
 )
-async def test_secret_that_cannot_be_used(tmp_path: Path, make: Any, words: str) -> None:
-    """A token or password file that cannot be used is named with what is wrong, and its content is not shown."""
+async def test_unusable_secret(tmp_path: Path, make: Any, words: str) -> None:
+    """An unusable token or password file is named with the reason, without its content."""
     path = make(tmp_path)
     async with serving(page(VLLM)) as server:
         token = await failure(server.url, bearer_token_file=path)
@@ -102,14 +102,14 @@ async def test_secret_that_cannot_be_used(tmp_path: Path, make: Any, words: str)
     assert password == (Reason.CREDENTIALS, f"server/a: basic_auth.password_file {path}: {words}")
 
 
-async def test_tls_with_own_authority(certificates: Certificates) -> None:
-    """A server whose authority is given is read over https."""
+async def test_tls_with_a_custom_ca(certificates: Certificates) -> None:
+    """A server whose CA is configured is read over https."""
     async with serving(page(VLLM), certificates.server_context()) as server:
         assert (await read(server, tls=TlsSection(ca_file=certificates.ca))).engine == "vllm"
 
 
 async def test_tls_server_name(certificates: Certificates) -> None:
-    """The name that is expected in the certificate can be given."""
+    """The expected certificate name can be configured."""
     async with serving(page(VLLM), certificates.server_context()) as server:
         assert (await read(server, tls=TlsSection(ca_file=certificates.ca, server_name="engine.test"))).engine == "vllm"
         reason, detail = await failure(server.url, tls=TlsSection(ca_file=certificates.ca, server_name="other.test"))
@@ -117,8 +117,8 @@ async def test_tls_server_name(certificates: Certificates) -> None:
     assert detail.endswith("; set tls.ca_file or tls.server_name")
 
 
-async def test_tls_unknown_authority(certificates: Certificates) -> None:
-    """An unknown authority is refused, unless verification is switched off."""
+async def test_tls_unknown_ca(certificates: Certificates) -> None:
+    """An unknown CA is rejected unless verification is disabled."""
     async with serving(page(VLLM), certificates.server_context()) as server:
         reason, detail = await failure(server.url)
         assert (await read(server, tls=TlsSection(insecure_skip_verify=True))).engine == "vllm"
@@ -130,7 +130,7 @@ async def test_tls_unknown_authority(certificates: Certificates) -> None:
 
 
 async def test_tls_client_certificate(certificates: Certificates) -> None:
-    """A server that wants a client certificate gets it; without one the failure is one of TLS or of the connection."""
+    """A server that requires a client certificate gets it; without one the failure is TLS or connection."""
     mine = TlsSection(ca_file=certificates.ca, cert_file=certificates.client, key_file=certificates.client_key)
     async with serving(page(VLLM), certificates.server_context(ask_client=True)) as server:
         assert (await read(server, tls=mine)).engine == "vllm"
@@ -139,7 +139,7 @@ async def test_tls_client_certificate(certificates: Certificates) -> None:
 
 
 async def test_https_url_of_an_http_server() -> None:
-    """An https url of a server that speaks plain HTTP says which one to write."""
+    """An https URL of a plain HTTP server gets advice to use http://."""
     async with serving(page(VLLM)) as server:
         reason, detail = await failure(server.url.replace("http:", "https:"))
     assert reason is Reason.TLS
@@ -147,14 +147,14 @@ async def test_https_url_of_an_http_server() -> None:
 
 
 async def test_http_url_of_an_https_server(certificates: Certificates) -> None:
-    """A plain url of a TLS server is a failure with a word, not an exception."""
+    """An http URL of a TLS server gives a message, not an exception."""
     async with serving(page(VLLM), certificates.server_context()) as server:
         reason, _ = await failure(server.url.replace("https:", "http:"))
     assert reason in (Reason.UNREACHABLE, Reason.NOT_METRICS)
 
 
-async def test_certificate_file_that_cannot_be_used(certificates: Certificates, tmp_path: Path) -> None:
-    """A missing, wrong or encrypted PEM file is named, asks for no password, and is read again when put right."""
+async def test_unusable_certificate_file(certificates: Certificates, tmp_path: Path) -> None:
+    """A missing, wrong or encrypted PEM file is named, never prompts, and is read again once fixed."""
     url = "https://127.0.0.1:1"
     absent, wrong, locked = tmp_path / "absent.pem", tmp_path / "wrong.pem", tmp_path / "locked.key"
     wrong.write_text("no certificate")

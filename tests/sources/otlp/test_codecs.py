@@ -1,4 +1,4 @@
-"""Both encodings of OTLP."""
+"""The protobuf and JSON encodings of OTLP."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ WANTED = frozenset({"gen_ai.latency.e2e", "gen_ai.usage.prompt_tokens", "gen_ai.
 
 
 def plain(spans: Iterable[Span]) -> list[tuple[Any, ...]]:
-    """All that can be read of spans."""
+    """Every readable property of the spans."""
     return [(s.service, s.name, s.key, s.start_ns, s.end_ns, s.attributes(WANTED)) for s in spans]
 
 
@@ -26,8 +26,8 @@ def both(rows: list[dict[str, Any]]) -> Iterator[list[tuple[Any, ...]]]:
     yield plain(json_codec.json_spans(in_json(rows)))
 
 
-def test_both_encodings_say_the_same() -> None:
-    """Real spans are read alike from protobuf and from JSON, attributes that nobody wants left out."""
+def test_both_encodings_agree() -> None:
+    """Real spans decode alike from protobuf and JSON, without attributes that were not requested."""
     in_one, in_other = both(list(VLLM))
     assert in_one == in_other
     row = VLLM[0]
@@ -45,7 +45,7 @@ def test_both_encodings_say_the_same() -> None:
     ("odd", "read"), [(["a", "b"], {"odd": "a"}), ([], {}), (True, {}), ([["a"]], {}), (7, {"odd": 7})]
 )
 def test_a_list_is_its_first_item(odd: Any, read: dict[str, Any]) -> None:
-    """Of several values the first counts; what is neither text nor number is as good as missing."""
+    """The first item of an array counts; values that are neither text nor number count as missing."""
     for found in both([vllm_row(1, odd=odd)]):
         assert {key: value for key, value in found[0][-1].items() if key == "odd"} == read
 
@@ -53,8 +53,8 @@ def test_a_list_is_its_first_item(odd: Any, read: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("trace", "span"), [("", "01" * 8), ("00" * 16, "01" * 8), ("01" * 16, "00" * 8), ("01" * 15, "01" * 8)]
 )
-def test_what_is_no_id_gives_no_key(trace: str, span: str) -> None:
-    """Empty, zero and short ids cannot tell spans apart."""
+def test_invalid_ids_give_no_key(trace: str, span: str) -> None:
+    """Empty, zero and short ids cannot identify a span."""
     for found in both([{**vllm_row(1), "trace_id": trace, "span_id": span}]):
         assert found[0][2] == b""
     (found,) = json_codec.json_spans(
@@ -79,8 +79,8 @@ def test_what_is_no_id_gives_no_key(trace: str, span: str) -> None:
         b'{"resourceSpans": [{"resource": 7}]}',
     ],
 )
-def test_what_is_no_request_is_malformed(body: bytes) -> None:
-    """JSON that is none, or has another shape, is refused as a whole, and what is said of it holds nothing of it."""
+def test_invalid_json_is_malformed(body: bytes) -> None:
+    """Invalid JSON or another structure is rejected as a whole, and the message quotes none of it."""
     with pytest.raises(MalformedOtlp, match=r"^(the body is not valid JSON|a field has the wrong type for OTLP)$"):
         plain(json_codec.json_spans(body))
 
@@ -99,15 +99,15 @@ def test_what_is_no_request_is_malformed(body: bytes) -> None:
         {"attributes": [{"key": "odd", "value": {"arrayValue": {"values": 7}}}]},
     ],
 )
-def test_one_malformed_span_says_so(span: dict[str, Any]) -> None:
-    """A span that has another shape is found out when it is read."""
+def test_a_malformed_span_raises_on_access(span: dict[str, Any]) -> None:
+    """A span with another structure raises when it is read."""
     (found,) = json_codec.json_spans(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode())
     with pytest.raises(MalformedOtlp):
         plain([found])
 
 
-def test_unknown_keys_are_of_no_matter() -> None:
-    """Keys that are new, no text, or nobody's are passed over."""
+def test_unknown_keys_are_ignored() -> None:
+    """New, non-text and unrelated keys are ignored."""
     span = {"name": "x", "new": 1, "attributes": [{"key": ["odd"]}, {"value": {}}, {"key": "odd", "value": None}]}
     (found,) = json_codec.json_spans(
         json.dumps({"resourceSpans": [{"new": 1, "scopeSpans": [{"spans": [span]}]}]}).encode()
@@ -116,17 +116,17 @@ def test_unknown_keys_are_of_no_matter() -> None:
     assert plain(json_codec.json_spans(b'{"resourceSpans": [{}, {"scopeSpans": null}]}')) == []
 
 
-def test_protobuf_that_is_none_is_malformed() -> None:
-    """Bytes that are no message, or end too early, are refused."""
+def test_invalid_protobuf_is_malformed() -> None:
+    """Bytes that are not a message, or are truncated, are rejected."""
     for body in (b"\xff" * 9, in_protobuf(list(VLLM))[:-1]):
         with pytest.raises(MalformedOtlp, match=r"^the body is not a protobuf trace request$"):
             plain(ProtobufCodec().spans(body))
 
 
-def test_answers_are_opentelemetry_s() -> None:
-    """What was rejected, and why, as OpenTelemetry's own classes read it; nothing where nothing was."""
-    told = ExportTraceServiceResponse.FromString(ProtobufCodec().encoded_response(3, "why"))
-    assert (told.partial_success.rejected_spans, told.partial_success.error_message) == (3, "why")
+def test_responses_match_opentelemetry() -> None:
+    """OpenTelemetry's classes read back the number rejected and the reason; empty if none was."""
+    result = ExportTraceServiceResponse.FromString(ProtobufCodec().encoded_response(3, "why"))
+    assert (result.partial_success.rejected_spans, result.partial_success.error_message) == (3, "why")
     assert ProtobufCodec().encoded_response(0, "") == b""
     partial = {"rejectedSpans": "3", "errorMessage": "why"}
     assert json.loads(json_codec.json_response(3, "why")) == {"partialSuccess": partial}
@@ -134,8 +134,8 @@ def test_answers_are_opentelemetry_s() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 300, 16383])
-def test_a_status_is_google_s(length: int) -> None:
-    """The few bytes written by hand are what protobuf's own code reads as int32 code = 1 and string message = 2."""
+def test_status_matches_google_rpc(length: int) -> None:
+    """Protobuf's own decoder reads the hand-encoded bytes as int32 code = 1 and string message = 2."""
     status = status_class()()
     status.ParseFromString(protobuf_codec.protobuf_status(8, "x" * length))
     assert (status.code, status.message) == (8, "x" * length)  # type: ignore[attr-defined]
@@ -154,8 +154,8 @@ def status_class() -> type[Message]:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("google.rpc.Status"))
 
 
-def test_a_missing_package_is_found_missing() -> None:
-    """With the package there, without it, and without anything of OpenTelemetry's."""
+def test_missing_package() -> None:
+    """With the package, without it, and without any OpenTelemetry package."""
 
     def nothing(name: str) -> object:
         raise ModuleNotFoundError(name)

@@ -1,4 +1,4 @@
-"""Which spans were counted before."""
+"""Deduplication of spans."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +11,8 @@ def key(number: int) -> bytes:
     return number.to_bytes(24, "big")
 
 
-def test_a_repetition_is_known_for_two_generations_and_late_afterwards() -> None:
-    """A span is a duplicate while it is remembered; once it is forgotten, whatever ended that early is late."""
+def test_a_repeat_is_duplicate_then_late() -> None:
+    """A span is a duplicate while remembered; once forgotten, any span that old is late."""
     recent = RecentSpans(most=10, generation_seconds=100.0)
     assert recent.drop_reason(key(0), 0.0) is None
     recent.remember(key(0), 1.0)
@@ -26,7 +26,7 @@ def test_a_repetition_is_known_for_two_generations_and_late_afterwards() -> None
 
 
 def test_memory_is_bounded_whatever_the_clock_does() -> None:
-    """Only two generations of keys are kept, when time stands still, and when it runs backwards."""
+    """At most two generations of keys are kept, even with a stopped or backward clock."""
     for step in (0.0, -1.0):
         recent = RecentSpans(most=50)
         for number in range(1000):
@@ -34,7 +34,7 @@ def test_memory_is_bounded_whatever_the_clock_does() -> None:
         assert len(recent._young) + len(recent._old) <= 100
 
 
-def test_a_clock_set_back_makes_nobody_late() -> None:
+def test_a_clock_set_back_makes_no_span_late() -> None:
     """Spans that end by the new clock are not late because the old one was ahead."""
     recent = RecentSpans(most=1)
     for number in range(3):
@@ -51,7 +51,7 @@ def test_a_clock_set_back_makes_nobody_late() -> None:
     seconds=st.sampled_from([1.0, 10.0]),
 )
 def test_nothing_is_counted_twice(arrivals: list[tuple[int, float]], most: int, seconds: float) -> None:
-    """With clocks that agree, a span that is sent again at any later time is never counted again."""
+    """With agreeing clocks, a span sent again at any later time is never counted again."""
     recent, counted, now = RecentSpans(most, seconds), dict[int, float](), 0.0
     for number, later in arrivals:
         now += later

@@ -1,4 +1,4 @@
-"""The receiver over real HTTP: what is taken, and everything that clients do wrong."""
+"""The receiver over real HTTP: what it accepts, and every client error."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ def source(**section: Any) -> OtlpSource:
 
 @asynccontextmanager
 async def listening(**section: Any) -> AsyncIterator[tuple[OtlpSource, aiohttp.ClientSession]]:
-    """A source that has been read once, and a client of it."""
+    """A source that has been read once, and a client for it."""
     receiver = source(**section)
     await receiver.read()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as client:
@@ -56,8 +56,8 @@ async def send(
         return answer.status, await answer.read(), answer.headers
 
 
-async def test_what_is_sent_is_read_at_the_next_tick() -> None:
-    """Protobuf and JSON, gzip and plain: the records come with the next read, in their order, and only once."""
+async def test_spans_are_read_at_the_next_tick() -> None:
+    """Protobuf and JSON, gzip and plain: the next read returns the records in order, once."""
     async with listening() as (receiver, client):
         bodies = [
             (in_protobuf(VLLM[:10]), PROTOBUF),
@@ -78,8 +78,8 @@ async def test_what_is_sent_is_read_at_the_next_tick() -> None:
         assert (await receiver.read()).records == ()
 
 
-async def test_a_sender_is_told_what_was_rejected() -> None:
-    """Partial success says how many spans and why, in the request's encoding."""
+async def test_partial_success() -> None:
+    """Partial success reports how many spans were rejected and why, in the request's encoding."""
     rows = [vllm_row(1), vllm_row(2, gen_ai__latency__e2e=None)]
     async with listening() as (receiver, client):
         status, body, _ = await send(client, in_protobuf(rows))
@@ -95,11 +95,11 @@ async def test_a_sender_is_told_what_was_rejected() -> None:
         assert (len(reading.records), reading.dropped) == (1, {Dropped.PARTIAL: 2})
 
 
-def said(body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+def status_of(body: bytes, headers: dict[str, str]) -> tuple[int, str]:
     """Code and message of a google.rpc.Status."""
     if headers["Content-Type"] == JSON_CONTENT_TYPE:
-        told = json.loads(body)
-        return told["code"], told["message"]
+        reply = json.loads(body)
+        return reply["code"], reply["message"]
     status: Any = status_class()()
     status.ParseFromString(body)
     return status.code, status.message
@@ -124,29 +124,29 @@ CUT = "the gzip stream is truncated or has trailing bytes"
         (b" " * (LARGEST + 1), otlp.JSON, 413, 8, f"the body is larger than {LARGEST} bytes"),
     ],
 )
-async def test_what_cannot_be_read_is_refused_in_its_own_encoding(
+async def test_unreadable_bodies_are_rejected_in_their_encoding(
     body: bytes, headers: dict[str, str], status: int, code: int, message: str
 ) -> None:
-    """Malformed bodies, a gzip bomb and bodies that are too large: one status, one line, one count; no record."""
+    """Malformed, too large and gzip-bomb bodies: one status, one line, one drop, no record."""
     async with listening() as (receiver, client):
-        answered, told, _ = await send(client, body, headers)
+        answered, reply, _ = await send(client, body, headers)
         assert answered == status
-        assert said(told, headers)[0] == code and said(told, headers)[1].startswith(message)
+        assert status_of(reply, headers)[0] == code and status_of(reply, headers)[1].startswith(message)
         reading = await receiver.read()
         assert (reading.records, sum(reading.dropped.values())) == ((), 1)
         assert (await send(client, BATCH))[0] == 200
 
 
-async def test_other_requests_are_answered() -> None:
-    """Another path, method, content type or compression: a status and a line that says what to use."""
+async def test_other_requests_get_an_error() -> None:
+    """Another path, method, content type or encoding gets a status and a line that says what to use."""
     async with listening() as (receiver, client):
         assert (await send(client, b"", path="/v1/metrics"))[:2] == (404, b"not found; send spans to /v1/traces\n")
         async with client.get(TRACES_PATH) as answer:
             assert (answer.status, answer.headers["Allow"], await answer.text()) == (405, "POST", "use POST\n")
-        status, told, _ = await send(client, b"{}", {"Content-Type": "text/plain"})
-        assert (status, told) == (415, b"Content-Type must be application/x-protobuf or application/json\n")
-        status, told, _ = await send(client, b"{}", otlp.JSON | {"Content-Encoding": "br"})
-        assert (status, told) == (415, b"Content-Encoding must be gzip or absent\n")
+        status, reply, _ = await send(client, b"{}", {"Content-Type": "text/plain"})
+        assert (status, reply) == (415, b"Content-Type must be application/x-protobuf or application/json\n")
+        status, reply, _ = await send(client, b"{}", otlp.JSON | {"Content-Encoding": "br"})
+        assert (status, reply) == (415, b"Content-Encoding must be gzip or absent\n")
         assert (await receiver.read()).dropped == {Dropped.MALFORMED: 1}
 
 
@@ -159,7 +159,7 @@ HEAD = f"POST {TRACES_PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-p
 
 
 async def raw(port: int | None, *parts: bytes, pause: float = 0.0) -> bytes:
-    """What comes back for bytes that are sent one part after the other, until the connection ends."""
+    """The response to bytes sent in parts, until the connection closes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for part in parts:
@@ -173,8 +173,8 @@ async def raw(port: int | None, *parts: bytes, pause: float = 0.0) -> bytes:
         writer.close()
 
 
-async def test_a_slow_body_is_given_up() -> None:
-    """A client that trickles is answered 408 and let go; the next one is served."""
+async def test_a_slow_body_times_out() -> None:
+    """A client that trickles gets 408 and is closed; the next one is served."""
     queue, server = served(BodyReader(LARGEST, seconds=0.2))
     await server.start(address())
     try:
@@ -186,7 +186,7 @@ async def test_a_slow_body_is_given_up() -> None:
 
 
 async def test_an_endless_body_is_cut() -> None:
-    """A body without end is refused as soon as it is too large, and its connection is closed."""
+    """An endless body is rejected as soon as it is too large, and its connection is closed."""
     async with listening() as (receiver, _):
         chunk = b"1000\r\n" + bytes(4096) + b"\r\n"
         answer = await raw(receiver.port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 40)
@@ -198,16 +198,16 @@ async def test_an_endless_body_is_cut() -> None:
     "sent",
     [HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", HEAD + b"Content-Length: -1\r\n\r\n", b"\x16\x03\x01\r\n\r\n"],
 )
-async def test_what_is_no_http_is_closed(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """Broken chunks, impossible lengths and TLS on the plain port end with a 400, and leave no traceback in the log."""
+async def test_invalid_http_is_closed(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Broken chunks, impossible lengths and TLS on the plain port get 400 and log no traceback."""
     async with listening() as (receiver, client):
         assert (await raw(receiver.port, sent)).split(b" ")[1] == b"400"
         assert (await send(client, BATCH))[0] == 200
     assert not caplog.records
 
 
-async def test_a_client_that_asks_first_is_told_to_go_on() -> None:
-    """A body is sent after 100 Continue, as curl does with large ones, and one answer follows."""
+async def test_expect_continue() -> None:
+    """A body is sent after 100 Continue, as curl does with large ones, and one response follows."""
     async with listening() as (receiver, _):
         head = HEAD + f"Connection: close\r\nExpect: 100-continue\r\nContent-Length: {len(BATCH)}\r\n\r\n".encode()
         answer = await raw(receiver.port, head, BATCH, pause=0.1)
@@ -215,8 +215,8 @@ async def test_a_client_that_asks_first_is_told_to_go_on() -> None:
         assert len((await receiver.read()).records) == 40
 
 
-async def test_a_client_that_leaves_in_mid_body_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """Its half is dropped."""
+async def test_a_disconnect_in_mid_body_is_harmless(caplog: pytest.LogCaptureFixture) -> None:
+    """The partial body is dropped, and other clients are served."""
     async with listening() as (receiver, client):
         _, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
         writer.write(HEAD + b"Content-Length: 50\r\n\r\nxxx")
@@ -230,7 +230,7 @@ async def test_a_client_that_leaves_in_mid_body_disturbs_nobody(caplog: pytest.L
 
 
 async def test_bodies_share_a_bounded_memory() -> None:
-    """While others hold what may be held at once, a body is told to come again in a second; then it is taken."""
+    """While the body limit is used up, a new body gets 429 and Retry-After: 1; later it is accepted."""
     async with listening() as (receiver, client):
         length = f"Content-Length: {LARGEST}\r\n\r\n".encode()
         holders = [await asyncio.open_connection("127.0.0.1", receiver.port) for _ in range(4)]
@@ -238,9 +238,9 @@ async def test_bodies_share_a_bounded_memory() -> None:
             writer.write(HEAD + length + bytes(LARGEST - 100))
             await writer.drain()
         await asyncio.sleep(0.2)
-        status, told, headers = await send(client, BATCH)
+        status, reply, headers = await send(client, BATCH)
         assert (status, headers["Retry-After"]) == (429, "1")
-        assert said(told, PROTOBUF) == (8, "too many bodies in flight; retry later")
+        assert status_of(reply, PROTOBUF) == (8, "too many bodies in flight; retry later")
         for _, writer in holders:
             writer.transport.abort()
         await asyncio.sleep(0.1)
@@ -249,7 +249,7 @@ async def test_bodies_share_a_bounded_memory() -> None:
 
 
 async def test_only_one_body_is_decoded_at_a_time() -> None:
-    """A few kilobytes of gzip may become hundreds of megabytes of spans: those of many clients never add up."""
+    """A few kilobytes of gzip can become hundreds of megabytes of spans: clients never add up."""
     alive = most = 0
 
     def counted(body: bytes) -> Iterator[Span]:
@@ -273,8 +273,8 @@ async def test_only_one_body_is_decoded_at_a_time() -> None:
     await receiver.aclose()
 
 
-async def test_many_clients_and_large_bodies_leave_the_loop_to_others() -> None:
-    """While 20,000 spans are taken, everybody else gets a turn every few milliseconds."""
+async def test_large_bodies_do_not_block_the_loop() -> None:
+    """While 20,000 spans are processed, other tasks run every few milliseconds."""
     async with listening(largest_body_bytes=16 * 1024 * 1024, queue_requests=100_000) as (receiver, client):
         body = zipped(in_protobuf([vllm_row(number) for number in range(5000)]))
         turns = 0
@@ -298,8 +298,8 @@ def address() -> Any:
     return Address("127.0.0.1", 0)
 
 
-async def test_a_taken_address_is_tried_again_at_every_read() -> None:
-    """While it cannot listen it says why and how to choose another; as soon as it can, it does."""
+async def test_an_address_in_use_is_retried_at_every_read() -> None:
+    """The error names the setting for another address; the next read after it is free succeeds."""
     port = unused_port()
     other = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", port)
     receiver = source(listen=f"127.0.0.1:{port}")
@@ -320,8 +320,8 @@ async def test_a_taken_address_is_tried_again_at_every_read() -> None:
     assert receiver.port is None
 
 
-async def test_an_address_that_takes_too_long_is_given_up_cleanly() -> None:
-    """A read that is cancelled while it looks up the address leaves nothing behind."""
+async def test_a_cancelled_start_leaves_nothing_behind() -> None:
+    """A read cancelled during name resolution leaves no socket open."""
     for turns in range(4):
         receiver = source(listen="localhost:0")
         reading = asyncio.create_task(receiver.read())
@@ -335,8 +335,8 @@ async def test_an_address_that_takes_too_long_is_given_up_cleanly() -> None:
         await receiver.aclose()
 
 
-async def test_it_leaves_at_once_whatever_clients_do() -> None:
-    """With idle connections and a body under way, closing takes less than a second."""
+async def test_closing_takes_less_than_a_second() -> None:
+    """Idle connections and a body in flight do not delay aclose."""
     async with listening() as (receiver, client):
         await send(client, BATCH)
         _, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
@@ -349,8 +349,8 @@ async def test_it_leaves_at_once_whatever_clients_do() -> None:
         writer.close()
 
 
-async def test_silent_connections_are_cut() -> None:
-    """Whoever connects and says nothing is let go after a while."""
+async def test_idle_connections_are_closed() -> None:
+    """A client that connects and sends nothing is disconnected after a while."""
     now = 0.0
     queue = SpanQueue(span_rules(()), ServiceMapping({}, tuple), 1)
     server = TraceServer(queue, BodyReader(1), supported_encodings(), clock=lambda: now)
@@ -367,7 +367,7 @@ async def test_silent_connections_are_cut() -> None:
 
 
 async def test_without_the_package_json_is_read_and_protobuf_says_what_to_install() -> None:
-    """The source is unavailable from the first protobuf on, unless JSON brings records."""
+    """After the first protobuf export the source is unavailable, unless JSON brings records."""
     section = OtlpSection(listen="127.0.0.1:0")
 
     def no_package() -> ProtobufCodec:
@@ -378,8 +378,8 @@ async def test_without_the_package_json_is_read_and_protobuf_says_what_to_instal
     receiver = OtlpSource(section, PROFILES.values(), lambda: ("chat",), known=known)
     await receiver.read()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as client:
-        status, told, _ = await send(client, BATCH)
-        assert status == 415 and b"pip install 'goodwatt[otlp]'" in told
+        status, reply, _ = await send(client, BATCH)
+        assert status == 415 and b"pip install 'goodwatt[otlp]'" in reply
         with pytest.raises(SourceUnavailable, match=r"needs the package opentelemetry-proto; pip install") as why:
             await receiver.read()
         assert why.value.reason is Reason.LIBRARY_MISSING
@@ -391,8 +391,8 @@ async def test_without_the_package_json_is_read_and_protobuf_says_what_to_instal
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-async def test_no_bytes_at_all_are_answered_with_5xx(data: st.DataObject) -> None:
-    """Whatever bytes come, under whatever headers, cut and changed at will: 200 or 4xx, and the source goes on."""
+async def test_no_input_gives_5xx(data: st.DataObject) -> None:
+    """Any bytes under any headers, truncated or mutated, give 200 or 4xx, and the source keeps working."""
     seeds = st.sampled_from([BATCH, zipped(BATCH), in_json(VLLM[:2]), zipped(in_json(VLLM[:2])), b""])
     kinds = st.sampled_from([PROTOBUF, otlp.JSON, PROTOBUF | GZIP, otlp.JSON | GZIP])
     async with listening() as (receiver, client):

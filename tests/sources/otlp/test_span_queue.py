@@ -1,4 +1,4 @@
-"""Which spans become records, of which server, and what is counted of the rest."""
+"""Which spans become records, for which server, and how the rest is counted."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ def span_queue(
 
 
 async def taken(into: SpanQueue, *spans: Row) -> tuple[int, dict[Dropped, int]]:
-    """How many records a request with these spans brings, and what is shed."""
+    """The number of records from these spans, and the drop counts."""
     await into.put(ProtobufCodec().spans(in_protobuf(spans)))
     records, dropped = into.drain()
     return len(records), dict(dropped)
@@ -47,15 +47,15 @@ async def taken(into: SpanQueue, *spans: Row) -> tuple[int, dict[Dropped, int]]:
         ("", "", (), {}, None),
     ],
 )
-def test_whose_span_it_is(
+def test_mapping_of_services_to_servers(
     service: str, instance: str, servers: tuple[str, ...], services: dict[str, str], server: str | None
 ) -> None:
-    """What the operator says comes first, then a server of that name, then the only one, unless something is said."""
+    """The configured map comes first, then a server of that name, then the only server if no map is set."""
     assert ServiceMapping(services, lambda: servers).server_of(SpanService(service, instance)) == server
 
 
 async def test_real_spans_become_records_once() -> None:
-    """40 real spans are 40 records in their order; sent again they are 40 duplicates."""
+    """40 real spans give 40 records in order; sent again they are 40 duplicates."""
     into = span_queue()
     await into.put(ProtobufCodec().spans(in_protobuf(VLLM)))
     records, dropped = into.drain()
@@ -64,32 +64,34 @@ async def test_real_spans_become_records_once() -> None:
     assert await taken(into, *VLLM) == (0, {Dropped.DUPLICATE: 40})
 
 
-async def test_what_is_no_request_is_foreign_and_no_refusal() -> None:
-    """Start-up and child spans are counted and not complained of."""
+async def test_foreign_spans_are_not_rejections() -> None:
+    """Start-up and child spans are counted as foreign and not reported to the sender."""
     into = span_queue()
-    told = await into.put(
+    result = await into.put(
         ProtobufCodec().spans(in_protobuf([{**vllm_row(1), "name": "load_model"}, *rows(SGLANG_SPANS)]))
     )
     records, dropped = into.drain()
-    assert (len(records), dropped, told) == (6, {Dropped.FOREIGN: 6}, (0, ""))
+    assert (len(records), dropped, result) == (6, {Dropped.FOREIGN: 6}, (0, ""))
 
 
-async def test_each_refusal_is_counted_and_told() -> None:
-    """Partial spans, those of strangers and late ones, each under its own reason, and the sender is told how many."""
+async def test_rejections_are_counted_and_reported() -> None:
+    """Partial and unmapped spans are counted by reason, and the sender gets the number."""
     into = span_queue(("chat", "batch"))
     partial = vllm_row(1, gen_ai__latency__e2e=None)
     nameless = {**vllm_row(2), "span_id": "00" * 8}
-    told = await into.put(
+    result = await into.put(
         ProtobufCodec().spans(in_protobuf([partial, nameless, vllm_row(3, service="x"), vllm_row(4)]))
     )
-    assert told.rejected == 3
-    assert "2 lack an id, a start time or a latency; 1 come from a service that maps to no server" in told.error_message
+    assert result.rejected == 3
+    assert (
+        "2 lack an id, a start time or a latency; 1 come from a service that maps to no server" in result.error_message
+    )
     records, dropped = into.drain()
     assert (len(records), dropped) == (1, {Dropped.PARTIAL: 2, Dropped.UNKNOWN_SERVER: 1})
 
 
-async def test_late_spans_are_told_from_new_ones() -> None:
-    """After so many spans that the first are forgotten, one that ended with them is late."""
+async def test_late_spans() -> None:
+    """After enough spans that the first are forgotten, a span that ended with them is late."""
     into = span_queue(capacity=10**6)
     into._recent._most = 10
     await into.put(ProtobufCodec().spans(in_protobuf([vllm_row(n) for n in range(30)])))
@@ -97,18 +99,18 @@ async def test_late_spans_are_told_from_new_ones() -> None:
     assert await taken(into, vllm_row(99, end_ns=VLLM[0]["end_ns"] - 10**9)) == (0, {Dropped.LATE: 1})
 
 
-async def test_a_full_queue_refuses_and_takes_again() -> None:
-    """What finds no room is refused and counted; it is not remembered, so it can come again after a tick."""
+async def test_a_full_queue() -> None:
+    """Spans above the capacity are dropped and not remembered, so they can be sent again after a tick."""
     into = span_queue(capacity=3)
-    told = await into.put(ProtobufCodec().spans(in_protobuf([vllm_row(n) for n in range(5)])))
-    assert told == (2, "2 exceeded otlp.queue_requests between two ticks")
+    result = await into.put(ProtobufCodec().spans(in_protobuf([vllm_row(n) for n in range(5)])))
+    assert result == (2, "2 exceeded otlp.queue_requests between two ticks")
     records, dropped = into.drain()
     assert (len(records), dropped) == (3, {Dropped.OVERFLOW: 2})
     assert await taken(into, *(vllm_row(n) for n in range(5))) == (2, {Dropped.DUPLICATE: 3})
 
 
-async def test_strangers_are_named_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A service that belongs to no server is logged once, by name and nothing else of the span; not without end."""
+async def test_unknown_services_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """An unmapped service is logged once, by name only, and at most 100 services are logged."""
     into = span_queue(("chat", "batch"))
     secret = {"gen_ai__prompt": "s3cret", "gen_ai__request__id": "s3cret"}
     with caplog.at_level(logging.WARNING, "goodwatt.sources.otlp.span_queue"):
@@ -122,8 +124,8 @@ async def test_strangers_are_named_once(caplog: pytest.LogCaptureFixture) -> Non
     assert "s3cret" not in "".join(lines)
 
 
-async def test_only_what_is_wanted_is_kept() -> None:
-    """A record holds nothing of a prompt that a span carries."""
+async def test_records_keep_no_prompt() -> None:
+    """A record contains nothing of a prompt in its span."""
     into = span_queue()
     secret: dict[str, Any] = {"gen_ai__prompt": "s3cret", "gen_ai__request__id": "s3cret", "llm__input": ["s3cret"]}
     await into.put(ProtobufCodec().spans(in_protobuf([vllm_row(1, **secret)])))
