@@ -1,6 +1,6 @@
-"""What load generators call a good request, each as its own source says it, in our words: (good, counted) of records.
+"""What each load generator calls a good request, as its source defines it: (good, counted) of records.
 
-All of them measure streamed answers, so records here know every latency that they can have.
+All of them measure streamed responses, so records here have every latency that they can have.
 """
 
 from collections.abc import Iterable
@@ -17,8 +17,8 @@ def _slow(slo: Slo, felt: dict[Signal, float]) -> bool:
 
 
 def vllm_bench(slo: Slo, records: Iterable[RequestRecord]) -> Counts:
-    """vLLM 0.32.0, vllm/benchmarks/serve.py, calculate_metrics: only what succeeded is in its lists; with one output
-    token or none its time per output token is taken as 0; a limit may be reached."""
+    """vLLM 0.32.0, vllm/benchmarks/serve.py, calculate_metrics: its lists contain only successes; with at most one
+    output token the time per output token is 0; a limit may be reached."""
     done = [r for r in records if r.outcome is Outcome.SUCCESS]
     good = 0
     for r in done:
@@ -30,8 +30,8 @@ def vllm_bench(slo: Slo, records: Iterable[RequestRecord]) -> Counts:
 
 def aiperf(slo: Slo, records: Iterable[RequestRecord]) -> Counts:
     """AIPerf 0.8.0, src/aiperf/metrics/types: inter_token_latency_metric.py has no value below two output tokens, and
-    good_request_count_metric.py calls a request without a value not good. good_request_fraction_metric.py divides by
-    requests and errors; a cancelled request is an error there (499, tests/integration)."""
+    good_request_count_metric.py counts a request without a value as not good. good_request_fraction_metric.py
+    divides by requests and errors; a cancelled request is an error there (499, tests/integration)."""
     everything = list(records)
     good = 0
     for r in everything:
@@ -45,8 +45,8 @@ def aiperf(slo: Slo, records: Iterable[RequestRecord]) -> Counts:
 
 def guidellm(slo: Slo, records: Iterable[RequestRecord]) -> Counts:
     """GuideLLM at 1a145a40, src/guidellm/schemas/benchmark/goodput.py, is_conforming: undetermined as soon as one
-    limited latency has no value, whatever the others say; base/request_stats.py gives no inter-token latency below two
-    output tokens. Its verdict is on latencies: requests that ended otherwise than well are left out here."""
+    limited latency has no value, regardless of the others; base/request_stats.py has no inter-token latency below
+    two output tokens. It judges latencies only, so failed requests are excluded here."""
     verdicts = []
     for r in records:
         values = {Signal.TTFT: r.ttft_seconds, Signal.TPOT: r.tpot_seconds, Signal.E2E: r.e2e_seconds}
@@ -57,9 +57,9 @@ def guidellm(slo: Slo, records: Iterable[RequestRecord]) -> Counts:
 
 
 def inference_perf(slo: Slo, records: Iterable[RequestRecord]) -> Counts:
-    """inference-perf at 010d12fb, inference_perf/reportgen/base.py: summarize_requests hands only what did not fail to
-    calculate_goodput_metrics, where a latency without a value fails its limit; compute_request_latency_metrics gives
-    neither TTFT nor TPOT to an answer of a single token."""
+    """inference-perf at 010d12fb, inference_perf/reportgen/base.py: summarize_requests passes only successes to
+    calculate_goodput_metrics, where a latency without a value fails its limit; compute_request_latency_metrics has
+    neither TTFT nor TPOT for a single-token response."""
     done = [r for r in records if r.outcome is Outcome.SUCCESS]
     good = 0
     for r in done:

@@ -1,10 +1,10 @@
-"""How laws are tried here: the same examples on every run, with no stopwatch beside them."""
+"""Settings for property tests: the same examples on every run, and no deadline."""
 
 from hypothesis import HealthCheck, settings
 
 
 def law(examples: int) -> settings:
-    """Settings for a property: `examples` of them, the same every time."""
+    """Return settings with this many examples, derandomized."""
     return settings(
         max_examples=examples,
         deadline=None,

@@ -1,7 +1,7 @@
-"""An inference server whose every request is known: pages as a real engine would write them, and the truth beside them.
+"""An inference server with known requests: pages as a real engine writes them, and the truth about every request.
 
-All times are seconds on one clock. TTFT is observed at the first token, everything else at the end; a client that
-disconnects leaves its TTFT and nothing else; a restart kills what runs and starts every series again.
+All times are seconds on one clock. TTFT is observed at the first token, everything else at the end. A client that
+disconnects leaves only its TTFT. A restart kills running requests and resets every series.
 """
 
 from collections.abc import Iterable
@@ -17,14 +17,14 @@ MODEL = "llama"
 
 @dataclass(frozen=True)
 class Request:
-    """One request. `outcome` None is a client that hung up; `first` None is an end before any token."""
+    """One request. `outcome` None: the client disconnected. `first` None: it ended before any token."""
 
     arrival: float
     first: float | None  # seconds from arrival to the first token
     gaps: int  # further tokens
-    tpot: float  # seconds each of them takes
+    tpot: float  # seconds for each of them
     outcome: Outcome | None
-    preempted: bool = False  # sits in the queue again between its first token and its end
+    preempted: bool = False  # back in the queue between its first token and its end
 
     @property
     def first_at(self) -> float | None:
@@ -39,13 +39,13 @@ class Request:
         return 1.0 if self.first is None else self.first + self.gaps * self.tpot
 
     def latency(self, signal: Signal) -> float | None:
-        """What the user felt; a one-token output has a TPOT of 0, as a histogram would record it."""
+        """The latency that the user saw. A one-token output has a TPOT of 0, as a histogram would record it."""
         if self.first is None and signal is not Signal.E2E:
             return None
         return {Signal.TTFT: self.first, Signal.TPOT: self.tpot if self.gaps else 0.0, Signal.E2E: self.e2e}[signal]
 
     def record(self, server: str) -> RequestRecord:
-        """What somebody who saw the whole request tells of it."""
+        """The record of this request by an observer that saw all of it."""
         tokens = self.tokens
         return RequestRecord(
             server=server,
@@ -62,8 +62,8 @@ class Request:
     def tokens(self) -> int:
         return 0 if self.first is None else self.gaps + 1
 
-    def is_left_out(self, slo: Slo) -> bool:
-        """Whether the objective's conventions count it on neither side."""
+    def is_excluded(self, slo: Slo) -> bool:
+        """Whether the SLO's conventions make it neither eligible nor good."""
         if self.outcome is Outcome.SUCCESS:
             has_tpot = any(threshold.signal is Signal.TPOT for threshold in slo.thresholds)
             return has_tpot and self.tokens < 2 and slo.one_token_outputs is OneTokenOutputs.EXCLUDE
@@ -72,7 +72,7 @@ class Request:
         return self.outcome is None or slo.cancelled is Cancelled.EXCLUDE
 
     def is_good(self, slo: Slo) -> bool:
-        """Succeeded, within every threshold, and not left out."""
+        """Whether it succeeded within every threshold and is not excluded."""
         has_tpot = any(threshold.signal is Signal.TPOT for threshold in slo.thresholds)
         if has_tpot and self.tokens < 2 and slo.one_token_outputs is not OneTokenOutputs.PASS:
             return False
@@ -82,13 +82,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Habits:
-    """Where real engines differ."""
+    """How real engines differ."""
 
     edges: tuple[float, ...]
     one_token: OneToken = OneToken.ZERO
-    lazy: bool = False  # a series is not on the page before its first observation
-    tells_one_token: bool = False  # how many requests ended with one token at most is on the page
-    failures_timed: bool = True  # errors and cancels are in the e2e and TPOT histograms
+    lazy: bool = False  # a series appears on the page with its first observation
+    counts_one_token: bool = False  # the page counts requests that ended with at most one token
+    failures_timed: bool = True  # errors and cancelled requests are in the e2e and TPOT histograms
     gauge: str = "current"  # current | missing | stale
     queue_gauges: bool = True  # the waiting gauge and the preemption counter exist
     engine: str = "vllm"
@@ -96,31 +96,31 @@ class Habits:
 
 @dataclass(frozen=True)
 class SimulatedEngine:
-    """Requests, restarts and habits; a page can be asked for at any time."""
+    """Requests, restarts and habits; pages are available for any time."""
 
     requests: tuple[Request, ...]
     restarts: tuple[float, ...]
     habits: Habits
 
     def epoch(self, at: float) -> int:
-        """How many restarts there were, up to and at this time."""
+        """Number of restarts up to and including this time."""
         return sum(restart <= at for restart in self.restarts)
 
     def _alive(self, at: float) -> list[Request]:
-        """Requests of the run that this time belongs to, as far as they have arrived."""
+        """Requests that arrived in the run of this time, up to this time."""
         return [r for r in self.requests if r.arrival <= at and self.epoch(r.arrival) == self.epoch(at)]
 
     def ended(self, at: float) -> list[Request]:
-        """Requests that ended by now and were counted: a client that hung up is in no count."""
+        """Requests that ended and were counted by now; disconnected clients are in no counter."""
         return [r for r in self._alive(at) if r.ends_at <= at and r.outcome is not None]
 
     def seen_between(self, before: float, after: float) -> list[Request]:
-        """Ends that a page shows and the page before it does not."""
+        """Requests that ended between two pages."""
         same_run = self.epoch(before) == self.epoch(after)
         return [r for r in self.ended(after) if not same_run or r.ends_at > before]
 
     def page(self, server: str, at: float) -> EngineReading:
-        """What /metrics says at this time."""
+        """The page that /metrics returns at this time."""
         habits, alive, ended = self.habits, self._alive(at), self.ended(at)
         timed = [r for r in ended if habits.failures_timed or r.outcome is Outcome.SUCCESS]
         began = [r.first for r in alive if r.first is not None and r.first_at is not None and r.first_at <= at]
@@ -145,7 +145,7 @@ class SimulatedEngine:
         generated = float(sum(r.gaps + 1 for r in ended if r.first is not None))
         if generated or not habits.lazy:
             counters[SeriesId(signal=Signal.GENERATED_TOKENS, model=MODEL)] = generated
-        if habits.tells_one_token:
+        if habits.counts_one_token:
             counters[SeriesId(signal=Signal.ONE_TOKEN_REQUESTS, model=MODEL)] = float(sum(r.tokens < 2 for r in ended))
         if habits.queue_gauges:
             preempted = [r for r in alive if r.preempted and r.first_at is not None and r.first_at <= at]
@@ -162,7 +162,7 @@ class SimulatedEngine:
         )
 
     def _gauges(self, alive: Iterable[Request], at: float) -> dict[tuple[Signal, str], float]:
-        """Running is told as low as it can be: a request still in its prefill counts as waiting."""
+        """The lowest running gauge an engine may report: requests still in prefill count as waiting."""
         unfinished = [r for r in alive if r.ends_at > at]
         begun = [r for r in unfinished if r.first_at is not None and r.first_at <= at]
         running = [r for r in begun if not r.preempted]

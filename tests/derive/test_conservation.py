@@ -1,4 +1,4 @@
-"""Laws of the whole ledger, over any sequence of ticks."""
+"""Laws that the whole ledger obeys over any sequence of ticks."""
 
 import math
 from copy import deepcopy
@@ -47,8 +47,8 @@ def close(one, other):
 
 @law(150)
 @given(worlds())
-def test_energy_conserves(world):
-    """Every millijoule that a GPU's meter gave is some account's or unattributed, and no other millijoule exists."""
+def test_energy_is_conserved(world):
+    """Every millijoule that a meter accepted belongs to an account or is unattributed, and none is created."""
     for _, _, snapshot, _ in lived(world):
         ledger = snapshot.ledger
         assert attributed(ledger) + unattributed(ledger) == measured(ledger)
@@ -56,8 +56,9 @@ def test_energy_conserves(world):
 
 @law(150)
 @given(worlds())
-def test_money_and_carbon_follow_the_energy(world):
-    """All cost is price x GPU-hours or price x facility kWh, all carbon grams x facility kWh, to the last share."""
+def test_cost_and_carbon_follow_price_and_energy(world):
+    """All cost is price x GPU hours or price x facility kWh, and all carbon is grams x facility kWh, down to each
+    share."""
     policy, _ = world
     gpu_seconds, known, before = 0.0, 0, None
     for _, tick, snapshot, _ in lived(world):
@@ -74,7 +75,7 @@ def test_money_and_carbon_follow_the_energy(world):
 
 
 def numbers(thing, at=()):
-    """Every number in a ledger but the in-flight gauges, by where it stands. A histogram is its edges' numbers."""
+    """Yield every number of a ledger except the in-flight gauges, with its place. Histograms yield their buckets."""
     if isinstance(thing, Histogram):
         yield from (((*at, edge), count) for edge, count in zip(thing.edges, thing.counts, strict=True))
         yield (*at, "count"), thing.count
@@ -96,8 +97,8 @@ def numbers(thing, at=()):
 
 @law(200)
 @given(worlds(ticks=8))
-def test_no_number_of_the_ledger_ever_falls(world):
-    """Whatever pages and meters say, every number of the ledger only grows, and none is negative, NaN or infinite."""
+def test_no_number_in_the_ledger_ever_falls(world):
+    """For any pages and meters, every number in the ledger only grows and is never negative, NaN or infinite."""
     before = {}
     for _, _, snapshot, _ in lived(world):
         now = dict(numbers(snapshot.ledger))
@@ -110,8 +111,8 @@ def test_no_number_of_the_ledger_ever_falls(world):
 
 @law(100)
 @given(worlds(ticks=8))
-def test_histograms_of_the_ledger_stay_cumulative(world):
-    """Counts of every histogram ascend along its edges, whatever resets and edges the pages went through."""
+def test_histograms_in_the_ledger_stay_cumulative(world):
+    """Bucket counts ascend along the edges through any resets and changes of edges."""
     for _, _, snapshot, _ in lived(world):
         for histogram in snapshot.ledger.histograms.values():
             assert all(low <= high for low, high in pairwise((0.0, *histogram.counts, histogram.count)))
@@ -121,7 +122,7 @@ def test_histograms_of_the_ledger_stay_cumulative(world):
 @law(100)
 @given(worlds())
 def test_bounds_stay_in_order_on_any_page(world):
-    """0 <= lower <= upper <= eligible, live and in the totals, even on pages that no engine would write."""
+    """0 <= lower <= upper <= eligible, live and in the totals, even for pages that no engine would write."""
     for _, _, snapshot, _ in lived(world):
         for totals in (*snapshot.ledger.slos.values(), *snapshot.slo_live.values()):
             assert 0.0 <= totals.good_lower <= totals.good_upper <= totals.eligible
@@ -130,7 +131,7 @@ def test_bounds_stay_in_order_on_any_page(world):
 @law(60)
 @given(worlds())
 def test_a_step_is_pure(world):
-    """The same inputs give the same outputs, and neither the state nor the readings are changed by it."""
+    """The same inputs give the same outputs, and a step changes neither its state nor its readings."""
     policy, _ = world
     for before, tick, snapshot, after in lived(world):
         kept, results = deepcopy(before), deepcopy(tick.results)
@@ -142,8 +143,8 @@ def test_a_step_is_pure(world):
 
 @law(150)
 @given(st.lists(st.lists(st.one_of(st.none(), st.integers(0, 2000)), min_size=3, max_size=3), min_size=1, max_size=10))
-def test_measured_is_the_sum_of_accepted_increases(rows):
-    """Per GPU, what is measured is the growth between its own readings, a fall counting whole, to the millijoule."""
+def test_gpu_energy_is_the_sum_of_accepted_increases(rows):
+    """A GPU's energy is the increase between its own readings, resets included, to the millijoule."""
     fold = Fold()
     for n, row in enumerate(rows):
         fold.tick(5.0 * n, gpus(*(gpu(i, 5.0 * n, mj) for i, mj in enumerate(row))), tokens_page("a", 5.0 * n, 7.0 * n))
@@ -155,8 +156,8 @@ def test_measured_is_the_sum_of_accepted_increases(rows):
 
 @law(60)
 @given(st.data())
-def test_a_missing_driver_stops_energy_and_no_token(data):
-    """Tokens go on being counted while the GPU source is down, and energy while every server is."""
+def test_a_missing_driver_stops_energy_but_not_tokens(data):
+    """Tokens are counted while the GPU source is down, and energy while every server is down."""
     fold = Fold()
     fold.tick(0.0, gpus(gpu(0, 0.0, 0)), tokens_page("a", 0.0, 0.0))
     for n in range(1, 5):
@@ -172,8 +173,8 @@ def test_a_missing_driver_stops_energy_and_no_token(data):
         assert (sum(ledger.counts.values()) > sum(before.counts.values())) == server_up
 
 
-def test_rent_goes_on_while_the_driver_is_away():
-    """A GPU that cannot be read is still rented: its hours are charged from the moment it was first seen."""
+def test_rental_continues_while_the_driver_fails():
+    """A GPU that cannot be read is still rented: its hours are charged from its first reading on."""
     fold = Fold(Policy(tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
     fold.tick(0.0, no_gpus())
     assert spent(fold.state.ledger) == 0.0
@@ -183,8 +184,8 @@ def test_rent_goes_on_while_the_driver_is_away():
     assert spent(fold.state.ledger) == pytest.approx(15.0)
 
 
-def test_electricity_is_paid_at_the_facilitys_meter():
-    """At 0.10 a kWh, host factor 1.5 and PUE 1.2, 3.6 MJ at the GPU cost 0.18, and no rent is added."""
+def test_electricity_is_charged_on_facility_energy():
+    """At 0.10 per kWh, host factor 1.5 and PUE 1.2, 3.6 MJ at the GPU cost 0.18, and no rental is added."""
     fold = Fold(Policy(tariff=Tariff("EUR", price_per_kwh=0.10), facility=Facility(1.5, 1.2), carbon=Carbon(400.0)))
     fold.tick(0.0, gpus(gpu(0, 0.0, 0)))
     fold.tick(5.0, gpus(gpu(0, 5.0, 3_600_000_000)))
@@ -192,8 +193,8 @@ def test_electricity_is_paid_at_the_facilitys_meter():
     assert emitted(fold.state.ledger) == pytest.approx(720.0)
 
 
-def test_without_energy_nothing_is_said_of_electricity_or_carbon():
-    """Missing is never zero: with no meter there is no electricity cost and no carbon, not even 0."""
+def test_without_energy_there_is_no_electricity_cost_and_no_carbon():
+    """Unknown is never zero: without a meter both are absent, not 0."""
     fold = Fold(Policy(tariff=Tariff("EUR", price_per_kwh=0.10), carbon=Carbon(400.0)))
     fold.tick(0.0, gpus(gpu(0, 0.0, None)), tokens_page("a", 0.0, 0.0))
     fold.tick(5.0, gpus(gpu(0, 5.0, None)), tokens_page("a", 5.0, 9.0))
@@ -202,28 +203,28 @@ def test_without_energy_nothing_is_said_of_electricity_or_carbon():
     assert ledger.unattributed_carbon_grams is None
 
 
-def test_nothing_at_all_is_a_legal_tick():
-    """No source, no GPU, no server: the ledger stays empty and a picture is still made."""
+def test_a_tick_without_sources_is_valid():
+    """Without any source, GPU or server the ledger stays empty and a snapshot is still made."""
     fold = Fold()
     snapshot = fold.tick(0.0)
     assert (snapshot.ledger, snapshot.gpus, snapshot.servers, snapshot.ticks) == (Ledger(), None, {}, 1)
 
 
-def newly_shed(before, sources):
-    """How many records were shed in a tick, by the states of its sources before and after."""
+def newly_dropped(before, sources):
+    """Count the records dropped in a tick, from the states of its sources before and after."""
     known = {(name, why): number for name, state in before.items() for why, number in state.dropped.items()}
     return sum(number - known.get((s.source, why), 0) for s in sources for why, number in s.dropped.items())
 
 
 @law(100)
 @given(worlds(ticks=8))
-def test_every_record_is_counted_once_or_shed(world):
-    """Records that came are records of accounts plus shed ones; under an objective each is judged once or said not to
-    be; and no more were good than count."""
+def test_every_record_is_counted_once_or_dropped(world):
+    """Every record is counted or dropped. Under an SLO each counted record is judged once or reported unjudged, and
+    good <= eligible."""
     came = 0
     for before, tick, shown, _ in lived(world):
         came += sum(len(r.outcome.records) for r in tick.results if isinstance(r.outcome, RequestsReading))
-        came -= newly_shed(before.sources, shown.sources)
+        came -= newly_dropped(before.sources, shown.sources)
         assert sum(shown.ledger.records.values()) == came
         for (account, _), totals in shown.ledger.exact.items():
             known = sum(number for key, number in shown.ledger.records.items() if key.account == account)

@@ -1,4 +1,4 @@
-"""Arithmetic on cumulative histograms, exact or not at all."""
+"""Arithmetic on cumulative histograms is exact or not done at all."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ shared = latencies.map(lambda values: histogram(values, EDGES))
 @law(100)
 @given(shared, shared, shared)
 def test_adding_is_commutative_and_associative(a, b, c):
-    """The order in which replicas are summed does not matter."""
+    """Replicas may be added in any order."""
     assert add_histograms(a, b) == add_histograms(b, a)
     assert add_histograms(add_histograms(a, b), c) == add_histograms(a, add_histograms(b, c))
 
@@ -28,7 +28,7 @@ def test_adding_is_commutative_and_associative(a, b, c):
 @law(200)
 @given(latencies, edges, latencies, edges)
 def test_adding_is_exact_at_the_shared_edges(ones, one_edges, others, other_edges):
-    """Whatever the edges, the sum is the histogram of both populations at the edges that both have."""
+    """For any edges, the sum is the histogram of both populations at the edges they share."""
     total = add_histograms(histogram(ones, one_edges), histogram(others, other_edges))
     assert total == histogram([*ones, *others], [edge for edge in one_edges if edge in other_edges])
     assert all(low <= high for low, high in pairwise((*total.counts, total.count)))
@@ -37,7 +37,7 @@ def test_adding_is_exact_at_the_shared_edges(ones, one_edges, others, other_edge
 @law(300)
 @given(latencies, edges, st.integers(0, 48).map(lambda n: n / 8))
 def test_a_marginal_brackets_the_truth(values, some_edges, threshold):
-    """surely <= how many were within the threshold <= possibly, for any data, edges and threshold."""
+    """certain <= observations within the threshold <= possible, with any data, edges and threshold."""
     truth = sum(value <= threshold for value in values)
     found = marginal(histogram(values, some_edges), threshold)
     assert found.certain <= truth <= found.possible <= found.observed == len(values)
@@ -45,28 +45,28 @@ def test_a_marginal_brackets_the_truth(values, some_edges, threshold):
         assert found.certain == truth == found.possible
 
 
-def test_a_threshold_inside_a_bucket_is_told_from_its_two_edges():
-    """0.7 s lies in (0.5, 1.0]: what is below 0.5 is sure, what is below 1.0 is possible."""
+def test_a_threshold_inside_a_bucket_is_bounded_by_its_edges():
+    """0.7 s is in (0.5, 1.0]: observations up to 0.5 certainly meet it, those up to 1.0 possibly."""
     assert marginal(histogram([0.4, 0.6, 0.8, 3.0], EDGES), 0.7) == Marginal(1.0, 3.0, 4.0)
 
 
-def test_beyond_the_last_edge_anything_is_possible():
-    """A threshold above every edge surely holds what the last edge holds, and possibly everything."""
+def test_above_the_last_edge_anything_is_possible():
+    """Observations up to the last edge certainly meet a higher threshold, and all possibly do."""
     assert marginal(histogram([0.4, 3.0, 9.0], EDGES), 5.0) == Marginal(1.0, 3.0, 3.0)
 
 
-def test_below_the_first_edge_nothing_is_sure():
-    """A threshold under every edge is surely met by nothing, possibly by the first bucket."""
+def test_below_the_first_edge_nothing_is_certain():
+    """No observation certainly meets a threshold below every edge, and the first bucket possibly does."""
     assert marginal(histogram([0.4, 3.0], EDGES), 0.1) == Marginal(0.0, 1.0, 2.0)
 
 
-def test_a_histogram_without_edges_knows_its_count_only():
-    """With no shared edge left everything is possible and nothing is sure."""
+def test_a_histogram_without_edges_has_only_a_count():
+    """Without shared edges no observation is certain and all are possible."""
     assert marginal(histogram([0.4, 3.0], ()), 1.0) == Marginal(0.0, 2.0, 2.0)
 
 
 def test_an_unknown_sum_makes_the_total_unknown():
-    """A sum that one side lacks is not guessed."""
+    """If one side lacks the sum, so does the total."""
     one, other = (
         Histogram(edges=EDGES, counts=(0.0, 0.0, 1.0), count=1.0, sum=1.5),
         Histogram(edges=EDGES, counts=(0.0, 0.0, 1.0), count=1.0),
@@ -76,5 +76,5 @@ def test_an_unknown_sum_makes_the_total_unknown():
 
 
 def test_fewer_edges_lose_no_observation():
-    """Seen at fewer edges a histogram keeps its count and its sum."""
+    """Reduced to fewer edges, a histogram keeps its count and its sum."""
     assert at_edges(histogram([0.4, 3.0], EDGES), (1.0,)) == Histogram(edges=(1.0,), counts=(1.0,), count=2.0, sum=3.4)

@@ -1,4 +1,4 @@
-"""Objectives and prices that change while it runs: what goes on, what restarts, and that bounds stay true."""
+"""SLOs and prices that change at run time: what continues, what restarts, and that bounds stay true."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ DOLLARS, EUROS = Tariff("USD", 3600.0), Tariff("EUR", 3600.0)
 
 
 class Story(Fold):
-    """One server that finishes `done` requests of these times to first token, with `running` under way."""
+    """One server that finishes `done` requests with these times to first token, and has `running` ones."""
 
     def at(self, now: float, ttft: list[float], done: int, running: float = 0.0, server: str = "a") -> None:
         reading = page(
@@ -30,7 +30,7 @@ class Story(Fold):
         )
         self.tick(now, gpus(gpu(0, now, int(now * 1000))), served(reading))
 
-    def rule(self, **changes: object) -> None:
+    def change(self, **changes: object) -> None:
         after = replace(self.policy, **changes)  # type: ignore[arg-type]
         self.state, self.policy = apply_policy(self.state, self.policy, after), after
 
@@ -41,7 +41,7 @@ def total(story: Story, slo: str) -> tuple[float, float, float] | None:
 
 
 def begun(*slos: Slo) -> Story:
-    """Two windows of 10 s in which 3 requests were good and 1 was slow."""
+    """Return two windows of 10 s with 3 good requests and a slow one."""
     story = Story(Policy(window_seconds=10.0, slos=slos, tariff=DOLLARS, carbon=Carbon(400.0)))
     story.at(0.0, [], 0)
     story.at(5.0, [0.1, 0.2], 2)
@@ -49,21 +49,21 @@ def begun(*slos: Slo) -> Story:
     return story
 
 
-def test_an_objective_that_stays_goes_on():
-    """Evidence and totals of an objective with the same thresholds continue, whatever its promised share becomes."""
+def test_an_slo_with_the_same_terms_continues():
+    """Evidence and totals of an SLO with the same thresholds continue, even if its objective share changes."""
     story = begun(FAST)
     assert total(story, "fast") == (4.0, 3.0, 3.0)
-    story.rule(slos=(replace(FAST, objective=0.5), SLOW))
+    story.change(slos=(replace(FAST, objective=0.5), SLOW))
     story.at(15.0, [0.1, 0.2, 0.3, 1.5, 0.1], 5)
     story.at(20.0, [0.1, 0.2, 0.3, 1.5, 0.1], 5)
     assert total(story, "fast") == (5.0, 4.0, 4.0)
     assert describe_resets(Policy(slos=(FAST,)), Policy(slos=(replace(FAST, objective=0.5), SLOW))) == ()
 
 
-def test_an_objective_with_other_thresholds_restarts():
-    """Under the same name other thresholds are another promise: totals restart from 0, and the log can say so."""
+def test_an_slo_with_other_thresholds_restarts():
+    """With other thresholds the totals restart from 0 under the same name, and the log can report it."""
     story, other = begun(FAST), replace(SLOW, name="fast")
-    story.rule(slos=(other,))
+    story.change(slos=(other,))
     story.at(15.0, [0.1, 0.2, 0.3, 1.5, 1.7], 5)
     assert total(story, "fast") == (0.0, 0.0, 0.0)
     story.at(20.0, [0.1, 0.2, 0.3, 1.5, 1.7], 5)
@@ -73,33 +73,33 @@ def test_an_objective_with_other_thresholds_restarts():
     )
 
 
-def test_an_objective_that_is_gone_leaves_nothing():
-    """Neither totals nor live figures of it remain, and the fold goes on without it."""
+def test_a_removed_slo_leaves_nothing():
+    """It has neither totals nor live figures, and the fold continues without it."""
     story = begun(FAST, SLOW)
-    story.rule(slos=(SLOW,))
+    story.change(slos=(SLOW,))
     story.at(15.0, [0.1, 0.2, 0.3, 1.5, 0.1], 5)
     shown = story.snapshots[-1]
     assert total(story, "fast") is None and total(story, "slow") is not None
     assert {key.slo for key in [*shown.slo_live, *shown.ledger.evidence, *story.state.window_evidence]} == {"slow"}
 
 
-def test_an_objective_that_no_longer_names_an_account_leaves_nothing_of_it():
-    """Patterns that are narrowed drop what they no longer name; patterns that are widened begin there."""
+def test_an_slo_that_no_longer_applies_to_an_account_leaves_nothing_there():
+    """Narrowed patterns drop accounts; widened patterns start there."""
     story = begun(FAST)
-    story.rule(slos=(replace(FAST, servers=("b",)),))
+    story.change(slos=(replace(FAST, servers=("b",)),))
     story.at(15.0, [0.1, 0.2, 0.3, 1.5, 0.1], 5)
     assert story.snapshots[-1].ledger.slos == {}
-    story.rule(slos=(FAST,))
+    story.change(slos=(FAST,))
     story.at(20.0, [0.1, 0.2, 0.3, 1.5, 0.1, 0.1], 6)
     assert story.snapshots[-1].slo_live[SloKey(A, "fast")].eligible == 1.0
 
 
-def test_a_new_objective_knows_the_requests_that_were_in_flight():
-    """Bounds of an objective that begins in the middle stay true: requests whose first token came before count as
-    possibly bad and possibly good."""
+def test_a_new_slo_allows_for_requests_in_flight():
+    """Bounds of an SLO that starts later are true: a request with an earlier first token is possibly bad and possibly
+    good."""
     story = begun()
     story.at(15.0, [0.1, 0.2, 0.3, 1.5, 1.9], 4, running=1.0)  # its slow first token came before the objective
-    story.rule(slos=(FAST,))
+    story.change(slos=(FAST,))
     story.at(20.0, [0.1, 0.2, 0.3, 1.5, 1.9], 5)
     live = story.snapshots[-1].slo_live[SloKey(A, "fast")]
     assert (live.eligible, live.good_lower, live.good_upper) == (1.0, 0.0, 1.0)
@@ -107,39 +107,39 @@ def test_a_new_objective_knows_the_requests_that_were_in_flight():
     assert total(story, "fast") == (1.0, 0.0, 1.0)
 
 
-def test_the_live_window_begins_anew_where_something_restarts():
-    """After a change of objectives live figures look back to the last tick before it, not further."""
+def test_the_live_window_restarts_with_the_slos():
+    """After a change of SLOs the live window starts at the last tick before it."""
     story = begun(FAST)
-    story.rule(slos=(SLOW,))
+    story.change(slos=(SLOW,))
     story.at(12.0, [0.1, 0.2, 0.3, 1.5], 4)
     assert story.snapshots[-1].live[A].seconds == 2.0
-    story.rule(interval_seconds=1.0)
+    story.change(interval_seconds=1.0)
     story.at(14.0, [0.1, 0.2, 0.3, 1.5], 4)
     assert story.snapshots[-1].live[A].seconds == 4.0
 
 
-def test_an_account_whose_server_is_gone_gets_no_new_evidence():
-    """A new objective begins only where a page is known."""
+def test_a_new_slo_starts_only_where_there_is_a_page():
+    """An account without a page of its server gets no evidence."""
     story = begun()
     story.state = replace(story.state, engines={})
-    story.rule(slos=(FAST,))
+    story.change(slos=(FAST,))
     assert story.state.ledger.evidence == {}
 
 
-def test_rules_may_change_before_anything_was_read():
+def test_the_policy_may_change_before_the_first_tick():
     """A start with nothing known stays one."""
     story = Story(Policy())
-    story.rule(slos=(FAST,), tariff=EUROS)
+    story.change(slos=(FAST,), tariff=EUROS)
     assert (story.state.marks, story.state.ledger.evidence) == ((), {})
 
 
-def test_another_currency_restarts_money_and_never_shows_a_negative_rate():
+def test_another_currency_restarts_cost_without_a_negative_rate():
     """Euros are not added to dollars; a new price in the same currency is."""
     story = begun(FAST)
-    story.rule(tariff=Tariff("USD", 7200.0))
+    story.change(tariff=Tariff("USD", 7200.0))
     story.at(15.0, [0.1, 0.2, 0.3, 1.5], 4)
     assert sum(story.snapshots[-1].ledger.cost.values()) == 20.0
-    story.rule(tariff=EUROS)
+    story.change(tariff=EUROS)
     story.at(20.0, [0.1, 0.2, 0.3, 1.5], 4)
     shown = story.snapshots[-1]
     assert sum(shown.ledger.cost.values()) == 5.0 and shown.live[A].cost_per_second == 1.0
@@ -149,18 +149,18 @@ def test_another_currency_restarts_money_and_never_shows_a_negative_rate():
     assert describe_resets(Policy(tariff=DOLLARS), Policy()) == ()
 
 
-def test_money_without_a_price_and_carbon_without_a_grid_are_gone():
-    """What is no longer configured is absent, not frozen."""
+def test_cost_without_a_price_and_carbon_without_an_intensity_are_absent():
+    """Without a configured price or intensity the counts are absent, not frozen."""
     story = begun(FAST)
     assert story.snapshots[-1].ledger.cost and story.snapshots[-1].ledger.carbon_grams
-    story.rule(tariff=None, carbon=None)
+    story.change(tariff=None, carbon=None)
     story.at(15.0, [0.1, 0.2, 0.3, 1.5], 4)
     ledger = story.snapshots[-1].ledger
     assert (ledger.cost, ledger.carbon_grams, ledger.unattributed_carbon_grams) == ({}, {}, None)
 
 
 def recorded(*slos: Slo) -> Story:
-    """Three requests with records, of which two were quick, and two ticks behind them."""
+    """Return three requests with records, two of them fast, over three ticks."""
     story = Story(Policy(window_seconds=10.0, slos=slos))
     for now, ttft in ((0.0, 0.1), (5.0, 0.2), (10.0, 1.5)):
         story.tick(now, served(page("a", now, finished(Outcome.SUCCESS, 1.0))), records_result(now, record(ttft)))
@@ -172,25 +172,26 @@ def exact(story: Story, slo: str) -> tuple[int, int] | None:
     return None if totals is None else (totals.eligible, totals.good)
 
 
-def test_exact_totals_go_on_under_the_same_terms_and_restart_under_others():
-    """As with bounds: a promised share is no other promise, while thresholds and conventions are; what is new to an
-    account begins at 0, and what no longer names it is gone."""
+def test_exact_totals_continue_under_the_same_terms_and_restart_under_others():
+    """As with bounds, another objective share changes nothing, other thresholds and conventions restart. Where an SLO
+    is new totals start at 0; where it no longer applies they are gone."""
     story = recorded(FAST)
-    story.rule(slos=(replace(FAST, objective=0.5), SLOW))
+    story.change(slos=(replace(FAST, objective=0.5), SLOW))
     assert (exact(story, "fast"), exact(story, "slow")) == ((3, 2), (0, 0))
-    story.rule(slos=(replace(FAST, errors=Errors.EXCLUDE), replace(SLOW, models=("qwen*",))))
+    story.change(slos=(replace(FAST, errors=Errors.EXCLUDE), replace(SLOW, models=("qwen*",))))
     assert (exact(story, "fast"), exact(story, "slow")) == ((0, 0), None)
     story.tick(15.0, served(page("a", 15.0)), records_result(15.0, record()))
     assert exact(story, "fast") == (1, 1)
     assert story.snapshots[-1].exact_live[SloKey(A, "fast")].good == 1
 
 
-def test_latency_histograms_restart_where_a_threshold_gives_them_other_edges():
-    """A threshold on the ladder changes nothing; another one begins that signal's histogram anew, and it is said."""
+def test_latency_histograms_restart_if_their_edges_change():
+    """A threshold on a default edge changes nothing; another one restarts that signal's histogram, and the log reports
+    it."""
     story, odd = recorded(FAST), replace(SLOW, thresholds=(Threshold(Signal.TTFT, 0.77),))
-    story.rule(slos=(FAST, SLOW))
+    story.change(slos=(FAST, SLOW))
     assert story.state.ledger.latencies[A, Signal.TTFT].count == 3.0
-    story.rule(slos=(FAST, odd))
+    story.change(slos=(FAST, odd))
     found = story.state.ledger.latencies
     assert 0.77 in found[A, Signal.TTFT].edges and found[A, Signal.TTFT].count == 0.0
     assert found[A, Signal.E2E].count == 3.0
@@ -199,8 +200,8 @@ def test_latency_histograms_restart_where_a_threshold_gives_them_other_edges():
     )
 
 
-def test_other_conventions_are_another_promise():
-    """The log names an objective whose conventions changed, as it names one whose thresholds did."""
+def test_changed_conventions_are_reported():
+    """The log names an SLO with changed conventions like one with changed thresholds."""
     assert describe_resets(Policy(slos=(FAST,)), Policy(slos=(replace(FAST, errors=Errors.EXCLUDE),))) == (
         "slo fast: its thresholds or conventions changed, so its counts restart from 0",
     )

@@ -1,4 +1,4 @@
-"""Servers that are removed and come back: what is shown, what is kept, and that joules are never lost."""
+"""Servers that are removed and return: what stays published, what is remembered, and that energy is never lost."""
 
 from collections.abc import Collection
 
@@ -25,14 +25,14 @@ POLICY = Policy(
 
 
 class Fleet(Fold):
-    """A run of ticks over servers that come and go, with one GPU of 100 W."""
+    """A run of ticks over changing servers, with one GPU of 100 W."""
 
     def now(self, n: int, **generated: float) -> None:
-        """Tick `n`, with these servers and what each has generated."""
+        """Fold tick `n`, with these servers and the tokens that each has generated."""
         pages = (tokens_page(name, 5.0 * n, value, running=1.0) for name, value in generated.items())
         self.tick(5.0 * n, gpus(gpu(0, 5.0 * n, 500_000 * n)), *pages)
 
-    def watch(self, *servers: str, gpus: bool = True, replaced: Collection[str] = ()) -> None:
+    def configure(self, *servers: str, gpus: bool = True, replaced: Collection[str] = ()) -> None:
         """Read these servers from now on, a proxy in front of each, and OTLP."""
         sources = {OTLP_SOURCE, *map(server_source, servers), *map(proxy_source, servers)}
         sources |= {NVML_SOURCE} if gpus else set()
@@ -45,13 +45,13 @@ def conserved(fold: Fold) -> bool:
     return parts + (ledger.closed_energy_millijoules or 0) == sum(ledger.gpu_energy_millijoules.values()) > 0
 
 
-def test_a_removed_server_is_not_shown_and_keeps_what_it_was_given():
-    """It leaves servers, sources and live figures at once; its joules stay its own, and later ones are others'."""
+def test_a_removed_server_is_not_shown_and_keeps_its_energy():
+    """Servers, sources and live figures lose it immediately; its energy stays, and later energy goes to others."""
     fleet = Fleet(POLICY)
     fleet.now(0, a=0.0, b=0.0)
     fleet.now(1, a=10.0, b=10.0)
     given = fleet.snapshots[-1].ledger.energy_millijoules
-    fleet.watch("b")
+    fleet.configure("b")
     fleet.now(2, b=20.0)
     shown = fleet.snapshots[-1]
     assert set(shown.servers) == {"b"} and {s.source.label for s in shown.sources} == {"nvml", "server/b"}
@@ -63,25 +63,25 @@ def test_a_removed_server_is_not_shown_and_keeps_what_it_was_given():
     assert conserved(fleet)
 
 
-def test_a_removed_server_claims_no_joules_even_at_the_tick_of_its_removal():
-    """From the change on the joules of the interval belong to whoever is still watched, or to nobody."""
+def test_a_removed_server_claims_no_energy_from_the_next_tick_on():
+    """The energy of the interval goes to servers that are still read, or is unattributed."""
     fleet = Fleet(POLICY)
     fleet.now(0, a=0.0)
-    fleet.watch()
+    fleet.configure()
     fleet.now(1)
     ledger = fleet.snapshots[-1].ledger
     assert not any(ledger.energy_millijoules.values())
     assert ledger.gpu_unattributed_millijoules == {"GPU-0": 500_000}
 
 
-def test_a_server_that_returns_goes_on_where_it_was_and_not_with_what_it_did_meanwhile():
-    """Its counters continue; what it counted while nobody watched it is not counted."""
+def test_a_server_that_returns_continues_its_counters():
+    """Its counts from while it was removed are ignored."""
     fleet = Fleet(POLICY)
     fleet.now(0, a=100.0)
     fleet.now(1, a=150.0)
-    fleet.watch()
+    fleet.configure()
     fleet.now(2)
-    fleet.watch("a")
+    fleet.configure("a")
     fleet.now(3, a=9_000.0)
     assert fleet.snapshots[-1].ledger.counts[GENERATED] == 50.0
     fleet.now(4, a=9_007.0)
@@ -89,42 +89,42 @@ def test_a_server_that_returns_goes_on_where_it_was_and_not_with_what_it_did_mea
     assert fleet.state.removed_servers == () and conserved(fleet)
 
 
-def test_another_server_under_the_same_name_begins_anew():
-    """With another address behind a name, its first page is a baseline and its source has no past."""
+def test_another_server_with_the_same_name_starts_from_a_baseline():
+    """With another address behind a name, its first page is a baseline and its source has no history."""
     fleet = Fleet(POLICY)
     fleet.now(0, a=100.0, b=0.0)
     fleet.now(1, a=150.0, b=0.0)
-    fleet.watch("a", "b", replaced=["a"])
+    fleet.configure("a", "b", replaced=["a"])
     assert set(fleet.state.sources) == {NVML_SOURCE, server_source("b")}
     fleet.now(2, a=70_000.0, b=5.0)
     counts = fleet.snapshots[-1].ledger.counts
     assert (counts[GENERATED], counts[CountKey(B, Signal.GENERATED_TOKENS)]) == (50.0, 5.0)
 
 
-def test_watching_the_same_servers_changes_nothing():
+def test_reading_the_same_servers_changes_nothing():
     """A change that leaves the servers as they are leaves the state as it is."""
     fleet = Fleet(POLICY)
     fleet.now(0, a=0.0, b=0.0)
     fleet.now(1, a=10.0, b=10.0)
     before = fleet.state
-    fleet.watch("a", "b")
+    fleet.configure("a", "b")
     assert fleet.state == before
 
 
 def churn(fleet: Fleet, count: int) -> None:
-    """`count` servers, one after the other, each at work for one interval."""
+    """Read `count` servers one after the other, each at work for one interval."""
     for n in range(count):
         name = f"s{n}"
-        fleet.watch(name)
+        fleet.configure(name)
         fleet.now(2 * n, **{name: 0.0})
         fleet.now(2 * n + 1, **{name: 5.0})
 
 
-def test_memory_of_servers_that_are_long_gone_is_bounded_and_nothing_is_lost():
-    """After any number of servers the state holds a bounded number of accounts, and joules still add up."""
+def test_accounts_of_removed_servers_are_bounded_and_nothing_is_lost():
+    """After any number of servers the state has a bounded number of accounts, and energy still adds up."""
     fleet = Fleet(POLICY)
     churn(fleet, REMEMBERED_SERVERS + 10)
-    fleet.watch()
+    fleet.configure()
     fleet.now(1000)
     ledger, state = fleet.snapshots[-1].ledger, fleet.state
     servers = {key.account.server for key in ledger.counts}
@@ -136,11 +136,11 @@ def test_memory_of_servers_that_are_long_gone_is_bounded_and_nothing_is_lost():
     assert conserved(fleet)
 
 
-def test_money_and_carbon_of_closed_accounts_are_kept_as_sums():
-    """Closing accounts loses neither money nor carbon; as long as none is closed there is no such sum."""
+def test_cost_and_carbon_of_closed_accounts_are_kept_as_sums():
+    """Closing accounts loses neither cost nor carbon; while none is closed the sums are absent."""
     fleet, count = Fleet(POLICY), REMEMBERED_SERVERS + 20
     churn(fleet, REMEMBERED_SERVERS)
-    fleet.watch()
+    fleet.configure()
     ledger = fleet.state.ledger
     assert (ledger.closed_energy_millijoules, ledger.closed_cost, ledger.closed_carbon_grams) == (None, {}, None)
     fleet = Fleet(POLICY)
@@ -153,51 +153,51 @@ def test_money_and_carbon_of_closed_accounts_are_kept_as_sums():
     assert grams + (ledger.unattributed_carbon_grams or 0.0) == pytest.approx(joules / 3.6e6 * 400)
 
 
-def test_a_server_whose_pages_named_no_account_is_forgotten_too():
-    """What was dropped from the pages of a removed server is bounded as well."""
+def test_a_removed_server_without_accounts_is_forgotten_too():
+    """Dropped lines of removed servers are bounded as well."""
     fleet = Fleet(POLICY)
     for n in range(REMEMBERED_SERVERS + 5):
-        fleet.watch(f"s{n}")
+        fleet.configure(f"s{n}")
         fleet.tick(5.0 * n, SourceResult(server_source(f"s{n}"), 0.1, page(f"s{n}", 5.0 * n, dropped_lines=3)))
-    fleet.watch()
+    fleet.configure()
     assert len(fleet.state.ledger.dropped_lines) == REMEMBERED_SERVERS
     assert fleet.state.ledger.closed_energy_millijoules is None
 
 
-def test_gpus_that_are_no_longer_watched_cost_nothing_more():
-    """Without the GPU source known GPUs are forgotten: no rent goes on, and no joules are made up when they return."""
+def test_gpus_that_are_no_longer_read_cost_nothing_more():
+    """Without the GPU source, GPUs are forgotten: rental stops, and no energy is made up when they return."""
     fleet = Fleet(POLICY)
     fleet.now(0, a=0.0)
     fleet.now(1, a=1.0)
     spent = fleet.snapshots[-1].ledger.cost
-    fleet.watch("a", gpus=False)
+    fleet.configure("a", gpus=False)
     shown = fleet.tick(10.0, tokens_page("a", 10.0, 2.0))
     assert shown.ledger.cost == spent and shown.gpus is None and fleet.state.meters == {}
-    fleet.watch("a")
+    fleet.configure("a")
     fleet.now(50, a=3.0)
     assert fleet.snapshots[-1].ledger.gpu_energy_millijoules == {"GPU-0": 500_000}
 
 
-def test_a_server_that_is_down_is_not_a_server_that_is_gone():
-    """While it is watched its page is remembered, whatever it answers."""
+def test_a_server_that_is_down_is_not_removed():
+    """While it is configured its last page is kept, also while it fails."""
     fleet = Fleet(POLICY)
     fleet.now(0, a=1.0)
     fleet.tick(5.0, silent("a"))
-    fleet.watch("a")
+    fleet.configure("a")
     assert set(fleet.state.engines) == {"a"}
 
 
-def test_a_removed_server_keeps_its_records_and_a_closed_one_leaves_none():
-    """Records of a server that returns go on where they were, in a new window; those of one long gone are forgotten."""
+def test_a_removed_server_keeps_its_records_and_a_closed_one_does_not():
+    """Records of a server that returns continue in a new window; those of a closed one are forgotten."""
     fleet, spans = Fleet(POLICY), "otlp"
     fleet.tick(0.0, tokens_page("a", 0.0, 0.0), records_result(0.0, record(), source=spans))
     fleet.tick(5.0, tokens_page("a", 5.0, 0.0), records_result(5.0, record(), source=spans))
     assert fleet.snapshots[-1].exact_live
-    fleet.watch()
+    fleet.configure()
     assert fleet.state.record_sources == {}
     shown = fleet.tick(10.0, records_result(10.0, record(), source=spans))
     assert (shown.exact_live, shown.ledger.exact[EXACT].good) == ({}, 2)
-    fleet.watch("a")
+    fleet.configure("a")
     shown = fleet.tick(15.0, tokens_page("a", 15.0, 0.0), records_result(15.0, record(), source=spans))
     assert (shown.exact_live, shown.ledger.exact[EXACT].good) == ({}, 3)
     churn(fleet, REMEMBERED_SERVERS + 1)
@@ -205,38 +205,38 @@ def test_a_removed_server_keeps_its_records_and_a_closed_one_leaves_none():
     assert (ledger.exact, ledger.latencies, ledger.records, fleet.state.records_since) == ({}, {}, {}, {})
 
 
-def test_a_server_that_only_records_told_of_is_remembered_and_forgotten_like_others():
-    """Without a page its accounts are those of its records; when it returns its live window is new all the same."""
+def test_a_server_known_only_from_records_is_retained_like_others():
+    """Without a page its accounts are those of its records, and its live window restarts when it returns."""
     fleet = Fleet(POLICY)
     fleet.tick(0.0, silent("a"), records_result(0.0, record()))
-    fleet.watch()
+    fleet.configure()
     assert fleet.state.removed_servers == ("a",) and fleet.state.ledger.exact[EXACT].good == 1
     fleet.tick(5.0, records_result(5.0))
-    fleet.watch("a")
+    fleet.configure("a")
     assert fleet.tick(10.0, silent("a"), records_result(10.0, record())).exact_live == {}
     assert fleet.tick(15.0, silent("a"), records_result(15.0, record())).exact_live[EXACT].good == 1
-    fleet.watch()
+    fleet.configure()
     churn(fleet, REMEMBERED_SERVERS + 1)
     assert EXACT not in fleet.state.ledger.exact
 
 
-def test_another_proxy_under_the_same_name_begins_anew():
-    """With something else behind the name neither the server's source nor its proxy's has a past."""
+def test_another_proxy_with_the_same_name_has_no_history():
+    """With another target behind the name, neither the server's source nor its proxy has a history."""
     fleet = Fleet(POLICY)
     fleet.tick(0.0, tokens_page("a", 0.0, 0.0), records_result(0.0, record(), source="proxy/a"))
-    fleet.watch("a", replaced=["a"])
+    fleet.configure("a", replaced=["a"])
     assert (set(fleet.state.sources), fleet.state.record_sources) == (set(), {})
 
 
 def served_by_one(fleet: Fleet, models: int) -> None:
-    """A server that calls its model by a new name at every page."""
+    """Fold pages of a server that renames its model at every page."""
     for n in range(models):
-        page_ = tokens_page("a", 5.0 * n, 100.0, model=f"m{n}", running=1.0)
-        fleet.tick(5.0 * n, gpus(gpu(0, 5.0 * n, 500_000 * n)), page_, records_result(5.0 * n, record(model=f"m{n}")))
+        renamed = tokens_page("a", 5.0 * n, 100.0, model=f"m{n}", running=1.0)
+        fleet.tick(5.0 * n, gpus(gpu(0, 5.0 * n, 500_000 * n)), renamed, records_result(5.0 * n, record(model=f"m{n}")))
 
 
-def test_a_server_of_ever_new_models_fills_no_memory():
-    """Of one server the latest accounts stay open; what the others were given is kept as sums, and nothing is lost."""
+def test_the_open_accounts_of_a_server_are_bounded():
+    """The latest accounts stay open; the energy of the others is kept as a sum, so none is lost."""
     fleet = Fleet(POLICY)
     served_by_one(fleet, MAX_OPEN_ACCOUNTS + 40)
     ledger = fleet.snapshots[-1].ledger
@@ -250,7 +250,7 @@ def test_a_server_of_ever_new_models_fills_no_memory():
 
 
 def test_many_models_of_many_servers_stay_open():
-    """The limit is a server's own: two servers with a few models each keep them all."""
+    """The limit is per server: two servers with a few models each keep them all."""
     fleet = Fleet(POLICY)
     half = MAX_OPEN_ACCOUNTS // 2 + 1
     for n in range(half):

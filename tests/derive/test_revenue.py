@@ -1,4 +1,4 @@
-"""What tokens earn."""
+"""Revenue from tokens."""
 
 from dataclasses import replace
 
@@ -22,14 +22,14 @@ CHEAP = TokenPrices(
 
 
 class Sale(Fold):
-    """One server that counts tokens; a signal that is None is not on its page."""
+    """One server that counts tokens. A signal that is None is not on its page."""
 
     def at(self, now: float, prompt: float | None, cached: float | None, generated: float | None) -> None:
         signals = (Signal.PROMPT_TOKENS, Signal.CACHED_PROMPT_TOKENS, Signal.GENERATED_TOKENS)
         known = [(s, n) for s, n in zip(signals, (prompt, cached, generated), strict=True) if n is not None]
         self.tick(now, served(page("a", now, *(counter(signal, number) for signal, number in known))))
 
-    def rule(self, after: Policy) -> None:
+    def change(self, after: Policy) -> None:
         self.state, self.policy = apply_policy(self.state, self.policy, after), after
 
     @property
@@ -42,23 +42,23 @@ def sale(*entries: TokenPrices, currency: str = "USD") -> Sale:
 
 
 def test_every_kind_earns_its_own_price() -> None:
-    """A million of each kind earns the three prices; prompt tokens found in the cache earn only the cached one."""
+    """A million tokens of each kind earn the three prices; cached prompt tokens earn only the cached price."""
     story = sale(CHEAP)
     story.at(0.0, 0.0, 0.0, 0.0)
     story.at(5.0, 2e6, 1e6, 1e6)
     assert story.revenue == {TokenKind.PROMPT: 1.0, TokenKind.CACHED_PROMPT: 0.25, TokenKind.GENERATED: 4.0}
 
 
-def test_without_a_cached_price_they_earn_as_other_prompts() -> None:
-    """Cached prompt tokens without a price of their own earn the prompt price."""
+def test_without_a_cached_price_cached_tokens_earn_the_prompt_price() -> None:
+    """Cached prompt tokens are never free by omission."""
     story = sale(replace(CHEAP, cached_prompt_per_million_tokens=None))
     story.at(0.0, 0.0, 0.0, 0.0)
     story.at(5.0, 2e6, 1e6, 0.0)
     assert story.revenue == {TokenKind.PROMPT: 1.0, TokenKind.CACHED_PROMPT: 1.0, TokenKind.GENERATED: 0.0}
 
 
-def test_what_an_engine_does_not_count_earns_nothing_that_is_known() -> None:
-    """A kind without a counter has no revenue, not 0; all prompt tokens are then worked on."""
+def test_a_kind_that_the_engine_does_not_count_has_no_revenue() -> None:
+    """A kind without a counter has no revenue, not 0. Without a cached counter all prompt tokens are computed."""
     story = sale(CHEAP)
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
@@ -68,8 +68,8 @@ def test_what_an_engine_does_not_count_earns_nothing_that_is_known() -> None:
     assert story.revenue == {TokenKind.PROMPT: 1.0, TokenKind.GENERATED: 4.0}
 
 
-def test_the_first_entry_that_names_an_account_counts() -> None:
-    """Entries are tried in order, by model and by server; an account that none names has no revenue."""
+def test_the_first_matching_price_entry_applies() -> None:
+    """Entries are tried in order, by model and by server; an account that none matches has no revenue."""
     other = replace(CHEAP, models=("qwen*",))
     elsewhere = replace(CHEAP, servers=("b",), generated_per_million_tokens=9.0)
     story = sale(other, elsewhere, replace(CHEAP, generated_per_million_tokens=7.0), CHEAP)
@@ -82,48 +82,48 @@ def test_the_first_entry_that_names_an_account_counts() -> None:
     assert story.revenue == {}
 
 
-def test_new_prices_are_for_new_tokens() -> None:
-    """After a change of prices only tokens that are counted later earn them; what was earned stays."""
+def test_new_prices_apply_to_new_tokens() -> None:
+    """After a price change only tokens counted later earn the new prices; earlier revenue stays."""
     story = sale(CHEAP)
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
     after = Policy(price_list=PriceList("USD", (replace(CHEAP, generated_per_million_tokens=10.0),)))
     assert describe_resets(story.policy, after) == ()
-    story.rule(after)
+    story.change(after)
     story.at(10.0, None, None, 1e6)
     assert story.revenue == {TokenKind.GENERATED: 4.0}
     story.at(15.0, None, None, 2e6)
     assert story.revenue == {TokenKind.GENERATED: 14.0}
 
 
-def test_prices_that_begin_later_sell_nothing_of_before() -> None:
-    """Tokens counted while no prices were known are not sold when prices come."""
+def test_tokens_counted_before_there_were_prices_are_never_sold() -> None:
+    """Prices that are configured later apply only to tokens counted from then on."""
     story = Sale(Policy())
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
     assert story.revenue == {}
-    story.rule(Policy(price_list=PriceList("USD", (CHEAP,))))
+    story.change(Policy(price_list=PriceList("USD", (CHEAP,))))
     story.at(10.0, None, None, 3e6)
     assert story.revenue == {TokenKind.GENERATED: 8.0}
 
 
 def test_another_currency_restarts_revenue() -> None:
-    """Euros are not added to dollars, and the log says so; without prices nothing is left."""
+    """Euros are not added to dollars, and the log reports the reset; without prices revenue is absent."""
     story = sale(CHEAP)
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
     euros = Policy(price_list=PriceList("EUR", (CHEAP,)))
     assert describe_resets(story.policy, euros) == ("revenue: the currency changed, so its counts restart from 0",)
-    story.rule(euros)
+    story.change(euros)
     assert story.revenue == {}
     story.at(10.0, None, None, 2e6)
     assert story.revenue == {TokenKind.GENERATED: 4.0}
-    story.rule(Policy())
+    story.change(Policy())
     assert story.revenue == {}
 
 
-def test_a_server_removed_long_ago_takes_its_revenue_along() -> None:
-    """The revenue of a closed account is forgotten with it."""
+def test_closed_accounts_have_no_revenue() -> None:
+    """Revenue of a closed account is forgotten with it."""
     story = sale(CHEAP)
     story.at(0.0, None, None, 0.0)
     story.at(5.0, None, None, 1e6)
@@ -135,7 +135,7 @@ def test_a_server_removed_long_ago_takes_its_revenue_along() -> None:
 @law(100)
 @given(st.lists(st.tuples(*[st.integers(0, 10**7)] * 3), max_size=12))
 def test_every_token_is_sold_once(pages: list[tuple[int, int, int]]) -> None:
-    """However the counters of prompt and cached tokens move, no revenue ever falls, and all of it is what was sold."""
+    """However prompt and cached counters move, revenue never falls, and it equals price x sold tokens."""
     story = sale(CHEAP)
     before: dict[TokenKind, float] = {}
     for tick, (prompt, cached, generated) in enumerate(pages):

@@ -1,4 +1,5 @@
-"""Arbitrary machines for the laws of the ledger: GPUs and servers that come, go, restart, fail and lie."""
+"""Arbitrary machines for the laws of the ledger: GPUs and servers that appear, vanish, restart, fail and report
+garbage."""
 
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ class Tick:
 
 
 def later(make, *args, **kwargs):
-    """Draw everything now and the moment later: a function from the time to what `make` builds."""
+    """Draw everything but the time: return a strategy for functions from the time to what `make` builds."""
     return st.builds(lambda *a, **k: lambda now: make(now, *a, **k), *args, **kwargs)
 
 
@@ -58,7 +59,7 @@ gpu_results = st.one_of(some_gpus, some_gpus, some_gpus, st.just(lambda now: no_
 
 
 def cumulative(edges, steps, total):
-    """Any cumulative histogram."""
+    """Return any cumulative histogram."""
     counts = [float(sum(steps[: i + 1])) for i in range(len(edges) + 1)]
     return Histogram(edges=edges, counts=tuple(counts[:-1]), count=counts[-1], sum=total)
 
@@ -102,7 +103,7 @@ any_page = later(
 )
 
 
-policy = st.builds(
+policies = st.builds(
     Policy,
     window_seconds=st.sampled_from([1.0, 12.0]),
     server_gpus=st.dictionaries(
@@ -124,12 +125,12 @@ records = st.lists(
         st.sampled_from([0.5, 4.0]),
         tokens=st.sampled_from([None, 1, 100]),
         outcome=st.sampled_from(Outcome),
-        server=st.sampled_from([*SERVERS, "nobody"]),
+        server=st.sampled_from([*SERVERS, "unknown"]),
         model=st.sampled_from([*MODELS, "", "else"]),
     ),
     max_size=3,
 )
-told_requests = st.one_of(
+record_results = st.one_of(
     st.none(),
     later(
         lambda now, drawn, source: records_result(now, *drawn, source=source),
@@ -142,11 +143,11 @@ rows = st.tuples(
     st.sampled_from([0.0, 0.1, 5.0, 5.0, 5.25, 20.0]),
     gpu_results,
     st.lists(server_results, max_size=3),
-    told_requests,
+    record_results,
 )
 
 
-def ticks_of(policy_, drawn):
+def ticks_of(policy, drawn):
     now, story = 100.0, []
     for seconds, machine, servers, requests in drawn:
         results = [] if machine is None else [machine(now)]
@@ -156,18 +157,18 @@ def ticks_of(policy_, drawn):
             results.append(requests(now))
         story.append(Tick(now, tuple(results)))
         now += seconds
-    return policy_, tuple(story)
+    return policy, tuple(story)
 
 
 def worlds(ticks=6):
-    """Rules, and the results of some ticks in a row."""
-    return st.builds(ticks_of, policy, st.lists(rows, min_size=1, max_size=ticks))
+    """Return a strategy for policies with the results of some ticks in a row."""
+    return st.builds(ticks_of, policies, st.lists(rows, min_size=1, max_size=ticks))
 
 
 def lived(world):
-    """The fold after each tick of a world, with the tick."""
-    policy_, story = world
-    fold = Fold(policy_)
+    """Yield each tick of a world, with the state before, the snapshot and the state after it."""
+    policy, story = world
+    fold = Fold(policy)
     for tick in story:
         before = fold.state
         yield before, tick, fold.tick(tick.now, *tick.results), fold.state

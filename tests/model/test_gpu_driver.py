@@ -1,4 +1,4 @@
-"""The two expected failures say what they carry."""
+"""The driver protocol and its error."""
 
 from goodwatt.model.gpu_driver import DriverError, GpuDriver
 

@@ -61,9 +61,9 @@ def page_activities(growth: PageGrowth, reading: EngineReading) -> tuple[Activit
     return tuple(
         Activity(
             account,
-            growth.counts.get(CountKey(account, Signal.GENERATED_TOKENS), 0.0) / seconds,
-            growth.counts.get(CountKey(account, Signal.PROMPT_TOKENS), 0.0) / seconds,
-            reading.gauges.get((Signal.REQUESTS_RUNNING, account.model), 0.0),
+            generated=growth.counts.get(CountKey(account, Signal.GENERATED_TOKENS), 0.0) / seconds,
+            prompt=growth.counts.get(CountKey(account, Signal.PROMPT_TOKENS), 0.0) / seconds,
+            running=reading.gauges.get((Signal.REQUESTS_RUNNING, account.model), 0.0),
         )
         for account in growth.accounts
     )

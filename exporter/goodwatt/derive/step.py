@@ -203,7 +203,7 @@ def _snapshot(state: State, policy: Policy, now: float, unix: float, tick_second
     gpus = merged_gpus(fresh_gpus.values())
     record_sources = {server: source for server, source in state.record_sources.items() if fresh(source)}
     with_energy = gpus is not None and len(fresh_gpus) == len(state.gpus)
-    windows = LiveWindows(state, policy, now, with_energy=with_energy)
+    windows = LiveWindows(state=state, policy=policy, now=now, with_energy=with_energy)
     return Snapshot(
         at_seconds=now,
         unix_seconds=unix,

@@ -1,4 +1,4 @@
-"""Who gets a GPU's joules."""
+"""Attribution of GPU energy and time to accounts."""
 
 from fractions import Fraction
 
@@ -23,7 +23,7 @@ BUSY, IDLE = EnergyState.BUSY, EnergyState.IDLE
     st.lists(st.one_of(st.integers(0, 10**9).map(float), st.floats(0, 1e12)), min_size=1, max_size=20),
 )
 def test_a_split_conserves_and_is_fair(total, weights):
-    """Parts are >= 0, add up to the total exactly, and none is more than a unit away from its exact proportion."""
+    """Parts are >= 0, add up to the total exactly, and are within one unit of their exact proportion."""
     weights = [*weights, 1.0]
     parts = split_whole(total, weights)
     whole = sum(map(Fraction, weights))
@@ -33,39 +33,39 @@ def test_a_split_conserves_and_is_fair(total, weights):
     assert all(abs(part - exact) <= Fraction("1.01") for part, exact in zip(parts, fair, strict=True))
 
 
-def test_a_weight_of_nothing_gets_nothing():
-    """Who has no weight gets no unit, wherever it stands."""
+def test_a_weight_of_zero_gets_nothing():
+    """An account with weight 0 gets no unit, at any position."""
     assert split_whole(1001, [0.0, 1.0, 0.0, 1.0, 0.0]) == (0, 500, 0, 501, 0)
 
 
 def test_generated_tokens_decide():
-    """While anyone generates, prompts and running requests count for nothing."""
+    """While any account generates tokens, prompt tokens and running requests do not count."""
     found = attribute([Activity(A, generated=30.0), Activity(B, prompt=500.0, running=9.0)])
     assert found == (Share(A, BUSY, 30.0),)
 
 
 def test_prompt_tokens_decide_next():
-    """With nothing generated, who read prompts is busy."""
+    """With no generated token, accounts that processed prompts are busy."""
     assert attribute([Activity(A, prompt=30.0, running=1.0), Activity(B, running=9.0)]) == (Share(A, BUSY, 30.0),)
 
 
 def test_running_requests_decide_last():
-    """With no token at all, who has requests running is busy: a long prefill, or an engine that counts at the end."""
+    """With no token at all, accounts with running requests are busy: a long prefill, or tokens counted at the end."""
     assert attribute([Activity(A, running=1.0), Activity(B)]) == (Share(A, BUSY, 1.0),)
 
 
-def test_an_idle_gpu_is_carried_evenly():
-    """With no work, every claimant carries an equal part, as idle."""
+def test_an_idle_gpu_is_shared_evenly():
+    """With no work, every account that claims the GPU gets an equal part, as idle."""
     assert attribute([Activity(A), Activity(B)]) == (Share(A, IDLE, 1.0), Share(B, IDLE, 1.0))
 
 
-def test_nobody_claims_nothing():
-    """Without a claimant there is no share."""
+def test_without_claims_there_are_no_shares():
+    """No account, no share."""
     assert attribute([]) == ()
 
 
 def joules(fold):
-    """Whole joules by (server, state), where there are any."""
+    """Return whole joules by (server, state), where there are any."""
     found = {}
     for (account, state), millijoules in fold.state.ledger.energy_millijoules.items():
         if millijoules:
@@ -78,8 +78,8 @@ def unattributed(fold):
 
 
 def machine(now, *used):
-    """GPUs that each have used so many joules."""
-    return gpus(*(gpu(i, now, 1000 * joules_) for i, joules_ in enumerate(used)))
+    """Return GPUs that have each used this many joules."""
+    return gpus(*(gpu(i, now, 1000 * energy) for i, energy in enumerate(used)))
 
 
 def test_joules_follow_generated_tokens():
@@ -91,15 +91,15 @@ def test_joules_follow_generated_tokens():
     assert unattributed(fold) == 0.0
 
 
-def test_busy_and_idle_are_apart():
-    """The joules of an interval with work are busy, those of one without are idle."""
+def test_busy_and_idle_energy_are_separate():
+    """Energy of an interval with work is busy, energy of one without is idle."""
     fold = Fold()
     for n, (tokens, used) in enumerate([(0.0, 0), (100.0, 800), (100.0, 1000)]):
         fold.tick(5.0 * n, machine(5.0 * n, used), tokens_page("a", 5.0 * n, tokens))
     assert joules(fold) == {("a", BUSY): 800.0, ("a", IDLE): 200.0}
 
 
-def test_a_running_request_makes_busy():
+def test_a_running_request_makes_an_account_busy():
     """An interval with no new token but a running request is busy."""
     fold = Fold()
     fold.tick(0.0, machine(0.0, 0), tokens_page("a", 0.0, 0.0))
@@ -107,8 +107,8 @@ def test_a_running_request_makes_busy():
     assert joules(fold) == {("a", BUSY): 300.0}
 
 
-def test_a_server_on_several_gpus_brings_part_of_its_tokens_to_each():
-    """`a` runs on GPUs 0 and 1, `b` on 1 alone: of GPU 1 they get 50 : 100 for 100 tokens each."""
+def test_a_server_on_several_gpus_divides_its_tokens():
+    """`a` runs on GPUs 0 and 1, `b` on 1 alone: with 100 tokens each they share GPU 1 at 50 : 100."""
     fold = Fold(Policy(server_gpus={"a": (0, "GPU-1"), "b": (1,)}))
     fold.tick(0.0, machine(0.0, 0, 0), tokens_page("a", 0.0, 0.0), tokens_page("b", 0.0, 0.0))
     fold.tick(5.0, machine(5.0, 600, 600), tokens_page("a", 5.0, 100.0), tokens_page("b", 5.0, 100.0))
@@ -116,7 +116,7 @@ def test_a_server_on_several_gpus_brings_part_of_its_tokens_to_each():
 
 
 def test_a_gpu_that_no_server_runs_on_is_unattributed():
-    """Its joules and its rent are nobody's, and are still there."""
+    """Its energy and rental are booked as unattributed."""
     fold = Fold(Policy(server_gpus={"a": (0,)}, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
     fold.tick(0.0, machine(0.0, 0, 0), tokens_page("a", 0.0, 0.0))
     fold.tick(5.0, machine(5.0, 600, 700), tokens_page("a", 5.0, 9.0))
@@ -126,7 +126,7 @@ def test_a_gpu_that_no_server_runs_on_is_unattributed():
 
 
 def test_a_server_on_no_gpu_claims_none():
-    """An empty list of GPUs is no GPU, not all of them."""
+    """An empty list of GPUs means no GPU, not all of them."""
     fold = Fold(Policy(server_gpus={"a": ()}))
     fold.tick(0.0, machine(0.0, 0), tokens_page("a", 0.0, 0.0))
     fold.tick(5.0, machine(5.0, 600), tokens_page("a", 5.0, 9.0))
@@ -135,7 +135,7 @@ def test_a_server_on_no_gpu_claims_none():
 
 
 def test_a_server_keeps_its_share_for_two_missed_ticks_and_no_longer():
-    """Silent for one or two ticks it is charged as at its last page; from the third on its joules are unattributed."""
+    """For one or two missed ticks it is charged as at its last page; from the third on the energy is unattributed."""
     fold = Fold()
     fold.tick(0.0, machine(0.0, 0), tokens_page("a", 0.0, 0.0))
     fold.tick(5.0, machine(5.0, 100), tokens_page("a", 5.0, 50.0))
@@ -147,8 +147,8 @@ def test_a_server_keeps_its_share_for_two_missed_ticks_and_no_longer():
     assert joules(fold) == {("a", BUSY): 300.0, ("a", IDLE): 200.0}
 
 
-def test_catching_up_does_not_take_anothers_joules():
-    """Of two equal servers one misses two ticks: it keeps its share, and its long page weighs no more than others."""
+def test_catching_up_does_not_take_energy_from_others():
+    """Of two equal servers one misses two ticks: it keeps its share, and the page that catches up weighs no more."""
     fold = Fold()
     for n in range(6):
         now, tokens = 5.0 * n, 100.0 * n
@@ -163,7 +163,7 @@ def test_catching_up_does_not_take_anothers_joules():
 
 
 def test_a_server_that_was_never_read_claims_nothing():
-    """A server without a page has no model to charge: its GPU is unattributed."""
+    """A server without a page has no model to charge, so its GPU is unattributed."""
     fold = Fold()
     fold.tick(0.0, machine(0.0, 0), silent("a"))
     fold.tick(5.0, machine(5.0, 100), silent("a"))
@@ -171,7 +171,7 @@ def test_a_server_that_was_never_read_claims_nothing():
 
 
 def test_a_server_that_is_no_longer_configured_claims_nothing():
-    """A source that is absent from the results is forgotten, and what was counted of it stays."""
+    """A source that is absent from the results is forgotten; its counts stay."""
     fold = Fold()
     fold.tick(0.0, machine(0.0, 0), tokens_page("a", 0.0, 0.0))
     fold.tick(5.0, machine(5.0, 100), tokens_page("a", 5.0, 5.0))
@@ -193,8 +193,8 @@ def test_models_of_one_server_share_by_their_tokens():
     }
 
 
-def test_an_engine_that_has_counted_nothing_yet_is_charged_by_what_runs():
-    """Some engines write no counter before their first request ends: the model is known from what runs."""
+def test_running_requests_name_the_model_before_any_counter():
+    """Some engines write no counter before their first request ends: the running gauge names the model."""
     fold = Fold()
     for n in range(2):
         fold.tick(
@@ -205,8 +205,8 @@ def test_an_engine_that_has_counted_nothing_yet_is_charged_by_what_runs():
     assert joules(fold) == {("a", BUSY): 400.0}
 
 
-def test_no_claim_is_made_for_a_page_that_names_no_model():
-    """A page with nothing on it charges nobody."""
+def test_a_page_without_a_model_claims_nothing():
+    """An empty page charges no account."""
     fold = Fold()
     for n in range(2):
         fold.tick(5.0 * n, machine(5.0 * n, 400 * n), served(page("a", 5.0 * n)))

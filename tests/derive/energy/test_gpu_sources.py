@@ -1,11 +1,16 @@
 """Several GPU sources: every GPU is published and charged once, whichever source reports it."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from goodwatt.derive.retention import forget_removed
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.policy import Policy
 from goodwatt.model.source import NVML_SOURCE, Reason, SourceId, SourceKind, SourceResult, Unavailable, server_source
 from goodwatt.model.tariff import Tariff
 from goodwatt.publish.metrics.goodwatt import source_info
+from tests.derive.laws import law
+from tests.derive.worlds import gpu_readings
 from tests.fakes.readings import Fold, gpu, gpus, no_gpus, tokens_page
 
 DCGM_SOURCE = SourceId(SourceKind.GPUS, "dcgm")
@@ -94,3 +99,20 @@ def test_after_the_owner_is_removed_the_other_source_starts_from_a_baseline():
     fold.tick(5.0, dcgm(gpu(0, 5.0, 905_000)))
     assert (published(fold.snapshots[-1]), energy(fold.snapshots[-1])) == (["GPU-0"], {"GPU-0": 0})
     assert energy(fold.tick(10.0, dcgm(gpu(0, 10.0, 905_500)))) == {"GPU-0": 500}
+
+
+@law(100)
+@given(st.lists(st.lists(gpu_readings, max_size=4), min_size=1, max_size=6))
+def test_two_sources_charge_what_one_source_would(story):
+    """Energy does not depend on how the GPUs of a machine are divided among sources."""
+    one, two = Fold(), Fold()
+    for n, makers in enumerate(story):
+        now = 5.0 * n
+        readings = list({r.gpu.uuid: r for r in (make(now) for make in makers)}.values())
+        page = tokens_page("a", now, 10.0 * n)
+        one.tick(now, gpus(*readings), page)
+        two.tick(
+            now, gpus(*(r for r in readings if r.gpu.index < 2)), dcgm(*(r for r in readings if r.gpu.index >= 2)), page
+        )
+    assert energy(one.snapshots[-1]) == energy(two.snapshots[-1])
+    assert one.state.ledger.energy_millijoules == two.state.ledger.energy_millijoules

@@ -18,7 +18,7 @@ RUNNING, WAITING = (Signal.REQUESTS_RUNNING, MODEL), (Signal.REQUESTS_WAITING, M
 
 
 def exactly(count, seen):
-    """A threshold on an edge: how many met it is known."""
+    """Return the marginal of a threshold on an edge, where it is exact."""
     return Marginal(count, count, seen)
 
 
@@ -29,7 +29,7 @@ def window(*marginals, succeeded, failed=0.0, cancelled=0.0, in_flight_=0.0):
 
 
 def lines(ttft, e2e, succeeded, *others, at=0.0, running=0.0):
-    """A page with two histograms and a count of finished requests."""
+    """Return a page with two histograms and a counter of finished requests."""
     return served(
         page(
             "a",
@@ -46,13 +46,13 @@ def lines(ttft, e2e, succeeded, *others, at=0.0, running=0.0):
 
 
 def test_on_edges_the_bounds_are_frechets():
-    """10 requests, 8 in TTFT and 7 in e2e: between 8 + 7 - 10 and min(8, 7) were good."""
+    """Of 10 requests 8 met TTFT and 7 e2e: between 8 + 7 - 10 and min(8, 7) were good."""
     found = slo_totals(BOTH, window(exactly(8.0, 10.0), exactly(7.0, 10.0), succeeded=10.0))
     assert found == SloTotals(10.0, 5.0, 7.0)
 
 
 def test_frechets_bounds_through_the_whole_fold():
-    """A quiescent window with thresholds on edges gives max(0, a + b - n) and min(a, b), exactly."""
+    """With nothing in flight and thresholds on edges, the bounds are exactly max(0, a + b - n) and min(a, b)."""
     fold = Fold(Policy(window_seconds=5.0, slos=(BOTH,)))
     fold.tick(0.0, lines([], [], 0.0, at=0.0))
     fold.tick(5.0, lines([0.4] * 8 + [0.6] * 2, [1.5] * 7 + [2.5] * 3, 10.0, at=5.0))
@@ -60,14 +60,14 @@ def test_frechets_bounds_through_the_whole_fold():
 
 
 def test_one_threshold_on_an_edge_is_exact():
-    """With one threshold, all succeeded and nothing in flight, lower and upper meet."""
+    """With one threshold, all succeeded and nothing in flight, lower = upper."""
     assert slo_totals(
         Slo(name="e2e", thresholds=(E2E,), objective=0.9), window(exactly(7.0, 9.0), succeeded=9.0)
     ) == SloTotals(9.0, 7.0, 7.0)
 
 
 def test_lower_is_never_negative():
-    """Two halves that need not meet give 0, not less."""
+    """Two halves that need not overlap give 0, not less."""
     assert slo_totals(BOTH, window(exactly(4.0, 10.0), exactly(4.0, 10.0), succeeded=10.0)).good_lower == 0.0
 
 
@@ -77,57 +77,57 @@ def test_success_is_one_of_the_conditions():
     assert found == SloTotals(9.0, 6.0, 6.0)
 
 
-def test_inside_a_bucket_both_edges_speak():
-    """A threshold inside a bucket is sure below it and possible above it."""
+def test_inside_a_bucket_the_edges_give_the_bounds():
+    """A threshold inside a bucket is certainly met below the bucket and possibly met within it."""
     found = slo_totals(
         Slo(name="e2e", thresholds=(E2E,), objective=0.9), window(Marginal(3.0, 8.0, 10.0), succeeded=10.0)
     )
     assert found == SloTotals(10.0, 3.0, 8.0)
 
 
-def test_first_tokens_of_before_widen_the_upper_bound():
-    """Two requests in flight when the window opened may have met the TTFT before it."""
+def test_first_tokens_before_the_window_raise_the_upper_bound():
+    """Two requests in flight when the window opened may have met the TTFT threshold before it."""
     ttft = Slo(name="ttft", thresholds=(TTFT,), objective=0.9)
     assert slo_totals(ttft, window(exactly(1.0, 3.0), succeeded=5.0)) == SloTotals(5.0, 1.0, 3.0)
     assert slo_totals(ttft, window(exactly(1.0, 3.0), succeeded=5.0, in_flight_=2.0)) == SloTotals(5.0, 1.0, 3.0)
     assert slo_totals(ttft, window(exactly(1.0, 5.0), succeeded=5.0, in_flight_=2.0)) == SloTotals(5.0, 0.0, 3.0)
 
 
-def test_first_tokens_that_did_not_end_narrow_the_lower_bound():
-    """Of 8 first tokens, 3 belong to requests that did not end: the fast ones may be among them."""
+def test_first_tokens_of_unfinished_requests_lower_the_lower_bound():
+    """Of 8 first tokens, 3 belong to unfinished requests, which may be the fast ones."""
     ttft = Slo(name="ttft", thresholds=(TTFT,), objective=0.9)
     assert slo_totals(ttft, window(exactly(8.0, 8.0), succeeded=5.0)) == SloTotals(5.0, 5.0, 5.0)
     assert slo_totals(ttft, window(exactly(6.0, 8.0), succeeded=5.0)).good_lower == 3.0
     assert slo_totals(ttft, window(exactly(6.0, 8.0), succeeded=5.0, in_flight_=2.0)).good_lower == 1.0
 
 
-def test_a_request_that_the_histogram_left_out_may_have_met_it():
-    """An engine that skips one-token outputs in TPOT: they are possibly good, and not surely."""
+def test_an_unobserved_request_may_have_met_the_threshold():
+    """An engine that skips one-token outputs in TPOT: they are possibly good, not certainly."""
     tpot = Slo(name="tpot", thresholds=(Threshold(Signal.TPOT, 0.5),), objective=0.9)
     assert slo_totals(tpot, window(exactly(3.0, 4.0), succeeded=6.0)) == SloTotals(6.0, 3.0, 5.0)
 
 
-def test_an_observation_without_a_counted_end_is_not_surely_of_this_window():
-    """More e2e observations than ends: the surplus may be the fast ones."""
+def test_surplus_observations_may_be_the_fast_ones():
+    """With more e2e observations than finished requests, the surplus is not certainly of this window."""
     assert slo_totals(
         Slo(name="e2e", thresholds=(E2E,), objective=0.9), window(exactly(5.0, 6.0), succeeded=4.0)
     ) == SloTotals(4.0, 3.0, 4.0)
 
 
 def test_an_empty_window_has_no_good_requests():
-    """Nothing finished: nothing is eligible, whatever is in flight."""
+    """Without finished requests there are 0 eligible ones, regardless of requests in flight."""
     assert slo_totals(BOTH, window(exactly(2.0, 2.0), Marginal(), succeeded=0.0, in_flight_=9.0)) == SloTotals()
 
 
 def test_a_slo_without_thresholds_counts_successes():
-    """With no threshold to meet, good is succeeded."""
+    """With no threshold to meet, every success is good."""
     assert slo_totals(Slo(name="any", thresholds=(), objective=0.9), window(succeeded=4.0, failed=1.0)) == SloTotals(
         5.0, 4.0, 4.0
     )
 
 
-def test_a_window_is_a_difference_with_the_flight_of_its_opening():
-    """A window holds what came after its start; in flight is what was so at its start, and what was adopted."""
+def test_window_evidence_is_a_difference_plus_requests_in_flight():
+    """A window has the evidence after its start; its requests in flight are those at its start and the adopted ones."""
     start = SloEvidence(
         marginals=(Marginal(1.0, 2.0, 3.0),), succeeded=4.0, failed=5.0, cancelled=6.0, in_flight=7.0, adopted=8.0
     )
@@ -144,8 +144,8 @@ def test_a_window_is_a_difference_with_the_flight_of_its_opening():
     )
 
 
-def test_the_gap_tells_how_far_the_populations_differ():
-    """First tokens seen minus requests ended; unknown without a TTFT threshold."""
+def test_the_first_token_gap():
+    """First tokens observed minus requests finished; unknown without a TTFT threshold."""
     seen = window(Marginal(0.0, 0.0, 2.0), exactly(7.0, 12.0), succeeded=6.0, failed=1.0, cancelled=1.0)
     assert first_token_gap(Slo(name="s", thresholds=(E2E, TTFT), objective=0.9), seen) == 4.0
     assert (
@@ -166,7 +166,7 @@ def test_the_gap_tells_how_far_the_populations_differ():
     ],
 )
 def test_patterns_choose_servers_and_models(servers, models, expected):
-    """An SLO names servers and models by shell patterns, case and all, and needs one of each."""
+    """An SLO selects servers and models by case-sensitive shell patterns; both must match."""
     assert (
         applies(Slo(name="s", thresholds=(), objective=0.9, models=models, servers=servers), "a", "llama-8b")
         is expected
@@ -174,7 +174,7 @@ def test_patterns_choose_servers_and_models(servers, models, expected):
 
 
 def test_totals_exist_as_zero_and_move_when_a_window_closes():
-    """From the first complete page on there is a 0; it moves by whole windows only; the live figure moves before."""
+    """Totals are 0 from the first complete page on and change per window; the live figure changes before."""
     fold = Fold(Policy(window_seconds=10.0, slos=(BOTH,)))
     key, seen = SloKey(ACCOUNT, "both"), []
     for n in range(5):
@@ -186,7 +186,7 @@ def test_totals_exist_as_zero_and_move_when_a_window_closes():
 
 
 def test_a_late_tick_closes_one_longer_window():
-    """When ticks are late the window is as long as it took, and nothing is left out."""
+    """If ticks are late the window is longer, and no request is lost."""
     fold = Fold(Policy(window_seconds=10.0, slos=(BOTH,)))
     fold.tick(0.0, lines([], [], 0.0))
     fold.tick(47.0, lines([0.4] * 3, [1.5] * 3, 3.0, at=47.0))
@@ -194,7 +194,7 @@ def test_a_late_tick_closes_one_longer_window():
 
 
 def test_a_silent_server_closes_empty_windows():
-    """While a server does not answer nothing is added, and its ends are in the window of its next page."""
+    """While a server is silent its windows are empty; its finished requests are in the window of its next page."""
     fold = Fold(Policy(window_seconds=5.0, slos=(BOTH,)))
     fold.tick(0.0, lines([], [], 0.0))
     for now in (5.0, 10.0, 15.0, 20.0):
@@ -204,8 +204,8 @@ def test_a_silent_server_closes_empty_windows():
     assert fold.state.ledger.slos[SloKey(ACCOUNT, "both")] == SloTotals(3.0, 3.0, 3.0)
 
 
-def test_a_slo_that_the_engine_cannot_speak_of_does_not_exist():
-    """No TPOT histogram: a TPOT objective has no totals at all, not 0."""
+def test_a_slo_on_a_signal_that_the_engine_lacks_has_no_totals():
+    """Without a TPOT histogram an SLO on TPOT has no totals, not 0."""
     tpot, other = (
         Slo(name="tpot", thresholds=(Threshold(Signal.TPOT, 0.1),), objective=0.9),
         Slo(name="else", thresholds=(E2E,), objective=0.9, servers=("b",)),
@@ -216,8 +216,8 @@ def test_a_slo_that_the_engine_cannot_speak_of_does_not_exist():
         assert {key.slo for key in (*snapshot.ledger.slos, *snapshot.slo_live)} == {"both"}
 
 
-def test_without_a_count_of_requests_the_e2e_histogram_is_the_count():
-    """An engine that counts no finished requests is taken by its e2e histogram, all of them succeeded."""
+def test_without_a_request_counter_the_e2e_histogram_counts():
+    """On an engine that counts no finished requests, e2e observations are successes."""
     fold = Fold(Policy(window_seconds=5.0, slos=(Slo(name="e2e", thresholds=(E2E,), objective=0.9),)))
     for n, e2e in enumerate([[], [1.5, 2.5]]):
         seen = {SeriesId(signal=Signal.E2E, model=MODEL): histogram(e2e, EDGES)}
@@ -225,8 +225,8 @@ def test_without_a_count_of_requests_the_e2e_histogram_is_the_count():
     assert fold.state.ledger.slos == {SloKey(ACCOUNT, "e2e"): SloTotals(2.0, 1.0, 1.0)}
 
 
-def test_a_page_of_histograms_alone_is_evidence():
-    """No counter at all on the page: the histograms still name the model and count its requests."""
+def test_a_page_with_only_histograms_has_bounds():
+    """Without any counter the histograms still name the model and count its requests."""
     fold = Fold(Policy(window_seconds=5.0, slos=(Slo(name="e2e", thresholds=(E2E,), objective=0.9),)))
     for n, e2e in enumerate([[], [1.5, 2.5]]):
         fold.tick(
@@ -236,11 +236,11 @@ def test_a_page_of_histograms_alone_is_evidence():
     assert fold.state.ledger.slos == {SloKey(ACCOUNT, "e2e"): SloTotals(2.0, 1.0, 1.0)}
 
 
-def test_first_tokens_on_a_page_without_ends_are_not_forgotten():
-    """A lazy engine: two slow first tokens come before any e2e series exists; the ends after them are not good.
+def test_first_tokens_before_the_e2e_series_exists_are_kept():
+    """Two slow first tokens are observed before any e2e series exists; the requests that end later are not good.
 
-    Counting only from the first page with every series, the fast first token of the third, still running, request
-    would be taken for theirs.
+    If counting began with the first page with every series, the fast first token of a third, unfinished request would
+    be taken for theirs.
     """
     fold = Fold(Policy(window_seconds=5.0, slos=(BOTH,)))
     first, last = SeriesId(signal=Signal.TTFT, model=MODEL), SeriesId(signal=Signal.E2E, model=MODEL)
@@ -254,8 +254,8 @@ def test_first_tokens_on_a_page_without_ends_are_not_forgotten():
     assert fold.state.ledger.slos[SloKey(ACCOUNT, "both")] == SloTotals(2.0, 0.0, 1.0)
 
 
-def test_flight_on_another_engines_first_page_belongs_to_no_ttft_seen():
-    """An engine takes the address over with a slow request in flight; its end is not proven good by another's TTFT."""
+def test_requests_in_flight_on_another_engines_first_page_have_no_observed_ttft():
+    """Another engine takes over with a slow request in flight; another request's TTFT does not prove it good."""
     fold = Fold(Policy(window_seconds=10.0, slos=(Slo(name="ttft", thresholds=(TTFT,), objective=0.9),)))
     first = SeriesId(signal=Signal.TTFT, model=MODEL)
 
@@ -296,5 +296,5 @@ LAGGING = EngineTraits(running_is_current=False)
     ],
 )
 def test_requests_in_flight_are_never_underestimated(reading, expected):
-    """Running plus preempted; where the gauges do not tell, every first token that belongs to no success."""
+    """Running plus preempted, or where gauges are missing, every first token without a success."""
     assert in_flight(ACCOUNT, reading) == expected

@@ -1,4 +1,4 @@
-"""The promise of the product: what is published as good brackets what really was good, request by request."""
+"""The central claim: published bounds contain the number of requests that really were good, request by request."""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -24,7 +24,7 @@ NOTHING = ExactTotals(met=())
 
 @dataclass(frozen=True)
 class Story:
-    """An engine, one SLO, when pages are asked for (None: the server does not answer), and the window."""
+    """An engine, one SLO, the times of pages (None: the server does not answer), and the window."""
 
     engine: SimulatedEngine
     slo: Slo
@@ -35,12 +35,12 @@ class Story:
 
 
 def quarters(n):
-    """A grid on which requests, ticks and edges often meet."""
+    """Draw from a grid on which requests, ticks and edges often coincide."""
     return n / 4
 
 
 def possible(request):
-    """Nobody succeeds without a first token."""
+    """A request cannot succeed without a first token."""
     failed = request.first is None and request.outcome is Outcome.SUCCESS
     return replace(request, outcome=Outcome.ERROR) if failed else request
 
@@ -63,7 +63,7 @@ habits = st.builds(
     edges=st.just(EDGES),
     one_token=st.sampled_from(OneToken),
     lazy=st.booleans(),
-    tells_one_token=st.booleans(),
+    counts_one_token=st.booleans(),
     failures_timed=st.booleans(),
     gauge=st.sampled_from(["current", "current", "missing", "stale"]),
     queue_gauges=st.booleans(),
@@ -105,7 +105,7 @@ def stories(draw, *, restarts=NO_RESTART, swap=NEVER, habits=habits, requests=re
 
 
 def ticks_of(story):
-    """Run the real fold over a story; at each tick give the snapshot and the time of the latest page behind it."""
+    """Run the real fold over a story; yield each tick's snapshot and the time of the latest page behind it."""
     fold = Fold(Policy(window_seconds=story.window, slos=(story.slo,)))
     page_at = None
     for now, answers in story.ticks:
@@ -118,7 +118,7 @@ def ticks_of(story):
 
 
 def ended_between(story, since, until):
-    """Every request whose end a page after `since` and up to `until` was the first to show."""
+    """Return every request that a page after `since` and up to `until` was the first to count."""
     pages = [at for at, answers in story.ticks if answers]
     ended = []
     for before, after in pairwise(pages):
@@ -129,17 +129,17 @@ def ended_between(story, since, until):
 
 
 def last_page(story, now):
-    """The time of the latest page at or before now."""
+    """Return the time of the latest page at or before now."""
     return max((at for at, answers in story.ticks if answers and at <= now), default=None)
 
 
 def eligible_of(ended, slo):
-    return sum(not r.is_left_out(slo) for r in ended)
+    return sum(not r.is_excluded(slo) for r in ended)
 
 
 def assert_brackets(totals, ended, slo):
-    """Only successes that may be of one token, and so left out, can be counted too often: as good only by the upper
-    bound, so that the bounds of the share hold too."""
+    """Assert lower <= good <= upper. Only successes that may be excluded one-token outputs can be counted too often,
+    and only by the upper bound, so the bounds of the ratio are true as well."""
     succeeded = sum(r.outcome is Outcome.SUCCESS for r in ended)
     good = sum(r.is_good(slo) for r in ended)
     doubtful = totals.eligible - eligible_of(ended, slo)
@@ -153,8 +153,9 @@ def assert_brackets(totals, ended, slo):
 
 
 def check_windows(story):
-    """Every window that closed brackets its own truth; until one closes nothing moves. Of the same requests records
-    tell exactly how many were good, and that is within the bounds.
+    """Check that every closed window contains its own truth, and that nothing changes until one closes.
+
+    Records of the same requests give the exact number of good requests, which is within the bounds.
     """
     opened, opened_page, before, exact_before = None, None, SloTotals(), NOTHING
     for now, page_at, snapshot in ticks_of(story):
@@ -194,7 +195,7 @@ def first_page(story):
 
 
 def check_live(story):
-    """The live window brackets its truth."""
+    """Check that the live window contains its truth."""
     for now, page_at, snapshot in ticks_of(story):
         if KEY in snapshot.slo_live:
             figure = snapshot.slo_live[KEY]
@@ -211,7 +212,7 @@ def check_live(story):
 @law(400)
 @given(stories())
 def test_closed_windows_contain_the_truth(story):
-    """lower <= truly good <= upper <= succeeded, and eligible is exact, whatever the requests and the habits."""
+    """lower <= really good <= upper <= succeeded, and eligible is exact, with any requests and engine habits."""
     check_windows(story)
 
 
@@ -225,15 +226,15 @@ def test_the_live_window_contains_the_truth(story):
 @law(250)
 @given(stories(restarts=st.lists(st.integers(4, 40).map(quarters), min_size=1, max_size=2, unique=True).map(tuple)))
 def test_bounds_hold_across_restarts(story):
-    """A restart that a page falls into loses what ran, and what is published stays true of what was seen."""
+    """A restart between pages loses running requests, and the bounds stay true of the observed ones."""
     check_windows(story)
     check_live(story)
 
 
 @law(250)
 @given(stories(swap=st.integers(4, 32).map(quarters)))
-def test_bounds_hold_when_another_engine_takes_the_address(story):
-    """The requests in flight on another engine's first page do not turn into evidence of this window."""
+def test_bounds_hold_when_another_engine_takes_over_the_address(story):
+    """Requests in flight on another engine's first page do not become evidence of this window."""
     assume(any(at >= story.swap and ok for at, ok in story.ticks))
     check_windows(story)
     check_live(story)
@@ -260,12 +261,12 @@ ttft_only = st.sampled_from([0.5, 1.0, 2.0]).map(
 @law(250)
 @given(stories(habits=st.just(Habits(EDGES)), requests=crowds, slos=ttft_only))
 def test_preempted_requests_are_still_in_flight(story):
-    """Back in the queue, a request that had its first token before the window can still end in it."""
+    """Back in the queue, a request with a first token before the window can still finish in it."""
     check_windows(story)
 
 
 @law(250)
 @given(stories(habits=st.just(Habits(EDGES, gauge="stale")), requests=crowds, slos=ttft_only))
-def test_a_running_gauge_that_lags_proves_nothing(story):
-    """An engine that refreshes its gauge now and then is bounded by its first tokens without a success instead."""
+def test_a_lagging_running_gauge_is_not_used(story):
+    """An engine that refreshes its gauge late is bounded by its first tokens without a success."""
     check_windows(story)

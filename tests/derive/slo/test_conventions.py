@@ -1,4 +1,4 @@
-"""The rule of each public load generator is a setting here: the same records give the same counts."""
+"""Settings reproduce the rule of each public load generator: the same records give the same counts."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +30,7 @@ TOOLS: dict[str, tuple[Callable[[Slo, list[RequestRecord]], tuple[int, int]], Sl
 
 
 def answered(ttft: float, tpot: float, tokens: int, outcome: Outcome) -> RequestRecord:
-    """A streamed answer; of what did not succeed nothing but its end is known."""
+    """A streamed response. Of a failed request only its end is known."""
     if outcome is not Outcome.SUCCESS:
         return record(None, None, ttft, tokens=None, outcome=outcome)
     e2e = ttft + tpot * (tokens - 1)
@@ -61,9 +61,8 @@ EXPECTED = {"vllm bench serve": (3, 5), "aiperf": (2, 7), "guidellm": (2, 3), "i
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_each_tool_counts_otherwise(tool: str) -> None:
-    """Seven requests, and how many of how many are good: the transcribed rules and our settings agree on the numbers
-    that were worked out by hand."""
+def test_each_tool_counts_differently(tool: str) -> None:
+    """Seven requests, counted by hand: the transcribed rules and goodwatt's settings give these numbers."""
     rule, slo = TOOLS[tool]
     assert rule(slo, ONE_OF_EACH) == EXPECTED[tool]
     totals = judge.count_records(judge.zero_totals(slo), slo, ONE_OF_EACH)
@@ -73,10 +72,10 @@ def test_each_tool_counts_otherwise(tool: str) -> None:
 @pytest.mark.parametrize("tool", TOOLS)
 @law(150)
 @given(records=streams, limits=some_limits)
-def test_the_fold_keeps_each_tool_s_rule(
+def test_the_fold_follows_each_tools_rule(
     tool: str, records: list[RequestRecord], limits: tuple[Threshold, ...]
 ) -> None:
-    """Whatever the requests, our counts under a tool's settings are the tool's."""
+    """For any requests, goodwatt's counts under a tool's settings are the tool's counts."""
     rule, slo = TOOLS[tool]
     slo = replace(slo, thresholds=limits)
     totals = judge.count_records(judge.zero_totals(slo), slo, records)
@@ -98,15 +97,15 @@ def test_the_fold_keeps_each_tool_s_rule(
     ],
 )
 def test_conventions(change: dict[str, object], outcome: Outcome, tokens: int, verdict: bool | Unjudged) -> None:
-    """The outcome is asked first, then, under a TPOT threshold, the one-token convention; what is excluded is counted
-    by its reason."""
+    """The outcome is judged first, then the one-token convention under a TPOT threshold; excluded requests are counted
+    by reason."""
     slo = replace(DEFAULT, **change)  # type: ignore[arg-type]
     judged = judge.judge(slo, record(0.1, None if tokens < 2 else 0.1, 1.0, tokens=tokens, outcome=outcome))
     assert judged.unjudged == (verdict if isinstance(verdict, Unjudged) else None)
     assert judged.good is (verdict is True)
 
 
-def test_without_a_tpot_threshold_one_token_is_like_any_other_answer() -> None:
-    """The convention is about TPOT alone."""
+def test_without_a_tpot_threshold_one_token_outputs_are_ordinary() -> None:
+    """The convention affects TPOT only."""
     slo = replace(DEFAULT, thresholds=LIMITS[:1], one_token_outputs=EXCLUDE)
     assert judge.judge(slo, record(0.1, None, 1.0, tokens=1)).good

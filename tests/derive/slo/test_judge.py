@@ -1,4 +1,4 @@
-"""Totals from records: every request judged by itself, and nothing judged that is not known."""
+"""Totals from records: every request is judged on its own, and none without the latencies it needs."""
 
 import pytest
 from hypothesis import given
@@ -39,7 +39,7 @@ slos = st.builds(
 
 
 @pytest.mark.parametrize(
-    ("given_", "good", "met"),
+    ("case", "good", "met"),
     [
         (record(0.1, 0.01, 1.0), True, (True, True, True)),
         (record(0.5, 0.05, 2.0), True, (True, True, True)),
@@ -48,13 +48,13 @@ slos = st.builds(
         (record(0.1, 0.01, 1.0, outcome=Outcome.ERROR), False, (False, False, False)),
     ],
 )
-def test_a_request_is_good_when_it_succeeded_within_every_threshold(given_, good, met):
-    """A threshold may be reached; each is told apart, and a failed request met none."""
-    assert judge.judge(ALL, given_) == judge.Verdict(good, met)
+def test_a_request_is_good_when_it_succeeded_within_every_threshold(case, good, met):
+    """A latency equal to the threshold meets it; each threshold counts on its own; a failed request meets none."""
+    assert judge.judge(ALL, case) == judge.Verdict(good, met)
 
 
 @pytest.mark.parametrize(
-    ("given_", "why"),
+    ("case", "why"),
     [
         (record(None, 0.01, 1.0), Unjudged.TTFT_UNKNOWN),
         (record(0.1, None, 1.0), Unjudged.TPOT_UNKNOWN),
@@ -63,21 +63,22 @@ def test_a_request_is_good_when_it_succeeded_within_every_threshold(given_, good
         (record(None, 0.01, 99.0), Unjudged.TTFT_UNKNOWN),
     ],
 )
-def test_a_latency_that_is_not_known_judges_nobody(given_, why):
-    """A success without a latency that has a threshold is neither good nor bad, even where another threshold was
-    missed, and it is counted by what is missing."""
-    totals = judge.count_records(judge.zero_totals(ALL), ALL, [given_])
+def test_a_request_with_an_unknown_latency_is_unjudged(case, why):
+    """A success that lacks a latency under a threshold is neither good nor bad, even if it missed another threshold,
+    and is counted by the missing latency."""
+    totals = judge.count_records(judge.zero_totals(ALL), ALL, [case])
     assert (totals.eligible, totals.good, totals.unjudged) == (0, 0, {why: 1})
 
 
-def test_a_latency_without_a_threshold_need_not_be_known():
-    """An answer in one piece is judged by an objective on its duration."""
+def test_a_latency_without_a_threshold_may_be_unknown():
+    """A response in one piece is judged by an SLO on its duration."""
     slow = Slo(name="slow", thresholds=(Threshold(E2E, 2.0),), objective=0.9)
     assert judge.judge(slow, record(None, None, 1.0, tokens=None)).good
 
 
-def test_tokens_are_those_of_known_requests():
-    """Tokens of eligible and of good requests add up as far as they are known; before any was told there is no 0."""
+def test_tokens_are_counted_where_records_have_them():
+    """Tokens of eligible and of good requests add up over records that have them; before any has, they are unknown, not
+    0."""
     none = judge.count_records(judge.zero_totals(ALL), ALL, [record(0.6, None, 1.0, tokens=1, outcome=Outcome.ERROR)])
     assert (none.tokens, none.good_tokens) == (1, 0)
     e2e = Slo(name="e2e", thresholds=(Threshold(E2E, 2.0),), objective=0.9)
@@ -89,8 +90,8 @@ def test_tokens_are_those_of_known_requests():
 
 @law(300)
 @given(records, slos)
-def test_what_is_counted_adds_up(records, slo):
-    """good <= each threshold's <= eligible, good tokens <= tokens, and eligible + unjudged is every record."""
+def test_totals_add_up(records, slo):
+    """good <= each threshold's count <= eligible, good tokens <= tokens, and eligible + unjudged is every record."""
     totals = judge.count_records(judge.zero_totals(slo), slo, records)
     assert all(0 <= totals.good <= met <= totals.eligible for met in totals.met)
     assert totals.eligible + sum(totals.unjudged.values()) == len(records)
@@ -102,7 +103,7 @@ def test_what_is_counted_adds_up(records, slo):
 @law(200)
 @given(records, slos, st.integers(0, 12))
 def test_batches_do_not_matter(records, slo, cut):
-    """Any way to divide records into ticks gives the same totals."""
+    """Any split of records into ticks gives the same totals."""
     whole = judge.count_records(judge.zero_totals(slo), slo, records)
     assert (
         judge.count_records(judge.count_records(judge.zero_totals(slo), slo, records[:cut]), slo, records[cut:])
@@ -112,8 +113,8 @@ def test_batches_do_not_matter(records, slo, cut):
 
 @law(100)
 @given(records, records, slos)
-def test_a_window_is_what_came_in_it(before, after, slo):
-    """Totals minus those at the window's start are the totals of what came since."""
+def test_a_window_is_a_difference_of_totals(before, after, slo):
+    """Totals minus those at the window's start are the totals of the records between."""
     start = judge.count_records(judge.zero_totals(slo), slo, before)
     window, alone = (
         judge.exact_totals_since(start, judge.count_records(start, slo, after)),
@@ -123,6 +124,6 @@ def test_a_window_is_what_came_in_it(before, after, slo):
     assert (window.tokens or 0, window.good_tokens or 0) == (alone.tokens or 0, alone.good_tokens or 0)
 
 
-def test_totals_that_never_heard_of_tokens_have_none_in_a_window():
-    """Unknown stays unknown."""
+def test_unknown_tokens_stay_unknown_in_a_window():
+    """Unknown minus unknown is unknown."""
     assert judge.exact_totals_since(ExactTotals(met=(0,)), ExactTotals(met=(1,), eligible=1, good=1)).tokens is None

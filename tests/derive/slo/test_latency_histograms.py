@@ -1,4 +1,4 @@
-"""Histograms from records: a threshold is an edge, so a share within it is exact."""
+"""Histograms from records: every threshold is an edge, so the share within it is exact."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +13,8 @@ from tests.fakes.readings import histogram
 A = Account("a", "llama")
 
 
-def test_every_threshold_that_names_the_account_is_an_edge():
-    """Thresholds of other accounts and other signals are not; the ladder always is."""
+def test_every_threshold_that_applies_to_the_account_is_an_edge():
+    """Thresholds of other accounts and other signals are not edges; default edges always are."""
     slos = (
         Slo(name="one", thresholds=(Threshold(Signal.TTFT, 0.123), Threshold(Signal.E2E, 7.7)), objective=0.9),
         Slo(name="two", thresholds=(Threshold(Signal.TTFT, 0.5),), objective=0.9),
@@ -28,8 +28,8 @@ def test_every_threshold_that_names_the_account_is_an_edge():
 
 @law(100)
 @given(st.lists(st.one_of(st.sampled_from([0.1, 0.25, 1.0]), st.floats(0, 5)), max_size=20), st.integers(0, 20))
-def test_a_histogram_is_what_an_engine_would_keep_of_the_same_observations(values, cut):
-    """Counts and sum are those of all observations, however they were divided into ticks."""
+def test_a_histogram_equals_an_engines_histogram(values, cut):
+    """Counts and sum are those of all observations, however ticks split them."""
     edges = (0.1, 0.25, 1.0)
     found = latency_histograms.observe_latencies(
         latency_histograms.observe_latencies(latency_histograms.empty_histogram(edges), values[:cut]), values[cut:]

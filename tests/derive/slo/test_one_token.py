@@ -1,4 +1,4 @@
-"""One-token outputs under a TPOT threshold: each convention on each kind of engine, with and without their number."""
+"""One-token outputs under a TPOT threshold: each convention on each kind of engine, with and without their count."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def slo(convention, **more):
 
 
 def judged(convention, engine, speeds, one_token, *, succeeded, failed=0.0, **more):
-    """The totals of one window on an engine that observed these times per output token."""
+    """Return the totals of one window on an engine that observed these times per output token."""
     fold = Fold(Policy(window_seconds=5.0, slos=(slo(convention, **more),)))
     for at, seen, of_one, good, bad in ((0.0, [], 0.0, 0.0, 0.0), (5.0, speeds, one_token, succeeded, failed)):
         counted_ends = [] if one_token is None else [counter(Signal.ONE_TOKEN_REQUESTS, of_one)]
@@ -54,7 +54,7 @@ CASES = {
     (PASS, SKIPPED, 3.0): (10.0, 8.0, 8.0),
     (FAIL, SKIPPED, 3.0): (10.0, 5.0, 5.0),
     (EXCLUDE, SKIPPED, 3.0): (7.0, 5.0, 5.0),
-    # nobody tells how many: what the convention allows lies between the bounds
+    # unknown how many: the bounds contain every case that the convention allows
     (PASS, ZERO, None): (10.0, 8.0, 8.0),
     (FAIL, ZERO, None): (10.0, 5.0, 8.0),
     (EXCLUDE, ZERO, None): (10.0, 5.0, 8.0),
@@ -66,14 +66,14 @@ CASES = {
 
 @pytest.mark.parametrize(("convention", "engine", "one_token"), CASES, ids=str)
 def test_each_convention_on_each_engine(convention, engine, one_token):
-    """Where the number of one-token outputs is told, the bounds meet under every convention; else they contain all."""
+    """Where one-token outputs are counted the bounds meet under every convention; otherwise they contain every case."""
     observed = OBSERVED + ([0.0] * 3 if engine is ZERO else [])
     found = judged(convention, engine, observed, one_token, succeeded=10.0)
     assert found == SloTotals(*CASES[convention, engine, one_token])
 
 
 def test_failures_may_be_among_the_one_token_outputs():
-    """Of 3 requests with one token 2 may be the 2 failures: one is a success for sure, and the bounds leave it open."""
+    """Of 3 one-token requests 2 may be the 2 failures: one is certainly a success, and the bounds allow for both."""
     observed = [*OBSERVED, 0.0, 0.0, 0.0]
     assert judged(FAIL, ZERO, observed, 3.0, succeeded=8.0, failed=2.0) == SloTotals(10.0, 3.0, 7.0)
     assert FinishedRequests(8.0, 2.0, 0.0, 3.0).one_token_successes == 1.0
@@ -82,15 +82,15 @@ def test_failures_may_be_among_the_one_token_outputs():
     assert FinishedRequests(2.0, 0.0, 0.0).one_token_successes == 0.0
 
 
-def test_an_objective_without_tpot_counts_them_like_any_other():
-    """They have a time to first token, so only a TPOT threshold asks the convention."""
+def test_a_slo_without_tpot_counts_them_like_any_other():
+    """They have a TTFT, so the convention matters only under a TPOT threshold."""
     ttft = Slo(name="slo", thresholds=(Threshold(Signal.TTFT, 1.0),), objective=0.9, one_token_outputs=EXCLUDE)
     assert without_excluded(ttft, FinishedRequests(10.0, 0.0, 0.0, 3.0)) == FinishedRequests(10.0, 0.0, 0.0, 3.0)
     assert without_excluded(slo(EXCLUDE), FinishedRequests(10.0, 0.0, 0.0, 3.0)).succeeded == 7.0
 
 
-def test_a_page_without_the_histogram_is_corrected_by_nothing_but_what_is_sure():
-    """An engine may write no histogram before its first observation: one-token outputs that it skips are known."""
+def test_a_page_without_the_histogram_is_corrected_by_certain_successes_only():
+    """An engine may write no histogram before its first observation; one-token outputs that it skips are counted."""
     ends = FinishedRequests(3.0, 0.0, 0.0, 3.0)
     assert correct_for_one_token(slo(PASS), Marginal(), None, ends, SKIPPED) == Marginal(3.0, 3.0, 3.0)
     assert correct_for_one_token(slo(FAIL), Marginal(), None, FinishedRequests(3.0, 0.0, 0.0), ZERO) == Marginal()
@@ -100,8 +100,8 @@ def test_a_page_without_the_histogram_is_corrected_by_nothing_but_what_is_sure()
     ) == Marginal(0, 4, 4)
 
 
-def test_errors_and_cancelled_requests_count_as_the_objective_says():
-    """Left out, a failure is in no denominator; counted, a cancelled request is in it and never good."""
+def test_errors_and_cancelled_requests_follow_the_conventions():
+    """An excluded failure is not eligible; an included cancelled request is eligible and never good."""
     observed = [0.8] * 10
     assert judged(PASS, ZERO, observed, None, succeeded=8.0, failed=2.0, errors=Errors.EXCLUDE).eligible == 8.0
     assert judged(PASS, ZERO, observed, None, succeeded=8.0, failed=2.0).eligible == 10.0

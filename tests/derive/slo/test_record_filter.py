@@ -1,4 +1,4 @@
-"""Which records count and for whom: each request once, under a name that somebody serves, in bounded memory."""
+"""Which records count and for which account: each request once, under a served name, in bounded memory."""
 
 import pytest
 
@@ -27,7 +27,7 @@ POLICY = Policy(slos=(Slo(name="slo", thresholds=(Threshold(Signal.TTFT, 0.5),),
 
 
 def counted(fold):
-    """How many records each account has."""
+    """Return the number of records of each account."""
     sums = {}
     for key, number in fold.snapshots[-1].ledger.records.items():
         sums[key.account] = sums.get(key.account, 0) + number
@@ -38,16 +38,16 @@ def dropped(fold, source="otlp"):
     return next(state.dropped for state in fold.snapshots[-1].sources if state.source.label == source)
 
 
-def test_a_record_counts_for_the_account_that_its_server_s_page_names():
-    """Records join the counters of the same server and model, also in the tick of the first page."""
+def test_a_record_counts_for_the_account_on_the_servers_page():
+    """Records join the counters of the same server and model, even in the tick of the first page."""
     fold = Fold(POLICY)
     fold.tick(0.0, records_result(0.0, record(), record()), tokens_page("a", 0.0, 5.0))
     assert counted(fold) == {A: 2}
     assert set(fold.snapshots[-1].ledger.exact) == {(A, "slo")}
 
 
-def test_records_of_servers_that_nobody_watches_are_shed():
-    """A server without a source makes no account, whatever a sender calls it."""
+def test_records_of_unknown_servers_are_dropped():
+    """A server without a source gets no account, under any name that a sender uses."""
     fold = Fold(POLICY)
     fold.tick(0.0, records_result(0.0, record(server="stranger"), record()), tokens_page("a", 0.0, 5.0))
     assert counted(fold) == {A: 1} and dropped(fold) == {Dropped.UNKNOWN_SERVER: 1}
@@ -56,15 +56,15 @@ def test_records_of_servers_that_nobody_watches_are_shed():
     assert dropped(fold) == {Dropped.UNKNOWN_SERVER: 2, Dropped.DUPLICATE: 3}
 
 
-def test_a_server_that_is_down_still_has_its_records():
-    """Spans come though the metrics page does not."""
+def test_records_of_a_server_that_is_down_count():
+    """Spans arrive while the metrics page cannot be scraped."""
     fold = Fold(POLICY)
     fold.tick(0.0, records_result(0.0, record(model="m")), silent("a"))
     assert counted(fold) == {Account("a", "m"): 1}
 
 
-def test_a_request_that_two_sources_saw_counts_once():
-    """A server's own proxy tells of it; what spans say of the same server is shed, in whatever order they come."""
+def test_a_request_reported_by_two_sources_counts_once():
+    """A server's records come from its proxy; its spans are dropped, in any order of the two."""
     fold, proxy = Fold(POLICY), "proxy/a"
     server = tokens_page("a", 0.0, 5.0)
     fold.tick(
@@ -81,11 +81,11 @@ def test_a_request_that_two_sources_saw_counts_once():
     fold.tick(10.0, records_result(10.0, record(), record(), source=proxy), server, records_result(10.0))
     assert counted(fold)[A] == 2
     fold.tick(15.0, records_result(15.0, record()), server)
-    assert counted(fold)[A] == 3, "without the proxy its server is told of by spans"
+    assert counted(fold)[A] == 3, "without the proxy, spans count for its server"
 
 
-def test_a_server_of_which_only_a_proxy_tells():
-    """The records come from the server's own source, as long as it is the proxy: also over ticks in which it fails."""
+def test_a_server_with_only_a_proxy():
+    """Records come from the server's own source while that is the proxy, also while it fails."""
     fold = Fold(POLICY)
     fold.tick(0.0, records_result(0.0, record(), source="server/a"), records_result(0.0, record()))
     assert counted(fold) == {A: 1} and dropped(fold) == {Dropped.OTHER_SOURCE: 1}
@@ -93,11 +93,11 @@ def test_a_server_of_which_only_a_proxy_tells():
     assert counted(fold) == {A: 1} and dropped(fold) == {Dropped.OTHER_SOURCE: 2}
     fold.tick(10.0, tokens_page("a", 10.0, 1.0), records_result(10.0, record()))
     fold.tick(15.0, silent("a"), records_result(15.0, record()))
-    assert counted(fold) == {A: 3}, "since it is scraped, spans tell of it"
+    assert counted(fold) == {A: 3}, "once it is scraped, spans count for it"
 
 
-def test_the_first_source_to_tell_of_a_server_keeps_it():
-    """Two shared sources cannot be told apart by rank."""
+def test_the_first_source_to_report_a_server_keeps_it():
+    """Two shared sources have no order of precedence."""
     fold, server = Fold(POLICY), tokens_page("a", 0.0, 5.0)
     fold.tick(0.0, server, records_result(0.0, record()), records_result(0.0, record(), source="otlp/other"))
     fold.tick(5.0, server, records_result(5.0, record(), source="otlp/other"), records_result(5.0, record()))
@@ -110,12 +110,12 @@ def test_the_first_source_to_tell_of_a_server_keeps_it():
         (True, "", A),
         (True, "alias", Account("a", "alias")),
         (False, "", A),
-        (False, "whatever the client says", A),
+        (False, "any name from a client", A),
     ],
 )
-def test_where_one_side_does_not_know_the_name_the_page_s_only_model_is_meant(names_models, model, account):
-    """A span without a model, and a client's word for the one model of an engine without model names, join the
-    account that has the tokens and joules."""
+def test_a_record_without_a_usable_name_counts_for_the_pages_only_model(names_models, model, account):
+    """A span without a model, and any client's name for an engine that does not name models, count for the account that
+    has the tokens and energy."""
     traits = EngineTraits(names_models=names_models)
     fold = Fold(POLICY)
     only = served(page("a", 0.0, counter(Signal.GENERATED_TOKENS, 5.0), traits=traits))
@@ -123,17 +123,17 @@ def test_where_one_side_does_not_know_the_name_the_page_s_only_model_is_meant(na
     assert counted(fold) == {account: 1}
 
 
-def test_of_several_models_none_is_guessed():
-    """A record without a model on a server of two is counted under no name."""
+def test_no_model_is_guessed_among_several():
+    """A record without a model on a server with two models is counted without a name."""
     two = page("a", 0.0, counter(Signal.GENERATED_TOKENS, 5.0), counter(Signal.GENERATED_TOKENS, 5.0, "qwen"))
     fold = Fold(POLICY)
     fold.tick(0.0, served(two), records_result(0.0, record(model="")))
     assert counted(fold) == {Account("a", ""): 1}
 
 
-def test_only_an_answer_makes_a_name():
-    """Failures under a name that nobody has served share the account without a name, so an outage is still seen and a
-    typing error makes no series; once the name was served, its failures are its own."""
+def test_only_a_success_creates_an_account():
+    """Failures under a name that was never served share the unnamed account: an outage shows, and a typo creates no
+    series. Once the name was served its failures count under it."""
     fold = Fold(POLICY)
     lost = record(model="m", outcome=Outcome.ERROR)
     fold.tick(0.0, silent("a"), records_result(0.0, lost, record(model="m"), lost))
@@ -143,15 +143,15 @@ def test_only_an_answer_makes_a_name():
 
 
 @pytest.mark.parametrize("name", ["\ud800", "line\nbreak", "x" * 257, "nul\0"])
-def test_a_name_that_cannot_stand_on_a_page_is_none(name):
-    """Lone surrogates would end every later scrape."""
+def test_an_unpublishable_name_counts_without_a_name(name):
+    """A lone surrogate would break every later scrape."""
     fold = Fold(POLICY)
     fold.tick(0.0, silent("a"), records_result(0.0, record(model=name)))
     assert counted(fold) == {Account("a", ""): 1}
 
 
-def test_clients_cannot_make_accounts_without_end():
-    """After so many models of one server all further ones share the account without a name; nothing is lost."""
+def test_clients_cannot_create_unlimited_accounts():
+    """Above the limit all further models of a server share the unnamed account, and no record is lost."""
     fold = Fold(POLICY)
     many = [record(model=f"m{n}") for n in range(MAX_MODELS_PER_SERVER + 50)]
     fold.tick(0.0, silent("a"), silent("b"), records_result(0.0, *many))

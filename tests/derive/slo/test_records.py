@@ -1,4 +1,4 @@
-"""From records to what is published: at once, beside histograms, and over one window with the joules."""
+"""From records to published figures: without delay, next to histograms, and over one window with the energy."""
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,7 @@ KEY = SloKey(A, "fast")
 
 
 class Story(Fold):
-    """One GPU of 100 W, server `a` that is scraped, and a receiver of spans."""
+    """One GPU of 100 W, a scraped server `a`, and an OTLP receiver."""
 
     def __init__(self) -> None:
         super().__init__(POLICY)
@@ -42,8 +42,8 @@ class Story(Fold):
         return self.snapshots[-1]
 
 
-def test_totals_move_with_the_tick_that_brings_a_record():
-    """No window has to close, and several objectives judge the same request."""
+def test_totals_change_in_the_tick_of_the_record():
+    """Totals do not wait for a window to close, and several SLOs judge the same request."""
     story = Story()
     story.at(0.0, record(), record(ttft=0.6), record(e2e=3.0))
     exact = story.now.ledger.exact
@@ -52,12 +52,12 @@ def test_totals_move_with_the_tick_that_brings_a_record():
     assert story.now.record_sources == {"a": OTLP_SOURCE}
 
 
-def test_an_account_that_is_on_the_page_begins_at_0():
-    """Once a server's requests are told of, the first record of each of its models is growth."""
+def test_an_account_on_the_page_starts_at_0():
+    """Once a server has a record source, the first record of any of its models is an increase."""
     fold = Fold(POLICY)
     two = page("a", 0.0, counter(Signal.GENERATED_TOKENS, 5.0), counter(Signal.GENERATED_TOKENS, 5.0, "qwen"))
     fold.tick(0.0, SourceResult(server_source("a"), 0.1, two), records_result(0.0))
-    assert fold.snapshots[-1].ledger.exact == {}, "nobody knows whether this server's requests are told of"
+    assert fold.snapshots[-1].ledger.exact == {}, "no source has reported requests of this server yet"
     fold.tick(5.0, SourceResult(server_source("a"), 0.1, two), records_result(5.0, source="proxy/a"))
     ledger = fold.snapshots[-1].ledger
     assert {key: totals.eligible for key, totals in ledger.exact.items()} == {
@@ -66,8 +66,8 @@ def test_an_account_that_is_on_the_page_begins_at_0():
     assert ledger.latencies[A, Signal.TTFT].count == 0.0
 
 
-def test_what_records_are_like_is_counted():
-    """By source, outcome, and how the number of tokens is known."""
+def test_records_are_counted_by_kind():
+    """By source, outcome, and origin of the token count."""
     story = Story()
     failed = record(outcome=Outcome.ERROR, tokens=None)
     story.at(0.0, record(), record(), record(estimated=True), failed)
@@ -79,7 +79,7 @@ def test_what_records_are_like_is_counted():
     }
 
 
-def test_latencies_are_those_of_successes_as_far_as_they_are_known():
+def test_latency_histograms_have_known_latencies_of_successes():
     """A failure's duration and an unknown TPOT are in no histogram."""
     story = Story()
     story.at(0.0, record(), record(tpot=None, tokens=1), record(outcome=Outcome.ERROR), record(ttft=None))
@@ -88,8 +88,8 @@ def test_latencies_are_those_of_successes_as_far_as_they_are_known():
     assert 0.5 in story.now.ledger.latencies[A, Signal.TTFT].edges
 
 
-def test_the_live_window_sets_good_requests_against_the_joules_of_the_same_time():
-    """Good requests, tokens, watts and money are of one window, which begins with the first record."""
+def test_good_requests_and_energy_cover_the_same_window():
+    """Good requests, tokens, watts and cost are of one window, which starts with the first record."""
     story = Story()
     for n in range(4):
         story.at(5.0 * n, generated=10.0 * n)
@@ -102,8 +102,8 @@ def test_the_live_window_sets_good_requests_against_the_joules_of_the_same_time(
     assert story.now.live[A].seconds == 25.0
 
 
-def test_a_hole_in_the_pages_is_no_window_for_joules():
-    """While the server's page is gone good requests are counted without joules; when it is back the window is new."""
+def test_without_pages_there_is_no_energy_in_the_window():
+    """While the server's page is missing good requests have no rates; when it recovers the window restarts."""
     story = Story()
     story.at(0.0, record())
     story.at(5.0, record())
@@ -118,8 +118,8 @@ def test_a_hole_in_the_pages_is_no_window_for_joules():
     assert story.now.ledger.exact[KEY].good == 7
 
 
-def test_a_hole_in_the_records_is_no_window_either():
-    """Records that nobody could take in are not requests that were bad: the window begins when they come again."""
+def test_the_window_restarts_when_the_record_source_recovers():
+    """Records that could not be received are not bad requests: the window starts when they arrive again."""
     story = Story()
     story.at(0.0, record())
     story.at(5.0, record())
@@ -133,8 +133,8 @@ def test_a_hole_in_the_records_is_no_window_either():
     assert story.now.ledger.exact[KEY].good == 4
 
 
-def test_a_proxied_server_s_page_is_a_page():
-    """Its counters are the ledger's tokens, its first one is a baseline, and it claims the GPU's joules."""
+def test_a_proxys_page_counts_as_the_servers_page():
+    """Its counters are the ledger's tokens, its first one is a baseline, and it claims the GPU's energy."""
     fold = Fold(POLICY)
     for n in range(3):
         now = 5.0 * n
@@ -149,8 +149,8 @@ def test_a_proxied_server_s_page_is_a_page():
     assert shown.slo_live == {}, "it has no histograms"
 
 
-def test_a_source_that_brings_records_fares_like_any_other():
-    """What it shed adds up, survives a failure, and it says whether it is simulated."""
+def test_a_record_source_has_a_state_like_any_other():
+    """Its dropped records add up and survive a failure, and it reports whether it is simulated."""
     fold = Fold(POLICY)
     fold.tick(0.0, records_result(0.0, dropped={Dropped.LATE: 2}, simulated=True))
     fold.tick(5.0, SourceResult(OTLP_SOURCE, 0.1, Unavailable(Reason.CANNOT_LISTEN, "taken")))
@@ -179,7 +179,7 @@ some = st.lists(
 @law(100)
 @given(some, st.lists(st.integers(0, 10), max_size=4))
 def test_ticks_do_not_matter(records, cuts):
-    """However records are divided into ticks, the ledger is the same."""
+    """Any split of records into ticks gives the same ledger."""
     at_once, in_parts = Fold(POLICY), Fold(POLICY)
     at_once.tick(0.0, silent("a"), records_result(0.0, *records))
     bounds = sorted({0, *cuts, len(records)})

@@ -1,4 +1,4 @@
-"""Efficiency figures: the known rows of two published tables, and what must be absent."""
+"""Efficiency figures: the rows of two published tables, and the cases without a figure."""
 
 from math import isfinite
 
@@ -35,7 +35,7 @@ FIGURES = [
 
 @pytest.mark.parametrize(("tokens", "watts", "gpus", "joules", "dollars"), ROWS)
 def test_published_rows(tokens: float, watts: float, gpus: int, joules: float, dollars: float) -> None:
-    """Joules per token and cost per million tokens come out as the published rows have them."""
+    """Joules per token and cost per million tokens match the published rows."""
     assert watts <= 700 * gpus
     assert figures.joules_per_token(tokens, watts) == pytest.approx(joules, rel=0.01)
     assert figures.tokens_per_watt(tokens, watts) == pytest.approx(1 / joules, rel=0.01)
@@ -45,7 +45,7 @@ def test_published_rows(tokens: float, watts: float, gpus: int, joules: float, d
 @pytest.mark.parametrize("figure", FIGURES)
 @given(known=rates)
 def test_unknown_stays_unknown(figure, known: float) -> None:
-    """A figure is None as soon as one of the rates that it rests on is None."""
+    """A figure is None if any rate that it needs is None."""
     assert figure(None, None) is None
     assert figure(None, known) is None
     assert figure(known, None) is None
@@ -54,14 +54,14 @@ def test_unknown_stays_unknown(figure, known: float) -> None:
 @pytest.mark.parametrize("figure", FIGURES)
 @given(one=maybe, other=maybe)
 def test_figures_are_finite_and_not_negative(figure, one: float | None, other: float | None) -> None:
-    """Whatever the rates, zero and the largest float among them, a figure is a finite number >= 0 or None."""
+    """For any rates, including 0 and the largest float, a figure is a finite number >= 0 or None."""
     value = figure(one, other)
     assert value is None or (isfinite(value) and value >= 0)
 
 
 @given(watts=maybe)
 def test_no_tokens_no_ratio(watts: float | None) -> None:
-    """Without tokens there is neither tokens per watt, nor joules per token, nor a cost of tokens."""
+    """Without tokens, tokens per watt, joules per token and cost per token are unknown."""
     assert figures.tokens_per_watt(0.0, watts) is None
     assert figures.joules_per_token(0.0, watts) is None
     assert figures.cost_per_million_tokens(watts, 0.0) is None
@@ -69,7 +69,7 @@ def test_no_tokens_no_ratio(watts: float | None) -> None:
 
 @given(tokens=rates)
 def test_no_energy_no_ratio(tokens: float) -> None:
-    """Without joules there is neither tokens per watt nor joules per token."""
+    """Without energy, tokens per watt and joules per token are unknown."""
     assert figures.tokens_per_watt(tokens, 0.0) is None
     assert figures.joules_per_token(tokens, 0.0) is None
 
@@ -84,14 +84,14 @@ def test_tokens_per_watt_and_joules_per_token_are_inverse(tokens: float, watts: 
 
 
 def test_total_tokens() -> None:
-    """Total tokens are prompt plus generated, cached ones not again, and unknown unless both are known."""
+    """Total tokens are prompt (cached ones included) plus generated, and unknown unless both are known."""
     assert figures.total_tokens_per_second(TokenRates(5.0, 7.0, 6.0)) == 12.0
     assert figures.total_tokens_per_second(TokenRates(5.0, None, 6.0)) is None
     assert figures.total_tokens_per_second(TokenRates(None, 7.0, 6.0)) is None
 
 
 def test_cost_per_hour() -> None:
-    """A GPU at 1.69 an hour costs 1.69 an hour, nothing costs 0, and the unknown stays unknown."""
+    """A GPU at 1.69 per hour costs 1.69 per hour, 0 costs 0, and unknown stays unknown."""
     assert figures.cost_per_hour(1.69 / 3600) == pytest.approx(1.69)
     assert figures.cost_per_hour(0.0) == 0.0
     assert figures.cost_per_hour(None) is None
@@ -104,14 +104,14 @@ def test_free_tokens_cost_nothing() -> None:
 
 
 def test_goodput_figures() -> None:
-    """240 good requests in 60 s at 600 W and 0.36 an hour: 4 a second, 1 for 150 J, 0.000025 each."""
+    """240 good requests in 60 s at 600 W and 0.36 per hour: 4 per second, 1 per 150 J, 0.000025 each."""
     assert figures.goodput(240.0, 60.0) == 4.0
     assert figures.good_requests_per_joule(240.0, 60.0, 600.0) == pytest.approx(1 / 150)
     assert figures.cost_per_good_request(240.0, 60.0, 0.36 / 3600) == pytest.approx(0.000025)
 
 
 def test_no_good_request() -> None:
-    """Joules without a good request give 0 good requests per joule; money without one gives no cost of each."""
+    """Energy without a good request gives 0 good requests per joule; cost without one gives no cost per request."""
     assert figures.good_requests_per_joule(0.0, 60.0, 600.0) == 0.0
     assert figures.cost_per_good_request(0.0, 60.0, 1.0) is None
     assert figures.goodput(1.0, 0.0) is None

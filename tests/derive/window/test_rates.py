@@ -1,4 +1,4 @@
-"""Live figures, freshness, and what a snapshot shows."""
+"""Live figures, freshness, and the contents of a snapshot."""
 
 import pytest
 
@@ -32,17 +32,17 @@ A, B = Account("a", MODEL), Account("b", MODEL)
 
 
 def watts(now, power):
-    """One GPU that has drawn `power` since 0."""
+    """Return one GPU that has drawn `power` since 0."""
     return gpus(gpu(0, now, round(1000 * now * power)))
 
 
 def test_the_first_tick_has_no_live_figures():
-    """One reading is no interval."""
+    """One reading is not an interval."""
     assert Fold().tick(0.0, watts(0.0, 100.0), tokens_page("a", 0.0, 9.0)).live == {}
 
 
-def test_a_repeated_moment_has_no_live_figures():
-    """Two ticks at one moment are no interval either, and fail nothing."""
+def test_two_ticks_at_the_same_time_have_no_live_figures():
+    """A zero-length interval gives no figures and no error."""
     fold = Fold()
     fold.tick(5.0, tokens_page("a", 5.0, 0.0))
     assert fold.tick(5.0, tokens_page("a", 5.0, 9.0)).live == {}
@@ -50,7 +50,7 @@ def test_a_repeated_moment_has_no_live_figures():
 
 
 def test_rates_are_over_the_latest_window():
-    """After many ticks the window is window_seconds long: 20 tokens/s and 300 W now, whatever was before."""
+    """After many ticks the window is window_seconds long: 20 tokens/s and 300 W now, regardless of earlier rates."""
     fold = Fold(Policy(window_seconds=20.0, tariff=Tariff("USD", price_per_gpu_hour=3600.0)))
     tokens = millijoules = 0
     for n in range(12):
@@ -63,15 +63,15 @@ def test_rates_are_over_the_latest_window():
     }
 
 
-def test_a_young_window_is_as_long_as_it_is():
-    """Before the window is full, figures are over what there is, and `seconds` says so."""
+def test_before_the_window_is_full_it_covers_what_there_is():
+    """`seconds` is the actual length."""
     fold = Fold()
     fold.tick(100.0, tokens_page("a", 100.0, 0.0))
     assert fold.tick(105.0, tokens_page("a", 105.0, 50.0)).live[A] == Live(seconds=5.0, tokens=TokenRates(10.0))
 
 
-def test_a_server_that_came_later_is_measured_from_its_own_start():
-    """Its rates are not diluted by the time before it was seen."""
+def test_a_later_server_is_measured_from_its_first_page():
+    """Its rates are not diluted by the time before."""
     fold = Fold()
     for n in range(5):
         now = 5.0 * n
@@ -82,7 +82,7 @@ def test_a_server_that_came_later_is_measured_from_its_own_start():
 
 
 def test_no_tokens_is_a_rate_of_zero_and_no_counter_is_none():
-    """A measured standstill is 0; what the engine does not count is unknown."""
+    """A measured standstill is 0; a counter that the engine lacks is unknown."""
     fold = Fold()
     for n in range(3):
         snapshot = fold.tick(
@@ -93,7 +93,7 @@ def test_no_tokens_is_a_rate_of_zero_and_no_counter_is_none():
 
 
 def test_unknown_energy_and_price_are_none():
-    """Without GPUs there are no watts, without a tariff no cost."""
+    """Watts need GPUs, and cost needs a tariff."""
     fold = Fold()
     for n in range(2):
         snapshot = fold.tick(5.0 * n, no_gpus(), tokens_page("a", 5.0 * n, 9.0 * n))
@@ -101,7 +101,7 @@ def test_unknown_energy_and_price_are_none():
 
 
 def test_an_idle_account_has_idle_watts_only():
-    """Idle joules are in the headline and not in the busy figure, which is 0 before any work."""
+    """Idle energy is in the total and not in the busy figure, which is 0 before any work."""
     fold = Fold()
     for n, tokens in enumerate([0.0, 0.0, 50.0]):
         snapshot = fold.tick(5.0 * n, watts(5.0 * n, 100.0), tokens_page("a", 5.0 * n, tokens))
@@ -109,7 +109,7 @@ def test_an_idle_account_has_idle_watts_only():
     assert snapshot.live[A].tokens.generated == 5.0
 
 
-def test_watts_go_when_the_driver_has_been_away_for_three_ticks():
+def test_watts_are_absent_once_the_gpu_source_is_stale():
     """Stale energy is not shown as a draw of 0."""
     fold = Fold()
     fold.tick(0.0, watts(0.0, 100.0), tokens_page("a", 0.0, 0.0))
@@ -128,7 +128,7 @@ def test_marks_are_kept_as_far_back_as_the_window_needs():
 
 
 def test_a_long_window_of_short_ticks_keeps_a_few_hundred_marks():
-    """Ticks that are much closer than the window is long share marks, so that an hour at 0.2 s costs no more memory."""
+    """Ticks much shorter than the window share marks: an hour at 0.2 s needs no more memory."""
     marks: tuple[Mark, ...] = ()
     for n in range(20_000):
         now = n * 0.2
@@ -138,15 +138,15 @@ def test_a_long_window_of_short_ticks_keeps_a_few_hundred_marks():
 
 
 def test_the_state_does_not_grow_with_time():
-    """However long it runs, only one window of marks is kept."""
+    """After any run time only one window of marks is kept."""
     fold = Fold(Policy(window_seconds=20.0))
     for n in range(50):
         fold.tick(5.0 * n, tokens_page("a", 5.0 * n, float(n)))
     assert len(fold.state.marks) == 5
 
 
-def test_three_missed_ticks_drop_a_server_and_it_comes_back_whole():
-    """For two missed ticks a server's last page is shown, at the third it is gone; on return nothing is lost."""
+def test_three_missed_ticks_drop_a_server_and_it_recovers_its_counts():
+    """For two missed ticks its last page is shown, at the third it is gone; when it recovers no count is lost."""
     fold = Fold()
     fold.tick(0.0, tokens_page("a", 0.0, 100.0))
     fold.tick(5.0, tokens_page("a", 5.0, 150.0))
@@ -154,12 +154,12 @@ def test_three_missed_ticks_drop_a_server_and_it_comes_back_whole():
     assert [set(s.servers) for s in shown] == [{"a"}, {"a"}, set()]
     assert [set(s.live) for s in shown] == [{A}, {A}, set()]
     back = fold.tick(25.0, tokens_page("a", 25.0, 180.0))
-    assert (set(back.servers), set(back.live)) == ({"a"}, set())  # live figures begin anew: the hole is in none
+    assert (set(back.servers), set(back.live)) == ({"a"}, set())  # live figures restart after the outage
     assert back.ledger.counts[CountKey(A, Signal.GENERATED_TOKENS)] == 80.0
 
 
-def test_three_missed_ticks_drop_the_gpus_and_they_come_back_whole():
-    """GPU series are dropped, never frozen, and energy goes on from the last reading when they return."""
+def test_three_missed_ticks_drop_the_gpus_and_they_recover_their_energy():
+    """GPU series are dropped, never frozen, and energy continues from the last reading when they recover."""
     fold = Fold()
     fold.tick(0.0, watts(0.0, 100.0))
     shown = [fold.tick(5.0 * n, no_gpus()).gpus is None for n in (1, 2, 3)]
@@ -170,7 +170,7 @@ def test_three_missed_ticks_drop_the_gpus_and_they_come_back_whole():
 
 
 def test_a_server_that_was_never_read_is_not_shown():
-    """Its source is, with the reason."""
+    """Its source is shown, with the reason."""
     snapshot = Fold().tick(0.0, silent("a", Reason.AUTH_REFUSED))
     assert (snapshot.servers, snapshot.gpus) == ({}, None)
     assert snapshot.sources == (
@@ -188,7 +188,7 @@ def test_a_server_that_was_never_read_is_not_shown():
 
 
 def test_a_source_is_up_again_at_its_first_good_read_and_keeps_its_failures():
-    """Misses start over; failures by reason never do."""
+    """Misses restart at 0; failures by reason never do."""
     state = None
     for now, result in enumerate(
         [silent("a"), silent("a", Reason.TIMEOUT), tokens_page("a", 2.0, 0.0), silent("a", Reason.TIMEOUT)]
@@ -202,7 +202,7 @@ def test_a_source_is_up_again_at_its_first_good_read_and_keeps_its_failures():
 
 
 def test_freshness_needs_one_success_and_few_misses():
-    """Fresh is read at least once, with fewer misses in a row than the limit."""
+    """A fresh source was read at least once and has fewer misses in a row than the limit."""
     states = {
         server_source("a"): SourceState(
             source=server_source("a"), up=False, misses=2, duration_seconds=0.1, last_success_seconds=5.0
@@ -215,8 +215,8 @@ def test_freshness_needs_one_success_and_few_misses():
     assert [is_fresh(states, server_source(name), 3) for name in "abcd"] == [True, False, False, False]
 
 
-def test_the_picture_says_when_it_was_taken():
-    """Times, ticks and the last tick's duration are the caller's."""
+def test_a_snapshot_has_its_times():
+    """Times, tick count and the last tick's duration are the caller's."""
     fold = Fold()
     fold.tick(7.0)
     snapshot = fold.tick(12.0, served(page("a", 12.0, finished(Outcome.SUCCESS, 1.0))))
@@ -229,9 +229,9 @@ def test_the_picture_says_when_it_was_taken():
     assert snapshot.policy is fold.policy
 
 
-def test_after_a_hole_live_figures_begin_anew():
-    """A server that was away for three ticks comes back with the tokens of the hole, whose joules went to nobody. They
-    are counted, and are in no live figure: rates are those since it came back."""
+def test_the_live_window_restarts_after_an_outage():
+    """After three missed ticks the tokens of the outage are counted, but their energy was unattributed: live figures
+    start at the recovery."""
     fold = Fold()
     for n in range(3):
         fold.tick(5.0 * n, watts(5.0 * n, 100.0), tokens_page("a", 5.0 * n, 50.0 * n))
@@ -251,8 +251,8 @@ def lumpy_page(now, tokens, server="a"):
     return served(page(server, now, counter(Signal.GENERATED_TOKENS, tokens), traits=FINISH))
 
 
-def test_counters_that_move_at_the_end_of_a_request_are_seen_through_a_wider_window():
-    """A request of 100 s brings all of its tokens at once: the window holds several, and says how long it is."""
+def test_counters_that_grow_at_the_end_of_a_request_get_a_wider_window():
+    """A request of 100 s adds all its tokens in one tick: the window covers several, and `seconds` is its length."""
     fold, joules = Fold(Policy(window_seconds=60.0)), 0
     rates, seconds = [], []
     for n in range(201):
@@ -266,8 +266,8 @@ def test_counters_that_move_at_the_end_of_a_request_are_seen_through_a_wider_win
     assert snapshot.live[A].watts == 100.0
 
 
-def test_a_lumpy_engine_leaves_the_window_of_others_alone():
-    """Only who counts at the end is looked at for longer; marks are kept for the longest window, and no more."""
+def test_a_lumpy_engine_does_not_widen_the_window_of_others():
+    """Only engines that count at the end get the wider window; marks cover the longest one and no more."""
     fold = Fold(Policy(window_seconds=60.0))
     for n in range(200):
         now = 5.0 * n
@@ -277,8 +277,8 @@ def test_a_lumpy_engine_leaves_the_window_of_others_alone():
     assert len(fold.state.marks) == 60 + 1
 
 
-def test_good_requests_and_joules_of_a_lumpy_engine_are_of_the_same_time():
-    """An objective's live figures look as far back as the tokens and joules that they are set against."""
+def test_good_requests_and_energy_of_a_lumpy_engine_cover_the_same_window():
+    """An SLO's live figures use the same window as the tokens and energy they are divided by."""
     slo = Slo(name="slo", thresholds=(Threshold(Signal.E2E, 2.0),), objective=0.9)
     fold = Fold(Policy(window_seconds=20.0, slos=(slo,)))
     for n in range(60):

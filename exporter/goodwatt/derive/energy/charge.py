@@ -47,8 +47,17 @@ def claims_on(
         here = sum(_runs_on(selectors, gpu) for gpu in gpus)
         if here:
             part = here / sum(_runs_on(selectors, gpu) for gpu in known_gpus)
-            divided += [Activity(a.account, a.generated * part, a.prompt * part, a.running * part) for a in accounts]
+            divided += [_part(activity, part) for activity in accounts]
     return attribute(divided)
+
+
+def _part(activity: Activity, part: float) -> Activity:
+    return Activity(
+        activity.account,
+        generated=activity.generated * part,
+        prompt=activity.prompt * part,
+        running=activity.running * part,
+    )
 
 
 def _runs_on(selectors: tuple[int | str, ...] | None, gpu: Gpu) -> bool:

@@ -7,7 +7,7 @@ _NANOSECONDS = 1_000_000_000
 _PARTS = 2 * _NANOSECONDS  # (milliwatt + milliwatt) x nanoseconds in a millijoule
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PowerIntegral:
     """Energy integrated so far, and the last power sample.
 
@@ -42,4 +42,10 @@ def extend_integral(integral: PowerIntegral, at_seconds: float, power_milliwatts
 
 def _moved(integral: PowerIntegral, at: int, power_milliwatts: int, *, parts: int = 0, gaps: int = 0) -> PowerIntegral:
     whole, rest = divmod(integral.parts + parts, _PARTS)
-    return PowerIntegral(integral.millijoules + whole, rest, integral.gaps + gaps, at, power_milliwatts)
+    return PowerIntegral(
+        millijoules=integral.millijoules + whole,
+        parts=rest,
+        gaps=integral.gaps + gaps,
+        at_nanoseconds=at,
+        power_milliwatts=power_milliwatts,
+    )

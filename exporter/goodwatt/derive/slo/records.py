@@ -34,8 +34,8 @@ def add_records(ledger: Ledger, counted: Iterable[CountedRecord], slos: Sequence
             key = SloKey(account, slo.name)
             totals[key] = count_records(totals[key], slo, records)
         for signal in DEFAULT_EDGES:
-            key_ = account, signal
-            latencies[key_] = observe_latencies(latencies[key_], _seconds(records, signal))
+            where = account, signal
+            latencies[where] = observe_latencies(latencies[where], _seconds(records, signal))
     return replace(ledger, exact=totals, latencies=latencies, records=numbers)
 
 

@@ -10,7 +10,7 @@ from goodwatt.model.policy import Policy
 from goodwatt.model.snapshot import ExactLive, Live, SloLive
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveWindows:
     """Measures windows that end at `now`. Without `with_energy` no watts are given.
 
