@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -40,6 +40,11 @@ def _by_call(quantities: Sequence[GpuQuantity]) -> Mapping[DriverCall, Sequence[
 
 # Power has its own method, because it is also sampled between reads.
 _CALLS = tuple(_by_call([quantity for quantity in GPU_QUANTITIES if quantity is not POWER]).items())
+
+
+@lru_cache(maxsize=64)
+def _throttle_flags(mask: int) -> Mapping[str, bool]:
+    return {name: bool(mask & bit) for name, bit in THROTTLE_BITS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +184,7 @@ class GpuDevice:
 
     def _throttled(self) -> Mapping[str, bool] | None:
         mask = self._ask(THROTTLE_REASONS.name, self._throttle_reasons)
-        return None if mask is None else {name: bool(mask & bit) for name, bit in THROTTLE_BITS.items()}
+        return None if mask is None else _throttle_flags(mask)
 
     def _counted(self) -> int | None:
         if self._undecided or self.method is EnergyMethod.MEASURED:
