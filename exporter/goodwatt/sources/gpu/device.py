@@ -234,13 +234,14 @@ class GpuDevice:
         return answer
 
     def _try(self, name: str, ask: Callable[[], T]) -> T | None:
-        if name in self.failed and self.failed[name].fault is DriverFault.UNSUPPORTED:
+        if self.failed and self._fault(name) is DriverFault.UNSUPPORTED:
             return None
         try:
             answer = ask()
         except DriverError as error:
             return self._tried_again(name, ask, error)
-        self.failed.pop(name, None)
+        if self.failed:
+            self.failed.pop(name, None)
         return answer
 
     def _tried_again(self, name: str, ask: Callable[[], T], error: DriverError) -> T | None:
