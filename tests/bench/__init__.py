@@ -1,1 +1,1 @@
-"""What goodwatt costs, as figures: `python -m tests.bench [name ...] [--quick]`."""
+"""Measures what goodwatt costs: `python -m tests.bench [name ...] [--quick]`."""

@@ -1,4 +1,4 @@
-"""Run the benches: a table for the reader, build/bench.json for programs. A missed target is told, not an error."""
+"""Runs the benches: a table for people, build/bench.json for programs. A missed target is reported, not an error."""
 
 import argparse
 import signal
@@ -17,12 +17,12 @@ Bench = Callable[[bool], list[Row]]
 
 
 def bench(name: str) -> Bench:
-    """`rows(quick)` of the module bench_NAME."""
+    """The `rows(quick)` function of the module bench_NAME."""
     return import_module(f"tests.bench.bench_{name}").rows
 
 
 def main() -> int:
-    """0 when every bench could be run, whatever it found."""
+    """0 if every bench could run, whatever it measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of: {', '.join(NAMES)}; default: all")
     parser.add_argument("--quick", action="store_true", help="shorter and fewer runs: noisier figures")

@@ -1,4 +1,4 @@
-"""Joules from sampled power against the stub driver's true integral, on a 2 s square wave of 100 and 500 W."""
+"""Energy from sampled power against the stub driver's true integral, on a 2 s square wave of 100 and 500 W."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ INTERVAL_SECONDS = 5.0  # between two reads, as by default; power is sampled in 
 
 
 def rows(quick: bool) -> list[Row]:
-    """The worst error of any interval, and the error of them all together."""
+    """The worst error of any interval, and the total error."""
     intervals = 2 if quick else 8
     with tempfile.TemporaryDirectory() as folder, _readings(Path(folder)) as (gpu, readings):
         seen = [next(readings) for _ in range(intervals + 1)]

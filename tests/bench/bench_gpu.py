@@ -1,7 +1,7 @@
-"""The GPU part alone against nvitop-exporter, at the same time, over one stub driver of 8 GPUs, at a 1 s interval.
+"""The GPU part alone compared with nvitop-exporter, at the same time, on one stub driver of 8 GPUs, at a 1 s interval.
 
-Both read the driver each second by a clock of their own and keep what they read for the next scrape. nvitop-exporter
-also asks for fan speed, PCIe and NVLink traffic and processes, most of which this stub does not offer.
+Both read the driver every second and keep the values for the next scrape. nvitop-exporter also reads fan speed, PCIe
+and NVLink traffic and processes, most of which this stub does not offer.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ GPUS = 8
 VERSION = "1.7.2"
 CONFIG = "servers: []\ninterval_seconds: 1\n"
 SETTLE_SECONDS = 3.0
-RATIO = 1.0  # ours to theirs
+RATIO = 1.0  # goodwatt to the other
 
 
 def rows(quick: bool) -> list[Row]:
-    """CPU of both, without scrapes, scraped every 15 s and scraped every second; and their memory."""
+    """CPU of both without scrapes, scraped every 15 s and every second; and their memory."""
     seconds, rounds = (10.0, 1) if quick else (15.0, 3)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
         path = Path(folder)
@@ -37,7 +37,7 @@ def rows(quick: bool) -> list[Row]:
         scrapers = tuple(running.enter_context(contextlib.closing(Scraper(url))) for url in urls)
         until(lambda: get(f"{urls[1]}/")[0] == 200, seconds=20)
         time.sleep(SETTLE_SECONDS)
-        # Before the first scrape, since goodwatt goes on making pages that were asked for in the last three minutes.
+        # Before the first scrape, since goodwatt keeps rendering pages scraped in the last three minutes.
         found = _compared("not scraped", pids, rounds, lambda: time.sleep(seconds))
         _check(scrapers)
         if not quick:
@@ -48,13 +48,13 @@ def rows(quick: bool) -> list[Row]:
 
 
 def nvitop_exporter() -> Path:
-    """The program. Raises CannotRun when it cannot be had."""
+    """The installed program. Raises CannotRun if it cannot be installed."""
     wanted = [f"nvitop-exporter=={VERSION}", f"nvitop=={VERSION}"]
     return installed("nvitop", VERSION, "nvitop-exporter", wanted)
 
 
 def _check(scrapers: tuple[Scraper, ...]) -> None:
-    """Both see every GPU's 400 W."""
+    """Check that both see every GPU's 400 W."""
     for scraper, name in zip(scrapers, ("goodwatt_gpu_power_watts", "gpu_power_usage_W"), strict=True):
         lines = [line for line in scraper.page().splitlines() if line.startswith(name + "{")]
         assert [float(line.rpartition(" ")[2]) for line in lines] == [400.0] * GPUS, lines

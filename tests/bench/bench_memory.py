@@ -1,4 +1,4 @@
-"""Whether memory grows: thousands of ticks by hand clock, from page text to rendered pages, in a process of its own."""
+"""Memory growth: thousands of ticks on a manual clock, from page text to rendered pages, in a separate process."""
 
 import asyncio
 import gc
@@ -30,7 +30,7 @@ VARIANTS = (Variant(Format.TEXT), Variant(Format.OPENMETRICS, gzip=True))
 
 
 class PageReader:
-    """Understands a growing vLLM page at every tick, as the engine source does once it has the text."""
+    """Reads a growing vLLM page at every tick, as the engine source does once it has the text."""
 
     id = server_source("vllm-0")
     deadline_seconds = 2.0
@@ -54,7 +54,7 @@ class PageReader:
 
 
 def rows(quick: bool) -> list[Row]:
-    """Resident memory after the first ticks, and what the others added."""
+    """Resident memory after the first ticks, and what later ticks added."""
     ticks = 500 if quick else 2000
     command = [sys.executable, "-m", "tests.bench.bench_memory", str(ticks)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
@@ -66,7 +66,7 @@ def rows(quick: bool) -> list[Row]:
 
 
 async def grow(ticks: int) -> tuple[int, int]:
-    """Resident bytes before and after so many ticks."""
+    """Resident bytes before and after that many ticks."""
     clock = Clock()
     cards = [FakeGpu(snapshots.uuid(index), serial="") for index in range(GPUS)]
     publisher = Publisher(About(), clock=clock)

@@ -1,8 +1,8 @@
-"""Spans at 2,000 a second: CPU of the whole program and what they do to a scrape; memory over 100,000 requests.
+"""Spans at 2,000 a second: CPU of the whole program and scrape latency; memory over 100,000 requests.
 
 Bodies are those of OpenTelemetry's Python exporter for a vLLM with OTEL_EXPORTER_OTLP_COMPRESSION=gzip: protobuf, 512
-spans each. They are made before the clock starts. One vLLM page is read beside, every second, with three objectives to
-judge every request by.
+spans each. They are encoded before timing starts. One vLLM page is read every second too, and three
+objectives apply to every request.
 """
 
 import http.client
@@ -17,12 +17,12 @@ from tests.bench.rows import Row, percentile
 from tests.end_to_end.programs import Goodwatt, free_port, goodwatt, until
 from tests.fakes.otlp import GZIP, PATH, PROTOBUF, in_protobuf, vllm_row, zipped
 
-BATCH = 512  # what the SDK's batch processor sends at most
+BATCH = 512  # the maximum of the SDK's batch processor
 SPANS_PER_SECOND = 2000.0
 GROUP = 20  # batches
 CPU_PERCENT = 10.0
 GROWTH_MEBIBYTES = 1.0
-SETTLED = 100_000  # requests after which as many keys are remembered as ever will be
+SETTLED = 100_000  # requests after which the key memory is full
 REQUESTS = 100_000
 CONFIG = """
 interval_seconds: 1
@@ -37,7 +37,7 @@ otlp: {{listen: "127.0.0.1:{port}", queue_requests: 200000}}
 
 
 class Sender:
-    """An exporter on one connection. Every span that it sends is a new one."""
+    """An exporter on one connection. Every span it sends is new."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -45,7 +45,7 @@ class Sender:
         self.sent = 0
 
     def bodies(self, count: int) -> Iterator[bytes]:
-        """So many batches, each made when it is asked for."""
+        """That many batches, each encoded on demand."""
         for _ in range(count):
             numbers = range(self._made, self._made + BATCH)
             self._made += BATCH
@@ -62,7 +62,7 @@ class Sender:
 
 
 def _row(number: int) -> dict[str, object]:
-    """Latencies that differ from request to request, on both sides of the thresholds."""
+    """A span with latencies that vary by request, on both sides of the thresholds."""
     return vllm_row(
         number,
         service="vllm-0",
@@ -74,7 +74,7 @@ def _row(number: int) -> dict[str, object]:
 
 
 def rows(quick: bool) -> list[Row]:
-    """CPU with and without spans, scrapes beside them, and memory."""
+    """CPU with and without spans, concurrent scrapes, and memory."""
     seconds = 10.0 if quick else 40.0
     with tempfile.TemporaryDirectory() as folder, page_server() as server:
         port = free_port()
@@ -116,7 +116,7 @@ def _on_a_grid(sender: Sender, scraper: Scraper, bodies: list[bytes]) -> Iterato
 
 
 def _memory(running: Goodwatt, sender: Sender, requests: int) -> list[Row]:
-    """The most that was resident while so many requests came, and then while as many came again."""
+    """Peak resident memory over that many requests, and again over as many more."""
     for body in sender.bodies(max(SETTLED - sender.sent, 0) // BATCH + 1):
         sender.send(body)
     before, after = (_most_resident(running, sender, requests) for _ in range(2))
@@ -127,7 +127,7 @@ def _memory(running: Goodwatt, sender: Sender, requests: int) -> list[Row]:
 
 
 def _most_resident(running: Goodwatt, sender: Sender, requests: int) -> int:
-    """In groups of what 2,000 spans a second bring to a tick of 5 s, each counted before the next one is sent."""
+    """Sends groups of what 2,000 spans a second bring in a 5 s tick, each counted before the next is sent."""
     most = 0
     for number, body in enumerate(sender.bodies(requests // BATCH), 1):
         sender.send(body)

@@ -1,6 +1,6 @@
-"""What the live page costs a tick: when nobody looks, and with ten pages open. Readers are a process of their own.
+"""The live page's cost per tick with no page open and with ten. Readers run in a separate process.
 
-CPU time is that of this process, which publishes and sends: 8 GPUs and one server, an hour of trends behind them.
+CPU time is this process's, which publishes and sends: 8 GPUs and one server with an hour of trends.
 """
 
 import asyncio
@@ -19,21 +19,21 @@ from tests.fakes.snapshots import INTERVAL, snapshot
 
 GPUS = 8
 PAGES = 10
-PAUSE_SECONDS = 0.004  # for what is sent to be on its way
+PAUSE_SECONDS = 0.004  # time for events to be sent
 ROUNDS = 5
 ASK = b"GET /-/events HTTP/1.0\r\n\r\n"
 
 
 def rows(quick: bool) -> list[Row]:
-    """CPU of each and their ratio; the trends alone; bytes of an event."""
+    """CPU of each case and their ratio; the trends alone; bytes per event."""
     ticks = 100 if quick else 300
     picture = snapshot(GPUS)
     nobody, looked_at = asyncio.run(_both(picture, ticks))
     return [
-        Row("publish a tick, nobody looks", nobody, "ms"),
+        Row("publish a tick, no page open", nobody, "ms"),
         Row(f"publish a tick, {PAGES} pages open", looked_at, "ms"),
-        Row(f"{PAGES} pages open / nobody", looked_at / nobody, "ratio"),
-        Row("of a tick when nobody looks: keep the trends", median(_kept(picture, ticks)), "ms", 0.1),
+        Row(f"{PAGES} pages open / none", looked_at / nobody, "ratio"),
+        Row("of a tick with no page open: keep the trends", median(_kept(picture, ticks)), "ms", 0.1),
         Row("an event, with an hour of trends", _bytes(picture), "bytes"),
     ]
 
@@ -53,7 +53,7 @@ def _kept(picture: Snapshot, ticks: int) -> Iterator[float]:
 
 
 async def _both(picture: Snapshot, ticks: int) -> tuple[float, float]:
-    """Medians of rounds that take turns, so that a busy machine does the same to both."""
+    """Medians of alternating rounds, so a busy machine affects both alike."""
     found: dict[int, list[float]] = {0: [], PAGES: []}
     for _ in range(ROUNDS):
         for pages, spent in found.items():
@@ -62,7 +62,7 @@ async def _both(picture: Snapshot, ticks: int) -> tuple[float, float]:
 
 
 async def _published(picture: Snapshot, ticks: int, pages: int) -> float:
-    """Milliseconds of CPU for each tick."""
+    """Milliseconds of CPU per tick."""
     publisher = Publisher(About("bench", "bench", "bench"))
     address = await publisher.start("127.0.0.1", 0)
     for one in _pictures(picture, int(HOUR_SECONDS / INTERVAL)):
@@ -89,7 +89,7 @@ def _bytes(picture: Snapshot) -> int:
 
 
 async def _read(port: int, pages: int) -> None:
-    """Open this many pages, say so, and take what comes until the end."""
+    """Open that many pages, report it, and read events until the end."""
     streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(pages)]
     for reader, writer in streams:
         writer.write(ASK)

@@ -1,6 +1,6 @@
-"""CPU time of reading a page against prometheus_client's own parser, in one run: `python tests/bench/bench_parse.py`.
+"""CPU time of reading a page compared with prometheus_client's parser, in one run: `python tests/bench/bench_parse.py`.
 
-Prints one JSON line a page; exits 1 if a page needs a third of prometheus_client's time or more.
+Prints one JSON line per page; exits 1 if a page takes a third of prometheus_client's time or more.
 """
 
 import json
@@ -40,7 +40,7 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 
 def measure(engine: str, page: str) -> dict[str, object]:
-    """Ours scans and reads for signals, cold (a new parser, as at the first tick) and warm; theirs only parses."""
+    """goodwatt parses and reads signals, cold (a new parser, as at the first tick) and warm; the other only parses."""
     profile = load_profiles()[engine]
     text = (ROOT / "tests/engines" / engine / page).read_text()
     parser = ExpositionParser(profile.wanted())
@@ -65,7 +65,7 @@ def measure(engine: str, page: str) -> dict[str, object]:
 
 
 def rows(quick: bool) -> list[Row]:
-    """The page of 58 KB when `quick`, else every page. Targets hold for reading included, warm."""
+    """The 58 KB page if `quick`, otherwise every page. Targets apply to parsing plus reading, warm."""
     pages = [("vllm", PAGES["vllm"][0])] if quick else [(engine, page) for engine in PAGES for page in PAGES[engine]]
     return [row for engine, page in pages for row in _as_rows(measure(engine, page))]
 
@@ -80,7 +80,7 @@ def _as_rows(found: dict[str, object]) -> list[Row]:
 
 
 def main() -> int:
-    """Prints every page's figures."""
+    """Print every page's figures."""
     found = [measure(engine, page) for engine, pages in PAGES.items() for page in pages]
     for line in found:
         print(json.dumps(line))

@@ -166,7 +166,7 @@ def _first_rows(found: Rounds) -> Iterator[Row]:
     yield from _added_rows("p50", {who: [_milliseconds(one, 0.5) for one in seen] for who, seen in found.items()})
     yield from _added_rows("p99", {who: [_milliseconds(one, 0.99) for one in seen] for who, seen in found.items()})
     left = {who: [_milliseconds(one, 0.99, less_waiting=True) for one in seen] for who, seen in found.items()}
-    yield from _added_rows("p99, less waiting for a core", left)
+    yield from _added_rows("p99, minus CPU wait", left)
 
 
 def _milliseconds(seen: Seen, share: float, *, less_waiting: bool = False) -> float:

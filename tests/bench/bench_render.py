@@ -1,4 +1,4 @@
-"""Rendering a page beside prometheus_client, and scraping it over loopback: `python -m tests.bench.bench_render`."""
+"""Rendering a page compared with prometheus_client, and loopback scrapes: `python -m tests.bench.bench_render`."""
 
 import asyncio
 import time
@@ -26,7 +26,7 @@ PROMETHEUS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q
 
 
 def rows(quick: bool) -> list[Row]:
-    """Each figure at 1, 8 and 64 GPUs under one vLLM server; targets hold at 8."""
+    """Each figure at 1, 8 and 64 GPUs with one vLLM server; targets apply at 8."""
     rounds, scrapes = (60, 300) if quick else (300, 1000)
     found: list[Row] = []
     for gpus in GPUS:
@@ -75,7 +75,7 @@ def _target(gpus: int) -> float | None:
 
 
 async def _scrapes(picture: Snapshot, scrapes: int) -> list[float]:
-    """Milliseconds of each scrape, asked for as Prometheus does, with a new snapshot every few."""
+    """Milliseconds per scrape, requested as Prometheus does, with a new snapshot every few."""
     publisher = Publisher(ABOUT)
     address = await publisher.start("127.0.0.1", 0)
     times = []

@@ -1,7 +1,7 @@
-"""64 servers in one process: CPU time of a tick over local pages of 58 KB, and what dead and hung servers do to others.
+"""64 servers in one process: CPU per tick with local 58 KB pages, and the effect of dead and hanging servers on others.
 
-The sources are the real ones, over HTTP, each with a connection of its own; the pages come from another process and
-grow with every scrape. Publishing is left out: it has a bench of its own.
+The sources are the real ones, over HTTP, one connection each; the pages come from another process and grow with every
+scrape. Publishing has a separate bench.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ TARGET_MILLISECONDS = 250.0
 LOOK_TARGET_MILLISECONDS = 1000.0
 SICK = 4  # dead ones, and as many that hang
 HANG_SECONDS = 0.5
-SETTLE_TICKS = 3  # connections are open and engines recognised
+SETTLE_TICKS = 3  # until connections are open and engines detected
 
 
 def rows(quick: bool) -> list[Row]:
-    """CPU of a tick, and how long a server's read takes with and without sick ones beside it."""
+    """CPU per tick, and how long a server's read takes with and without dead and hanging ones."""
     ticks = 5 if quick else 30
-    logging.getLogger("goodwatt").addHandler(logging.NullHandler())  # that sick servers are sick is no news here
+    logging.getLogger("goodwatt").addHandler(logging.NullHandler())  # failures of the sick servers are expected
     with page_server() as pages, page_server() as hung:
         well = _sections([pages.url] * MAX_SERVERS)
         cpu, alone = asyncio.run(_ticks(well, ticks))
@@ -49,7 +49,7 @@ def rows(quick: bool) -> list[Row]:
 
 
 def _look(url: str) -> float:
-    """Milliseconds of the whole command, whose engine has to be recognised."""
+    """Milliseconds of the whole command, including engine detection."""
     began = time.monotonic()
     said = subprocess.run(
         [sys.executable, "-m", "goodwatt", "engines", "--url", url], check=True, capture_output=True, text=True
@@ -63,7 +63,7 @@ def _sections(urls: Iterable[str], name: str = "s") -> list[ServerSection]:
 
 
 async def _ticks(sections: Sequence[ServerSection], ticks: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of CPU of each tick, and milliseconds from its beginning to the page of each server that is well."""
+    """Milliseconds of CPU per tick, and from its start to each healthy server's page."""
     profiles = load_profiles()
     sources = [EngineSource(section, profiles) for section in sections]
     sampler = Sampler(sources, snapshots.POLICY, lambda _: None)

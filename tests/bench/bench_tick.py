@@ -1,7 +1,7 @@
-"""CPU time of one tick at 1, 8 and 64 GPUs under one vLLM server: sources to snapshot, and the fold alone.
+"""CPU time of one tick at 1, 8 and 64 GPUs with one vLLM server: sources to snapshot, and the fold alone.
 
-The GPU source is the real one, in its own thread, over a driver in plain Python; the server's readings are made
-beforehand, since reading a page has a bench of its own. Publishing is left out for the same reason.
+The GPU source is the real one, in its own thread, with a driver in plain Python; the server's readings are prepared,
+since reading a page and publishing have separate benches.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ SETTLE_TICKS = 14  # the live window is full from here on
 
 
 class Prepared:
-    """A server whose readings are already there."""
+    """A server with prepared readings."""
 
     id = server_source("vllm-0")
     deadline_seconds = 2.0
@@ -50,7 +50,7 @@ def rows(quick: bool) -> list[Row]:
 
 
 async def _ticks(gpus: int, ticks: int) -> list[float]:
-    """Milliseconds of CPU, of all threads, for each tick."""
+    """Milliseconds of CPU over all threads, per tick."""
     clock = Clock()
     cards = [FakeGpu(snapshots.uuid(index), serial="") for index in range(gpus)]
     server = Prepared([snapshots.page("vllm-0", tick) for tick in range(ticks)])
@@ -69,7 +69,7 @@ async def _ticks(gpus: int, ticks: int) -> list[float]:
 
 
 def _steps(gpus: int, ticks: int) -> list[float]:
-    """Milliseconds of CPU for each fold."""
+    """Milliseconds of CPU per fold."""
     state, spent = State(), []
     for tick in range(ticks):
         readings: dict[str, Reading] = {

@@ -1,4 +1,4 @@
-"""The whole program beside 8 stub GPUs and one vLLM server, at the default interval, scraped as Prometheus does."""
+"""The whole program with 8 stub GPUs and one vLLM server, at the default interval, scraped as Prometheus does."""
 
 import contextlib
 import sys
@@ -37,13 +37,13 @@ SCRAPES = 300
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how often."""
+    """Durations and repetitions."""
 
     settle_seconds: float
     watch_seconds: float
     starts: int
     rounds: int
-    grid_seconds: float  # between two scrapes whose time is taken: 300 of them cover several ticks
+    grid_seconds: float  # between two timed scrapes; 300 of them cover several ticks
 
 
 FULL = Plan(settle_seconds=20, watch_seconds=60, starts=5, rounds=5, grid_seconds=0.05)
@@ -51,7 +51,7 @@ QUICK = Plan(settle_seconds=6, watch_seconds=20, starts=3, rounds=1, grid_second
 
 
 def rows(quick: bool) -> list[Row]:
-    """Start, CPU, memory and latency; then latency and CPU while the driver and the server both hang."""
+    """Start time, CPU, memory and latency; then latency and CPU while driver and server both hang."""
     plan = QUICK if quick else FULL
     with tempfile.TemporaryDirectory() as folder, page_server() as server:
         path = Path(folder)
@@ -70,7 +70,7 @@ def _starts(path: Path, config: str, environment: dict[str, str], plan: Plan) ->
     wall, waited = (median(one[part] for one in took) for part in (0, 1))
     return [
         Row(f"start to first served page, median of {plan.starts}", wall, "s", START_SECONDS),
-        Row("of which waiting for a core", waited, "s"),
+        Row("of which CPU wait", waited, "s"),
     ]
 
 
@@ -112,7 +112,7 @@ def _healthy(running: Goodwatt, server: PageServer, plan: Plan) -> list[Row]:
 
 
 def _hanging(running: Goodwatt, server: PageServer, plan: Plan) -> list[Row]:
-    """The stub driver polls while it hangs, which a driver does not: its thread is left out of the CPU time."""
+    """Excludes the thread of the stub driver from CPU, since it polls while it hangs and a real driver does not."""
     with _scrapers(running, server) as (ours, plain):
         percent = _watched(ours, CpuShare(running.process.pid, event_loop_cpu_seconds), plan.watch_seconds / 2)
         latency = _latency(running, ours, plain, plan, ", all hanging")
@@ -120,7 +120,7 @@ def _hanging(running: Goodwatt, server: PageServer, plan: Plan) -> list[Row]:
 
 
 def _watched(scraper: Scraper, share: CpuShare, seconds: float) -> float:
-    """Percent of a core, while a scrape comes every 15 s."""
+    """Percent of a core with a scrape every 15 s."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(15.0, left))
@@ -129,14 +129,14 @@ def _watched(scraper: Scraper, share: CpuShare, seconds: float) -> float:
 
 
 def _latency(running: Goodwatt, ours: Scraper, plain: Scraper, plan: Plan, when: str) -> list[Row]:
-    """Of the round in which a bare page of another program was answered best: there the machine was the least busy."""
+    """The round with the fastest bare page of another program, when the machine was least busy."""
     rounds = [_round(running, ours, plain, plan.grid_seconds) for _ in range(plan.rounds)]
     best = min(rounds, key=lambda round_: percentile(round_.bare, 0.99))
     of = f"of {SCRAPES}{when}"
     return [
         Row(f"/metrics p50 {of}", percentile(best.ours, 0.5), "ms"),
         Row(f"/metrics p99 {of}", percentile(best.ours, 0.99), "ms", P99_MILLISECONDS),
-        Row(f"/metrics p99 {of}, less waiting for a core", percentile(best.unhindered, 0.99), "ms", P99_MILLISECONDS),
+        Row(f"/metrics p99 {of}, minus CPU wait", percentile(best.unhindered, 0.99), "ms", P99_MILLISECONDS),
         Row(f"/metrics worst {of}", max(best.ours), "ms"),
         Row(f"bare aiohttp page beside it, p50 {of}", percentile(best.bare, 0.5), "ms"),
         Row(f"bare aiohttp page beside it, p99 {of}", percentile(best.bare, 0.99), "ms"),
@@ -145,7 +145,7 @@ def _latency(running: Goodwatt, ours: Scraper, plain: Scraper, plan: Plan, when:
 
 @dataclass
 class Round:
-    """Milliseconds of each scrape: goodwatt's, the same without what both ends waited for a core, a bare page's."""
+    """Milliseconds per scrape: goodwatt's, the same minus both ends' CPU wait, and a bare page's."""
 
     ours: list[float] = field(default_factory=list)
     unhindered: list[float] = field(default_factory=list)

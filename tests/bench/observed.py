@@ -1,4 +1,4 @@
-"""Looking at another process: its CPU time, its memory, and how long it takes to answer a scrape."""
+"""Observes another process: CPU time, memory, and scrape latency."""
 
 import contextlib
 import gzip
@@ -25,22 +25,22 @@ PROMETHEUS_HEADERS = {
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads that a process has or had, to the nanosecond (Linux)."""
+    """User plus system time of all threads the process has or had, to the nanosecond (Linux)."""
     return time.clock_gettime((~pid << 3) | 2)  # the kernel's number for the CPU clock of another process
 
 
 def event_loop_cpu_seconds(pid: int) -> float:
-    """User and system time of a process's main thread alone (Linux)."""
+    """User plus system time of the process's main thread (Linux)."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def waited_seconds(task: int | str) -> float:
-    """How long a process's main thread ("thread-self": the caller) has been ready to run and had no core (Linux)."""
+    """Seconds a process's main thread ("thread-self": the caller) was runnable without a core (Linux)."""
     return int(Path(f"/proc/{task}/schedstat").read_text().split()[1]) / 1e9
 
 
 def memory_bytes(pid: int, field: str = "VmRSS") -> int:
-    """A line of the process's memory status; VmHWM is the highest VmRSS ever."""
+    """A line of the process's memory status; VmHWM is the peak VmRSS."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
@@ -48,7 +48,7 @@ def memory_bytes(pid: int, field: str = "VmRSS") -> int:
 
 
 class Scraper:
-    """Scrapes as Prometheus does, on one connection that is kept for as long as the server keeps it."""
+    """Scrapes as Prometheus does, over one kept-alive connection."""
 
     def __init__(self, url: str, path: str = "/metrics") -> None:
         self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
@@ -75,7 +75,7 @@ class Scraper:
 
 
 class CpuShare:
-    """Share of one core that a process has used since this was made."""
+    """The share of one core the process has used since this object was created."""
 
     def __init__(self, pid: int, clock: Callable[[int], float] = cpu_seconds) -> None:
         self._pid, self._clock = pid, clock
@@ -86,7 +86,7 @@ class CpuShare:
 
 
 class PageServer:
-    """An inference server's page, in a process of its own."""
+    """An inference server's page in a separate process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -94,7 +94,7 @@ class PageServer:
         self.url = process.stdout.readline().strip()
 
     def hang(self) -> None:
-        """From now on accept requests and answer none."""
+        """From now on, accept requests and answer none."""
         assert self._process.stdin is not None
         self._process.stdin.write("hang\n")
         self._process.stdin.flush()
@@ -102,7 +102,7 @@ class PageServer:
 
 @contextlib.contextmanager
 def page_server() -> Iterator[PageServer]:
-    """The 58 KB page of a vLLM, growing with every scrape."""
+    """A vLLM's 58 KB page that grows with every scrape."""
     with program([sys.executable, "-m", "tests.bench.page_server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
         yield PageServer(p)
 
@@ -125,7 +125,7 @@ def program(
 
 
 def driver(folder: Path) -> Path:
-    """The stub driver, compiled. Raises CannotRun without a compiler."""
+    """The compiled stub driver. Raises CannotRun without a compiler."""
     try:
         return build(folder)
     except AssertionError as missing:

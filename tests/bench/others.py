@@ -1,4 +1,4 @@
-"""Other people's programs that ours are compared with, each in an environment of its own in the cache folder."""
+"""Other programs to compare with, each in a separate environment in the cache folder."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from tests.bench.rows import CannotRun
 
 
 def installed(name: str, version: str, program: str, wanted: Sequence[str]) -> Path:
-    """The program, installed from PyPI if it is not there yet. Raises CannotRun when it cannot be had."""
+    """The program, installed from PyPI if missing. Raises CannotRun if that fails."""
     cache = Path(os.environ.get("GOODWATT_CACHE") or Path.home() / ".cache" / "goodwatt")
     venv = cache / f"{name}-{version}"
     if not (venv / "bin" / program).exists():

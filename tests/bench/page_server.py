@@ -1,7 +1,7 @@
-"""Serves a captured vLLM page on loopback whose counters grow with every scrape: `python -m tests.bench.page_server`.
+"""Serves a captured vLLM page on loopback; its counters grow at every scrape: `python -m tests.bench.page_server`.
 
-Prints its address. `/plain` is a fixed page of the size of goodwatt's own: the least that an answer costs here. The
-line "hang" on standard input makes it answer no further scrape; it ends with standard input.
+Prints its address. `/plain` is a fixed page of the size of goodwatt's: the minimum cost of a response here. The line
+"hang" on standard input makes it stop answering scrapes; it exits when standard input closes.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from aiohttp import web
 PAGE = Path(__file__).parents[1] / "engines/vllm/0.33.0/generated.prom"
 COUNTS = ("_total", "_bucket", "_count", "_sum")
 PLAIN_BYTES = 6000
-GROWTH_RATIO = 1.0  # of what each counter showed at first, a scrape: a busy server
+GROWTH_RATIO = 1.0  # per scrape, of each counter's first value: a busy server
 
 
 class Captured:
@@ -25,7 +25,7 @@ class Captured:
         self._scrapes = 0
 
     def next(self) -> str:
-        """The page with everything that counts grown by GROWTH_RATIO; whole numbers stay whole."""
+        """The page with every counter grown by GROWTH_RATIO; integers stay integers."""
         self._scrapes += 1
         return "\n".join(map(self._grown, self._lines)) + "\n"
 
@@ -47,7 +47,7 @@ async def main() -> None:
         if hangs.is_set():
             await over.wait()
         response = web.Response(body=page.next().encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
-        response.enable_compression()  # as vLLM does for who accepts it
+        response.enable_compression()  # as vLLM does on request
         return response
 
     async def plain(_: web.Request) -> web.Response:

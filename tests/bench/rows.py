@@ -1,4 +1,4 @@
-"""A measured figure, and how a run of them is shown and kept."""
+"""A measured figure, and how results are shown and saved."""
 
 import json
 import math
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 class CannotRun(Exception):
-    """A bench cannot be run on this machine; the message is one line that says what to do."""
+    """A bench cannot run on this machine; the message is one line that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. `target` is what it must stay below; None where it is only told."""
+    """One figure. `target` is the limit it must stay below, or None if it is only reported."""
 
     name: str
     value: float
@@ -28,7 +28,7 @@ class Row:
 
 
 def median(values: Iterable[float]) -> float:
-    """The middle one."""
+    """The middle value."""
     return statistics.median(values)
 
 
@@ -39,7 +39,7 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def as_lines(bench: str, rows: Iterable[Row]) -> str:
-    """One JSON object a line."""
+    """One JSON object per line."""
     return "".join(json.dumps({"bench": bench, **asdict(row), "ok": row.ok}) + "\n" for row in rows)
 
 
@@ -50,7 +50,7 @@ def keep(path: Path, lines: str) -> None:
 
 
 def as_table(bench: str, rows: Sequence[Row]) -> str:
-    """The rows of one bench for a reader."""
+    """The rows of one bench as a table."""
     width = max(len(row.name) for row in rows)
     lines = [f"  {row.name:<{width}}  {_shown(row.value):>10} {row.unit:<10}{_verdict(row)}" for row in rows]
     return "\n".join([f"{bench}:", *lines])

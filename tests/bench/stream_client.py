@@ -1,6 +1,6 @@
-"""A client of chat streams that costs next to nothing, and notes when first tokens come.
+"""A cheap client of chat streams that records TTFT.
 
-`python -m tests.bench.stream_client '[url, streams, requests, tokens, gap, watched]'` prints what it saw as JSON.
+`python -m tests.bench.stream_client '[url, streams, requests, tokens, gap, watched]'` prints its figures as JSON.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from dataclasses import asdict, dataclass, field
 
 from tests.bench.observed import waited_seconds
 
-KEY = "sk-bench-0123456789abcdef0123456789abcdef"  # LiteLLM wants a long one
+KEY = "sk-bench-0123456789abcdef0123456789abcdef"  # LiteLLM requires a long one
 CONTENT = b'"content":'
 
 
 @dataclass
 class Seen:
-    """In seconds: `ttfts` in the order that requests ended, `gaps` between two pieces of the same answer.
+    """In seconds: `ttfts` in the order in which requests ended, `gaps` between pieces of one response.
 
-    `waited` is how long those who are watched, and this program, had no core while the first token was on its way.
+    `waited` is the CPU wait of the watched programs and of this one until the first token arrived.
     """
 
     ttfts: list[float] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Seen:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the same request again and again, as long as `more` says so."""
+    """Sends the same request repeatedly while `more` returns true."""
 
     def __init__(
         self, wire: bytes, requests: int, seen: Seen, over: asyncio.Future[None], watched: Sequence[str]
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         look = self._tail + data
         self._events += data.count(CONTENT) + (CONTENT in look and CONTENT not in data)
-        if self._events >= 2 and not self._first:  # the first one only names the role
+        if self._events >= 2 and not self._first:  # the first event has only the role
             self._first = time.perf_counter() - self._began
             self._seen.waited.append(sum(map(waited_seconds, self._watched)) - self._before)
         now = time.perf_counter()
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
 
 
 async def load(url: str, streams: int, requests: int, tokens: int, gap: float, *, watched: Sequence[str] = ()) -> Seen:
-    """`requests` on each of so many connections, one after the other."""
+    """`requests` sequential requests on each of that many connections."""
     host, _, port = url.removeprefix("http://").partition(":")
     body = json.dumps({"model": "m", "messages": [], "stream": True, "tokens": tokens, "gap": gap}).encode()
     head = "POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
@@ -90,7 +90,7 @@ async def load(url: str, streams: int, requests: int, tokens: int, gap: float, *
     overs = [loop.create_future() for _ in range(streams)]
     for over in overs:
         await loop.create_connection(lambda over=over: Connection(wire, requests, seen, over, watched), host, int(port))
-        await asyncio.sleep(gap / streams)  # so that the streams are not all due at once
+        await asyncio.sleep(gap / streams)  # spreads the streams over the gap
     await asyncio.gather(*overs)
     seen.seconds = time.perf_counter() - began
     return seen

@@ -1,7 +1,8 @@
-"""An inference server that costs next to nothing: `python -m tests.bench.stream_server`. Prints its address.
+"""A cheap inference server: `python -m tests.bench.stream_server`. Prints its address.
 
-Every POST gets a chat stream of TOKENS events and a usage, one event each GAP seconds, as its JSON body asks:
-`{"model": "m", "tokens": 50, "gap": 0.01}`; with a gap of 0 all at once, one write each. It ends with standard input.
+Every POST gets a chat stream of TOKENS events and a usage, one event every GAP seconds, as its JSON body requests:
+`{"model": "m", "tokens": 50, "gap": 0.01}`; with a gap of 0, without pauses. It exits when
+standard input closes.
 """
 
 import asyncio

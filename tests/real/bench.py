@@ -1,4 +1,4 @@
-"""`vllm bench serve --goodput`: the client-side judge of goodput, with the latencies of every request."""
+"""`vllm bench serve --goodput`: the client-side measure of goodput, with the latencies of every request."""
 
 import asyncio
 import json
@@ -35,11 +35,11 @@ class Latencies:
 
 @dataclass(frozen=True)
 class Judged:
-    """One run. `good` is the bench's own figure for the thresholds that it was given."""
+    """One run. `good` is the bench's own figure for the given thresholds."""
 
     good: int
     requests: tuple[Latencies, ...]
-    seconds: float  # the process from start to end
+    seconds: float  # of the whole process
 
     def good_within(self, limit: Latencies) -> int:
         """How many requests met all three thresholds."""
@@ -50,8 +50,7 @@ EACH: Sequence[Callable[[Latencies], float]] = (lambda r: r.ttft, lambda r: r.tp
 
 
 def quantile(requests: Sequence[Latencies], share: float) -> Latencies:
-    """The latencies that this share of the requests did not exceed, one by one, to the microsecond that `judge` can
-    tell the bench."""
+    """Each latency's quantile over the requests, rounded to the microsecond that `judge` can pass to the bench."""
     rank = round(share * (len(requests) - 1))
     return Latencies(*(round(sorted(of(r) for r in requests)[rank], 6) for of in EACH))
 
@@ -59,8 +58,7 @@ def quantile(requests: Sequence[Latencies], share: float) -> Latencies:
 async def judge(
     engine: Child, model: str, folder: Path, *, prompts: int, per_second: float, slo: Latencies, seed: int
 ) -> Judged:
-    """Send Poisson arrivals of random prompts, and let the bench say how many requests met the SLO: as many as
-    `good_within` counts."""
+    """Send random prompts with Poisson arrivals; the bench counts requests within the SLO, as `good_within` does."""
     clock = asyncio.get_running_loop().time
     result, begun = folder / f"bench-{seed}.json", clock()
     goodput = [f"ttft:{slo.ttft * 1e3:.3f}", f"tpot:{slo.tpot * 1e3:.3f}", f"e2el:{slo.e2e * 1e3:.3f}"]

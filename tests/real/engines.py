@@ -1,4 +1,4 @@
-"""Real inference servers and the goodwatt command as child processes on loopback ports that the OS chose."""
+"""Real inference servers and the goodwatt command as child processes on free loopback ports."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ VLLM_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    # By default it closes a connection after 5 s without a request, perhaps just when a client uses it again.
+    # The default closes idle connections after 5 s, possibly just as a client reuses one.
     "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "600",
     "VLLM_NO_USAGE_STATS": "1",
 }
@@ -38,7 +38,7 @@ POLITE = ("nice", "-n", "10")
 
 @dataclass
 class Child:
-    """A server process and its children, in a process group of their own. Its output is in `log`."""
+    """A server process and its children, in a separate process group. Its output is in `log`."""
 
     url: str
     log: Path
@@ -49,7 +49,7 @@ class Child:
         return self.log.read_text(errors="replace")
 
     async def ready(self, path: str, within_seconds: float = START_SECONDS) -> None:
-        """Wait until the path answers 200."""
+        """Wait until the path returns 200."""
         end = time.monotonic() + within_seconds
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
             while not await _answers(session, self.url + path):
@@ -58,11 +58,11 @@ class Child:
                 await asyncio.sleep(0.1)
 
     def kill(self) -> None:
-        """kill -9 for the whole group, and what it can no longer tidy up itself."""
+        """kill -9 the whole group, then clean up what it left behind."""
         self._end(_shared_memory(self.popen.pid))
 
     def stop(self, within_seconds: float = STOP_SECONDS) -> int:
-        """SIGTERM; answers the exit code. Whoever does not go is killed."""
+        """Send SIGTERM and return the exit code; kill it if it does not exit."""
         shared = _shared_memory(self.popen.pid)
         self.popen.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -93,7 +93,7 @@ def _shared_memory(group: int) -> set[Path]:
     """The shared memory files of a process group: a killed vLLM leaves them behind."""
     found: set[Path] = set()
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # gone meanwhile
+        with suppress(OSError):  # already gone
             if os.getpgid(int(process.name)) == group:
                 fields = (line.split() for line in (process / "maps").read_text().splitlines())
                 found |= {Path(f[5]) for f in fields if len(f) == 6 and f[5].startswith("/dev/shm/")}
@@ -101,14 +101,14 @@ def _shared_memory(group: int) -> set[Path]:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
+    """A loopback port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def installed(path: Path) -> Path:
-    """The path. Fails the test when the engines are not installed completely."""
+    """The path. Fails the test if the engines are not fully installed."""
     part = path.relative_to(CACHE).parts[0]
     if not (CACHE / part / ".complete").exists() or not path.exists():
         pytest.fail(f"{part} is not installed in {CACHE}: {INSTALL}", pytrace=False)
@@ -116,7 +116,7 @@ def installed(path: Path) -> Path:
 
 
 def spawn(command: list[str | Path], port: int, log: Path, environment: Mapping[str, str] | None = None) -> Child:
-    """Start a process group of its own; output is appended to the log."""
+    """Start a process in a new process group and append its output to the log."""
     with log.open("ab") as output:
         popen = subprocess.Popen(
             command,
@@ -140,18 +140,18 @@ async def _engine(child: Child) -> AsyncIterator[Child]:
 
 @asynccontextmanager
 async def llama_server(folder: Path, *options: str, port: int = 0) -> AsyncIterator[Child]:
-    """A llama-server with real weights that is ready. `--metrics` is the caller's to give."""
+    """A llama-server with real weights, ready to serve. Pass `--metrics` if needed."""
     port = port or free_port()
     binary, weights = installed(CACHE / "llama" / "llama-server"), installed(CACHE / "llama" / f"{LLAMA_MODEL}.gguf")
     command = [*POLITE, binary, "-m", weights, "--host", "127.0.0.1", "--port", str(port), "--alias", LLAMA_MODEL]
-    # Without repacking it uses no AMX, which some virtual machines' CPUs announce and their kernels do not grant.
+    # Without repacking it does not use AMX, which some virtual CPUs announce but their kernels deny.
     limits = ["-np", "4", "-c", "8192", "-t", "2", "--no-repack"]
     async with _engine(spawn([*command, *limits, *options], port, folder / "llama-server.log")) as child:
         yield child
 
 
 def vllm_model(name: str) -> Path:
-    """Folder of a model with random weights: `fast` or `slow`."""
+    """The folder of a model with random weights: `fast` or `slow`."""
     return installed(CACHE / "models" / name)
 
 
@@ -159,11 +159,11 @@ def vllm_model(name: str) -> Path:
 async def vllm(
     folder: Path, model: str, *options: str, port: int = 0, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Child]:
-    """A vLLM on the CPU that is ready and serves the model under its own name."""
+    """A vLLM on the CPU, ready to serve the model under its own name."""
     port = port or free_port()
     command = [*POLITE, installed(VLLM), "serve", vllm_model(model), "--host", "127.0.0.1", "--port", str(port)]
     shape = ["--served-model-name", model, "--dtype", "bfloat16", "--max-model-len", "2048", "--max-num-seqs", "16"]
-    quick = ["--enforce-eager"]  # compiling costs more time than it saves here
+    quick = ["--enforce-eager"]  # compiling takes longer than it saves here
     log = folder / f"vllm-{model}.log"
     own = {**VLLM_ENVIRONMENT, **(environment or {})}
     async with _engine(spawn([*command, *shape, *quick, *options], port, log, own)) as child:
@@ -172,12 +172,12 @@ async def vllm(
 
 @dataclass
 class Goodwatt(Child):
-    """The goodwatt command on a configuration file."""
+    """The goodwatt command with a configuration file."""
 
     config: Path
 
     async def reloaded(self, config: str) -> None:
-        """Another configuration, taken up by SIGHUP."""
+        """Apply another configuration with SIGHUP."""
         self.config.write_text(config)
         before = self.output.count("is in force")
         self.popen.send_signal(signal.SIGHUP)
@@ -187,12 +187,12 @@ class Goodwatt(Child):
             await asyncio.sleep(0.1)
 
     async def page(self) -> Page:
-        """What it publishes now."""
+        """The page it publishes now."""
         return await fetch(f"{self.url}/metrics")
 
     @contextmanager
     def asleep(self) -> Iterator[None]:
-        """Inside, it neither ticks nor answers: whatever happens here happens between two reads."""
+        """Inside this context it neither ticks nor responds, so everything happens between two reads."""
         self.popen.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -202,7 +202,7 @@ class Goodwatt(Child):
 
 @asynccontextmanager
 async def goodwatt(config: str, folder: Path, environment: Mapping[str, str] | None = None) -> AsyncIterator[Goodwatt]:
-    """The whole command on a configuration. It must end by itself, with 0, when told to."""
+    """The full command with a configuration. It must exit with 0 after SIGTERM."""
     port = free_port()
     file, log = folder / f"goodwatt-{port}.yaml", folder / f"goodwatt-{port}.log"
     file.write_text(config)

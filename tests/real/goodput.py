@@ -1,4 +1,4 @@
-"""The same requests seen by a client, by a real vLLM in its spans and histograms, and by goodwatt in its bounds."""
+"""The same requests seen by a client, by a real vLLM's spans and histograms, and by goodwatt's bounds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from tests.real.pages import Page, fetch
 
 MODEL = "slow"
 UNLIMITED = Latencies(1000.0, 1000.0, 1000.0)
-TRIES = 6  # the speed of a machine that is shared changes between a trial and what it was for
+TRIES = 6  # a shared machine's speed changes between the trial and the real run
 NO_SOONER = Latencies(ttft=0.001, tpot=1.0, e2e=0.001)  # the client's clock cannot be much ahead of the server's
 SOON = 0.2  # of the server's median
 HISTOGRAMS = "time_to_first_token_seconds", "request_time_per_output_token_seconds", "e2e_request_latency_seconds"
@@ -27,7 +27,7 @@ class Bounds:
 
 
 def bounds(page: Page, slo: str) -> Bounds:
-    """What goodwatt says of an SLO; zeros before its first window has closed, and of a server that is away."""
+    """goodwatt's bounds for an SLO; zeros before its first window closes and while the server is down."""
     good = (page.total("goodwatt_slo_good_requests_total", slo=slo, bound=bound) for bound in ("lower", "upper"))
     eligible = page.total("goodwatt_slo_requests_total", slo=slo, method="histogram")
     return Bounds(eligible or 0.0, *(value or 0.0 for value in good))
@@ -44,7 +44,7 @@ def _slo(name: str, limit: Latencies) -> str:
 
 
 async def around(engine: Child, inside: Latencies) -> Limits:
-    """Three SLOs: the thresholds, and the edges of vLLM's own buckets just below and just above each of them."""
+    """Three SLOs: the thresholds, and the edges of vLLM's buckets just below and above each of them."""
     page = await fetch(f"{engine.url}/metrics")
     pairs = [_edges_around(page, name, of(inside)) for name, of in zip(HISTOGRAMS, EACH, strict=True)]
     below, above = zip(*pairs, strict=True)
@@ -72,7 +72,7 @@ class Seen:
 
 
 async def server_saw(engine: Child) -> Seen:
-    """What the engine has counted since its start."""
+    """The engine's counts since its start."""
     page = await fetch(f"{engine.url}/metrics")
     return Seen(tuple(_counts(page, name) for name in HISTOGRAMS))
 
@@ -84,7 +84,7 @@ def _counts(page: Page, histogram: str) -> Mapping[float, float]:
 
 @dataclass(frozen=True)
 class Compared:
-    """The same requests in the same order, as the client saw them and as the server did."""
+    """The same requests in the same order, as seen by client and server."""
 
     client: Judged
     server: Sequence[Latencies]
@@ -94,7 +94,7 @@ class Compared:
         return list(zip(self.client.requests, self.server, strict=True))
 
     def later(self) -> Latencies:
-        """How much later the client saw things, in the median."""
+        """The client's median delay relative to the server."""
         gaps = [client.minus(server) for client, server in self.both]
         return Latencies(*(median(of(gap) for gap in gaps) for of in EACH))
 
@@ -107,7 +107,7 @@ class Compared:
         return [sum(of(one) <= of(limit) for one in self.server) for of in EACH]
 
     def at_a_threshold(self, limit: Latencies) -> list[str]:
-        """Every request that client and server judge differently, a line each."""
+        """Every request that client and server classify differently, one per line."""
         return [
             f"    at a threshold: client {client}; server {server}"
             for client, server in self.both
@@ -116,7 +116,7 @@ class Compared:
 
     @property
     def is_soon(self) -> bool:
-        """Whether in the median the client saw what the server did."""
+        """Whether the client's median is close to the server's."""
         later, whole = self.later(), quantile(self.server, 0.5)
         return abs(later.tpot) < SOON * whole.tpot and later.e2e < SOON * whole.e2e
 

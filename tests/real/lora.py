@@ -1,4 +1,4 @@
-"""LoRA adapters for the models of random weights: small, and changing nothing, since only who is asked for matters."""
+"""LoRA adapters of zeros for the random-weight models: only the requested name matters."""
 
 import json
 import struct
@@ -9,7 +9,7 @@ MODULES = ("q_proj", "v_proj")
 
 
 def adapter(folder: Path, base: Path) -> Path:
-    """An adapter of zeros for a model's attention, in the form that peft saves."""
+    """An adapter of zeros for a model's attention, in peft's format."""
     shape = json.loads((base / "config.json").read_text())
     folder.mkdir()
     (folder / "adapter_config.json").write_text(
@@ -37,7 +37,7 @@ def adapter(folder: Path, base: Path) -> Path:
 
 
 def _write(path: Path, tensors: dict[str, tuple[int, int]]) -> None:
-    """Tensors of zeros in the safetensors format: the length of a JSON header, the header, the values."""
+    """Write zero tensors as safetensors: the length of a JSON header, the header, the values."""
     header, end = {}, 0
     for name, (rows, columns) in tensors.items():
         begin, end = end, end + 4 * rows * columns

@@ -1,7 +1,7 @@
-"""Make a Llama checkpoint with random weights and a byte-level BPE tokenizer of its own, without any download.
+"""Make a Llama checkpoint with random weights and a byte-level BPE tokenizer, without any download.
 
-Run by the Python that vLLM is installed in: `mkmodel.py FOLDER --hidden 128 --layers 2 --vocabulary 1024`. The same
-arguments give the same model. Its text is nonsense; its counters and its latencies are as real as any model's.
+Run it with vLLM's Python: `mkmodel.py FOLDER --hidden 128 --layers 2 --vocabulary 1024`. The same
+arguments give the same model. Its text is nonsense; its counters and latencies are as real as any model's.
 """
 
 import argparse
@@ -22,12 +22,12 @@ CHAT = (
 
 
 def corpus() -> list[str]:
-    """Text that every Python brings along."""
+    """Text that every Python installation has."""
     return [path.read_text() for path in sorted(Path(json.__file__).parent.glob("*.py"))]
 
 
 def tokenizer(size: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of at most `size` pieces: any text can be encoded."""
+    """A byte-level BPE of at most `size` pieces; it can encode any text."""
     pieces = Tokenizer(models.BPE())
     pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     pieces.decoder = decoders.ByteLevel()

@@ -1,4 +1,4 @@
-"""Prometheus pages as the tests read them, and waiting until one says what it should."""
+"""Prometheus pages as the tests read them, and waiting for a condition on them."""
 
 import asyncio
 import time
@@ -8,18 +8,18 @@ from typing import Protocol
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-PATIENCE = aiohttp.ClientTimeout(total=600)  # some tests stop goodwatt while an engine starts
+PATIENCE = aiohttp.ClientTimeout(total=600)  # some tests suspend goodwatt while an engine starts
 
 
 class Page:
-    """Samples of one text page, read by prometheus_client's own parser."""
+    """Samples of one text page, parsed by prometheus_client."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self._samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
 
     def series(self, metric: str, **labels: str) -> dict[tuple[tuple[str, str], ...], float]:
-        """Values by labels, of the samples that carry these labels."""
+        """Values by labels of the samples with at least these labels."""
         return {
             tuple(sorted(sample.labels.items())): sample.value
             for sample in self._samples
@@ -27,13 +27,13 @@ class Page:
         }
 
     def total(self, metric: str, **labels: str) -> float | None:
-        """Sum of the samples that carry these labels; None when there is none."""
+        """Sum of the samples with at least these labels; None if there are none."""
         found = self.series(metric, **labels)
         return sum(found.values()) if found else None
 
 
 async def fetch(url: str) -> Page:
-    """The page now. A connection of its own: llama-server closes those it should keep."""
+    """Scrape the page on a new connection: llama-server closes kept-alive ones."""
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,
         session.get(url, headers={"Accept": "text/plain"}, timeout=PATIENCE) as answer,
@@ -47,7 +47,7 @@ class HasPage(Protocol):
 
 
 async def until(source: HasPage, holds: Callable[[Page], bool], what: str, within_seconds: float = 15.0) -> Page:
-    """The first page that holds, asked for five times a second."""
+    """The first page that meets the condition, scraped five times a second."""
     end = time.monotonic() + within_seconds
     while not holds(page := await source.page()):
         assert time.monotonic() < end, f"not within {within_seconds:g} s: {what}\n{_of_interest(page)}"

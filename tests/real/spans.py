@@ -1,4 +1,4 @@
-"""What vLLM tells in its spans: every latency of every request by the server's own clock."""
+"""vLLM's spans: every latency of every request by the server's own clock."""
 
 import asyncio
 import re
@@ -14,30 +14,30 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.fakes.otlp import PATH
 from tests.real.bench import Latencies
 
-# As docs/otlp.md says; the spans' delay is shortened from 5 s to save time here.
+# As in docs/otlp.md, with the 5 s delay shortened to save time.
 SENDING = {
     "OTEL_SERVICE_NAME": "vllm",
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
     "OTEL_BSP_SCHEDULE_DELAY": "500",
 }
-PATIENCE_SECONDS = 30.0  # for spans that were sent already, or will be after their delay
+PATIENCE_SECONDS = 30.0  # for spans already sent or due after their delay
 _OF_BENCH = re.compile(r".*-bench-(?P<run>[0-9a-f]+)-(?P<number>[0-9]+)(-[0-9]+)?")
 
 
 @dataclass
-class Told:
-    """Latencies by run of the bench, in the order of the runs, and by number of the request."""
+class SpanLatencies:
+    """Latencies by bench run, in the order of the runs, and by request number."""
 
     port: int
     runs: dict[str, dict[int, Latencies]] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
-        """Where a server has to send its spans."""
+        """The endpoint for a server's spans."""
         return f"http://127.0.0.1:{self.port}{PATH}"
 
     async def latest(self, runs: int, requests: int) -> tuple[Latencies, ...]:
-        """Those of the latest of so many runs, once all have come, in the order in which the bench lists them."""
+        """The latest that many runs once complete, in the order in which the bench lists them."""
         end = time.monotonic() + PATIENCE_SECONDS
         while [len(run) for run in self.runs.values()][runs - 1 :] != [requests]:
             assert time.monotonic() < end, f"not {requests} spans in run {runs}: {list(map(len, self.runs.values()))}"
@@ -46,7 +46,7 @@ class Told:
         return tuple(run[number] for number in sorted(run))
 
     def note(self, body: bytes) -> None:
-        """Take note of every request of a bench."""
+        """Record every request of a bench."""
         for group in ExportTraceServiceRequest.FromString(body).resource_spans:
             for span in (span for scope in group.scope_spans for span in scope.spans):
                 values = {one.key: one.value for one in span.attributes}
@@ -65,30 +65,30 @@ class Told:
                     run[int(found["number"])] = Latencies(ttft, decode / (tokens - 1), e2e)
 
 
-Answer = Callable[[Told, web.Request], Awaitable[web.Response]]
+Answer = Callable[[SpanLatencies, web.Request], Awaitable[web.Response]]
 
 
 @asynccontextmanager
-async def collected() -> AsyncIterator[Told]:
-    """A receiver that takes note of everything."""
+async def collected() -> AsyncIterator[SpanLatencies]:
+    """A receiver that records everything."""
 
-    async def noted(told: Told, request: web.Request) -> web.Response:
-        told.note(await request.read())
+    async def noted(latencies: SpanLatencies, request: web.Request) -> web.Response:
+        latencies.note(await request.read())
         return web.Response(content_type=request.content_type)
 
-    async with _listening(noted) as told:
-        yield told
+    async with _listening(noted) as latencies:
+        yield latencies
 
 
 @asynccontextmanager
-async def seen_on_the_way(goodwatt_port: int) -> AsyncIterator[Told]:
-    """A listener that passes every request on to goodwatt's receiver as it is, and the answer back.
+async def seen_on_the_way(goodwatt_port: int) -> AsyncIterator[SpanLatencies]:
+    """A listener that forwards every request to goodwatt's receiver unchanged and returns its response.
 
-    While goodwatt is not there, the server is told to come again.
+    While goodwatt is down, it asks the server to retry.
     """
     async with aiohttp.ClientSession(f"http://127.0.0.1:{goodwatt_port}") as client:
 
-        async def passed(told: Told, request: web.Request) -> web.Response:
+        async def passed(latencies: SpanLatencies, request: web.Request) -> web.Response:
             body = await request.read()
             headers = {"Content-Type": request.content_type}
             try:
@@ -97,25 +97,25 @@ async def seen_on_the_way(goodwatt_port: int) -> AsyncIterator[Told]:
             except aiohttp.ClientConnectorError:
                 return web.Response(status=503)
             if status == 200:
-                told.note(body)
+                latencies.note(body)
             return web.Response(status=status, body=said, content_type=request.content_type)
 
-        async with _listening(passed) as told:
-            yield told
+        async with _listening(passed) as latencies:
+            yield latencies
 
 
 @asynccontextmanager
-async def _listening(answer: Answer) -> AsyncIterator[Told]:
+async def _listening(answer: Answer) -> AsyncIterator[SpanLatencies]:
     async def answered(request: web.Request) -> web.Response:
-        return await answer(told, request)
+        return await answer(latencies, request)
 
     application = web.Application(client_max_size=1 << 26)
     application.router.add_post(PATH, answered)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    told = Told(runner.addresses[0][1])
+    latencies = SpanLatencies(runner.addresses[0][1])
     try:
-        yield told
+        yield latencies
     finally:
         await runner.cleanup()

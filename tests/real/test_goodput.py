@@ -1,8 +1,8 @@
-"""goodwatt's bounds on goodput against what a client and a real vLLM itself measured request by request.
+"""goodwatt's goodput bounds against per-request measurements of a client and of a real vLLM itself.
 
-The client sees every latency a little later than the server does, by the way through HTTP: 7 ms on an idle machine,
-hundreds now and then on a busy one. So it may judge a request at a threshold otherwise; such are listed, as both saw
-them. The server's own latencies, read off its spans, leave no such room.
+The client sees every latency a little later than the server, by the HTTP path: 7 ms on an idle machine, hundreds at
+times on a busy one. So it may classify a request near a threshold differently; those are listed with both values. The
+server's own latencies, from its spans, leave no such margin.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from tests.real.bench import Judged, judge, quantile
 from tests.real.engines import Child, Goodwatt, goodwatt, vllm
 from tests.real.goodput import MODEL, TRIES, UNLIMITED, Compared, Limits, Seen, around, bounds, server_saw, slos
 from tests.real.pages import Page, until
-from tests.real.spans import SENDING, Told, collected
+from tests.real.spans import SENDING, SpanLatencies, collected
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(2700)]
 
 TRIAL, PROMPTS, PER_SECOND = 24, 60, 4.0
 SHORT, LONG = "5 s windows", "one long window"
-STILL_TO_READ_SECONDS = 5.0  # what the bench saw last
+STILL_TO_READ_SECONDS = 5.0  # for the bench's last requests
 
 
 def config(engine: Child, limits: Limits, *, window: float) -> str:
@@ -41,37 +41,37 @@ async def closed(watch: Goodwatt, within_seconds: float) -> Page:
 
 
 def frechet(marginals: list[int], total: int) -> tuple[int, int]:
-    """Between how many and how many requests met every threshold, when so many met each."""
+    """The bounds on how many requests met every threshold, given how many met each."""
     return max(0, sum(marginals) - (len(marginals) - 1) * total), min(marginals)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """One bench under the eyes of two goodwatts, one with short windows and one with a long one."""
+    """One bench observed by two goodwatts, one with short windows and one with a long one."""
 
     limits: Limits
     compared: Compared
     engine: Seen
     pages: Mapping[str, Page]  # by window
-    in_one_window: bool  # the whole bench, surely
+    in_one_window: bool  # certainly the whole bench
 
     @property
     def is_cut(self) -> bool:
         return 0 < self.compared.client.good < PROMPTS
 
     def said(self, window: str, slo: str) -> str:
-        """What everybody counted, and the requests that client and server judge differently."""
+        """Every count, and the requests that client and server classify differently."""
         limit, found = self.limits[slo], bounds(self.pages[window], slo)
         line = (
             f"{window}, slo {slo} ({limit}): the client counts {self.compared.client.good_within(limit)} good, the "
             f"server {self.compared.good(limit)}, goodwatt {found.lower:g} to {found.upper:g} of {found.eligible:g}; "
-            f"the engine's histograms {self.engine.marginals(limit) if slo != 'inside' else 'cannot tell'}"
+            f"the engine's histograms {self.engine.marginals(limit) if slo != 'inside' else 'have no edge there'}"
         )
         return "\n".join([line, *self.compared.at_a_threshold(limit)])
 
 
-async def observe(engine: Child, told: Told, folder: Path, number: int, like: Judged) -> Observed:
-    """The thresholds and the long window are made for requests like these."""
+async def observe(engine: Child, told: SpanLatencies, folder: Path, number: int, like: Judged) -> Observed:
+    """Run with thresholds and a long window chosen for these requests."""
     clock = asyncio.get_running_loop().time
     inside = quantile(like.requests, 0.6)
     limits = await around(engine, inside)
@@ -93,7 +93,7 @@ async def observe(engine: Child, told: Told, folder: Path, number: int, like: Ju
 
 
 def holds_what_was_measured(one: Observed, window: str) -> None:
-    """The server's own count of good requests lies between the bounds, which are those of the edges around."""
+    """The server's own count of good requests lies between the bounds of the surrounding edges."""
     for slo, limit in one.limits.items():
         found = bounds(one.pages[window], slo)
         assert found.eligible == PROMPTS, one.said(window, slo)
@@ -103,19 +103,19 @@ def holds_what_was_measured(one: Observed, window: str) -> None:
 
 
 def as_sharp_as_marginals_allow(one: Observed, slo: str) -> None:
-    """Both bounds are exactly those that the engine's own counts for each threshold give."""
+    """Both bounds are exactly those given by the engine's own counts for each threshold."""
     found, marginals = bounds(one.pages[LONG], slo), one.engine.marginals(one.limits[slo])
     assert (found.lower, found.upper) == frechet(marginals, PROMPTS), one.said(LONG, slo)
 
 
 async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The good requests that `vllm bench serve --goodput` counts lie between goodwatt's bounds, whatever the window,
-    but for requests that the server itself saw on the other side of a threshold.
+    """The good requests that `vllm bench serve --goodput` counts lie between goodwatt's bounds in every window,
+    except for requests that the server itself saw on the other side of a threshold.
 
     The thresholds cut the distribution. On bucket edges, and with all requests in one window, the bounds are exactly
-    those of the engine's own counts for each threshold; thresholds inside buckets have those of the edges around them.
-    What holds always is asked of every bench. One whose thresholds cut nothing, whose long window was too short or
-    whose client was held up, since the machine is shared, is followed by one with those of its own requests.
+    those of the engine's own counts for each threshold; thresholds inside buckets have those of the surrounding
+    edges. Invariants are checked for every bench. If the thresholds cut nothing, the long window was too short or the
+    client was delayed by the shared machine, another bench follows with thresholds from these requests.
     """
     async with (
         collected() as told,

@@ -1,4 +1,4 @@
-"""goodwatt beside a real llama-server with real weights."""
+"""goodwatt with a real llama-server and real weights."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -19,16 +19,16 @@ STUB_WATTS = 400.0
 
 
 async def own_tokens(engine: Child) -> tuple[float | None, ...]:
-    """Prompt (cached included), cached prompt and generated tokens by the engine's own page."""
+    """Prompt (including cached), cached prompt and generated tokens from the engine's own page."""
     page = await fetch(f"{engine.url}/metrics")
     computed, cached = page.total("llamacpp:prompt_tokens_total"), page.total("llamacpp:prompt_tokens_cached_total")
     return (computed or 0) + (cached or 0), cached, page.total("llamacpp:tokens_predicted_total")
 
 
 async def test_tokens_are_the_engines_own_across_a_crash(tmp_path: Path) -> None:
-    """Every token that llama-server and its clients counted is counted once, though the server is killed meanwhile.
+    """Every token that llama-server and its clients counted is counted once, although the server is killed.
 
-    While it is away goodwatt says so, drops its series after three ticks, and no counter ever goes backwards.
+    While it is down goodwatt reports it and drops its series after three ticks, and no counter ever decreases.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -62,7 +62,7 @@ async def test_tokens_are_the_engines_own_across_a_crash(tmp_path: Path) -> None
 
 
 async def test_a_restart_between_two_reads_loses_nothing(tmp_path: Path) -> None:
-    """Where goodwatt never saw the server gone, it tells the restart by the counters, and counts what came after it."""
+    """A restart that goodwatt never saw is detected by the counters, and later growth is counted."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as servers, goodwatt(watching.config("llama", url), tmp_path) as watch:
@@ -81,9 +81,9 @@ async def test_a_restart_between_two_reads_loses_nothing(tmp_path: Path) -> None
         assert watching.failures(page, "llama", "unreachable") == missed, "the restart was seen"
 
 
-async def test_metrics_switched_off_is_said(tmp_path: Path) -> None:
-    """A llama-server without --metrics is down for the reason metrics_off, and the log names the flag."""
-    # A slow tick: a read of more than 0.8 of an interval would be another reason, and said as well.
+async def test_metrics_off_is_reported(tmp_path: Path) -> None:
+    """Without --metrics, llama-server is down with reason metrics_off, and the log names the flag."""
+    # A slow tick: a read of more than 0.8 of an interval would be logged as another reason.
     async with (
         llama_server(tmp_path) as engine,
         goodwatt(watching.config("llama", engine.url, interval=2.0), tmp_path) as watch,
@@ -97,7 +97,7 @@ async def test_metrics_switched_off_is_said(tmp_path: Path) -> None:
 
 
 def _joules(page: Page) -> tuple[float, float, float]:
-    """Of the GPU, given to the server, and unattributed."""
+    """Joules of the GPU, attributed to the server, and unattributed."""
     names = "gpu_energy_joules_total", "energy_joules_total", "gpu_unattributed_energy_joules_total"
     gpu, server, rest = (page.total(f"goodwatt_{name}") or 0.0 for name in names)
     return gpu, server, rest
@@ -126,7 +126,7 @@ async def _next_reading(watch: Goodwatt) -> Reading:
 
 
 async def test_tokens_per_watt_of_a_real_engine(tmp_path: Path) -> None:
-    """Tokens per watt are the client's tokens over the GPU's joules, and every joule is given to someone or to nobody.
+    """Tokens per watt are the client's tokens over the GPU's joules, and every joule is attributed or unattributed.
 
     The tokens and their timing are real; the GPU is a stub driver of constant power, read through the real binding.
     """
@@ -136,7 +136,7 @@ async def test_tokens_per_watt_of_a_real_engine(tmp_path: Path) -> None:
     environment = stub.environ(nvml_stub.build(tmp_path), {})
     money = "gpus: {kind: nvml}\ncost: {currency: USD, price_per_kwh: 0.10}\n"
     async with llama_server(tmp_path, "--metrics") as engine:
-        # So slow a tick and so long a window that the live figure is over everything that was counted.
+        # A slow tick and a long window, so that the live figure covers everything counted.
         text = watching.config("llama", engine.url, interval=2.0, window=600.0, more=money)
         async with goodwatt(text, tmp_path, environment) as watch:
             await until(watch, lambda p: _joules(p)[0] > 0 and watching.is_up(p, "llama"), "energy counted")
@@ -154,7 +154,7 @@ async def test_tokens_per_watt_of_a_real_engine(tmp_path: Path) -> None:
 
 
 async def test_missing_engines_fail_with_the_command_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the engines the suite fails, in one line that says how to install them."""
+    """Without the engines the suite fails with one line that says how to install them."""
     monkeypatch.setattr(engines, "CACHE", tmp_path)
     with pytest.raises(pytest.fail.Exception, match=r"llama is not installed in .*: run tests/real/install-"):
         async with llama_server(tmp_path):

@@ -1,9 +1,8 @@
-"""Exact goodput from a real vLLM's spans, against what a client measured request by request, at three loads.
+"""Exact goodput from a real vLLM's spans against a client's per-request measurements, at three loads.
 
-The client sees every latency a little later than the server does, by the way through HTTP: 9 ms on an idle machine,
-much more on a busy one. So it may judge a request at a threshold otherwise; such are listed, as both saw them. The
-server's own latencies, read off its spans on their way, and its histograms leave no such room: goodwatt's counts are
-theirs.
+The client sees every latency a little later than the server, by the HTTP path: 9 ms on an idle machine, much more on a
+busy one. So it may classify a request near a threshold differently; those are listed with both values. The server's own
+latencies, copied from its spans, and its histograms leave no such margin: goodwatt's counts equal theirs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from tests.real.bench import OUTPUT_TOKENS, Latencies, judge, quantile
 from tests.real.engines import Child, Goodwatt, free_port, goodwatt, vllm
 from tests.real.goodput import MODEL, TRIES, UNLIMITED, Compared, Limits, Seen, around, bounds, server_saw, slos
 from tests.real.pages import Page, until
-from tests.real.spans import SENDING, Told, seen_on_the_way
+from tests.real.spans import SENDING, SpanLatencies, seen_on_the_way
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(1800)]
 
@@ -29,7 +28,7 @@ SIGNALS = "ttft", "tpot", "e2e"
 
 @dataclass(frozen=True)
 class Exact:
-    """What goodwatt counted from records for one objective."""
+    """goodwatt's counts from records for one objective."""
 
     eligible: float
     good: float
@@ -57,7 +56,7 @@ class Exact:
 
 @dataclass(frozen=True)
 class Load:
-    """One run of the bench: what the client, the server's spans and histograms, and goodwatt's methods say of it."""
+    """One bench run: the counts of the client, the server's spans and histograms, and goodwatt's methods."""
 
     per_second: float
     limits: Limits
@@ -69,11 +68,11 @@ class Load:
 
     @property
     def is_cut(self) -> bool:
-        """Whether any of the thresholds lies inside what the server saw of this load."""
+        """Whether any threshold lies within the latencies the server saw under this load."""
         return any(0 < self.compared.good(limit) < PROMPTS for limit in self.limits.values())
 
     def said(self, slo: str) -> str:
-        """What everybody counted, and the requests that client and server judge differently."""
+        """Every count, and the requests that client and server classify differently."""
         exact, limit = self.exact[slo], self.limits[slo]
         line = (
             f"{self.per_second:g} requests/s, slo {slo} ({limit}): "
@@ -94,24 +93,24 @@ def requests(page: Page) -> float:
 
 @dataclass
 class Course:
-    """One load after the other. `runs` counts those of the bench."""
+    """One load after the other. `runs` counts the bench runs."""
 
     engine: Child
     watch: Goodwatt
-    told: Told
+    told: SpanLatencies
     folder: Path
     config: str
     runs: int = 0
 
     async def trial(self) -> Sequence[Latencies]:
-        """What the server shows while nothing is promised yet."""
+        """The latencies the server shows before any objective is set."""
         await judge(self.engine, MODEL, self.folder, prompts=TRIAL, per_second=4.0, slo=UNLIMITED, seed=self.runs)
         self.runs += 1
         await until(self.watch, lambda p: (records(p), requests(p)) == (TRIAL, TRIAL), f"{TRIAL} requests", 30.0)
         return await self.told.latest(self.runs, TRIAL)
 
-    async def promise(self, like: Sequence[Latencies]) -> Limits:
-        """Objectives made for requests like these, from now on."""
+    async def set_objectives(self, like: Sequence[Latencies]) -> Limits:
+        """Set objectives for requests like these from now on."""
         limits = await around(self.engine, quantile(like, 0.6))
         await self.watch.reloaded(self.config + slos(limits))
 
@@ -123,7 +122,7 @@ class Course:
         return limits
 
     async def load(self, per_second: float, limits: Limits) -> Load:
-        """Run the bench once, and take what every side counted of it and of nothing else."""
+        """Run the bench once and collect every side's counts of it alone."""
         page = await until(self.watch, lambda p: watching.is_up(p, "vllm"), "up")
         saw, inside = await server_saw(self.engine), limits["inside"]
         before, bound = {slo: Exact.of(page, slo) for slo in limits}, bounds(page, "inside")
@@ -144,7 +143,7 @@ class Course:
 
 
 def agrees(load: Load) -> None:
-    """Exact counts are those of the server's own latencies, which are the client's but for the way between them."""
+    """Exact counts match the server's own latencies; the client's differ only by the path between them."""
     load.compared.nothing_is_seen_early()
     for slo, limit in load.limits.items():
         exact, said = load.exact[slo], load.said(slo)
@@ -158,13 +157,13 @@ def agrees(load: Load) -> None:
 
 
 async def test_exact_goodput_is_what_a_client_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """At three loads goodwatt's exact count of good requests is that of `vllm bench serve --goodput`, but for requests
+    """At three loads goodwatt's exact count of good requests is that of `vllm bench serve --goodput`, except requests
     that the server itself saw on the other side of a threshold, and lies between the bounds from histograms; each
-    threshold on a bucket's edge is met by exactly as many requests as the engine's own bucket holds. A client that
-    hangs up sends no span.
+    threshold on a bucket's edge is met by exactly as many requests as the engine's own bucket holds. A client
+    disconnect sends no span.
 
-    The thresholds cut the distribution at each load. A load that they do not cut or whose client was held up, since
-    the machine is shared, is followed by one with thresholds of its own requests."""
+    The thresholds cut the distribution at each load. If they do not, or the client was delayed by the
+    shared machine, another run follows with thresholds from these requests."""
     port = free_port()
     listen = f"otlp: {{listen: '127.0.0.1:{port}'}}\n"
     async with (
@@ -173,7 +172,7 @@ async def test_exact_goodput_is_what_a_client_measured(tmp_path: Path, capsys: p
         goodwatt(watching.config("vllm", engine.url, window=WINDOW_SECONDS, more=listen), tmp_path) as watch,
     ):
         course = Course(engine, watch, told, tmp_path, watch.config.read_text())
-        limits = await course.promise(await course.trial())
+        limits = await course.set_objectives(await course.trial())
         for per_second in LOADS_PER_SECOND:
             for _ in range(TRIES):
                 load = await course.load(per_second, limits)
@@ -184,11 +183,11 @@ async def test_exact_goodput_is_what_a_client_measured(tmp_path: Path, capsys: p
                 agrees(load)
                 if load.is_cut and load.compared.is_soon:
                     break
-                limits = await course.promise(load.compared.server)
+                limits = await course.set_objectives(load.compared.server)
             assert load.compared.is_soon, f"the client is later by {load.compared.later()} in the median"
             assert load.is_cut, f"no threshold cuts the distribution at {per_second:g} requests/s"
         await traffic.hang_up(engine.url, MODEL)
-        await traffic.load(engine.url, MODEL, requests=1)  # its span comes after all that were due before
+        await traffic.load(engine.url, MODEL, requests=1)  # its span arrives after all earlier ones
         count = TRIAL + PROMPTS * (course.runs - 1) + 1
         page = await until(watch, lambda p: records(p) >= count, f"{count} records")
     assert records(page) == count

@@ -1,4 +1,4 @@
-"""goodwatt beside a real vLLM on the CPU, with a model of random weights: its tokens, its requests, its silence."""
+"""goodwatt with a real vLLM on the CPU and a random-weight model: tokens, requests, and metrics that are off."""
 
 import asyncio
 import re
@@ -20,24 +20,24 @@ ADAPTERS = ("formal", "terse")
 
 
 async def own(engine: Child) -> tuple[float | None, ...]:
-    """Prompt, cached prompt and generated tokens, and finished requests, by the engine's own page."""
+    """Prompt, cached prompt and generated tokens, and finished requests, from the engine's own page."""
     page = await fetch(f"{engine.url}/metrics")
     names = "prompt_tokens", "prompt_tokens_cached", "generation_tokens", "request_success"
     return tuple(page.total(f"vllm:{name}_total", model_name=MODEL) for name in names)
 
 
 def counted(page: Page) -> tuple[float | None, ...]:
-    """The same four by goodwatt."""
+    """The same four as counted by goodwatt."""
     return (*watching.counted(page, "vllm"), page.total(watching.REQUESTS, server="vllm", outcome="success"))
 
 
 def by_client(used: Usage, page: Page) -> tuple[float | None, ...]:
-    """The same four by the client, which vLLM does not tell about cached tokens unless it is asked to."""
+    """The same four as counted by the client; vLLM reports cached tokens to it only on request."""
     return used.prompt, watching.counted(page, "vllm")[1], used.generated, used.requests
 
 
 async def test_counts_are_the_engines_own_across_a_restart(tmp_path: Path) -> None:
-    """Tokens and requests equal vLLM's own and its clients', though it is killed and comes back between two reads."""
+    """Tokens and requests equal vLLM's and its clients' counts even if it is killed between two reads."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     async with (
@@ -64,8 +64,8 @@ async def test_counts_are_the_engines_own_across_a_restart(tmp_path: Path) -> No
 
 
 async def test_two_adapters_and_a_restart(tmp_path: Path) -> None:
-    """A vLLM that serves its model and two LoRA adapters books all three under its own name: so does goodwatt, exactly,
-    though it is killed while they are asked for in turn.
+    """A vLLM that serves its model and two LoRA adapters books all three under the base model's name, and so does
+    goodwatt, exactly, although vLLM is killed while requests alternate between them.
     """
     port = free_port()
     url, base = f"http://127.0.0.1:{port}", vllm_model(MODEL)
@@ -94,13 +94,13 @@ async def test_two_adapters_and_a_restart(tmp_path: Path) -> None:
 
 
 async def _in_turn(url: str) -> Usage:
-    """The model and each adapter, some of them at once."""
+    """The model and each adapter, some concurrently."""
     names = (MODEL, *ADAPTERS)
     return sum(await asyncio.gather(*(load(url, name, requests=8, concurrency=2) for name in names)), Usage())
 
 
 async def _tokens_of_a_client_that_left(watch: Goodwatt, engine: Child, at_crash: tuple[float | None, ...]) -> None:
-    """They are counted as the engine counts them, and the request is not among the finished ones."""
+    """Tokens of a client disconnect count as the engine counts them; the request is not finished."""
     finished = (await own(engine))[3]
     await hang_up(engine.url, MODEL)
     await until(
@@ -112,7 +112,7 @@ async def _tokens_of_a_client_that_left(watch: Goodwatt, engine: Child, at_crash
 
 
 class _Own:
-    """The engine's own page, to be waited for."""
+    """The engine's own page, to wait for."""
 
     def __init__(self, engine: Child) -> None:
         self._engine = engine
@@ -127,8 +127,8 @@ def _sum(one: float | None, other: float | None) -> float:
     return one + other
 
 
-async def test_statistics_switched_off_are_said(tmp_path: Path) -> None:
-    """A vLLM with --disable-log-stats is down for the reason metrics_off, and the log names the flag."""
+async def test_disabled_statistics_are_reported(tmp_path: Path) -> None:
+    """With --disable-log-stats, vLLM is down with reason metrics_off, and the log names the flag."""
     async with (
         vllm(tmp_path, MODEL, "--disable-log-stats") as engine,
         goodwatt(watching.config("vllm", engine.url), tmp_path) as watch,

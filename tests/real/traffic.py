@@ -1,4 +1,4 @@
-"""Clients of an inference server that keep their own count of what the responses say they used."""
+"""Clients of an inference server that add up the usage in its responses."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ QUESTIONS = (
 
 @dataclass(frozen=True)
 class Usage:
-    """What the responses reported, added up."""
+    """The sum of the usage in the responses."""
 
     requests: int = 0
     prompt: int = 0
@@ -37,7 +37,7 @@ class Usage:
 async def load(url: str, model: str, requests: int, concurrency: int = 4) -> Usage:
     """Send that many chats, every other one streamed, with 1 to 24 tokens each. Repeated prompts hit prefix caches."""
     gate = asyncio.Semaphore(concurrency)
-    connector = aiohttp.TCPConnector(force_close=True)  # llama-server closes connections that it should keep
+    connector = aiohttp.TCPConnector(force_close=True)  # llama-server closes kept-alive connections
     async with aiohttp.ClientSession(connector=connector) as session:
 
         async def one(number: int) -> Usage:
@@ -48,7 +48,7 @@ async def load(url: str, model: str, requests: int, concurrency: int = 4) -> Usa
 
 
 async def hang_up(url: str, model: str) -> None:
-    """Begin one long streamed chat and leave after its first tokens."""
+    """Start one long streamed chat and disconnect after its first tokens."""
     body = {**_body(model, 1), "max_tokens": 1500, "min_tokens": 1500}
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session,

@@ -1,4 +1,4 @@
-"""What the tests ask of goodwatt's page about one server, and the configuration to watch it."""
+"""The figures the tests read from goodwatt's page about one server, and the configuration for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ REQUESTS = "goodwatt_requests_total"
 
 
 def config(server: str, url: str, *, interval: float = 0.5, window: float = 60.0, more: str = "") -> str:
-    """A file that watches one server, whose engine goodwatt has to recognise by itself, and no GPU."""
+    """A configuration with one server, whose engine goodwatt must detect, and no GPU."""
     gpus = "" if "gpus:" in more else "gpus: {kind: none}\n"
     return (
         f"interval_seconds: {interval}\nwindow_seconds: {window}\n{gpus}"
@@ -43,13 +43,13 @@ def counted(page: Page, server: str) -> tuple[float | None, float | None, float 
 
 
 def tokens(usage: Usage) -> tuple[int, int, int]:
-    """The same three, as the client counted them."""
+    """The same three as the client counted them."""
     return usage.prompt, usage.cached, usage.generated
 
 
 @dataclass
 class Watched:
-    """How often a page was looked at, and every counter that was once greater than later."""
+    """How often the page was scraped, and every counter that ever decreased."""
 
     looks: int = 0
     falls: list[str] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Watched:
 
 @asynccontextmanager
 async def counters(watch: Goodwatt, metrics: tuple[str, ...] = (GENERATED, PROMPT)) -> AsyncIterator[Watched]:
-    """Look at the page all the while."""
+    """Watch the page continuously for decreasing counters."""
     seen = Watched()
     looking = asyncio.create_task(_look(watch, metrics, seen))
     try:
@@ -65,7 +65,7 @@ async def counters(watch: Goodwatt, metrics: tuple[str, ...] = (GENERATED, PROMP
     finally:
         looking.cancel()
         with suppress(asyncio.CancelledError):
-            await looking  # whatever went wrong in looking is an error of the test
+            await looking  # a failure while watching fails the test
 
 
 async def _look(watch: Goodwatt, metrics: tuple[str, ...], seen: Watched) -> None:
