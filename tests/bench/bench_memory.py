@@ -39,7 +39,7 @@ class PageReader:
         self._clock = clock
         self._page = Captured(PAGE.read_text())
         self._profile = load_profiles()["vllm"]
-        self._parser = ExpositionParser(self._profile.wanted())
+        self._parser = ExpositionParser(self._profile.all_sample_names())
         self._previous: EngineReading | None = None
 
     async def read(self) -> EngineReading:

@@ -175,7 +175,7 @@ def test_a_value_on_an_edge_belongs_to_its_bucket() -> None:
 
 
 def reading(text: str, vllm: Profile) -> EngineReading:
-    return read_page(vllm, ExpositionParser(vllm.wanted()).parse(text), server="s", at_seconds=0.0)
+    return read_page(vllm, ExpositionParser(vllm.all_sample_names()).parse(text), server="s", at_seconds=0.0)
 
 
 def test_the_vllm_profile_reads_every_signal(vllm: Profile) -> None:

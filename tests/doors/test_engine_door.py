@@ -26,7 +26,7 @@ def test_the_worked_example_gives_its_figures() -> None:
     profile = load_profile(PROFILE)
     assert detect_engine({**PROFILES, "toy": profile}, seen(PAGE)).engine == "toy"
     assert detect_engine(PROFILES, seen(PAGE)).engine is None
-    reading = read_page(profile, ExpositionParser(profile.wanted()).parse(PAGE), server="s", at_seconds=0.0)
+    reading = read_page(profile, ExpositionParser(profile.all_sample_names()).parse(PAGE), server="s", at_seconds=0.0)
     assert {(key.signal, key.outcome): value for key, value in reading.counters.items()} == {
         (Signal.PROMPT_TOKENS, None): 100,
         (Signal.GENERATED_TOKENS, None): 40,

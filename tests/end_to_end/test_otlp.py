@@ -1,4 +1,4 @@
-"""Spans over real HTTP into `goodwatt run`, and what it publishes of them."""
+"""Spans over real HTTP into `goodwatt run`, and the metrics it publishes from them."""
 
 import signal
 import socket
@@ -29,7 +29,7 @@ otlp:
 
 
 class Running:
-    """goodwatt, and where it takes spans."""
+    """A running goodwatt and its OTLP endpoint."""
 
     def __init__(self, process: Goodwatt, port: int) -> None:
         self.process = process
@@ -42,7 +42,7 @@ class Running:
             return int(answer.status)
 
     def page(self, records: int) -> Page:
-        """The page once so many requests have been counted."""
+        """The page once that many requests are counted."""
         return until(
             lambda: page if (page := self.process.page()).sum("goodwatt_request_records_total") == records else None,
             seconds=10,
@@ -61,13 +61,13 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 
 def exact(page: Page, server: str) -> tuple[float | None, ...]:
-    """Eligible and good requests, and good tokens, of the strict objective."""
+    """Eligible requests, good requests and good tokens of the strict objective."""
     names = "slo_requests_total", "slo_good_requests_total", "slo_good_tokens_total"
     return tuple(page.sum(f"goodwatt_{name}", server=server, slo="strict", method="exact") for name in names)
 
 
 def test_every_request_is_judged_by_itself_and_once(running: Running) -> None:
-    """Fast and slow requests of two servers, sent twice and with foreign spans among them: the counters are exact."""
+    """Fast and slow requests of two servers, sent twice and mixed with foreign spans, are counted exactly."""
     rows = [
         *(vllm_row(n, service="a", ttft=0.25, tpot=0.009, tokens=11) for n in range(30)),
         *(vllm_row(100 + n, service="a", ttft=0.26, tpot=0.009) for n in range(7)),
@@ -100,7 +100,7 @@ DROPPED = {"duplicate": 46, "foreign": 2, "unknown_server": 2}
 
 
 def test_it_ends_at_once_with_clients_connected(running: Running) -> None:
-    """SIGTERM ends it in under 2 s while clients hold idle connections and half a body."""
+    """SIGTERM ends it in under 2 s despite idle connections and a half-sent body."""
     with (
         socket.create_connection(("127.0.0.1", running.port)),
         socket.create_connection(("127.0.0.1", running.port)) as half,
@@ -114,7 +114,7 @@ def test_it_ends_at_once_with_clients_connected(running: Running) -> None:
 
 
 def test_a_reload_moves_the_receiver_and_keeps_what_was_counted(running: Running, tmp_path: Path) -> None:
-    """After SIGHUP spans are taken at the new address, and the counters go on."""
+    """After SIGHUP it receives spans at the new address, and counters continue."""
     running.send([vllm_row(1, service="a")])
     running.page(1)
     old, running.port = running.port, free_port()
@@ -128,7 +128,7 @@ def test_a_reload_moves_the_receiver_and_keeps_what_was_counted(running: Running
 
 
 def test_a_taken_port_is_said_and_tried_again(tmp_path: Path) -> None:
-    """While another program has the address, everything else goes on; once it is free, spans are taken."""
+    """While the address is in use everything else works; once it is free, spans are received."""
     with EngineThread(("a", "b")) as engines, socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         config = CONFIG.format(a=engines.url("a"), b=engines.url("b"), port=port)

@@ -139,8 +139,8 @@ def test_a_truncated_page_counts_nothing_twice(page: Path) -> None:
 @pytest.mark.parametrize("engine", sorted(PROFILES))
 @pytest.mark.parametrize("bad", BAD_VALUES)
 def test_dropped_lines_are_counted(engine: str, bad: str) -> None:
-    """Each wanted line with an invalid value is one dropped line, whatever the engine."""
-    names = sorted(PROFILES[engine].wanted())
+    """Each requested line with an invalid value is one dropped line, whatever the engine."""
+    names = sorted(PROFILES[engine].all_sample_names())
     text = "".join(f'{name}{{le="1"}} {bad}\n' for name in names)
     reading = reading_of(engine, text)
     assert reading.dropped_lines == len(names)
@@ -168,7 +168,7 @@ def samples(draw: st.DrawFn) -> tuple[str, str]:
         st.integers(0, 9).map(str), st.floats(0, 2 * MAX_EXACT_COUNT).map(repr), st.sampled_from([*BAD_VALUES, "abc"])
     )
     pairs = st.dictionaries(st.sampled_from(labels), st.sampled_from(["0", "1", "+Inf", "a", "", "-1"]), max_size=3)
-    line = st.tuples(st.sampled_from(sorted(profile.wanted())), pairs, values)
+    line = st.tuples(st.sampled_from(sorted(profile.all_sample_names())), pairs, values)
     drawn = draw(st.lists(line, max_size=25))
     return engine, "".join(_line(name, labelled, value) for name, labelled, value in drawn)
 

@@ -51,7 +51,7 @@ def test_minimal_profile() -> None:
     profile = load_profile(MINIMAL)
     assert profile.path == "/metrics"
     assert profile.default_model == "default"
-    assert profile.wanted() == {"toy_tokens_total"}
+    assert profile.all_sample_names() == {"toy_tokens_total"}
     assert profile.metrics_of(Signal.TTFT) == frozenset()
     assert profile.engine_traits() == EngineTraits(
         tokens_move=Moves.STEP, one_token_tpot=OneToken.ZERO, prompt_includes_cached=True
@@ -59,16 +59,16 @@ def test_minimal_profile() -> None:
 
 
 def test_histogram_needs_three_names() -> None:
-    """A histogram is wanted by the names of its buckets, count and sum."""
+    """A histogram needs the sample names of its buckets, count and sum."""
     profile = load_profile(with_(signals={"ttft": [{"sum": [{"metric": "toy_ttft_seconds"}]}]}))
-    assert profile.wanted() == {"toy_ttft_seconds_bucket", "toy_ttft_seconds_count", "toy_ttft_seconds_sum"}
+    assert profile.all_sample_names() == {"toy_ttft_seconds_bucket", "toy_ttft_seconds_count", "toy_ttft_seconds_sum"}
 
 
-def test_less_and_version_are_wanted() -> None:
-    """A subtracted metric and the version metric are wanted too."""
+def test_less_and_version_are_needed() -> None:
+    """A subtracted metric and the version metric are needed too."""
     term = {"metric": "toy_done_total", "less": "toy_aborted_total", "outcome": "success"}
     profile = load_profile(with_(signals={"requests": [{"sum": [term]}]}, version_label=["toy_info", "version"]))
-    assert profile.wanted() == {"toy_done_total", "toy_aborted_total", "toy_info"}
+    assert profile.all_sample_names() == {"toy_done_total", "toy_aborted_total", "toy_info"}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_traits_reach_the_reading() -> None:
 def test_resettable_gauges_are_never_read(profile: Profile) -> None:
     """No profile reads a gauge reset by scrapes, an average, or a windowed rate."""
     forbidden = ("_rate", "tokens_seconds", "throughput", "avg_", "_hit_rate", "_qps", "last_", "summary")
-    assert not [name for name in profile.wanted() if any(word in name for word in forbidden)]
+    assert not [name for name in profile.all_sample_names() if any(word in name for word in forbidden)]
 
 
 def test_profile_schema_describes_itself() -> None:

@@ -22,10 +22,10 @@ RULE_OF = span_rules(PROFILES.values())
 def record(row: Row) -> RequestRecord | None:
     """The record, or None if the span is not a request or is incomplete."""
     rule = RULE_OF(row["name"])
-    wanted = {} if rule is None else {k: v for k, v in row["attributes"].items() if k in rule.wanted}
-    if rule is None or not rule.is_request(wanted):
+    attributes = {} if rule is None else {k: v for k, v in row["attributes"].items() if k in rule.attribute_names}
+    if rule is None or not rule.is_request(attributes):
         return None
-    return rule.record("s", row["start_ns"], wanted)
+    return rule.record("s", row["start_ns"], attributes)
 
 
 def rule() -> SpanRule:
@@ -168,7 +168,7 @@ def test_the_first_profile_that_names_a_span_reads_it() -> None:
     """An operator's profile takes precedence over shipped ones."""
     mine = vllm_with_spans({"names": ["llm_request"], "e2e_seconds": ["mine"]})
     found = span_rules([replace_name(mine), *PROFILES.values()])("llm_request")
-    assert found is not None and found.wanted == {"mine"}
+    assert found is not None and found.attribute_names == {"mine"}
     assert span_rules([])("llm_request") is None
 
 
@@ -179,7 +179,9 @@ def replace_name(profile: Profile) -> Profile:
 values = st.one_of(st.text(), st.integers(), st.floats(), st.booleans())
 
 
-@given(attributes=st.dictionaries(st.sampled_from(sorted(rule().wanted)), values), start=st.integers(0, 1 << 64))
+@given(
+    attributes=st.dictionaries(st.sampled_from(sorted(rule().attribute_names)), values), start=st.integers(0, 1 << 64)
+)
 def test_any_attributes_make_a_sane_record_or_none(attributes: dict[str, Any], start: int) -> None:
     """Arbitrary span attributes raise nothing and give finite, non-negative values only."""
     found = rule().record("s", start, attributes)

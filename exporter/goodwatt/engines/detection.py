@@ -82,8 +82,8 @@ def _unrecognised(profiles: Mapping[str, Profile], names: frozenset[str]) -> Det
                 doubt = "" if len(profiles) == 1 else f"if this is {one.title}, "
                 because = f"the page has no {one.title} metrics, only ones like {_some(names)}; {doubt}{off.advice}"
                 return Detection(None, Reason.METRICS_OFF, because)
-    wanted = " or ".join(one.title for one in profiles.values())
-    what = f"not from {wanted}" if len(profiles) <= _SHOWN else "not from any engine in `goodwatt engines`"
+    titles = " or ".join(one.title for one in profiles.values())
+    what = f"not from {titles}" if len(profiles) <= _SHOWN else "not from any engine in `goodwatt engines`"
     because = f"the page is {what}; it has metrics such as {_some(names)}; check url and engine"
     return Detection(None, Reason.UNKNOWN_ENGINE, because)
 

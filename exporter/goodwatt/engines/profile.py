@@ -233,7 +233,7 @@ class Profile(Section):
             names_models=bool(self.labels.model),
         )
 
-    def wanted(self) -> frozenset[str]:
+    def all_sample_names(self) -> frozenset[str]:
         """Every sample name needed to read this engine's page."""
         names = {name for signal in self.signals for name in self.metrics_of(signal)}
         version = None if self.version_label is None else self.version_label[0]

@@ -19,10 +19,10 @@ _LARGEST = 1e18  # for a time in any unit
 
 @dataclass(frozen=True, slots=True)
 class SpanRule:
-    """How one profile reads its request span. Only the attributes in `wanted` are used."""
+    """How one profile reads its request span. Only the attributes in `attribute_names` are used."""
 
     spans: SpanFields
-    wanted: frozenset[str]
+    attribute_names: frozenset[str]
 
     def is_request(self, attributes: Mapping[str, AttributeValue]) -> bool:
         """False for a span with this name that is not a request, such as a health check."""
@@ -69,7 +69,7 @@ def span_rules(profiles: Iterable[Profile]) -> Callable[[str], SpanRule | None]:
     beginnings: dict[str, SpanRule] = {}
     for profile in profiles:
         if profile.spans is not None:
-            rule = SpanRule(profile.spans, _wanted(profile.spans))
+            rule = SpanRule(profile.spans, _attribute_names(profile.spans))
             for name in profile.spans.names:
                 (beginnings if name.endswith("*") else exact).setdefault(name.removesuffix("*"), rule)
 
@@ -80,7 +80,7 @@ def span_rules(profiles: Iterable[Profile]) -> Callable[[str], SpanRule | None]:
     return rule_of
 
 
-def _wanted(spans: SpanFields) -> frozenset[str]:
+def _attribute_names(spans: SpanFields) -> frozenset[str]:
     names = [*spans.e2e_seconds, *spans.ttft_seconds, *spans.decode_seconds, *spans.model, *spans.unless]
     names += [*spans.prompt_tokens, *spans.cached_prompt_tokens, *spans.generated_tokens]
     names += [spans.outcome.attribute] if isinstance(spans.outcome, ByAttribute) else []

@@ -13,7 +13,7 @@ VLLM = 'vllm:%s{engine="0",model_name="m"} %s\n'
 def toy(text: str, signals: dict[str, object], previous: EngineReading | None = None, **top: object) -> EngineReading:
     profile = load_profile(yaml.safe_dump(yaml.safe_load(MINIMAL) | {"signals": signals} | top))
     return read_page(
-        profile, ExpositionParser(profile.wanted()).parse(text), server="s", at_seconds=0.0, previous=previous
+        profile, ExpositionParser(profile.all_sample_names()).parse(text), server="s", at_seconds=0.0, previous=previous
     )
 
 
@@ -35,7 +35,7 @@ def test_identity_of_a_reading() -> None:
     """A reading has the server, time, engine and simulated flag; an empty page gives no values."""
     profile = PROFILES["vllm"]
     reading = read_page(
-        profile, ExpositionParser(profile.wanted()).parse(""), server="a", at_seconds=7.5, simulated=True
+        profile, ExpositionParser(profile.all_sample_names()).parse(""), server="a", at_seconds=7.5, simulated=True
     )
     assert (reading.server, reading.at_seconds, reading.engine, reading.simulated) == ("a", 7.5, "vllm", True)
     assert not reading.counters
@@ -115,8 +115,8 @@ def test_outcomes() -> None:
     assert sums == {Outcome.SUCCESS: 1 + 2 + 4 + 32, Outcome.CANCELLED: 8, Outcome.ERROR: 16}
     assert len(counters) == len(reasons)
     profile = PROFILES["vllm"]
-    assert unknown_outcomes(profile, ExpositionParser(profile.wanted()).parse(text)) == ("quota",)
-    assert unknown_outcomes(PROFILES["sglang"], ExpositionParser(profile.wanted()).parse(text)) == ()
+    assert unknown_outcomes(profile, ExpositionParser(profile.all_sample_names()).parse(text)) == ("quota",)
+    assert unknown_outcomes(PROFILES["sglang"], ExpositionParser(profile.all_sample_names()).parse(text)) == ()
 
 
 def sglang_requests(total: float, aborted: float | None, previous: EngineReading | None = None) -> EngineReading:
@@ -292,4 +292,4 @@ def test_gauges_with_an_edge_label() -> None:
 
 def test_throughput_gauges_are_never_read() -> None:
     """llama.cpp's gauges that each scrape resets are not read."""
-    assert not {name for name in PROFILES["llamacpp"].wanted() if name.endswith("tokens_seconds")}
+    assert not {name for name in PROFILES["llamacpp"].all_sample_names() if name.endswith("tokens_seconds")}

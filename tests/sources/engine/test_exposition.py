@@ -47,7 +47,7 @@ def oracle(text: str) -> dict[str, dict[LabelPairs, float]]:
 def test_agrees_with_prometheus_client(name: str) -> None:
     """On every captured page the samples equal those of prometheus_client's parser, with no line dropped."""
     text = TEXTS[name]
-    wanted = PROFILES[engine_of(HERE / name)].wanted()
+    wanted = PROFILES[engine_of(HERE / name)].all_sample_names()
     page = ExpositionParser(wanted).parse(text)
     assert page.samples == {metric: series for metric, series in oracle(text).items() if metric in wanted}
     assert page.dropped_lines == 0
@@ -64,7 +64,7 @@ def test_names_agree_with_prometheus_client(name: str) -> None:
 def test_caching_changes_no_result() -> None:
     """The parser's label cache changes no result on this page or another."""
     text, other = TEXTS["vllm/0.32.0/after.prom"], TEXTS["vllm/0.33.0/generated.prom"]
-    parser = ExpositionParser(PROFILES["vllm"].wanted())
+    parser = ExpositionParser(PROFILES["vllm"].all_sample_names())
     first = parser.parse(text)
     parser.parse(other)
     assert parser.parse(text) == first
@@ -248,7 +248,7 @@ def test_mutated_pages(name: str, changes: list[tuple[int, int, str]]) -> None:
     for at, removed, inserted in changes:
         text = text[:at] + inserted + text[at + removed :]
     profile = PROFILES[engine_of(HERE / name)]
-    reading = read_page(profile, ExpositionParser(profile.wanted()).parse(text), server="s", at_seconds=0.0)
+    reading = read_page(profile, ExpositionParser(profile.all_sample_names()).parse(text), server="s", at_seconds=0.0)
     metric_names(text)
     figures = [*reading.counters.values(), *reading.gauges.values()]
     for histogram in reading.histograms.values():

@@ -8,9 +8,9 @@ LabelPairs = tuple[tuple[str, str], ...]  # (name, value) pairs, sorted by name
 
 @dataclass(frozen=True, slots=True)
 class PageSamples:
-    """Samples of the wanted metrics only. Values are finite, >= 0 and at most 2**53, so integers are exact.
+    """Samples with the requested names only. Values are finite, >= 0 and at most 2**53, so integers are exact.
 
-    `damaged` names wanted metrics with at least one invalid line, so that a histogram with gaps can be rejected. A
+    `damaged` lists metrics with at least one invalid line, so that a histogram with gaps can be rejected. A
     repeated series keeps its first value; the repeat counts as a dropped line but not as damage. `cut` means that the
     page ends in the middle of a line and may be incomplete.
     """

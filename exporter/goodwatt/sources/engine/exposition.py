@@ -22,18 +22,18 @@ _ESCAPED = re.compile(r'\\[\\"n]')
 class ExpositionParser:
     """Parses successive pages of one server and caches their label sets in bounded memory."""
 
-    def __init__(self, wanted: frozenset[str]) -> None:
-        self._wanted = wanted
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
         self._labels: dict[str, LabelPairs] = {}
 
     def parse(self, text: str) -> PageSamples:
-        """The wanted samples of a page. Never raises: an invalid line is dropped and counted."""
+        """The requested samples of a page. Never raises: an invalid line is dropped and counted."""
         if len(self._labels) > _MAX_CACHED_LABEL_SETS:
             self._labels.clear()
         samples: dict[str, dict[LabelPairs, float]] = {}
         damaged: list[str] = []
         repeated = 0
-        for name, line, brace in _wanted_lines(text, self._wanted):
+        for name, line, brace in _matching_lines(text, self._names):
             sample = self._sample(line, brace)
             if sample is None:
                 damaged.append(name)
@@ -63,19 +63,19 @@ class ExpositionParser:
         return _with_value(labels, line[end:])
 
 
-def _wanted_lines(text: str, wanted: frozenset[str]) -> list[tuple[str, str, int]]:
-    """(sample name, line, index where its labels start or its name ends) of every line of a wanted metric."""
+def _matching_lines(text: str, names: frozenset[str]) -> list[tuple[str, str, int]]:
+    """(sample name, line, index where its labels start or its name ends) of every line with a requested name."""
     found = []
     lines = text.split("\n")
     lines[-1] = _cut_short(lines[-1])
     for line in lines:
         brace = line.find("{", 0, MAX_LINE_CHARACTERS)
         head = line[:brace] if brace > 0 else line[:MAX_LINE_CHARACTERS]
-        if head in wanted:
+        if head in names:
             found.append((head, line, len(head)))
         elif head[:1] != "#":
             name, _, blank_or_value = head.strip().replace("\t", " ").partition(" ")
-            if name in wanted:
+            if name in names:
                 found.append((name, line, line.index(name) + len(name) if blank_or_value or brace < 0 else brace))
     return found
 

@@ -161,7 +161,7 @@ class EngineSource:
         if found.engine is None:
             raise source_unavailable(self.name, found.reason or Reason.UNKNOWN_ENGINE, found.because)
         self._profile = self._candidates[found.engine]
-        self._parser = ExpositionParser(self._profile.wanted())
+        self._parser = ExpositionParser(self._profile.all_sample_names())
         return self._profile, self._parser.parse(answer.body)
 
     def _refuse_too_many_models(self, reading: EngineReading) -> None:

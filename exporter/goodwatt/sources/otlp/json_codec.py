@@ -55,9 +55,9 @@ class JsonSpan:
         """End, Unix time in nanoseconds."""
         return _whole(self._span.get("endTimeUnixNano", 0))
 
-    def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
+    def attributes(self, names: Collection[str]) -> dict[str, AttributeValue]:
         """The requested attributes that are present; for an array, its first value."""
-        return _attributes(self._span, wanted)
+        return _attributes(self._span, names)
 
 
 def json_response(rejected: int, why: str) -> bytes:
@@ -86,11 +86,11 @@ def _list(holder: dict[str, Any], key: str) -> list[Any]:
     return value
 
 
-def _attributes(holder: dict[str, Any], wanted: Collection[str]) -> dict[str, AttributeValue]:
+def _attributes(holder: dict[str, Any], names: Collection[str]) -> dict[str, AttributeValue]:
     found = {}
     for entry in _list(holder, "attributes"):
         key = _mapping(entry).get("key")
-        if isinstance(key, str) and key in wanted:
+        if isinstance(key, str) and key in names:
             found[key] = _value(entry.get("value"))
     return {key: value for key, value in found.items() if value is not None}
 

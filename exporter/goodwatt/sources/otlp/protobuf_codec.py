@@ -80,9 +80,9 @@ class ProtobufSpan:
         """End, Unix time in nanoseconds."""
         return int(self._span.end_time_unix_nano)
 
-    def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
+    def attributes(self, names: Collection[str]) -> dict[str, AttributeValue]:
         """The requested attributes that are present; for an array, its first value."""
-        return _attributes(self._span.attributes, wanted)
+        return _attributes(self._span.attributes, names)
 
 
 def protobuf_status(code: int, message: str) -> bytes:
@@ -98,11 +98,11 @@ def protobuf_status(code: int, message: str) -> bytes:
 _PLAIN = frozenset({"string_value", "double_value", "int_value"})
 
 
-def _attributes(attributes: Any, wanted: Collection[str]) -> dict[str, AttributeValue]:
+def _attributes(attributes: Any, names: Collection[str]) -> dict[str, AttributeValue]:
     found: dict[str, AttributeValue] = {}
     for one in attributes:
         key = one.key
-        if key in wanted:
+        if key in names:
             value = _value(one.value)
             if value is not None:
                 found[key] = value

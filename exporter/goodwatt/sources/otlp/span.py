@@ -48,7 +48,7 @@ class Span(Protocol):
         """End, Unix time in nanoseconds."""
         ...
 
-    def attributes(self, wanted: Collection[str]) -> dict[str, AttributeValue]:
+    def attributes(self, names: Collection[str]) -> dict[str, AttributeValue]:
         """The requested attributes that are present; for an array, its first value."""
         ...
 

@@ -108,7 +108,7 @@ class SpanQueue:
             rule = self._rule_of(span.name)
             if rule is None:
                 return Dropped.FOREIGN
-            attributes = span.attributes(rule.wanted)
+            attributes = span.attributes(rule.attribute_names)
             return self._queue(span, rule, attributes, owners) if rule.is_request(attributes) else Dropped.FOREIGN
         except MalformedOtlp:
             return Dropped.MALFORMED
