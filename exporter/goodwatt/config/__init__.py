@@ -1,1 +1,1 @@
-"""The operator's YAML as strict, frozen sections; every problem in it is reported at once, by file and line."""
+"""The configuration file as strict, frozen sections. Every mistake in it is reported at once, by file and line."""

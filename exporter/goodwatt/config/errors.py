@@ -1,4 +1,4 @@
-"""What is wrong with an operator's file: every problem at once, each with its place."""
+"""The error that lists every problem of a file at once, each with its place."""
 
 import re
 from collections.abc import Iterable
@@ -8,16 +8,16 @@ _UNPRINTABLE = re.compile(r"[^ -~]")
 
 
 def printable(text: str, limit: int = 120) -> str:
-    """`text` on one line of visible ASCII, shortened to `limit` characters: no name can forge a line of output."""
+    """Return `text` as one line of visible ASCII, at most `limit` characters long: no name can forge a log line."""
     shown = _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to put right. `line` counts from 1; `path` is like `servers[1].url`, empty for the whole file.
+    """One thing to correct. `line` starts at 1; `path` is like `servers[1].url`, empty for the whole file.
 
-    str() is one line, `file:line: path: message`, leaving out the parts that are unknown. It never holds a secret.
+    str() is one line, `file:line: path: message`, without the parts that are unknown. It never contains a secret.
     """
 
     file: str
@@ -31,7 +31,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A file that cannot be used. `errors` holds every problem found, in the order of the file; str() joins them."""
+    """A file cannot be used. `errors` lists every problem in the order of the file; str() joins them with newlines."""
 
     def __init__(self, errors: Iterable[Problem]) -> None:
         self.errors: tuple[Problem, ...] = tuple(errors)

@@ -1,4 +1,4 @@
-"""From the operator's YAML to a `Config`, or to every problem in it at once."""
+"""Parses a configuration file into a `Config`, or reports every problem in it at once."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -20,9 +20,9 @@ MAX_CONFIG_BYTES = 1024 * 1024
 
 
 def load(path: FilePath) -> Config:
-    """Reads the file and parses it. Raises ConfigError, and nothing else, if it cannot be read or used.
+    """Read and parse the file. Raises only ConfigError, if the file cannot be read or used.
 
-    Files that it names (tokens, passwords, certificates) are not read: they may come later, and change.
+    Files that it names (tokens, passwords, certificates) are not read: they may appear later, and change.
     """
     try:
         with path.open("rb") as file:
@@ -38,9 +38,9 @@ def load(path: FilePath) -> Config:
 
 
 def parse(text: str, file: str = "<config>") -> Config:
-    """The configuration that `text` says; empty text is all defaults. Raises ConfigError, and nothing else.
+    """Parse `text`; an empty text means all defaults. Raises only ConfigError.
 
-    `file` is only for the messages. No message holds a header's value, a URL, or any other value that may be secret.
+    `file` is used in messages only. No message contains a header value, a URL, or another value that may be secret.
     """
     if len(text.encode("utf-8", "replace")) > MAX_CONFIG_BYTES:
         raise _whole_file(file, "is larger than 1 MiB; this is not a goodwatt configuration")
@@ -70,29 +70,29 @@ def _mapping(document: Document) -> Document:
 
 
 def _validated(document: Document) -> tuple[Config | None, tuple[Mistake, ...]]:
-    try:  # JSON is what strict sections read from: a list may become a tuple, but a text never a number
+    try:  # strict models accept a list for a tuple from JSON, but never text for a number
         return Config.model_validate_json(json.dumps(document.value)), ()
     except ValidationError as error:
         return None, tuple(shape_mistakes(error, document, Config))
 
 
 def _kept(document: Document, ruled: Iterable[Mistake], refused: Iterable[Mistake]) -> list[Mistake]:
-    """The faults to tell, in the order of the file: nothing inside an unknown key, and one for each cause."""
-    told = [fault for fault in ruled if not _inside_unknown(fault)]
-    told += [fault for fault in refused if not any(_explains(document, other, fault) for other in told)]
-    return sorted(dict.fromkeys(told), key=lambda fault: fault.line or 0)
+    """The mistakes to report, in the order of the file: none inside an unknown key, and one for each cause."""
+    reported = [mistake for mistake in ruled if not _inside_unknown(mistake)]
+    reported += [mistake for mistake in refused if not any(_explains(document, one, mistake) for one in reported)]
+    return sorted(dict.fromkeys(reported), key=lambda mistake: mistake.line or 0)
 
 
-def _explains(document: Document, told: Mistake, fault: Mistake) -> bool:
-    """Whether `told` makes `fault` superfluous: the same place, or a place inside a value that is refused whole."""
-    if told.path == fault.path[: len(told.path)]:
-        return told.path == fault.path or not isinstance(value_at(document.value, told.path), dict)
+def _explains(document: Document, reported: Mistake, other: Mistake) -> bool:
+    """Whether `reported` makes `other` redundant: the same place, or one inside a value that is rejected whole."""
+    if reported.path == other.path[: len(reported.path)]:
+        return reported.path == other.path or not isinstance(value_at(document.value, reported.path), dict)
     return False
 
 
-def _inside_unknown(fault: Mistake) -> bool:
-    for at, key in enumerate(fault.path):
-        section = section_at(Config, fault.path[:at])
+def _inside_unknown(mistake: Mistake) -> bool:
+    for at, key in enumerate(mistake.path):
+        section = section_at(Config, mistake.path[:at])
         if section is not None and isinstance(key, str) and key not in section.model_fields:
             return True
     return False

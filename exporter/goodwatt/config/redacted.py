@@ -1,4 +1,4 @@
-"""A configuration as it may be shown: no header value and no URL query, which may be secret."""
+"""The configuration as /config may show it: without header values and URL queries, which may be secret."""
 
 import hashlib
 import json
@@ -15,18 +15,18 @@ HIDDEN = "<hidden>"
 
 
 def redacted(config: Config) -> str:
-    """YAML that parses again; every header value and URL query is `<hidden>`. Defaults are written out."""
+    """Return YAML that parses again, with defaults written out; every header value and URL query is `<hidden>`."""
     return yaml.dump(_public(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def config_hash(config: Config) -> str:
-    """12 hexadecimal digits that change with the meaning of the file, not with its layout, comments or secrets."""
+    """Return 12 hex digits that change with the settings, not with layout, comments, header values or URL queries."""
     canonical = json.dumps(_public(config), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def public_url(url: str) -> str:
-    """`url` with its query hidden, if it has one."""
+    """Replace the query of `url`, if it has one, with `<hidden>`."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query=HIDDEN if parts.query else ""))
 
@@ -42,7 +42,7 @@ def _public(config: Config) -> dict[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every text that YAML 1.1 or 1.2 would read as something else."""
+    """Quotes every text that YAML 1.1 or 1.2 would read as another type."""
 
     def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
         tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]

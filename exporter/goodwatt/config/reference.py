@@ -1,4 +1,4 @@
-"""docs/configuration.md, made from the sections themselves."""
+"""Generates docs/configuration.md from the section classes."""
 
 import types
 from collections.abc import Iterator
@@ -18,26 +18,26 @@ _LIMITS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 _INTRODUCTION = """\
 # Configuration
 
-<!-- Generated from the sections' classes; `make docs` writes this file anew. Do not edit it. -->
+<!-- Generated from the section classes by `make docs`. Do not edit. -->
 
-One YAML file, given by `--config FILE`. Every key may be left out; an empty file, or none, reads the GPUs of this
-machine and the inference servers on its usual local ports. `goodwatt check --config FILE` tells every mistake at once
-as `file:line: path: message`, and gives advice on what is legal but probably not meant.
+One YAML file, given by `--config FILE`. Every key is optional; without a file, or with an empty one, goodwatt reads the
+GPUs of this machine and discovers inference servers on well-known local ports. `goodwatt check --config FILE` reports
+every mistake at once as `file:line: path: message`, and warns about settings that are valid but probably not intended.
 
-* A key that carries a quantity names its unit: `interval_seconds`, `price_per_kwh`. An unknown key is an error.
-* Text, numbers and `true`/`false` are told apart as in YAML 1.2: `yes` is text, `"5"` is text, `5` is a number.
+* A key with a quantity names its unit: `interval_seconds`, `price_per_kwh`. An unknown key is an error.
+* Types are those of YAML 1.2: `yes` is text, `"5"` is text, `5` is a number.
 * Anchors, aliases and `<<` merges work. The file is UTF-8 and at most 1 MiB.
 * A key without a value is an error: remove the key, or give it a value.
-* Files that it names (tokens, passwords, certificates) are read when they are needed and may change at any time.
-* Header values and the query of a URL are never shown, neither in messages nor on `/config`. A URL with a user name or
-  password is refused.
+* Files that it names (tokens, passwords, certificates) are read when needed and may change at any time.
+* Header values and URL queries are never shown, neither in messages nor on `/config`. A URL with a user name or
+  password is rejected.
 
-`deploy/goodwatt.yaml` is a commented example of the whole.
+`deploy/goodwatt.yaml` is a commented example with every key.
 """
 
 
 def configuration_reference() -> str:
-    """The whole page."""
+    """Return docs/configuration.md: an introduction and one table for each section."""
     parts = [_table(path, section) for path, section in sections(Config)]
     return "\n".join([_INTRODUCTION, *parts])
 

@@ -1,1 +1,1 @@
-"""The sections of the configuration file that sources and rules own."""
+"""Sections of the configuration file that sources and alert rules use."""

@@ -1,4 +1,4 @@
-"""The section on when somebody is to be told."""
+"""The `alerts` section: thresholds of the generated alerts."""
 
 from pydantic import Field
 
@@ -8,50 +8,53 @@ from goodwatt.settings.section import Section
 
 
 class AlertsSection(Section):
-    """When somebody is to be told. For `goodwatt rules`, which generates the alerts; make them anew after a change."""
+    """Thresholds of the alerts that `goodwatt rules` generates. Generate the rules again after a change here."""
 
     minimum_requests: int = Field(
-        20, ge=1, le=1_000_000, description="Requests in the long window below which an error budget wakes nobody."
+        20,
+        ge=1,
+        le=1_000_000,
+        description="An error budget alert needs at least this many requests in its long window.",
     )
     burn_1h_factor: float | None = Field(
         None,
         gt=0,
-        description="Burn rate over 1 h (and 5 min) that pages. Absent: 14.4, or what the objective allows "
+        description="Burn rate over 1 h (and 5 min) that pages. Absent: 14.4, or less if the objective needs it "
         "(docs/alerts.md).",
     )
     burn_6h_factor: float | None = Field(
-        None, gt=0, description="Burn rate over 6 h (and 30 min) that pages. Absent: 6, or what the objective allows."
+        None, gt=0, description="Burn rate over 6 h (and 30 min) that pages. Absent: 6, or less."
     )
     burn_1d_factor: float | None = Field(
         None,
         gt=0,
-        description="Burn rate over 1 d (and 2 h) that is a ticket. Absent: 3, or what the objective allows.",
+        description="Burn rate over 1 d (and 2 h) that opens a ticket. Absent: 3, or less.",
     )
     burn_3d_factor: float | None = Field(
-        None, gt=0, description="Burn rate over 3 d (and 6 h) that is a ticket. Absent: 1."
+        None, gt=0, description="Burn rate over 3 d (and 6 h) that opens a ticket. Absent: 1."
     )
     generated_cost_per_million_tokens: float | None = Field(
         None,
         gt=0,
-        description="Target for a million generated tokens, idle time included, in the currency of `cost`. Absent: no "
-        "alert.",
+        description="Alert when a million generated tokens cost more than this, idle time included, in the "
+        "currency of `cost`. Absent: no alert.",
     )
     efficiency_drop_ratio: float = Field(
-        0.25, gt=0, lt=1, description="Share of tokens per joule whose loss, at like load, is told."
+        0.25, gt=0, lt=1, description="Alert when tokens per joule drop by this share at similar load."
     )
     idle_ratio: float = Field(
-        0.5, gt=0, lt=1, description="Share of a model's energy spent without a request, above which it is told."
+        0.5, gt=0, lt=1, description="Alert when a model spends more than this share of its energy without a request."
     )
     unattributed_ratio: float = Field(
-        0.25, gt=0, lt=1, description="Share of the GPUs' energy that no server claims, above which it is told."
+        0.25, gt=0, lt=1, description="Alert when no server claims more than this share of the GPU energy."
     )
     energy_disagreement_ratio: float = Field(
-        0.2, gt=0, description="Difference between energy counter and power sensor above which it is told."
+        0.2, gt=0, description="Alert when energy counter and power sensor differ by more than this share."
     )
-    disabled: tuple[str, ...] = Field((), description="Names of alerts that are not generated.")
+    disabled: tuple[str, ...] = Field((), description="Names of alerts to leave out.")
 
     def to_model(self, objectives: tuple[Slo, ...] | None, currency: str | None, window_seconds: float) -> Alerting:
-        """The same as the generator knows it."""
+        """Return the thresholds for the rule generator, with what other sections say about objectives and currency."""
         return Alerting(
             objectives=objectives,
             burn=BurnFactors(
