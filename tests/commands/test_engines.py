@@ -107,8 +107,8 @@ async def test_a_page_that_cannot_be_recognised_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("url", "engine", "message"),
     [
-        ("127.0.0.1:8000", "auto", "--url must begin with http:// or https://"),
-        ("http://u:p@h", "auto", "--url holds a user name or password"),
+        ("127.0.0.1:8000", "auto", "--url must start with http:// or https://"),
+        ("http://u:p@h", "auto", "--url contains a user name or password"),
         ("http://h", "nope", "--engine: unknown engine 'nope'; known: auto, "),
     ],
 )

@@ -78,13 +78,13 @@ def test_a_merged_fault_is_told() -> None:
 
 def test_a_file_over_the_limit_is_refused() -> None:
     """A text over 1 MiB is refused before it is read as YAML."""
-    assert messages("#" * (1024 * 1024 + 1)) == ["f: is larger than 1 MiB; this is not a goodwatt configuration"]
+    assert messages("#" * (1024 * 1024 + 1)) == ["f: is larger than 1 MiB; it is not a goodwatt configuration"]
 
 
 def test_many_values_are_refused() -> None:
     """A text of more values than any configuration has is refused, wherever its aliases stand."""
     [message] = messages("servers: [" + "a," * MAX_VALUES + "]")
-    assert message == f"f:1: holds more than {MAX_VALUES} values, counting each use of an alias; make it smaller"
+    assert message == f"f:1: contains more than {MAX_VALUES} values, counting each use of an alias; make it smaller"
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     for path, reason in (
         (tmp_path / "no.yaml", "No such file or directory"),
         (tmp_path, "Is a directory"),
-        (Path("a\0b"), "the name is no file name"),
+        (Path("a\0b"), "it is not a valid file name"),
     ):
         with pytest.raises(ConfigError) as raised:
             load(path)

@@ -88,7 +88,7 @@ def test_a_signal_reloads_and_what_stays_goes_on(tmp_path: Path, engines: Engine
         running.process.send_signal(signal.SIGHUP)
         until(lambda: running.page().sum("goodwatt_server_up", server="a") is None, seconds=5, why=running.logged)
         assert running.page().sum(TOKENS, server="a") is None
-        assert "server/a: no longer watched" in running.logged()
+        assert "server/a: no longer read" in running.logged()
         assert running.terminate()[0] == 0
 
 
@@ -184,7 +184,7 @@ def test_servers_follow_the_files_that_list_them(tmp_path: Path, engines: Engine
     config = f"{BASE}server_discovery: [{{files: ['{folder}/*.json', '{folder}/*.yaml']}}]\n"
     with goodwatt(tmp_path, "run", config=config) as running:
         until(lambda: running.page().sum(TOKENS, server="a") is not None, seconds=5, why=running.logged)
-        assert "no file is called" in running.logged()
+        assert "no file matches" in running.logged()
         (folder / "b.yaml").write_text(f"- targets: ['{address['b']}']\n")
         name = address["b"].replace(":", "-")
         until(lambda: running.page().sum(TOKENS, server=name) is not None, seconds=5, why=running.logged)

@@ -155,7 +155,7 @@ async def test_changes_that_have_not_taken_effect_become_one() -> None:
     source, other = Scripted("server/a", *pages), Scripted("server/a", *pages)
     sampler = Sampler([source], Policy(), lambda _: None)
     await sampler.tick()
-    sampler.change([], Policy(), anew=["a"], then=lambda: told.append("first"))
+    sampler.change([], Policy(), replaced=["a"], then=lambda: told.append("first"))
     sampler.change([other], Policy(window_seconds=90.0), then=lambda: told.append("second"))
     assert told == []
     snapshot = await sampler.tick()
@@ -241,8 +241,8 @@ async def test_a_server_on_a_gpu_that_is_not_there_is_told_once(caplog: pytest.L
         with caplog.at_level(logging.WARNING):
             caplog.clear()
             await sampler.tick()
-        told.append([r.getMessage() for r in caplog.records if "gpus names" in r.getMessage()])
-    end = "is not there; GPUs here: 0, 1 (UUIDs: goodwatt_gpu_info); correct its gpus"
-    seven = f"server/a: gpus names 7, which {end}"
-    at_first = f"server/c: gpus names GPU-gone, which {end}".replace("0, 1", "0, 1, 2, 3, 4, 5, 6, 7")
+        told.append([r.getMessage() for r in caplog.records if "gpus lists" in r.getMessage()])
+    end = "this machine does not have; its GPUs: 0, 1 (UUIDs: goodwatt_gpu_info); correct gpus"
+    seven = f"server/a: gpus lists 7, which {end}"
+    at_first = f"server/c: gpus lists GPU-gone, which {end}".replace("0, 1", "0, 1, 2, 3, 4, 5, 6, 7")
     assert told == [[at_first], [seven], [], [], [], [seven]]

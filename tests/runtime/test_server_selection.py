@@ -24,7 +24,7 @@ def test_a_server_of_an_unknown_engine_is_not_read() -> None:
     """The others of its file are."""
     chosen = select_servers([listed("a", engine="toy"), listed("b", engine="vllm")], ("sglang", "vllm"))
     assert [server.name for server in chosen.servers] == ["b"]
-    assert [one.why for one in chosen.refused] == ["no engine of this name is known; known: sglang, vllm"]
+    assert [one.why for one in chosen.refused] == ["unknown engine; known: sglang, vllm"]
 
 
 def test_no_more_are_read_than_one_process_can() -> None:
@@ -32,4 +32,4 @@ def test_no_more_are_read_than_one_process_can() -> None:
     chosen = select_servers([listed(f"s{n}") for n in range(MAX_SERVERS + 3)], ())
     assert len(chosen.servers) == MAX_SERVERS == 64
     assert [one.name for one in chosen.refused] == ["s64", "s65", "s66"]
-    assert {one.why for one in chosen.refused} == {"one goodwatt reads at most 64 servers; run another for the rest"}
+    assert {one.why for one in chosen.refused} == {"one process reads at most 64 servers; run another for the rest"}

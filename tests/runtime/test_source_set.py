@@ -160,7 +160,7 @@ async def test_refused_servers_are_named_once(tmp_path: Path, caplog: pytest.Log
     lines = [record.getMessage() for record in caplog.records]
     assert lines[1] == f"{tmp_path}/s.yaml: not read: a: another server has this name"
     assert lines[0].startswith(f"{tmp_path}/s.yaml: not read: 10.0.0.1-64, ")
-    assert lines[0].endswith(" and 7 more: one goodwatt reads at most 64 servers; run another for the rest")
+    assert lines[0].endswith(" and 7 more: one process reads at most 64 servers; run another for the rest")
     assert len(lines) == 2
     await running.aclose()
 

@@ -28,7 +28,7 @@ def load(path: FilePath) -> Config:
         with path.open("rb") as file:
             content = file.read(MAX_CONFIG_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "the name is no file name"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a valid file name"
         raise _whole_file("goodwatt", f"cannot read {printable(str(path), 4096)}: {reason}; check --config") from None
     try:
         return parse(content.decode("utf-8-sig"), str(path))
@@ -43,7 +43,7 @@ def parse(text: str, file: str = "<config>") -> Config:
     `file` is used in messages only. No message contains a header value, a URL, or another value that may be secret.
     """
     if len(text.encode("utf-8", "replace")) > MAX_CONFIG_BYTES:
-        raise _whole_file(file, "is larger than 1 MiB; this is not a goodwatt configuration")
+        raise _whole_file(file, "is larger than 1 MiB; it is not a goodwatt configuration")
     try:
         document = _mapping(read_yaml(text))
     except UnreadableDocument as unreadable:

@@ -1,1 +1,1 @@
-"""What runs while goodwatt serves: the sampler, the set of sources it reads, reloads and shutdown."""
+"""The running process: the sampler, the set of sources it reads, reloads and shutdown."""

@@ -1,4 +1,4 @@
-"""Another version of the configuration file, while it runs."""
+"""Reloads the configuration file of a running process."""
 
 import asyncio
 import logging
@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class Reloader:
-    """Reads the file again when asked; one reload at a time. An invalid file changes nothing but what is told of it."""
+    """Reloads the file on request, one reload at a time. An invalid file only sets the reload metric to 0."""
 
     def __init__(self, plan: Plan, about: About, reread: Callable[[], Plan] | None, why_not: str = "") -> None:
-        """`reread` returns the new plan or raises ConfigError; without it reloading is refused, `why_not`."""
+        """`reread` returns a new plan or raises ConfigError. Without it, reloads are rejected with `why_not`."""
         self._plan = plan
         self.about = about
         self._reread = reread
@@ -30,11 +30,11 @@ class Reloader:
         self._parts: tuple[Sampler, SourceSet, Publisher] | None = None
 
     def connect(self, sampler: Sampler, source_set: SourceSet, publisher: Publisher) -> None:
-        """What a reload changes. Call once, before the first reload."""
+        """Set the parts that a reload changes. Call once, before the first reload."""
         self._parts = sampler, source_set, publisher
 
     async def reload(self) -> Reloaded:
-        """When it is ok, the new configuration is in force and on a published snapshot."""
+        """Reload and report the outcome. If ok, a snapshot under the new configuration is already published."""
         if self._reread is None:
             log.warning("reload: ignored: %s", self._why_not)
             return Reloaded(False, f"ignored: {self._why_not}")
@@ -42,19 +42,19 @@ class Reloader:
             try:
                 plan = await asyncio.to_thread(self._reread)
             except ConfigError as wrong:
-                return self._refused(wrong)
-            return await self._adopted(plan)
+                return self._rejected(wrong)
+            return await self._applied(plan)
 
-    def _refused(self, wrong: ConfigError) -> Reloaded:
+    def _rejected(self, wrong: ConfigError) -> Reloaded:
         assert self._parts is not None
         for problem in wrong.errors:
             log.error("reload: %s", problem)
-        log.error("reload: the file is not used; the configuration stays as it was")
+        log.error("reload: the file is rejected; the previous configuration stays in force")
         self.about = replace(self.about, reload_ok=False)
         self._parts[2].tell(self.about)
-        return Reloaded(False, f"{wrong}\nthe file is not used; the configuration stays as it was")
+        return Reloaded(False, f"{wrong}\nthe file is rejected; the previous configuration stays in force")
 
-    async def _adopted(self, plan: Plan) -> Reloaded:
+    async def _applied(self, plan: Plan) -> Reloaded:
         assert self._parts is not None
         sampler, source_set, publisher = self._parts
         about = replace(self.about, config_hash=plan.config_hash, reload_ok=True, reloaded_unix_seconds=time.time())

@@ -1,4 +1,4 @@
-"""The beat: read every source at once on a monotonic grid, fold, hand the snapshot on."""
+"""The sampling loop: at each tick reads every source concurrently, folds the results and publishes a snapshot."""
 
 import asyncio
 import logging
@@ -25,14 +25,14 @@ from goodwatt.sources.source import Source
 
 log = logging.getLogger(__name__)
 
-# A source may use this much of an interval: what is slower would hold up the others' next tick. Servers are given a
-# little less by their own section, so that the line about a slow one comes from its source, which knows the address.
+# A read may take this share of the interval; a slower one would delay every source's next tick. Servers get a little
+# less (config/plan.py), so that the log line about a slow one comes from its source, which knows the address.
 _DEADLINE_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """Where time comes from: monotonic seconds, wall-clock seconds, and how to wait."""
+    """The clocks to use: monotonic seconds, wall-clock seconds, and sleep. Tests replace them."""
 
     monotonic: Callable[[], float] = time.monotonic
     unix: Callable[[], float] = time.time
@@ -41,16 +41,16 @@ class Clocks:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What is to be read, and how, from the next tick on."""
+    """The sources and policy that take effect at the next tick."""
 
     sources: tuple[Source, ...]
     policy: Policy
-    anew: frozenset[str]
+    replaced: frozenset[str]
     then: Callable[[], None]
 
 
 class Sampler:
-    """Owns the fold's state. Every tick ends with one call of `publish`, whatever the sources do."""
+    """Owns the fold's state. Every tick ends with one call to `publish`, even if every source fails."""
 
     def __init__(
         self,
@@ -68,11 +68,11 @@ class Sampler:
         self._change: _Change | None = None
         self._woken = asyncio.Event()
         self._settled = asyncio.Event()
-        self._misplaced: frozenset[tuple[str, str]] = frozenset()
+        self._missing_gpus: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """What the latest tick read."""
+        """The sources that the latest tick read."""
         return self._sources
 
     def change(
@@ -80,13 +80,14 @@ class Sampler:
         sources: Iterable[Source],
         policy: Policy,
         *,
-        anew: Iterable[str] = (),
+        replaced: Iterable[str] = (),
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        """Read exactly these sources under these rules from the next tick on; those that are not among them are closed.
+        """Read exactly these sources under this policy from the next tick on, and close all others.
 
-        Servers in `anew` have something else behind their name: their counting begins anew. `then` is called when the
-        change takes effect. A later change replaces one that has not taken effect, but for its `anew` and `then`.
+        The names in `replaced` may now stand for other servers, so their counters get a new baseline. `then` is called
+        when the change takes effect. A later change overrides one that has not taken effect yet, except that the
+        `replaced` and `then` of both apply.
         """
         earlier = self._change or _Change((), policy, frozenset(), lambda: None)
 
@@ -94,19 +95,19 @@ class Sampler:
             earlier.then()
             then()
 
-        self._change = _Change(tuple(sources), policy, earlier.anew | frozenset(anew), both)
+        self._change = _Change(tuple(sources), policy, earlier.replaced | frozenset(replaced), both)
         self._settled.clear()
 
     async def settle(self) -> None:
-        """Tick now instead of at the next grid point, and wait until every change is on a published snapshot.
+        """Tick now instead of at the next grid point, and wait until a snapshot with every change is published.
 
-        For use while `run` runs; the grid begins anew with that tick.
+        Use while `run` is running; the grid restarts at that tick.
         """
         self._woken.set()
         await self._settled.wait()
 
     async def run(self, after_first: Callable[[], None] = lambda: None) -> None:
-        """Tick for ever. A tick that overruns skips the grid points that it missed; the grid itself never drifts."""
+        """Tick until cancelled. A tick that overruns skips the grid points it missed; the grid never drifts."""
         await self._grid(after_first)
         while True:
             await self._grid(lambda: None)
@@ -119,7 +120,7 @@ class Sampler:
             await self.tick()
 
     async def _woken_within(self, interval: float, since: float) -> bool:
-        """Whether somebody wants a tick before the next point of the grid."""
+        """Sleep until the next grid point; return whether `settle` asked for a tick before it."""
         late = (self._clocks.monotonic() - since) % interval
         waits = asyncio.ensure_future(self._clocks.sleep(interval - late)), asyncio.ensure_future(self._woken.wait())
         try:
@@ -134,7 +135,7 @@ class Sampler:
         return woken
 
     async def tick(self) -> Snapshot:
-        """Read, fold and publish once."""
+        """Read every source, fold and publish once; return the snapshot."""
         began = self._clocks.monotonic()
         await self._take_effect()
         results = await asyncio.gather(*(self._read(source) for source in self._sources))
@@ -145,7 +146,7 @@ class Sampler:
         for state in snapshot.sources:
             _log_transition(before.get(state.source), state)
         _log_glitches(glitches, snapshot)
-        self._tell_misplaced(snapshot)
+        self._log_missing_gpus(snapshot)
         self._publish(snapshot)
         self._tick_seconds = self._clocks.monotonic() - began
         if self._change is None:
@@ -153,13 +154,13 @@ class Sampler:
         return snapshot
 
     async def _take_effect(self) -> None:
-        """Between two ticks no source is being read, so it is here that one may be closed."""
+        """Apply a pending change. No source is being read between two ticks, so sources can be closed here."""
         change, self._change = self._change, None
         if change is None:
             return
         gone = [source for source in self._sources if source not in change.sources]
         read = {source.id for source in change.sources}
-        state = forget_removed(self._state, read, replaced=change.anew)
+        state = forget_removed(self._state, read, replaced=change.replaced)
         self._state = apply_policy(state, self._policy, change.policy)
         self._sources, self._policy = change.sources, change.policy
         change.then()
@@ -180,16 +181,17 @@ class Sampler:
             )
         return SourceResult(source.id, self._clocks.monotonic() - began, outcome)
 
-    def _tell_misplaced(self, snapshot: Snapshot) -> None:
+    def _log_missing_gpus(self, snapshot: Snapshot) -> None:
         if snapshot.gpus is not None:
-            told, self._misplaced = self._misplaced, frozenset(misplaced(self._policy, snapshot.gpus))
-            there = ", ".join(str(reading.gpu.index) for reading in snapshot.gpus.gpus)
-            for server, missing in sorted(self._misplaced - told):
+            logged, self._missing_gpus = self._missing_gpus, frozenset(missing_gpus(self._policy, snapshot.gpus))
+            present = ", ".join(str(reading.gpu.index) for reading in snapshot.gpus.gpus)
+            for server, missing in sorted(self._missing_gpus - logged):
                 log.warning(
-                    "%s: gpus names %s, which is not there; GPUs here: %s (UUIDs: goodwatt_gpu_info); correct its gpus",
+                    "%s: gpus lists %s, which this machine does not have; its GPUs: %s (UUIDs: goodwatt_gpu_info); "
+                    "correct gpus",
                     server_source(server),
                     missing,
-                    there,
+                    present,
                 )
 
     async def aclose(self) -> None:
@@ -207,11 +209,13 @@ def _log_transition(before: SourceState | None, now: SourceState) -> None:
 def _log_glitches(before: Mapping[str, int], now: Snapshot) -> None:
     for uuid, count in now.ledger.gpu_glitches.items():
         if count > before.get(uuid, 0):
-            log.warning("nvml: %s: its energy counter jumped beyond what its power limit allows; left out", uuid)
+            log.warning(
+                "nvml: %s: its energy counter rose faster than its power limit allows; the jump is not counted", uuid
+            )
 
 
-def misplaced(policy: Policy, read: GpusReading) -> Iterator[tuple[str, str]]:
-    """Servers that are said to run on GPUs which are not there, with the missing ones: their joules go to nobody."""
+def missing_gpus(policy: Policy, read: GpusReading) -> Iterator[tuple[str, str]]:
+    """Yield each server whose `gpus` lists GPUs that were not read, and those GPUs; it misses their energy."""
     known = {selector for reading in read.gpus for selector in (reading.gpu.index, reading.gpu.uuid)}
     for server, selectors in policy.server_gpus.items():
         missing = ", ".join(str(selector) for selector in selectors if selector not in known)

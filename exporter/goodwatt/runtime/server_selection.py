@@ -1,4 +1,4 @@
-"""Which servers are read, of all that the configuration, files and local ports name."""
+"""Selects the servers to read among those that the configuration, target files and local ports name."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from goodwatt.settings.sources import MAX_SERVERS, ServerSection
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A server that `origin` names; an empty origin is the configuration itself."""
+    """A server and the target file or ports that name it; an empty origin is the configuration file."""
 
     section: ServerSection
     origin: str = ""
@@ -17,7 +17,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class RefusedServer:
-    """A server that is not read, and why."""
+    """A server that is not read, with the reason `why` for the log."""
 
     name: str
     origin: str
@@ -26,19 +26,19 @@ class RefusedServer:
 
 @dataclass(frozen=True, slots=True)
 class ServerSelection:
-    """Names and pages of `servers` differ, their engines are known, and there are at most MAX_SERVERS."""
+    """The servers to read: unique names and metrics pages, known engines, at most MAX_SERVERS."""
 
     servers: tuple[ServerSection, ...]
     refused: tuple[RefusedServer, ...]
 
 
 def select_servers(candidates: Iterable[Candidate], engines: Collection[str]) -> ServerSelection:
-    """The first of each name and page. A server that is listed again just as it was is no fault."""
+    """Select the first server of each name and page. An exact duplicate is ignored, not refused."""
     servers: dict[str, ServerSection] = {}
     pages: dict[object, str] = {}
     refused = []
     for candidate in candidates:
-        section, page = candidate.section, _place(candidate.section)
+        section, page = candidate.section, _address(candidate.section)
         if section.name in servers and pages.get(page) == section.name:
             continue
         why = _why_not(section, servers, pages.get(page), engines)
@@ -50,8 +50,8 @@ def select_servers(candidates: Iterable[Candidate], engines: Collection[str]) ->
     return ServerSelection(tuple(servers.values()), tuple(refused))
 
 
-def _place(section: ServerSection) -> object:
-    """What no two servers share: their page, or where their clients connect."""
+def _address(section: ServerSection) -> object:
+    """Return what must be unique to a server: its page, or the address of its proxy."""
     if section.url is not None:
         return same_page(section.url)
     return None if section.proxy is None else section.proxy.listen
@@ -65,7 +65,7 @@ def _why_not(
     if reader is not None:
         return f"server {reader} has the same address"
     if section.engine != "auto" and section.engine not in engines:
-        return f"no engine of this name is known; known: {', '.join(engines)}"
+        return f"unknown engine; known: {', '.join(engines)}"
     if len(servers) >= MAX_SERVERS:
-        return f"one goodwatt reads at most {MAX_SERVERS} servers; run another for the rest"
+        return f"one process reads at most {MAX_SERVERS} servers; run another for the rest"
     return None

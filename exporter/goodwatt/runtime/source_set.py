@@ -116,7 +116,7 @@ class SourceSet:
         servers = {section.name: self._server_sources(section) for section in selection.servers}
         before, self._servers, self._applied = self._servers, servers, True
         _log_removed(before.keys() - servers.keys())
-        changed = [
+        replaced = [
             name
             for name, server in servers.items()
             if name in before and server.may_be_another_server_than(before[name])
@@ -125,7 +125,7 @@ class SourceSet:
         self._sampler.change(
             [*of_sections, *chain(*(server.sources for server in servers.values()))],
             self._plan.policy_for(selection.servers),
-            anew=changed,
+            replaced=replaced,
             then=then,
         )
 
@@ -170,4 +170,4 @@ class SourceSet:
 
 def _log_removed(names: Iterable[str]) -> None:
     for name in sorted(names):
-        log.info("%s: no longer watched", server_source(name))
+        log.info("%s: no longer read", server_source(name))

@@ -1,4 +1,4 @@
-"""Opens the source that a section of the configuration asks for."""
+"""Opens the source that a section of the configuration describes."""
 
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -31,7 +31,7 @@ class SourceContext:
 
 @dataclass(frozen=True, slots=True)
 class ServerProxy:
-    """The proxy that a server's section asks for. `has_page`: the server's own metrics page is read as well."""
+    """The proxy in front of a server. `has_page`: the server's own metrics page is read as well."""
 
     server: str
     section: ProxySection
@@ -39,7 +39,7 @@ class ServerProxy:
 
 
 def server_proxy(section: ServerSection) -> ServerProxy | None:
-    """None where a server has no proxy."""
+    """Return the proxy that a server's section describes; None if it has none."""
     return None if section.proxy is None else ServerProxy(section.name, section.proxy, section.url is not None)
 
 

@@ -1,4 +1,4 @@
-"""What the sampler expects of a source."""
+"""The interface of a source, as the sampler uses it."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from goodwatt.model.source import Reading, SourceId
 
 
 class Source(Protocol):
-    """Something that is read at every tick."""
+    """Something that the sampler reads at every tick."""
 
     @property
     def id(self) -> SourceId:
@@ -15,13 +15,13 @@ class Source(Protocol):
 
     @property
     def deadline_seconds(self) -> float:
-        """How long one read may take."""
+        """Timeout of one read; the sampler cuts it to fit the interval."""
         ...
 
     async def read(self) -> Reading:
-        """One reading. Raises SourceUnavailable when it cannot be had; anything else is a bug and ends the process."""
+        """Return one reading. Raises SourceUnavailable if it fails; other exceptions are bugs and end the process."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of what the source holds; never blocks for long."""
+        """Release connections, threads and ports; takes a second at most."""
         ...

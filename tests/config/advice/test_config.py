@@ -108,7 +108,7 @@ def test_a_margin_between_two_currencies() -> None:
     """Revenue and cost in two currencies give no margin."""
     prices = "[{prompt_per_million_tokens: 1, generated_per_million_tokens: 2}]"
     text = f"cost: {{price_per_kwh: 0.1}}\nrevenue: {{currency: EUR, prices: {prices}}}"
-    assert of(text) == ("revenue: is in EUR and cost in USD; no margin can be told between the two",)
+    assert of(text) == ("revenue: is in EUR and cost in USD; no margin can be calculated",)
 
 
 def test_an_objective_for_no_server() -> None:
@@ -127,9 +127,9 @@ def test_an_objective_that_hides_another() -> None:
 def test_thresholds_that_look_like_milliseconds() -> None:
     """A threshold that nobody promises in seconds is said, with what to write if milliseconds are meant."""
     assert of("slos: [{name: s, ttft_seconds: 500, tpot_seconds: 20, e2e_seconds: 10000}]") == (
-        "slo s: ttft_seconds 500 is in seconds; if 500 milliseconds are meant, write 0.5",
-        "slo s: tpot_seconds 20 is in seconds; if 20 milliseconds are meant, write 0.02",
-        "slo s: e2e_seconds 10000 is in seconds; if 10000 milliseconds are meant, write 10",
+        "slo s: ttft_seconds 500 is in seconds; if 500 milliseconds are intended, write 0.5",
+        "slo s: tpot_seconds 20 is in seconds; if 20 milliseconds are intended, write 0.02",
+        "slo s: e2e_seconds 10000 is in seconds; if 10000 milliseconds are intended, write 10",
     )
     assert of("slos: [{name: s, ttft_seconds: 60, tpot_seconds: 2, e2e_seconds: 900}]") == ()
 
@@ -151,7 +151,7 @@ def test_an_objective_that_an_engine_cannot_tell() -> None:
     text = "servers: [{name: a, url: 'http://h', engine: llamacpp}]\n"
     assert of(text) == ()
     assert of(text + "slos: [{name: s, ttft_seconds: 1, e2e_seconds: 9}]") == (
-        "slo s: llamacpp offers no ttft and no e2e histogram, so it cannot be judged there",
+        "slo s: llamacpp offers no ttft and no e2e histogram, so it cannot be evaluated there",
     )
 
 
@@ -198,10 +198,10 @@ def test_spans_that_belong_to_nobody() -> None:
     """No server at all, and services of servers that are not listed, are said; not where files may list them."""
     servers = "servers: [{name: a, url: 'http://h'}, {name: b, url: 'http://i'}]\n"
     assert of_otlp("otlp: {}\nservers: []") == (
-        "otlp: servers is empty, so no span belongs to one; list the servers that send spans",
+        "otlp: servers is empty, so no span can be assigned; list the servers that send spans",
     )
     assert of_otlp(servers + "otlp: {services: {x: a, y: c}}") == (
-        "otlp: services names c, which servers does not; servers: a, b",
+        "otlp: services names c, which servers does not list; servers: a, b",
     )
     assert of_otlp("server_discovery: [{files: [x.yaml]}]\notlp: {services: {y: c}}") == ()
     assert of_otlp("otlp: {services: {y: c}}") == of_otlp(servers + "otlp: {services: {x: a}}") == ()
@@ -218,7 +218,7 @@ def test_spans_that_cannot_be_read() -> None:
 def test_spans_from_anywhere(listen: str) -> None:
     """An address that others can reach is said, since nobody who sends spans has to say who it is."""
     assert of_otlp(f"otlp: {{listen: '{listen}'}}") == (
-        f"otlp: whoever reaches {listen} can send spans; keep others out, or listen on 127.0.0.1",
+        f"otlp: anyone who can reach {listen} can send spans; restrict access, or listen on 127.0.0.1",
     )
     assert of_otlp("otlp: {listen: '[::1]:1'}") == of_otlp("otlp: {listen: 'localhost:1'}") == ()
 
@@ -230,7 +230,9 @@ def proxied(keys: str = "", server: str = "", upstream: str = "http://10.0.0.1:8
 
 def test_a_proxy_that_opens_a_server_to_other_machines() -> None:
     """A server that only this machine could reach is reachable from others through its proxy: that is said."""
-    line = "server a: proxy.listen lets other machines reach a server that listens on this one only; is that meant?"
+    line = (
+        "server a: proxy.listen lets other machines reach a server that listens on this machine only; is that intended?"
+    )
     assert proxied("listen: ':9000'", upstream="http://localhost:8000") == (line,)
     assert proxied("listen: ':9000'") == ()
     assert proxied(upstream="http://localhost:8000") == ()
@@ -238,7 +240,7 @@ def test_a_proxy_that_opens_a_server_to_other_machines() -> None:
 
 def test_keys_without_effect_beside_a_proxy() -> None:
     """Without a url nothing is read, so how it would be read has no effect; tls has none on http."""
-    line = "without a url nothing is read, and engine, timeout_seconds has no effect; add the url of its metrics"
+    line = "without a url no metrics are read and engine, timeout_seconds has no effect; add the url of its metrics"
     assert proxied(server="timeout_seconds: 1, engine: vllm, ") == (f"server a: {line}",)
     assert proxied(server="url: 'http://h', engine: vllm, ") == ()
     assert proxied("tls: {server_name: x}") == (
@@ -259,4 +261,4 @@ def test_an_engine_without_histograms_can_be_judged_behind_a_proxy() -> None:
     slo = "\nslos: [{name: s, ttft_seconds: 1}]"
     server = "servers: [{name: a, url: 'http://h', engine: llamacpp%s}]"
     assert of(server % ", proxy: {listen: '127.0.0.1:9', upstream: 'http://h'}" + slo) == ()
-    assert of(server % "" + slo) == ("slo s: llamacpp offers no ttft histogram, so it cannot be judged there",)
+    assert of(server % "" + slo) == ("slo s: llamacpp offers no ttft histogram, so it cannot be evaluated there",)

@@ -148,25 +148,25 @@ def test_every_fault_is_told_at_once_by_line() -> None:
 - just text
 """
     assert refused(text) == [
-        "f.yaml:1: [0].targets[0]: must be host:port alone; scheme and path are the labels __scheme__ and "
+        "f.yaml:1: [0].targets[0]: must be host:port only; scheme and path are the labels __scheme__ and "
         "__metrics_path__",
         "f.yaml:1: [0].targets[1]: has a port that is not a number from 1 to 65535",
         "f.yaml:1: [0].targets[2]: must be text such as '10.0.0.1:8000', not a number",
         "f.yaml:1: [0].targets[3]: must be text such as '10.0.0.1:8000', not nothing",
         "f.yaml:2: [1]: lacks `targets`, a list such as ['10.0.0.1:8000']",
         "f.yaml:3: [2].labels.__scheme__: must be http or https",
-        "f.yaml:3: [2].labels.__metrics_path__: must begin with '/' and hold no '?', '#' or space",
-        "f.yaml:3: [2].labels.goodwatt_gpus: holds text that is no GPU UUID; a UUID begins with GPU-",
-        "f.yaml:3: [2].labels.goodwatt_name: may hold only letters, digits, '.', '_' and '-'; found ' '",
+        "f.yaml:3: [2].labels.__metrics_path__: must start with '/' and contain no '?', '#' or space",
+        "f.yaml:3: [2].labels.goodwatt_gpus: contains text that is not a GPU UUID; a UUID starts with GPU-",
+        "f.yaml:3: [2].labels.goodwatt_name: may contain only letters, digits, '.', '_' and '-'; found ' '",
         "f.yaml:3: [2]: lacks `targets`, a list such as ['10.0.0.1:8000']",
-        "f.yaml:5: [3].labels.goodwatt_gpu: is no label of goodwatt's; did you mean 'goodwatt_gpus'?",
+        "f.yaml:5: [3].labels.goodwatt_gpu: is not a goodwatt label; did you mean 'goodwatt_gpus'?",
         "f.yaml:5: [3].labels.goodwatt_engine: must not be empty",
-        "f.yaml:5: [3].labels.goodwatt_name: names one server, but the group has 2 targets; give each a group "
-        "of its own",
-        "f.yaml:7: [4].labels.goodwatt_name: is the name that [3] has already; each must be different",
-        "f.yaml:9: [5].labels: must be a mapping from names to texts; put values in quotes",
-        "f.yaml:11: [6].labels: must be a mapping from names to texts; put values in quotes",
-        "f.yaml:12: [7]: holds an unknown key; a group has only `targets` and `labels`",
+        "f.yaml:5: [3].labels.goodwatt_name: names one server, but the group has 2 targets; give each target "
+        "its own group",
+        "f.yaml:7: [4].labels.goodwatt_name: is already the name of [3]; each must be different",
+        "f.yaml:9: [5].labels: must map names to text; put values in quotes",
+        "f.yaml:11: [6].labels: must map names to text; put values in quotes",
+        "f.yaml:12: [7]: contains an unknown key; a group has only `targets` and `labels`",
         "f.yaml:14: [8]: must be a mapping with the keys `targets` and `labels`",
     ]
 
@@ -175,15 +175,15 @@ def test_every_fault_is_told_at_once_by_line() -> None:
     ("text", "file", "message"),
     [
         ("", "f.yaml", "f.yaml: is empty, not a list of `targets` with `labels`; write [] for no server"),
-        ("", "f.json", "f.json:1: is not valid JSON; see this place and the one before it"),
-        ("[\n{]", "f.json", "f.json:2: is not valid JSON; see this place and the one before it"),
-        ("[" * 100_000, "f.json", "f.json: holds a number that is too long, or is nested too deep"),
+        ("", "f.json", "f.json:1: is not valid JSON; check this line and the one above"),
+        ("[\n{]", "f.json", "f.json:2: is not valid JSON; check this line and the one above"),
+        ("[" * 100_000, "f.json", "f.json: contains a number that is too long, or is nested too deeply"),
         ("a: b", "f.yaml", "f.yaml:1: holds a mapping, not a list of `targets` with `labels`; write [] for no server"),
         ("- targets: [a:1", "f.yaml", "f.yaml:1: the [...] or {...} lacks a comma or its closing bracket"),
         (
             "- targets: []\n  labels: {'s3 cret': 1, 's3 cret': 2}",
             "f.yaml",
-            "f.yaml:2: [0].labels: the same key stands on line 2 already; remove one",
+            "f.yaml:2: [0].labels: duplicate key, first on line 2; remove one",
         ),
     ],
 )

@@ -98,8 +98,8 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "d.yaml").mkdir()
     found = listing(TargetFileListing(), f"{tmp_path}/*.yaml")
     assert [file.faults for file in found.files.values()] == [
-        (f"{tmp_path}/d.yaml: is no regular file",),
-        (f"{tmp_path}/p.yaml: is no regular file",),
+        (f"{tmp_path}/d.yaml: is not a regular file",),
+        (f"{tmp_path}/p.yaml: is not a regular file",),
     ]
 
 
@@ -110,12 +110,12 @@ def test_a_folder_that_cannot_be_read_keeps_what_was_known(tmp_path: Path) -> No
     (folder / "s.yaml").write_text("- targets: ['a:1']")
     first = listing(TargetFileListing(), f"{folder}/*.yaml", f"{tmp_path}/none/*.yaml", f"{tmp_path}/none.yaml")
     assert sorted(first.faults) == [f"{tmp_path}/none.yaml", f"{tmp_path}/none/*.yaml"]
-    assert all("no file is called" in fault for fault in first.faults.values())
+    assert all("no file matches" in fault for fault in first.faults.values())
     (folder / "s.yaml").unlink()
     folder.rmdir()
     folder.write_text("now a file")
     second = listing(first, f"{folder}/*.yaml")
-    assert "Not a directory; what was known stays" in second.faults[f"{folder}/*.yaml"]
+    assert "Not a directory; its last known servers stay" in second.faults[f"{folder}/*.yaml"]
 
 
 async def test_candidates_are_reached_as_their_section_says(tmp_path: Path) -> None:
@@ -143,12 +143,12 @@ async def test_everything_wrong_is_said_once(tmp_path: Path, caplog: pytest.LogC
         for _ in range(2):
             await files.refresh(sections)
     lines = [record.getMessage() for record in caplog.records]
-    assert lines[0] == f"server_discovery: no file is called {tmp_path}/t.json; it lists no server until there is one"
+    assert lines[0] == f"server_discovery: no file matches {tmp_path}/t.json; it lists no servers until one exists"
     assert lines[1].endswith("s.yaml:1: [0].targets[0]: must be text such as '10.0.0.1:8000', not a number")
     assert lines[11:] == [
         "server_discovery: ... and 5 more",
-        f"server_discovery: {path} is not used; 1 servers of its last good version stay",
-        f"server_discovery: {path} is good again",
+        f"server_discovery: {path} is rejected; the 1 servers of its last good version stay",
+        f"server_discovery: {path} is valid again",
     ]
     await files.aclose()
 
@@ -170,14 +170,14 @@ async def test_a_file_system_that_hangs_holds_up_nobody(tmp_path: Path, caplog: 
     released, sections = threading.Event(), discovery(f"{tmp_path}/*.yaml")
     files = TargetFiles()
     await files.refresh(sections)
-    patience, files._patience_seconds = files._patience_seconds, 0.05
+    patience, files._timeout_seconds = files._timeout_seconds, 0.05
     hung = asyncio.create_task(files._lane.call(released.wait))
     await asyncio.sleep(0)
     for _ in range(3):
         assert not await files.refresh(sections)
     assert [candidate.section.name for candidate in files.candidates(sections)] == ["a-1"]
-    assert sum("does not answer" in record.getMessage() for record in caplog.records) == 1
-    files._patience_seconds = patience
+    assert sum("does not respond" in record.getMessage() for record in caplog.records) == 1
+    files._timeout_seconds = patience
     released.set()
     await hung
     (tmp_path / "s.yaml").write_text("- targets: ['b:1', 'c:1']")
@@ -190,5 +190,5 @@ def test_check_can_tell_what_is_wrong_now(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("- targets: [")
     (tmp_path / "b.yaml").write_text("- targets: ['b:1']")
     first, second = target_file_problems(discovery(f"{tmp_path}/*.yaml", f"{tmp_path}/c.json"))
-    assert "no file is called" in first and second.startswith(f"{tmp_path}/a.yaml:1: ")
+    assert "no file matches" in first and second.startswith(f"{tmp_path}/a.yaml:1: ")
     assert target_file_problems(()) == ()

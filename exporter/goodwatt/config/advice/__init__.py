@@ -1,1 +1,1 @@
-"""Advice for `goodwatt check` about settings that are legal but probably not intended."""
+"""Advice for `goodwatt check` about settings that are valid but probably not intended."""

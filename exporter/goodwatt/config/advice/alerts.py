@@ -1,4 +1,4 @@
-"""What the alerts that `goodwatt rules` generates from a configuration will do, where it may surprise."""
+"""Advice on what the alerts that `goodwatt rules` generates do differently from what one may expect."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from goodwatt.rules.promql import LONG_WINDOWS, duration, window_of
 
 
 def alert_advice(config: Config) -> Iterator[str]:
-    """One line each, on objectives and windows that the file names."""
+    """Return one line for each objective with lowered burn rate factors, and one if windows are widened."""
     targets = alerting(config)
     for slo in targets.objectives or ():
         yield from _lowered(slo, targets)
@@ -20,11 +20,13 @@ def alert_advice(config: Config) -> Iterator[str]:
 
 
 def _lowered(slo: Slo, targets: Alerting) -> Iterator[str]:
-    """Where the usual factors do not fit the objective, those that are used."""
+    """Report the factors in use where the standard ones could never fire."""
     fitted = [(pair, fitted_factor(pair, targets.burn, slo.objective)) for pair in PAIRS]
-    told = [(pair, factor) for pair, factor in fitted if pair.explicit(targets.burn) is None and factor < pair.factor]
-    if told:
-        instead = ", ".join(f"{factor:.3g} instead of {pair.factor:g}" for pair, factor in told)
+    lowered = [
+        (pair, factor) for pair, factor in fitted if pair.explicit(targets.burn) is None and factor < pair.factor
+    ]
+    if lowered:
+        instead = ", ".join(f"{factor:.3g} instead of {pair.factor:g}" for pair, factor in lowered)
         yield (
             f"slo {slo.name}: at an objective of {slo.objective:g} a budget burns at most "
             f"{largest_factor(slo.objective):.3g} times as fast as allowed; its alerts use the factors {instead}"

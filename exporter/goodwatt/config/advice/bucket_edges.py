@@ -1,4 +1,4 @@
-"""Where a histogram's buckets cannot tell whether a threshold was met."""
+"""Advice on thresholds that lie inside a histogram bucket, where attainment is only known within bounds."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
@@ -8,9 +8,9 @@ from goodwatt.model.slo import Slo, Threshold
 
 
 def edge_advice(slo: Slo, signal_edges: Mapping[Signal, tuple[float, ...]]) -> tuple[str, ...]:
-    """One line for each threshold that is no bucket edge, naming its bucket and the nearest edge.
+    """Return one line for each threshold that is not a bucket edge, with its bucket and the nearest edge.
 
-    `signal_edges` are finite ascending edges in seconds; a signal that is absent or has none gives no advice.
+    `signal_edges` are finite ascending edges in seconds; without edges for a signal there is no advice on it.
     """
     return tuple(_lines(slo, signal_edges))
 

@@ -1,4 +1,4 @@
-"""What is legal in a configuration and yet probably not meant. For `goodwatt check`; it looks at files, opens none."""
+"""Advice for `goodwatt check` on settings that are valid but probably not intended. Opens no file that they name."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from goodwatt.model.slo import Slo
 from goodwatt.settings.sources import DiscoverySection, OtlpSection, ProxySection, ServerSection, TlsSection
 from goodwatt.web.address import parse_address
 
-# Nobody promises as little as this; but it is a usual promise when the figure is meant as milliseconds.
+# Thresholds this high are implausible in seconds but common in milliseconds.
 _LIKE_MILLISECONDS = {Signal.TTFT: 100.0, Signal.TPOT: 5.0, Signal.E2E: 3600.0}
 _OF_A_PAGE = ("engine", "timeout_seconds", "headers", "bearer_token_file", "basic_auth", "tls")
 
@@ -27,17 +27,17 @@ def config_advice(
     profiles: Mapping[str, Profile] | None = None,
     protobuf_problem: str | None = None,
 ) -> tuple[str, ...]:
-    """One line each: what, where, what to do; never a secret.
+    """Return one line for each piece of advice: where, what, what to do. Never contains a secret.
 
-    `profiles` (by default all known ones) supply the bucket edges; `protobuf_problem` is why spans in protobuf cannot
-    be read here, None where they can.
+    `profiles` (by default all known ones) supply the bucket edges. `protobuf_problem` is why protobuf spans cannot be
+    read here; None if they can.
     """
     lines = [line for server in config.servers or () for line in _server(server, config.interval_seconds)]
     for at, section in enumerate(config.server_discovery):
         lines += _reached(f"server_discovery[{at}]:", section, config.interval_seconds)
-    own = config.slos if "slos" in config.model_fields_set else ()  # nobody asked for the default one
+    own = config.slos if "slos" in config.model_fields_set else ()  # the operator did not write the default one
     if profiles is None:
-        profiles = engine_profiles(config) if own else {}  # reads every profile file
+        profiles = engine_profiles(config) if own else {}  # only now: it reads every profile file
     lines += [line for slo in own for line in _slo(slo, config, profiles)]
     lines += [] if config.otlp is None else _otlp(config.otlp, config, protobuf_problem)
     lines += [*_money(config), *_margin(config), *_no_gpus(config), *alert_advice(config)]
@@ -61,7 +61,8 @@ def _server(server: ServerSection, interval_seconds: float) -> Iterator[str]:
 def _proxy(place: str, server: ServerSection, proxy: ProxySection) -> Iterator[str]:
     idle = [key for key in _OF_A_PAGE if key in server.model_fields_set and server.url is None]
     if idle:
-        yield f"{place} without a url nothing is read, and {', '.join(idle)} has no effect; add the url of its metrics"
+        unused = ", ".join(idle)
+        yield f"{place} without a url no metrics are read and {unused} has no effect; add the url of its metrics"
     upstream = urlsplit(proxy.upstream)
     if proxy.tls != TlsSection() and upstream.scheme == "http":
         yield f"{place} proxy.tls has no effect on an http:// upstream; write https:// or remove tls"
@@ -72,7 +73,8 @@ def _proxy(place: str, server: ServerSection, proxy: ProxySection) -> Iterator[s
         if problem:
             yield f"{place} proxy.{key} {path} {problem}; until it can be read, clients are answered 502"
     if is_loopback(upstream.hostname or "") and not is_loopback(parse_address(proxy.listen).host):
-        yield f"{place} proxy.listen lets other machines reach a server that listens on this one only; is that meant?"
+        exposed = "a server that listens on this machine only; is that intended?"
+        yield f"{place} proxy.listen lets other machines reach {exposed}"
 
 
 def _reached(place: str, section: ServerSection | DiscoverySection, interval_seconds: float) -> Iterator[str]:
@@ -94,7 +96,7 @@ def _has_credentials(server: ServerSection) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine by its name or address alone; nothing is looked up."""
+    """Whether `host` is a loopback name or address. Does no DNS lookup."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -120,7 +122,7 @@ def _readable(path: Path) -> bool:
 
 
 def unreadable(path: Path, readable: Callable[[Path], bool] = _readable) -> str | None:
-    """Why this user cannot read `path`; None when it can. The file is not opened: it may be a pipe."""
+    """Return why this user cannot read `path`, or None. Does not open the file, which may be a pipe."""
     try:
         if not path.exists():
             return "does not exist"
@@ -144,7 +146,7 @@ def _slo(slo: SloSection, config: Config, profiles: Mapping[str, Profile]) -> It
     for threshold in slo.to_model().thresholds:
         limit = threshold.seconds
         if limit >= _LIKE_MILLISECONDS[threshold.signal]:
-            instead = f"if {limit:g} milliseconds are meant, write {limit / 1000:g}"
+            instead = f"if {limit:g} milliseconds are intended, write {limit / 1000:g}"
             yield f"{place} {threshold.signal.value}_seconds {limit:g} is in seconds; {instead}"
 
 
@@ -152,7 +154,7 @@ def _slo_on_engine(slo: Slo, profile: Profile) -> Iterator[str]:
     missing = [threshold.signal for threshold in slo.thresholds if threshold.signal not in profile.signals]
     if missing:
         lacking = f"{profile.name} offers no {' and no '.join(missing)} histogram"
-        yield f"slo {slo.name}: {lacking}, so it cannot be judged there"
+        yield f"slo {slo.name}: {lacking}, so it cannot be evaluated there"
     for line in edge_advice(slo, profile.default_edges):
         yield f"{line} (default buckets of {profile.name})"
 
@@ -162,15 +164,15 @@ def _otlp(otlp: OtlpSection, config: Config, protobuf_problem: str | None) -> It
         yield f"otlp: {protobuf_problem}"
     host = parse_address(otlp.listen).host
     if not is_loopback(host):
-        yield f"otlp: whoever reaches {otlp.listen} can send spans; keep others out, or listen on 127.0.0.1"
+        yield f"otlp: anyone who can reach {otlp.listen} can send spans; restrict access, or listen on 127.0.0.1"
     if config.server_discovery or config.servers is None:
         return
     names = [server.name for server in config.servers]
     if not names:
-        yield "otlp: servers is empty, so no span belongs to one; list the servers that send spans"
+        yield "otlp: servers is empty, so no span can be assigned; list the servers that send spans"
     strangers = sorted(set(otlp.services.values()) - set(names)) if names else []
     if strangers:
-        yield f"otlp: services names {', '.join(strangers)}, which servers does not; servers: {', '.join(names)}"
+        yield f"otlp: services names {', '.join(strangers)}, which servers does not list; servers: {', '.join(names)}"
 
 
 def _money(config: Config) -> Iterator[str]:
@@ -185,7 +187,7 @@ def _money(config: Config) -> Iterator[str]:
 def _margin(config: Config) -> Iterator[str]:
     earned, spent = config.revenue, config.cost
     if earned is not None and spent is not None and earned.currency != spent.currency:
-        yield f"revenue: is in {earned.currency} and cost in {spent.currency}; no margin can be told between the two"
+        yield f"revenue: is in {earned.currency} and cost in {spent.currency}; no margin can be calculated"
 
 
 def _no_gpus(config: Config) -> Iterator[str]:

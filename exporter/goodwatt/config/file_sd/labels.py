@@ -1,4 +1,4 @@
-"""What the labels of a target group mean: Prometheus's own, and ours."""
+"""Interprets the labels of a target group: those of Prometheus and the goodwatt_* ones."""
 
 import hashlib
 import re
@@ -21,11 +21,11 @@ _PATH = re.compile(r"/[^?#\s]*")
 
 
 def label_message(name: str, value: str) -> str | None:
-    """What is wrong with a label, without its value; None for a good one and for one that means nothing here."""
+    """Return what is wrong with a label, without its value; None if it is valid or ignored here."""
     if name in _RULES:
         return _RULES[name](value)
     if name.startswith("goodwatt_"):
-        return "is no label of goodwatt's" + (did_you_mean(name, _OWN) or f"; known: {', '.join(_OWN)}")
+        return "is not a goodwatt label" + (did_you_mean(name, _OWN) or f"; known: {', '.join(_OWN)}")
     return None
 
 
@@ -34,19 +34,21 @@ _RULES: Mapping[str, Callable[[str], str | None]] = {
     ENGINE: lambda value: None if value else "must not be empty",
     GPUS: lambda value: gpus_message(gpus if (gpus := gpus_of(value)) == "all" else list(gpus)),
     SCHEME: lambda value: None if value in ("http", "https") else "must be http or https",
-    METRICS_PATH: lambda value: None if _PATH.fullmatch(value) else "must begin with '/' and hold no '?', '#' or space",
+    METRICS_PATH: lambda value: (
+        None if _PATH.fullmatch(value) else "must start with '/' and contain no '?', '#' or space"
+    ),
 }
 
 
 def url_of(target: str, labels: Mapping[str, str]) -> str:
-    """The address. Without a path label it has none, so that the engine's own is used."""
+    """Build the URL. Without a path label it has no path, so the engine's metrics path is used."""
     asked = sorted((name.removeprefix(PARAM), value) for name, value in labels.items() if name.startswith(PARAM))
     query = f"/?{urlencode(asked)}" if asked and METRICS_PATH not in labels else f"?{urlencode(asked)}" if asked else ""
     return f"{labels.get(SCHEME, 'http')}://{target}{labels.get(METRICS_PATH, '')}{query}"
 
 
 def gpus_of(text: str) -> Gpus:
-    """`all`, `0,1` or `GPU-...,GPU-...`; anything else is taken as UUIDs."""
+    """Parse `all`, `0,1` or `GPU-...,GPU-...`; anything else is taken as UUIDs."""
     if text == "all":
         return "all"
     items = [item.strip() for item in text.split(",")]
@@ -54,7 +56,7 @@ def gpus_of(text: str) -> Gpus:
 
 
 def default_name(target: str, url: str) -> str:
-    """`10.0.0.1-8000`; a path of its own is part of it, and so is a query, as a digest: it may be secret."""
+    """Derive a name like `10.0.0.1-8000`, with any path but /metrics and a digest of the query (may be secret)."""
     parts = urlsplit(url)
     path = "" if parts.path.rstrip("/") in ("", "/metrics") else parts.path
     query = f"-{digest(parts.query)}" if parts.query else ""
@@ -62,5 +64,5 @@ def default_name(target: str, url: str) -> str:
 
 
 def digest(text: str) -> str:
-    """Six characters that differ where texts differ."""
+    """Return six hex digits of a hash of `text`."""
     return hashlib.sha256(text.encode()).hexdigest()[:6]

@@ -1,4 +1,4 @@
-"""Files of Prometheus's file_sd format as servers to read: groups of `targets` with the `labels` that they share."""
+"""Parses target files in Prometheus's file_sd format: groups of `targets` with shared `labels`."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from goodwatt.settings.sources import DiscoverySection, ServerSection
 
 @dataclass(frozen=True, slots=True)
 class FileSdTarget:
-    """One server that a file lists. `url` may hold a secret in its query."""
+    """One server that a target file lists. `url` may contain a secret in its query."""
 
     name: str
     url: str = field(repr=False)
@@ -22,15 +22,15 @@ class FileSdTarget:
     gpus: Gpus = "all"
 
     def section(self, reached: DiscoverySection) -> ServerSection:
-        """The server as if the configuration had named it, reached as the discovery's section says."""
+        """Return the server's section, with timeout and credentials from the discovery section."""
         how = {key: getattr(reached, key) for key in DiscoverySection.model_fields if key != "files"}
         return ServerSection(name=self.name, url=self.url, engine=self.engine, gpus=self.gpus, **how)
 
 
 def parse_targets(text: str, file: str) -> tuple[FileSdTarget, ...]:
-    """What a file lists, in its order; it is JSON where its name ends in .json, else YAML. Names in it differ.
+    """Parse a target file: JSON if its name ends in .json, else YAML. Keeps its order; names are unique.
 
-    Raises ConfigError with every fault, and nothing else. No message holds a target or a label's value.
+    Raises only ConfigError, with every mistake. No message contains a target or a label value.
     """
     try:
         document = _json(text) if file.lower().endswith(".json") else read_yaml(text)
@@ -46,13 +46,13 @@ def _json(text: str) -> Document:
     try:
         return Document(json.loads(text), {}, ())
     except json.JSONDecodeError as error:
-        raise UnreadableDocument(error.lineno, "is not valid JSON; see this place and the one before it") from None
-    except (ValueError, RecursionError):  # a number or a depth beyond what Python reads
-        raise UnreadableDocument(None, "holds a number that is too long, or is nested too deep") from None
+        raise UnreadableDocument(error.lineno, "is not valid JSON; check this line and the one above") from None
+    except (ValueError, RecursionError):  # a number or a depth beyond Python's limits
+        raise UnreadableDocument(None, "contains a number that is too long, or is nested too deeply") from None
 
 
 def _problem(file: str, fault: Mistake) -> Problem:
-    """Keys are shown as long as they look like labels: anything else may be a secret in the wrong place."""
+    """Show keys only while they look like labels: anything else may be a misplaced secret."""
     shown = ""
     for key in fault.path:
         if isinstance(key, str) and not SHOWN_LABEL.fullmatch(key):
@@ -62,7 +62,7 @@ def _problem(file: str, fault: Mistake) -> Problem:
 
 
 def _targets(groups: list[dict[str, YamlValue]]) -> Iterator[tuple[FileSdTarget, bool]]:
-    """Every target, and whether it was given its name."""
+    """Yield every target, and whether its name is from a label."""
     for group in groups:
         labels = texts_of(group.get("labels", {})) or {}
         for target in group["targets"]:
@@ -72,7 +72,7 @@ def _targets(groups: list[dict[str, YamlValue]]) -> Iterator[tuple[FileSdTarget,
 
 
 def _distinct(named: list[tuple[FileSdTarget, bool]]) -> Iterator[FileSdTarget]:
-    """A default name that is taken gets a digest of the address; the same address twice is one server."""
+    """Append a digest of the URL to a default name that is taken; the same URL twice is one server."""
     taken = {target.name: target.url for target, given in named if given}
     for target, given in named:
         if given or taken.setdefault(target.name, target.url) == target.url:

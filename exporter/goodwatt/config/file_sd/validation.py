@@ -1,4 +1,4 @@
-"""What must hold for a file that lists targets. All faults are found at once; none shows a target or a value."""
+"""Checks a target file. Finds every mistake at once; no message contains a target or a label value."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ SHOWN_LABEL = re.compile(r"[A-Za-z0-9_]{1,40}")
 
 
 def target_mistakes(document: Document) -> Iterator[Mistake]:
-    """Every fault of the file."""
+    """Find every mistake in the file."""
     if not isinstance(document.value, list):
         what = "is empty" if document.value is None else f"holds {kind_of(document.value)}"
         yield mistake(document, (), f"{what}, not a list of `targets` with `labels`; write [] for no server")
@@ -28,10 +28,10 @@ def target_mistakes(document: Document) -> Iterator[Mistake]:
 
 def _group(document: Document, path: KeyPath, group: Mapping[str, YamlValue]) -> Iterator[Mistake]:
     if group.keys() - {"targets", "labels"}:
-        yield mistake(document, path, "holds an unknown key; a group has only `targets` and `labels`")
+        yield mistake(document, path, "contains an unknown key; a group has only `targets` and `labels`")
     labels, targets = texts_of(group.get("labels", {})), group.get("targets")
     if labels is None:
-        yield mistake(document, (*path, "labels"), "must be a mapping from names to texts; put values in quotes")
+        yield mistake(document, (*path, "labels"), "must map names to text; put values in quotes")
     else:
         yield from _labels(document, (*path, "labels"), labels)
     if not isinstance(targets, list):
@@ -42,12 +42,12 @@ def _group(document: Document, path: KeyPath, group: Mapping[str, YamlValue]) ->
         if message:
             yield mistake(document, (*path, "targets", at), message)
     if labels is not None and NAME in labels and len(targets) > 1:
-        message = f"names one server, but the group has {len(targets)} targets; give each a group of its own"
+        message = f"names one server, but the group has {len(targets)} targets; give each target its own group"
         yield mistake(document, (*path, "labels", NAME), message)
 
 
 def texts_of(labels: YamlValue) -> dict[str, str] | None:
-    """Labels as texts; a whole number is one without its quotes. None for anything that is no mapping of texts."""
+    """Return labels as text, converting whole numbers; None if it is not a mapping to text."""
     if not isinstance(labels, dict) or any(type(value) not in (str, int) for value in labels.values()):
         return None
     return {name: str(value) for name, value in labels.items()}
@@ -64,7 +64,7 @@ def _target_message(target: YamlValue) -> str | None:
     if not isinstance(target, str):
         return f"must be text such as '10.0.0.1:8000', not {'nothing' if target is None else kind_of(target)}"
     if "/" in target or "?" in target:
-        return f"must be host:port alone; scheme and path are the labels {SCHEME} and {METRICS_PATH}"
+        return f"must be host:port only; scheme and path are the labels {SCHEME} and {METRICS_PATH}"
     return url_message(url_of(target, {}))
 
 
@@ -73,7 +73,7 @@ def _repeated_names(document: Document) -> Iterator[Mistake]:
     for at, group in enumerate(document.value):
         name = (texts_of(group.get("labels")) or {}).get(NAME) if isinstance(group, dict) else None
         if name in first:
-            message = f"is the name that [{first[name]}] has already; each must be different"
+            message = f"is already the name of [{first[name]}]; each must be different"
             yield mistake(document, (at, "labels", NAME), message)
         elif name is not None:
             first[name] = at

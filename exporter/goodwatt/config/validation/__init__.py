@@ -1,1 +1,1 @@
-"""Checks that span several keys. Each finds every fault at once, with its line and what to write instead."""
+"""Checks that span several keys. Each finds every mistake at once, with its line and what to write instead."""

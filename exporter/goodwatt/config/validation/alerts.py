@@ -1,4 +1,4 @@
-"""What must hold among the `alerts` of an operator's file: every alert can fire, and every name is one of an alert."""
+"""Checks the `alerts` section: every configured alert can fire, and every disabled name is an alert."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -12,8 +12,8 @@ from goodwatt.rules.burn_rate import can_fire, largest_factor
 BURN_KEYS = ("burn_1h_factor", "burn_6h_factor", "burn_1d_factor", "burn_3d_factor")
 
 
-def alert_rules(document: Document) -> Iterator[Mistake]:
-    """Every fault of the section."""
+def alert_mistakes(document: Document) -> Iterator[Mistake]:
+    """Find every mistake in the section."""
     alerts = mapping_under(document, "alerts")
     yield from _burns(document, alerts)
     yield from _cost(document, alerts)
@@ -21,7 +21,7 @@ def alert_rules(document: Document) -> Iterator[Mistake]:
 
 
 def _burns(document: Document, alerts: Mapping[str, YamlValue]) -> Iterator[Mistake]:
-    """A factor is refused where an objective's budget can never burn that fast: nobody would ever be told."""
+    """Reject a factor if an objective's budget can never burn that fast, because its alert could never fire."""
     for key in BURN_KEYS:
         factor = number_or_none(alerts.get(key))
         for name, objective in _objectives(document):
@@ -56,5 +56,5 @@ def _disabled(document: Document, alerts: Mapping[str, YamlValue]) -> Iterator[M
     for at, name in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(name, str) and name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            more = f"did you mean '{near[0]}'?" if near else "docs/runbooks.md lists them all"
-            yield mistake(document, ("alerts", "disabled", at), f"is the name of no alert; {more}")
+            more = f"did you mean '{near[0]}'?" if near else "docs/runbooks.md lists all names"
+            yield mistake(document, ("alerts", "disabled", at), f"is not the name of an alert; {more}")

@@ -1,30 +1,32 @@
-"""What must hold in an operator's file beyond the kinds of its values.
+"""Checks the configuration file beyond the types of its values.
 
-Each rule reads what it can and skips the rest, so that all problems are told at once, whatever else is wrong.
+Each check reads what it can and skips the rest, so that all mistakes are reported at once.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 
 from goodwatt.config.config import Config, CostSection, SloSection
-from goodwatt.config.validation.alerts import alert_rules
+from goodwatt.config.validation.alerts import alert_mistakes
 from goodwatt.config.validation.entries import (
     list_entries,
     mapping_under,
     mistake,
+    name_check,
     name_message,
-    name_rule,
     number_or_none,
     text_values,
 )
-from goodwatt.config.validation.profiles import profile_rule
-from goodwatt.config.validation.servers import server_rules
+from goodwatt.config.validation.profiles import profile_check
+from goodwatt.config.validation.servers import server_checks
 from goodwatt.config.yaml.document import Document, KeyPath, Mistake, YamlValue
 from goodwatt.settings.sources import LONGEST_SERVICE_NAME
 from goodwatt.web.address import parse_address
 
 _ABSENT: Mapping[KeyPath, str] = {
-    ("servers",): "has no value; write [] to watch none, or remove the key to try the usual local ports",
+    (
+        "servers",
+    ): "has no value; write [] for no server, or remove the key to discover servers on well-known local ports",
     ("otlp",): "has no value; write {} for its defaults, or remove the key to receive no spans",
     ("slos",): "has no value; write [] for none, or remove the key to get the default objective",
 }
@@ -34,11 +36,11 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 def rule_mistakes(document: Document, engines: tuple[str, ...]) -> Iterator[Mistake]:
-    """Every rule's faults; `engines` are the names of the known profiles."""
+    """Run every check; `engines` are the names of the shipped profiles."""
     own = (name for _, name in text_values(document, "profiles", "name") if name != "auto")
     known = tuple(dict.fromkeys((*engines, *own)))
-    servers = (_values, _window, _gpus_kind, *server_rules(known))
-    for rule in (*servers, profile_rule(engines), name_rule("slos"), _slos, _cost, _revenue, _otlp, alert_rules):
+    servers = (_values, _window, _gpus_kind, *server_checks(known))
+    for rule in (*servers, profile_check(engines), name_check("slos"), _slos, _cost, _revenue, _otlp, alert_mistakes):
         yield from rule(document)
 
 
@@ -46,7 +48,7 @@ def _values(document: Document) -> Iterator[Mistake]:
     known = {faulty.path for faulty in document.faults}
     for path, value in _leaves((), document.value):
         if value is None and path not in known:
-            yield mistake(document, path, _ABSENT.get(path, "has no value; give it one or remove it"))
+            yield mistake(document, path, _ABSENT.get(path, "has no value; add one or remove the key"))
 
 
 def _leaves(path: KeyPath, value: YamlValue) -> Iterator[tuple[KeyPath, YamlValue]]:
@@ -131,7 +133,7 @@ def _patterns(document: Document, path: KeyPath, entry: Mapping[str, object]) ->
     for key in ("models", "servers"):
         listed = entry.get(key)
         if isinstance(listed, list) and "" in listed:
-            yield mistake(document, (*path, key), 'holds an empty pattern; write "*" for all')
+            yield mistake(document, (*path, key), 'contains an empty pattern; write "*" for all')
 
 
 def _currency(document: Document, key: str, money: Mapping[str, object]) -> Iterator[Mistake]:

@@ -1,4 +1,4 @@
-"""What pydantic refused, said to the operator: what is wrong, and what to write instead."""
+"""Translates pydantic errors for operators: what is wrong, and what to write instead."""
 
 import difflib
 import re
@@ -29,17 +29,17 @@ _WANTED = {
     "dict_type": "a mapping of `key: value` lines",
     "model_type": "a mapping of `key: value` lines",
 }
-_KEY = "[key]"  # how pydantic marks the key of a mapping
-_NAMES_OF_METRICS = "must be a metric's name, or the beginning of one and a *"
+_KEY = "[key]"  # pydantic's marker for an error in a mapping's key
+_NAMES_OF_METRICS = "must be a metric name, or its beginning followed by *"
 _FORMS = {
-    r"^[a-z][a-z0-9_]*$": "must begin with a small letter and hold only small letters, digits and '_'",
-    r"^/[^?#\s]*$": "must begin with '/' and hold no '?', '#' or space",
-    r"^[a-zA-Z_:][a-zA-Z0-9_:]*$": "must be a metric's name: letters, digits, '_' and ':', no digit first",
+    r"^[a-z][a-z0-9_]*$": "must start with a lowercase letter and contain only lowercase letters, digits and '_'",
+    r"^/[^?#\s]*$": "must start with '/' and contain no '?', '#' or space",
+    r"^[a-zA-Z_:][a-zA-Z0-9_:]*$": "must be a metric name: letters, digits, '_' and ':', no leading digit",
     r"^[a-zA-Z_:][a-zA-Z0-9_:]*\*?$": _NAMES_OF_METRICS,
     r"^[a-zA-Z_:][a-zA-Z0-9_:]*(\*|\{[a-zA-Z_][a-zA-Z0-9_]*\})?$": _NAMES_OF_METRICS,
-    r"^[^*]+\*?$": "must be a span's name, or the beginning of one and a *",
-    r"^[a-zA-Z_][a-zA-Z0-9_.-]*$": "must be an attribute's name: letters, digits, '_', '.' and '-', a letter first",
-    r"^[a-zA-Z_][a-zA-Z0-9_]*$": "must be a label's name: letters, digits and '_', no digit first",
+    r"^[^*]+\*?$": "must be a span name, or its beginning followed by *",
+    r"^[a-zA-Z_][a-zA-Z0-9_.-]*$": "must be an attribute name: letters, digits, '_', '.' and '-', letter first",
+    r"^[a-zA-Z_][a-zA-Z0-9_]*$": "must be a label name: letters, digits and '_', no leading digit",
 }
 _LIMITS = {
     "greater_than": ("gt", "above"),
@@ -50,7 +50,7 @@ _LIMITS = {
 
 
 def shape_mistakes(error: ValidationError, document: Document, root: type[Section]) -> Iterator[Mistake]:
-    """One fault for each place that pydantic refused; a union's several complaints about one place become one."""
+    """Yield one mistake for each place that pydantic rejected; the errors of a union's members become one."""
     seen: set[KeyPath] = set()
     errors = error.errors(include_url=False, include_input=False)
     items = [(_path(item["loc"], document, item["type"]), item) for item in errors]
@@ -62,14 +62,14 @@ def shape_mistakes(error: ValidationError, document: Document, root: type[Sectio
 
 
 def _is_echo(kind: str, path: KeyPath, document: Document, items: Iterable[tuple[KeyPath, object]]) -> bool:
-    """Whether other faults say it better: those of a list's items, or those inside a mapping that might be a word."""
+    """Whether other mistakes are more specific: those of a list's items, or those inside a mapping."""
     if kind == "too_short":
         return bool(value_at(document.value, path))
     return kind == "enum" and any(len(other) > len(path) and other[: len(path)] == path for other, _ in items)
 
 
 def _path(loc: Iterable[str | int], document: Document, kind: str) -> KeyPath:
-    """Pydantic's place without the names of union members and validators, which stand in no file."""
+    """Return pydantic's location without the names of union members and validators, which no file contains."""
     path: KeyPath = ()
     for key in loc:
         path = (*path, key) if (*path, key) in document.lines else path
@@ -77,7 +77,7 @@ def _path(loc: Iterable[str | int], document: Document, kind: str) -> KeyPath:
 
 
 def _message(kind: str, context: Mapping[str, Any], path: KeyPath, document: Document, root: type[Section]) -> str:
-    """Faults of keys first: their value says nothing."""
+    """Handle mistakes in keys first: the value under a wrong key does not matter."""
     if kind == "missing":
         return f"the key '{path[-1]}' is missing; add it" if isinstance(path[-1], str) else "needs one more item"
     if kind == "extra_forbidden":
@@ -85,7 +85,7 @@ def _message(kind: str, context: Mapping[str, Any], path: KeyPath, document: Doc
     if kind == _KEY:
         return _unknown_word(str(path[-1]), context)
     if kind == "too_short":
-        return "must hold at least one item" + ("; remove the key to get its default" if _optional(path, root) else "")
+        return "must have at least one item" + ("; remove the key to get its default" if _optional(path, root) else "")
     return _value_message(kind, context, value_at(document.value, path))
 
 
@@ -99,7 +99,7 @@ def _value_message(kind: str, context: Mapping[str, Any], value: YamlValue) -> s
 
 
 def value_at(value: YamlValue, path: KeyPath) -> YamlValue:
-    """What stands at a path that the document's lines know."""
+    """Return the value at `path`, which must be in the document."""
     for key in path:
         value = value[key]
     return value
@@ -107,7 +107,7 @@ def value_at(value: YamlValue, path: KeyPath) -> YamlValue:
 
 def _unknown_key(key: str, parent: KeyPath, root: type[Section]) -> str:
     if not _SHOWN_KEY.fullmatch(key):
-        return "an unknown key stands here; remove it"
+        return "unknown key; remove it"
     section = section_at(root, parent)
     known = tuple(section.model_fields) if section is not None else ()
     home = _home(key, root)
@@ -118,7 +118,7 @@ def _unknown_key(key: str, parent: KeyPath, root: type[Section]) -> str:
 
 def _unknown_word(key: str, context: Mapping[str, Any]) -> str:
     if not _SHOWN_KEY.fullmatch(key) or "expected" not in context:
-        return "an unknown key stands here; remove it"
+        return "unknown key; remove it"
     known = _choices(context)
     return f"unknown key '{key}'" + (did_you_mean(key, known) or "; known here: " + ", ".join(known))
 
@@ -130,7 +130,7 @@ def _optional(path: KeyPath, root: type[Section]) -> bool:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'interval_seconds'?`, or nothing where no known word is near."""
+    """Return `; did you mean 'interval_seconds'?`, or an empty text if no known word is similar."""
     words = tuple(known)
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).lower().replace("-", "_")
     stem = _UNIT.sub("", plain)
@@ -150,7 +150,7 @@ def _wrong_kind(wanted: str, value: YamlValue) -> str:
 
 
 def kind_of(value: YamlValue) -> str:
-    """The kind of a value in plain words; never the value: it may be a secret in the wrong place."""
+    """Name the type of a value; never the value itself, which may be a misplaced secret."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -222,7 +222,7 @@ _OTHERS: Mapping[str, Callable[[Mapping[str, Any], YamlValue], str]] = {
     "literal_error": _not_a_choice,
     "enum": _not_a_choice,
     "string_pattern_mismatch": _wrong_form,
-    "value_error": lambda context, _value: str(context["error"]),  # of a profile's own rules; they show no value
+    "value_error": lambda context, _value: str(context["error"]),  # a profile's validator; contains no value
     "string_too_short": lambda _context, _value: "must not be empty",
     "string_too_long": lambda context, _value: f"must be at most {context['max_length']} characters long",
 }

@@ -1,4 +1,4 @@
-"""What must hold for an operator's own engine profiles beyond the shape that every profile has."""
+"""Checks the names of the operator's engine profiles."""
 
 from collections.abc import Iterator
 
@@ -7,8 +7,8 @@ from goodwatt.config.validation.messages import did_you_mean
 from goodwatt.config.yaml.document import Document, Mistake, YamlValue
 
 
-def profile_rule(shipped: tuple[str, ...]) -> Check:
-    """Names differ from one another, and from those shipped unless the profile says that it replaces one."""
+def profile_check(shipped: tuple[str, ...]) -> Check:
+    """Make a check that names are unique and differ from shipped ones unless the profile replaces one."""
 
     def check(document: Document) -> Iterator[Mistake]:
         yield from repeated(document, text_values(document, "profiles", "name"), "name")
@@ -24,7 +24,7 @@ def _message(name: YamlValue, replaces: bool, shipped: tuple[str, ...]) -> str |
     if not isinstance(name, str):
         return None
     if name == "auto":
-        return "must not be auto, which stands for recognising the engine; choose another"
+        return "must not be auto, which means that the engine is detected; choose another"
     if name in shipped and not replaces:
         return "is the name of a shipped profile; choose another, or add replaces_shipped: true to take its place"
     if name not in shipped and replaces:

@@ -1,4 +1,4 @@
-"""What must hold for the proxies in an operator's file. No address of a server is ever shown: it may hold a secret."""
+"""Checks the proxies in the file. No message contains a server address, which may contain a secret."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -11,8 +11,8 @@ from goodwatt.web.address import Address, parse_address
 _EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
-def proxy_rule(document: Document) -> Iterator[Mistake]:
-    """Each server has a page or a proxy; proxies listen on addresses that differ, and none passes on to itself."""
+def find_proxy_mistakes(document: Document) -> Iterator[Mistake]:
+    """Find servers without url and proxy, proxies on the same address, and proxies that forward to themselves."""
     for path, server in list_entries(document, "servers"):
         if "url" not in server and "proxy" not in server:
             message = "the key 'url' is missing; add it, or a proxy where the server has no metrics page"
@@ -38,11 +38,11 @@ def _faults(document: Document, path: KeyPath, proxy: dict[str, YamlValue]) -> I
         elif isinstance(value, str):
             good[key] = value
     if len(good) > 1 and _is_itself(**good):
-        yield mistake(document, (*path, "upstream"), "leads back to proxy.listen; give the server's own address")
+        yield mistake(document, (*path, "upstream"), "points back to proxy.listen; give the address of the server")
 
 
 def listen_message(text: str) -> str | None:
-    """What is wrong with an address to listen on; None for a good one."""
+    """Return what is wrong with a listen address; None if it is valid."""
     try:
         address = parse_address(text)
     except ValueError as wrong:
@@ -51,11 +51,11 @@ def listen_message(text: str) -> str | None:
 
 
 def upstream_message(url: str) -> str | None:
-    """What is wrong with a server's address, without repeating any of it; None for a good one."""
+    """Return what is wrong with an upstream address, without quoting it; None if it is valid."""
     wrong = url_message(url)
     if wrong is not None:
         return wrong.replace("basic_auth or bearer_token_file", "the clients' own requests")
-    return "holds a '?'; remove it and what follows" if "?" in url else None
+    return "contains a '?'; remove it and everything after it" if "?" in url else None
 
 
 def _is_itself(listen: str, upstream: str) -> bool:

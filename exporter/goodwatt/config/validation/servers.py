@@ -1,19 +1,19 @@
-"""What must hold for the servers in an operator's file. URLs and header values, perhaps secret, are never shown."""
+"""Checks the servers in the file. No message contains a URL or header value, which may be secret."""
 
 import re
 from collections.abc import Iterator
 from itertools import chain
 
 from goodwatt.config.errors import printable
-from goodwatt.config.validation.entries import Check, list_entries, mistake, name_rule, repeated, text_values
+from goodwatt.config.validation.entries import Check, list_entries, mistake, name_check, repeated, text_values
 from goodwatt.config.validation.messages import did_you_mean, value_at
-from goodwatt.config.validation.proxies import proxy_rule
+from goodwatt.config.validation.proxies import find_proxy_mistakes
 from goodwatt.config.validation.urls import same_page, url_message
 from goodwatt.config.yaml.document import Document, KeyPath, Mistake, YamlValue
 from goodwatt.settings.sources import MAX_SERVERS
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
-_LISTS = ("servers", "server_discovery")  # both say how servers are reached
+_LISTS = ("servers", "server_discovery")  # both configure connections to servers
 _FILES = re.compile(r"[^*]*(\*[^/]*)?\.(json|yml|yaml)", re.IGNORECASE)
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -28,7 +28,7 @@ def _items(document: Document) -> Iterator[Mistake]:
 def _count(document: Document) -> Iterator[Mistake]:
     listed = document.value.get("servers")
     if isinstance(listed, list) and len(listed) > MAX_SERVERS:
-        message = f"lists {len(listed)} servers; one goodwatt reads at most {MAX_SERVERS}: run another for the rest"
+        message = f"lists {len(listed)} servers; one process reads at most {MAX_SERVERS}: run another for the rest"
         yield mistake(document, ("servers",), message)
 
 
@@ -42,12 +42,12 @@ def _files(document: Document) -> Iterator[Mistake]:
 
 
 def files_message(pattern: str) -> str | None:
-    """What is wrong with a path or pattern of files that list servers; None for a good one."""
+    """Return what is wrong with a path or pattern of target files; None if it is valid."""
     if not pattern.isprintable():
-        return "holds a control character; remove it"
+        return "contains a control character; remove it"
     folder, _, name = pattern.rpartition("/")
     if "*" in folder:
-        return "may hold a * only after its last '/'"
+        return "may contain * only after its last '/'"
     if not _FILES.fullmatch(name):
         return "must end in .json, .yml or .yaml"
     return None
@@ -63,8 +63,8 @@ def _urls(document: Document) -> Iterator[Mistake]:
     yield from repeated(document, good, "url")
 
 
-def engine_rule(engines: tuple[str, ...]) -> Check:
-    """Every engine named has a profile."""
+def engine_check(engines: tuple[str, ...]) -> Check:
+    """Make a check that every engine named has a profile."""
     known = ("auto", *engines)
 
     def check(document: Document) -> Iterator[Mistake]:
@@ -79,7 +79,7 @@ def engine_rule(engines: tuple[str, ...]) -> Check:
 
 
 def gpus_message(value: YamlValue) -> str | None:
-    """What is wrong with a server's GPUs; None for a good value."""
+    """Return what is wrong with the value of `gpus`; None if it is valid."""
     if value == "all" and isinstance(value, str):
         return None
     if not isinstance(value, list):
@@ -96,13 +96,13 @@ def gpus_message(value: YamlValue) -> str | None:
 
 def _gpu_items_message(items: list[int] | list[str]) -> str | None:
     if any(isinstance(item, int) and item < 0 for item in items):
-        return "holds a negative index; the first GPU is 0"
+        return "contains a negative index; the first GPU is 0"
     if any(isinstance(item, str) and item.isdecimal() for item in items):
-        return "holds an index in quotes; write [0, 1] without quotes"
+        return "contains an index in quotes; write [0, 1] without quotes"
     if any(isinstance(item, str) and item.startswith("MIG-") for item in items):
-        return "holds a MIG UUID; energy is known only for whole GPUs: give the GPU-... UUID"
+        return "contains a MIG UUID; energy is known only for whole GPUs, so give the GPU-... UUID"
     if any(isinstance(item, str) and not item.startswith("GPU-") for item in items):
-        return "holds text that is no GPU UUID; a UUID begins with GPU-"
+        return "contains text that is not a GPU UUID; a UUID starts with GPU-"
     return "lists a GPU twice; remove one" if len(set(items)) < len(items) else None
 
 
@@ -139,11 +139,11 @@ def _headers(document: Document) -> Iterator[Mistake]:
 
 def _header_message(name: str, value: YamlValue) -> str | None:
     if not _TOKEN.fullmatch(name):
-        return "a header's name holds a character that HTTP does not allow"
+        return "a header name contains a character that HTTP does not allow"
     if isinstance(value, bool | int | float | list | dict):
-        return "a header's value must be text; put it in quotes"
+        return "a header value must be text; put it in quotes"
     if value is not None and not _HEADER_VALUE.fullmatch(value):
-        return "a header's value holds a line break or a character that HTTP does not allow"
+        return "a header value contains a line break or a character that HTTP does not allow"
     return None
 
 
@@ -167,8 +167,8 @@ def _text_message(text: YamlValue, is_username: bool) -> str | None:
     if not text:
         return "must not be empty"
     if not text.isprintable():
-        return "holds a control character; remove it"
-    return "must not hold a ':', which ends a user name" if is_username and ":" in text else None
+        return "contains a control character; remove it"
+    return "must not contain ':', which separates user name and password" if is_username and ":" in text else None
 
 
 def _tls(document: Document) -> Iterator[Mistake]:
@@ -177,19 +177,19 @@ def _tls(document: Document) -> Iterator[Mistake]:
         files = tls if isinstance(tls, dict) else {}
         for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
             if files.get(one) is not None and other not in files:
-                yield mistake(document, (*path, "tls", one), f"needs {other} beside it; add it")
+                yield mistake(document, (*path, "tls", one), f"needs {other} as well; add it")
 
 
-def server_rules(engines: tuple[str, ...]) -> tuple[Check, ...]:
-    """All of them; `engines` are the names of the known profiles."""
+def server_checks(engines: tuple[str, ...]) -> tuple[Check, ...]:
+    """Return every check on servers; `engines` are the names of the known profiles."""
     return (
         _items,
         _count,
         _files,
-        name_rule("servers"),
+        name_check("servers"),
         _urls,
-        proxy_rule,
-        engine_rule(engines),
+        find_proxy_mistakes,
+        engine_check(engines),
         _gpus,
         _credentials,
         _headers,

@@ -1,4 +1,4 @@
-"""The sections' shape, read from their classes: which keys exist where. Messages and the reference are made from it."""
+"""Which keys exist where, read from the section classes; used by error messages and the generated reference."""
 
 import types
 from collections.abc import Iterator, Mapping
@@ -11,22 +11,22 @@ from goodwatt.settings.section import Section
 
 
 def section_type(annotation: Any) -> type[Section] | None:
-    """The section that a field's annotation holds, alone, optional or in a tuple; None for a plain value."""
+    """Return the section class in a field's annotation, alone, optional or in a tuple; None for a plain value."""
     if get_origin(annotation) in (Union, types.UnionType, tuple, Annotated):
         return next((found for found in map(section_type, get_args(annotation)) if found is not None), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
 
 def is_list(annotation: Any) -> bool:
-    """Whether the YAML of this annotation is (or may be) a list."""
+    """Whether the YAML value for this annotation may be a list."""
     origin = get_origin(annotation)
     return origin is tuple or (origin in (Union, types.UnionType) and any(map(is_list, get_args(annotation))))
 
 
 def sections(root: type[Section], path: str = "") -> Iterator[tuple[str, type[Section]]]:
-    """Every section with its path, such as `servers[].tls`, the root ("") first. Engine profiles are left out:
+    """Yield every section with its path, such as `servers[].tls`, the root ("") first.
 
-    docs/engines.md describes them.
+    Engine profiles are left out; docs/engines.md describes them.
     """
     yield path, root
     for name, known in root.model_fields.items():
@@ -37,7 +37,7 @@ def sections(root: type[Section], path: str = "") -> Iterator[tuple[str, type[Se
 
 
 def section_at(root: type[Section], path: KeyPath) -> type[Section] | None:
-    """The section whose mapping stands at `path`; None where no section is."""
+    """Return the section whose mapping is at `path`; None if there is none."""
     annotation: Any = root
     for key in path:
         annotation = _inner(annotation, key)
@@ -45,9 +45,9 @@ def section_at(root: type[Section], path: KeyPath) -> type[Section] | None:
 
 
 def display_path(root: type[Section], path: KeyPath) -> str:
-    """`path` as people write it, such as `servers[1].url`. It ends before the first key that no section knows:
+    """Format `path` like `servers[1].url`.
 
-    such a key may be a secret that slipped out of its place.
+    Stops before the first key that no section knows, because such a key may be a misplaced secret.
     """
     shown = ""
     annotation: Any = root
@@ -63,7 +63,7 @@ def display_path(root: type[Section], path: KeyPath) -> str:
 
 
 def _inner(annotation: Any, key: str | int) -> Any:
-    """What stands under `key`; None where nothing is known. A list where none should be is looked through."""
+    """Return the annotation under `key`; None if unknown. Sees through an unexpected list to its items."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return next((found for one in arguments if (found := _inner(one, key)) is not None), None)
@@ -78,6 +78,6 @@ def _inner(annotation: Any, key: str | int) -> Any:
 
 
 def _words(annotation: Any) -> frozenset[str]:
-    """The keys of a mapping where they are a closed vocabulary."""
+    """Return the keys of a mapping if they are a closed vocabulary, else nothing."""
     kind = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     return frozenset(kind) if isinstance(kind, type) and issubclass(kind, Enum) else frozenset()

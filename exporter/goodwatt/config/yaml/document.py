@@ -1,4 +1,4 @@
-"""An operator's YAML as plain values that remember their lines. Numbers, booleans and null are those of YAML 1.2."""
+"""Parses YAML into plain values with their line numbers. Numbers, booleans and null follow YAML 1.2."""
 
 import math
 import re
@@ -21,7 +21,7 @@ MAX_VALUES = 20_000
 MAX_NUMBER_CHARACTERS = 40
 
 KeyPath = tuple[str | int, ...]
-YamlValue = Any  # what YAML can say: dict, list, str, int, float, bool, None
+YamlValue = Any  # dict, list, str, int, float, bool or None
 
 _TAG = "tag:yaml.org,2002:"
 _SHAPES = {
@@ -37,7 +37,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Something wrong at `path`; `line` counts from 1, None where the file as a whole is meant. Holds no value."""
+    """A mistake at `path`. `line` starts at 1; None means the whole file. The message contains no value."""
 
     path: KeyPath
     line: int | None
@@ -45,7 +45,7 @@ class Mistake:
 
 
 class UnreadableDocument(Exception):
-    """The text is no YAML that can be used: nothing after this fault can be known."""
+    """The text cannot be parsed; nothing after `fault` is known."""
 
     def __init__(self, line: int | None, message: str) -> None:
         super().__init__(message)
@@ -54,21 +54,21 @@ class UnreadableDocument(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`lines` knows every value's path. A value at a path in `faults` is None and says nothing more."""
+    """A parsed file. `lines` has every value's path; a value at a path in `faults` is None."""
 
     value: YamlValue
     lines: Mapping[KeyPath, int]
     faults: tuple[Mistake, ...]
 
     def line(self, path: KeyPath) -> int | None:
-        """Where `path` stands, or else the nearest thing that contains it."""
+        """Return the line of `path`, or of the nearest value that contains it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
 
 
 def read_yaml(text: str) -> Document:
-    """Raises `Unreadable`, and nothing else, whatever the text. An empty text has the value None."""
+    """Parse any text. Raises only UnreadableDocument. An empty text has the value None."""
     root = _root(text)
     plain = _Plain()
     value = None if root is None else plain.value((), root, root.start_mark.line + 1)
@@ -80,18 +80,18 @@ def _root(text: str) -> Node | None:
         tree = _Tree(text)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        message = f"holds the character U+{error.character:04X}, which YAML does not allow; remove it"
+        message = f"contains the character U+{error.character:04X}, which YAML does not allow; remove it"
         raise UnreadableDocument(line, message) from None
     try:
         return tree.get_single_node()
     except MarkedYAMLError as error:
         raise UnreadableDocument(*syntax_message(error)) from None
-    except (ValueError, OverflowError):  # the scanner lets them through where a number is beyond what exists
-        raise UnreadableDocument(tree.line + 1, "an escape or directive has an impossible number; remove it") from None
+    except (ValueError, OverflowError):  # PyYAML does not catch numbers out of range
+        raise UnreadableDocument(tree.line + 1, "an escape or directive has an invalid number; remove it") from None
 
 
 class _Tree(Reader, Scanner, Parser, Composer, BaseResolver):
-    """YAML's node graph, with limits on depth and size that hold before anything is built from it."""
+    """Composes YAML nodes under limits on depth and size, enforced before any value is built from them."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -118,7 +118,7 @@ class _Tree(Reader, Scanner, Parser, Composer, BaseResolver):
 
 
 def plain_tag(text: str) -> str:
-    """The tag that `text` has where it stands without quotes."""
+    """Return the YAML 1.2 tag of `text` written without quotes."""
     return _TAG + next((name for name, shape in _SHAPES.items() if shape.fullmatch(text)), "str")
 
 
@@ -129,15 +129,15 @@ def _within_limits(depth: int, values: int, line: int) -> None:
         )
     if values > MAX_VALUES:
         raise UnreadableDocument(
-            line, f"holds more than {MAX_VALUES} values, counting each use of an alias; make it smaller"
+            line, f"contains more than {MAX_VALUES} values, counting each use of an alias; make it smaller"
         )
 
 
 @dataclass(slots=True)
 class _Plain:
-    """Turns nodes into plain values, noting lines and faults on the way."""
+    """Converts nodes to plain values and records lines and mistakes."""
 
-    merging: int = 0  # merges that are being followed: the depth that paths do not show
+    merging: int = 0  # depth of nested merges, which paths do not show
     values: int = 0
     lines: dict[KeyPath, int] = field(default_factory=dict)
     faults: list[Mistake] = field(default_factory=list)
@@ -172,7 +172,7 @@ class _Plain:
                 self._fault(path, line, "a key must be text; put it in quotes")
             elif key.value in entries:
                 first = self.lines[(*path, key.value)]
-                self._fault((*path, key.value), line, f"the same key stands on line {first} already; remove one")
+                self._fault((*path, key.value), line, f"duplicate key, first on line {first}; remove one")
             else:
                 entries[key.value] = self.value((*path, key.value), item, line)
         for key, item in node.value:
@@ -209,7 +209,7 @@ def _scalar_fault(kind: str, text: str) -> str | None:
         return "does not fit its YAML tag (!!...); remove the tag"
     if kind in ("int", "float"):
         return _number_fault(kind, text)
-    return "holds an escape that is half a character; remove it" if _SURROGATE.search(text) else None
+    return "contains an escape for half of a surrogate pair; remove it" if _SURROGATE.search(text) else None
 
 
 def _number_fault(kind: str, text: str) -> str | None:

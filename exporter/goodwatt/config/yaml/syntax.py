@@ -1,26 +1,25 @@
-"""YAML syntax errors in words that say what to change. The parser's own words are never shown: they quote the file."""
+"""Rewrites YAML syntax errors as instructions. The parser's own messages quote the file, so they are never shown."""
 
 import re
 
 from yaml.error import MarkedYAMLError
 
-# Each row: how PyYAML's problem begins, what to tell the operator, and whether the place is where the construct began.
+# Each row: how PyYAML's problem starts, the message, and whether its line is the start of the construct.
 _MESSAGES = (
-    (r"found character '\\t'", "a tab stands where YAML wants spaces; indent with spaces", False),
+    (r"found character '\\t'", "a tab where YAML needs spaces; indent with spaces", False),
     (r"found character", "a value cannot begin with this character; put the value in quotes", False),
     (
         r"mapping values are not allowed",
-        "a ':' stands where no key can be: the line above lacks its ':', or the indentation is off, "
-        "or a value needs quotes",
+        "unexpected ':': the line above lacks its ':', the indentation is wrong, or a value needs quotes",
         False,
     ),
-    (r"could not find expected ':'", "a key lacks its ':', or a value went on too far to the left", True),
+    (r"could not find expected ':'", "a key lacks its ':', or a continued value is not indented enough", True),
     (
         r"found undefined alias",
         "this alias (*name) has no anchor (&name) above it; put the value in quotes if it is plain text",
         False,
     ),
-    (r"second occurrence", "an anchor of this name (&name) is above already; rename one of them", False),
+    (r"second occurrence", "the anchor (&name) is already defined above; rename one of them", False),
     (r"but found another document", "a second YAML document begins here (---); keep only one", False),
     (r"found unexpected (end of stream|document separator)", "the quote that opens here is never closed", True),
     (
@@ -41,7 +40,7 @@ _OTHERWISE = "is not valid YAML; check the quotes, colons and indentation of thi
 
 
 def syntax_message(error: MarkedYAMLError) -> tuple[int | None, str]:
-    """The line (from 1) and one sentence on what to change. Nothing of the file's text is in it."""
+    """Return the line (from 1) and one sentence on what to change, which quotes nothing from the file."""
     problem = error.problem or ""
     for pattern, message, at_start in _MESSAGES:
         if re.match(pattern, problem):

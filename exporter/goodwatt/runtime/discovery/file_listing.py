@@ -1,4 +1,4 @@
-"""The server lists of `server_discovery` as they are on disk now: which files match, and what each one lists."""
+"""Reads the target files of `server_discovery`: which files match, and which servers each one lists."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ Stamp = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class TargetFile:
-    """The version of a file that was looked at last; `targets` are those of its last good version."""
+    """The latest version of a target file. `targets` are those of its last valid version."""
 
     stamp: Stamp | None
     targets: tuple[FileSdTarget, ...] = ()
@@ -26,7 +26,7 @@ class TargetFile:
 
 @dataclass(frozen=True, slots=True)
 class TargetFileListing:
-    """Which files a pattern stands for, and what is in each. A pattern that cannot be followed keeps its files."""
+    """The files that match each pattern, and their content. A pattern that cannot be listed keeps its files."""
 
     files: Mapping[Path, TargetFile] = field(default_factory=dict)
     matched: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
@@ -34,16 +34,16 @@ class TargetFileListing:
 
 
 def read_target_files(patterns: Iterable[str], before: TargetFileListing) -> TargetFileListing:
-    """Look at every file; those that have not changed are not opened. Blocks as long as the file system does."""
+    """Read every changed file and return the new listing. Blocks as long as the file system does."""
     matched, faults = {}, {}
     for pattern in dict.fromkeys(patterns):
         try:
             matched[pattern] = tuple(sorted(_paths(pattern)))
         except OSError as error:
             matched[pattern] = before.matched.get(pattern, ())
-            faults[pattern] = f"{printable(pattern)}: {error.strerror}; what was known stays"
+            faults[pattern] = f"{printable(pattern)}: {error.strerror}; its last known servers stay"
         if not matched[pattern] and pattern not in faults:
-            faults[pattern] = f"no file is called {printable(pattern)}; it lists no server until there is one"
+            faults[pattern] = f"no file matches {printable(pattern)}; it lists no servers until one exists"
     paths = dict.fromkeys(path for listed in matched.values() for path in listed)
     files = {path: file for path in paths if (file := _file(path, before.files.get(path))) is not None}
     return TargetFileListing(
@@ -64,7 +64,7 @@ def _paths(pattern: str) -> Iterator[Path]:
 
 
 def _file(path: Path, before: TargetFile | None) -> TargetFile | None:
-    """None for a file that is gone."""
+    """Return the file's current state; None if it no longer exists."""
     known = () if before is None else before.targets
     stamp = None
     try:
@@ -87,7 +87,7 @@ def _stamp(stat: stat_result) -> Stamp:
 
 def _text(path: Path) -> str:
     if not path.is_file():
-        raise ValueError("is no regular file")
+        raise ValueError("is not a regular file")
     with path.open("rb") as file:
         content = file.read(LARGEST_TARGET_FILE_BYTES + 1)
     if len(content) > LARGEST_TARGET_FILE_BYTES:

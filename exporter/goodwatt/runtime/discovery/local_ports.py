@@ -1,4 +1,4 @@
-"""Servers on the usual local ports, for who names none: looked for at once and then every half minute."""
+"""Discovers servers on well-known local ports when none is configured: at start, then every 30 seconds."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 30.0
 PROBE_TIMEOUT_SECONDS = 0.5
-FORGET_FOREIGN_SECONDS = 600.0  # a port that was something else may be an inference server now
+FORGET_FOREIGN_SECONDS = 600.0  # a port that answered as another program is probed again after this
 
 
 class LocalPorts:
-    """What was found stays: while it is down it is still the operator's, and what answers on its port later is it."""
+    """The servers found so far. A server found once is kept while it is down; its port identifies it."""
 
     def __init__(self, own_port: int = 0, ports: Sequence[int] = WELL_KNOWN_PORTS) -> None:
         self._ports = [port for port in ports if port != own_port]
@@ -28,7 +28,7 @@ class LocalPorts:
         self._silent = False
 
     async def refresh(self, profiles: Mapping[str, Profile], now: float) -> bool:
-        """One round, unless the last one was less than PERIOD_SECONDS before `now`; whether it found anybody new."""
+        """Probe the ports, at most once in PERIOD_SECONDS; return whether a new server was found."""
         if self._refreshed_seconds is not None and now - self._refreshed_seconds < PERIOD_SECONDS:
             return False
         if self._refreshed_seconds is None or now - self._forgot_seconds >= FORGET_FOREIGN_SECONDS:
@@ -45,7 +45,7 @@ class LocalPorts:
         for server in found:
             log.info("server/%s: found at %s", server.name, server.url)
             self._found[server.port] = ServerSection(name=server.name, url=server.url)
-        self._tell()
+        self._log_if_none()
         return bool(found)
 
     def candidates(self, plan: Plan) -> list[Candidate]:
@@ -53,12 +53,12 @@ class LocalPorts:
         return [Candidate(plan.with_timeout(section), "the local ports") for section in self._found.values()]
 
     def forget(self) -> None:
-        """Begin anew: the next look is a first one."""
+        """Drop every server found; the next refresh probes at once."""
         self._found.clear()
         self._refreshed_seconds = None
         self._silent = False
 
-    def _tell(self) -> None:
+    def _log_if_none(self) -> None:
         if not self._found and not self._silent:
             ports = ", ".join(str(port) for port in self._ports)
             log.warning("no inference server answers on the local ports %s; start one, or name it in servers:", ports)

@@ -1,4 +1,4 @@
-"""Inference servers on this machine, found by asking the ports where they usually listen."""
+"""Finds inference servers on this machine by probing the ports they usually listen on."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, MutableSet
@@ -11,14 +11,14 @@ from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import ServerSection
 from goodwatt.sources.engine.source import DEFAULT_METRICS_PATH, EngineSource
 
-# vLLM and most others, SGLang, llama-server, LMDeploy, TGI, Triton, MAX. Not those of proxies, which are read only when
+# vLLM and most others, SGLang, llama-server, LMDeploy, TGI, Triton, MAX. Not those of proxies, which are read only if
 # the configuration names them.
 WELL_KNOWN_PORTS = (8000, 30000, 8080, 23333, 3000, 8002, 8001)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundServer:
-    """A server that answers as a known engine. `name` is like vllm-8000, `url` has its metrics path."""
+    """A server whose page a profile recognised. `name` is like vllm-8000; `url` includes the metrics path."""
 
     name: str
     url: str
@@ -34,30 +34,30 @@ async def find_servers(
     not_again: MutableSet[str] | None = None,
     timeout_seconds: float = 1.0,
 ) -> tuple[FoundServer, ...]:
-    """Who answers on 127.0.0.1, in the order of the ports. Only a page that a profile recognises counts.
+    """Return the servers on 127.0.0.1 whose page a profile recognises, in the order of the ports.
 
-    Ends at about `timeout_seconds` and raises nothing for a port that is silent, closed or something else. A port is
-    asked for the paths of the profiles that usually listen there, all at once but for /metrics, which comes last and
-    only if the others were in vain: TensorRT-LLM's hands out a queue that another reader wants. Addresses in
-    `not_again` are not asked; those that answered something that is no metrics page, and other paths than /metrics
-    that answered with an error, are added to it.
+    Takes about `timeout_seconds` and raises nothing for a port that is silent, closed or another program. Each port is
+    probed on the paths of the profiles that use it, concurrently. /metrics is probed last, and only if no other path
+    answered, because TensorRT-LLM's /metrics drains a queue that another reader needs. URLs in `not_again` are skipped;
+    URLs that answered with something other than metrics, and other paths than /metrics that answered with an error, are
+    added to it.
     """
     asked = [port for port in dict.fromkeys(ports) if port not in exclude_ports]
     foreign = set() if not_again is None else not_again
-    found = await asyncio.gather(*(_ask(profiles, port, timeout_seconds, foreign) for port in asked))
+    found = await asyncio.gather(*(_probe_port(profiles, port, timeout_seconds, foreign) for port in asked))
     return tuple(server for server in found if server is not None)
 
 
 def _paths(profiles: Mapping[str, Profile], port: int) -> frozenset[str]:
-    """Of the profiles that name the port; of all of them for a port that none names."""
+    """Return the metrics paths of the profiles that use the port, or of all profiles if none does."""
     usual = frozenset(profile.path for profile in profiles.values() if port in profile.ports)
     return usual or frozenset(profile.path for profile in profiles.values())
 
 
-async def _ask(
+async def _probe_port(
     profiles: Mapping[str, Profile], port: int, seconds: float, foreign: MutableSet[str]
 ) -> FoundServer | None:
-    """The paths that serve metrics and nothing else get half of the time, /metrics what is left."""
+    """Give half of the time to paths that only serve metrics, and the rest to /metrics."""
     clock = asyncio.get_running_loop().time
     end = clock() + seconds
     paths = _paths(profiles, port)

@@ -1,4 +1,4 @@
-"""Files that list servers, looked at again and again. What was good stays until there is a good version or no file."""
+"""Follows target files. The servers of a file's last valid version stay until a newer valid one or its removal."""
 
 import asyncio
 import logging
@@ -18,37 +18,37 @@ FILES_TIMEOUT_SECONDS = 2.0
 
 
 class TargetFiles:
-    """The files of `server_discovery`, followed. Everything that is wrong is logged once a version of a file."""
+    """Follows the files of `server_discovery`. Logs each problem once per version of a file."""
 
-    def __init__(self, patience_seconds: float = FILES_TIMEOUT_SECONDS) -> None:
-        self._patience_seconds = patience_seconds
+    def __init__(self, timeout_seconds: float = FILES_TIMEOUT_SECONDS) -> None:
+        self._timeout_seconds = timeout_seconds
         self._lane = Lane("server_discovery")
         self._listing = TargetFileListing()
         self._hangs = False
 
     async def refresh(self, sections: Iterable[DiscoverySection]) -> bool:
-        """Follow what the configuration names, and tell whether anything changed.
+        """Read the files that `sections` name, and return whether anything changed.
 
-        A file system that hangs changes nothing and is waited for briefly.
+        Waits briefly for a file system that hangs, then keeps what is known.
         """
         patterns = file_patterns(sections)
         if not patterns:
             self._listing = TargetFileListing()
             return False
         try:
-            async with asyncio.timeout(self._patience_seconds):
+            async with asyncio.timeout(self._timeout_seconds):
                 listing = await self._lane.call(partial(read_target_files, patterns, self._listing))
         except (TimeoutError, SourceUnavailable):
             if not self._hangs:
-                log.warning("server_discovery: the file system does not answer; what was known stays")
+                log.warning("server_discovery: the file system does not respond; the last known servers stay")
             self._hangs = True
             return False
         before, self._listing, self._hangs = self._listing, listing, False
-        _tell(before, listing)
+        _log_changes(before, listing)
         return listing != before
 
     def candidates(self, sections: Iterable[DiscoverySection]) -> Iterator[Candidate]:
-        """Every server listed, in the order of the sections, their files and the files' lines."""
+        """Yield every listed server, in the order of the sections, their files and the files' lines."""
         for section in sections:
             for pattern in section.files:
                 for path in self._listing.matched.get(pattern, ()):
@@ -56,27 +56,29 @@ class TargetFiles:
                         yield Candidate(target.section(section), str(path))
 
     async def aclose(self) -> None:
-        """End the thread that reads."""
+        """Stop the thread that reads files."""
         await self._lane.aclose(lambda: None)
 
 
-def _tell(before: TargetFileListing, now: TargetFileListing) -> None:
+def _log_changes(before: TargetFileListing, now: TargetFileListing) -> None:
     for pattern, fault in now.faults.items():
         if before.faults.get(pattern) != fault:
             log.warning("server_discovery: %s", fault)
     for path, file in now.files.items():
         known = before.files.get(path)
         if file != known:
-            _tell_file(path, file, known)
+            _log_file(path, file, known)
 
 
-def _tell_file(path: Path, file: TargetFile, known: TargetFile | None) -> None:
+def _log_file(path: Path, file: TargetFile, known: TargetFile | None) -> None:
     for fault in _shortened(file.faults):
         log.error("server_discovery: %s", fault)
     if file.faults:
-        log.error("server_discovery: %s is not used; %d servers of its last good version stay", path, len(file.targets))
+        log.error(
+            "server_discovery: %s is rejected; the %d servers of its last good version stay", path, len(file.targets)
+        )
     elif known is not None and known.faults:
-        log.info("server_discovery: %s is good again", path)
+        log.info("server_discovery: %s is valid again", path)
 
 
 def _shortened(faults: Sequence[str], limit: int = 10) -> Sequence[str]:
