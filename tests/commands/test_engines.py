@@ -146,7 +146,7 @@ def test_engines_with_a_url_reads_that_server(capsys: pytest.CaptureFixture[str]
     assert main(["engines", "--url", f"http://127.0.0.1:{unused_port()}"]) == 1
     assert capsys.readouterr().err.startswith("goodwatt: cannot reach http://127.0.0.1")
     assert main(["engines", "--url", "nowhere"]) == 2
-    assert capsys.readouterr().err == "goodwatt: --url must begin with http:// or https://\n"
+    assert capsys.readouterr().err == "goodwatt: --url must start with http:// or https://\n"
 
 
 def test_engines_includes_the_profiles_of_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

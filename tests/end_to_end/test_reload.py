@@ -189,7 +189,7 @@ def test_servers_follow_the_files_that_list_them(tmp_path: Path, engines: Engine
         name = address["b"].replace(":", "-")
         until(lambda: running.page().sum(TOKENS, server=name) is not None, seconds=5, why=running.logged)
         (folder / "a.json").write_text('[{"targets": [')
-        until(lambda: "is not used; 1 servers of its last good version stay" in running.logged(), seconds=5)
+        until(lambda: "is rejected; the 1 servers of its last good version stay" in running.logged(), seconds=5)
         time.sleep(1.2)  # two more looks
         assert running.logged().count("is not valid JSON") == 1
         up(running, "a")
