@@ -4,7 +4,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 
-from goodwatt.demo.arrivals import CACHE_BLOCK_TOKENS, Ending, arrivals, rate
+from goodwatt.demo.arrivals import CACHE_BLOCK_TOKENS, Ending, arrival_rate, arrivals
 from goodwatt.demo.server_spec import Lengths, Load
 from tests.demo.builders import SECOND, load, loads
 
@@ -45,7 +45,7 @@ def test_the_stream_is_poisson_at_the_stated_rate() -> None:
 def test_the_rate_swings_once_a_day() -> None:
     """Traffic is mean at dawn, highest after a quarter of the day, lowest after three, and arrivals follow."""
     swinging = load(10.0, swing_ratio=0.8, day_seconds=100.0, total_requests=10_000)
-    assert [round(rate(swinging, at), 6) for at in (0.0, 25.0, 75.0)] == [10.0, 18.0, 2.0]
+    assert [round(arrival_rate(swinging, at), 6) for at in (0.0, 25.0, 75.0)] == [10.0, 18.0, 2.0]
     halves = [0, 0]
     for request in arrivals(swinging, Random(2)):
         halves[request.arrival_ns // SECOND % 100 >= 50] += 1

@@ -105,7 +105,7 @@ async def test_the_strict_objective_lies_inside_buckets_and_the_bounds_part() ->
         read = await read_server(server.name, server.url, HandClock())
         shares = [at(histogram(read, threshold.signal), threshold.seconds) for threshold in STRICT.thresholds]
         lower, upper = max(0.0, sum(low for low, _ in shares) - 1), min(high for _, high in shares)
-        good = demo.engine(server.name).look(lambda some: some.truth.watched["strict"][1])
+        good = demo.engine(server.name).read_now(lambda some: some.truth.watched["strict"][1])
     assert lower + 0.1 < good.good / good.eligible < upper - 0.05
 
 
@@ -122,8 +122,8 @@ def test_chat_is_healthy_and_batch_has_a_visible_problem() -> None:
     shares = {}
     for server in DEFAULT_SERVERS:
         demo_engine = Demo(servers=[server], past_seconds=0.0, clock=HandClock(0.0)).engine(server.name)
-        demo_engine.look(lambda some: some.advance(600 * SECOND))
-        good = demo_engine.look(lambda some: some.truth.watched["comfortable"][1])
+        demo_engine.read_now(lambda some: some.advance(600 * SECOND))
+        good = demo_engine.read_now(lambda some: some.truth.watched["comfortable"][1])
         shares[server.name] = good.good / good.eligible
     assert shares["chat"] > 0.99
     assert 0.3 < shares["batch"] < 0.9
@@ -141,7 +141,7 @@ async def test_the_same_seed_shows_the_same_demo() -> None:
     """Two demos with equal seeds agree in all counts; a server keeps its traffic when another one joins."""
 
     def tokens(demo: Demo) -> int:
-        return demo.engine("chat").look(lambda some: some.truth.generated_tokens)
+        return demo.engine("chat").read_now(lambda some: some.truth.generated_tokens)
 
     clock = HandClock()
     both, alone, other = (
@@ -185,8 +185,8 @@ async def test_faults_are_reached_by_name() -> None:
     """`faults` and `engine` know the servers and raise KeyError for any other name."""
     async with running(HandClock()) as demo:
         demo.faults("batch").restart()
-        assert demo.engine("batch").look(lambda some: some.tally.generated_tokens) == 0
-        assert demo.engine("chat").look(lambda some: some.tally.generated_tokens) > 0
+        assert demo.engine("batch").read_now(lambda some: some.counters.generated_tokens) == 0
+        assert demo.engine("chat").read_now(lambda some: some.counters.generated_tokens) > 0
         with pytest.raises(KeyError):
             demo.faults("other")
 
@@ -199,13 +199,13 @@ def test_the_driver_may_be_read_while_pages_are_read() -> None:
     def look_often() -> None:
         for _ in range(300):
             clock.forward(0.01)
-            shared.look(lambda some: some.power.mean_milliwatts())
+            shared.read_now(lambda some: some.power.mean_milliwatts())
 
     threads = [threading.Thread(target=look_often) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert shared.look(lambda some: (some.truth.generated_tokens, some.power.picojoules)) == single.look(
+    assert shared.read_now(lambda some: (some.truth.generated_tokens, some.power.picojoules)) == single.read_now(
         lambda some: (some.truth.generated_tokens, some.power.picojoules)
     )

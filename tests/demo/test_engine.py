@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from goodwatt.demo.arrivals import Ending
 from goodwatt.demo.engine import SimulatedEngine
-from goodwatt.demo.metrics_page import page
+from goodwatt.demo.metrics_page import render_metrics_page
 from goodwatt.demo.physics import LLAMA_8B_ON_H100
 from goodwatt.demo.server_spec import Lengths, SimulatedServer
 from tests.demo.builders import SECOND, drained, engine, load, servers, spec
@@ -18,7 +18,13 @@ times = st.lists(st.integers(1, 3 * SECOND), min_size=1, max_size=12)
 
 
 def everything(some: SimulatedEngine) -> tuple[object, ...]:
-    return page(some, 0.0), some.truth, some.power.picojoules, some.power.mean_milliwatts(), some.kv_cache_ratio
+    return (
+        render_metrics_page(some, 0.0),
+        some.truth,
+        some.power.picojoules,
+        some.power.mean_milliwatts(),
+        some.kv_cache_ratio,
+    )
 
 
 def arrived_is_accounted_for(some: SimulatedEngine) -> bool:
@@ -104,7 +110,7 @@ def test_the_same_seed_gives_the_same_history() -> None:
     for some in (first, again, other):
         some.advance(60 * SECOND)
     assert everything(first) == everything(again)
-    assert page(first, 0.0) != page(other, 0.0)
+    assert render_metrics_page(first, 0.0) != render_metrics_page(other, 0.0)
 
 
 def test_a_drained_engine_has_generated_exactly_what_was_asked_for() -> None:
@@ -219,11 +225,11 @@ def test_a_restart_zeroes_the_page_and_nothing_else() -> None:
     some.advance(60 * SECOND)
     tokens, joules, inside = some.truth.generated_tokens, some.power.picojoules, some.running + some.waiting
     some.restart()
-    assert (some.tally.generated_tokens, some.running, some.waiting, some.kv_cache_ratio) == (0, 0, 0, 0.0)
+    assert (some.counters.generated_tokens, some.running, some.waiting, some.kv_cache_ratio) == (0, 0, 0, 0.0)
     assert (some.truth.generated_tokens, some.power.picojoules, some.truth.lost) == (tokens, joules, inside)
     some.advance(120 * SECOND)
-    assert some.tally.generated_tokens > 0
-    assert some.truth.generated_tokens == tokens + some.tally.generated_tokens
+    assert some.counters.generated_tokens > 0
+    assert some.truth.generated_tokens == tokens + some.counters.generated_tokens
     assert some.power.picojoules > joules
 
 
@@ -232,18 +238,24 @@ def test_a_disconnect_counts_tokens_and_first_token_only() -> None:
     some = drained(200, spec(load(8.0, disconnect_share=1.0, one_token_share=0.0, total_requests=200)))
     gone = sum(record.request.ending is Ending.DISCONNECT for record in some.truth.records)
     assert gone == some.truth.disconnected > 190
-    assert some.tally.generated_tokens == sum(record.request.output_tokens for record in some.truth.records)
-    assert some.tally.ttft.cumulative()[-1] == 200
-    for buckets in (some.tally.tpot, some.tally.e2e, some.tally.queue, some.tally.prefill, some.tally.decode):
+    assert some.counters.generated_tokens == sum(record.request.output_tokens for record in some.truth.records)
+    assert some.counters.ttft.cumulative()[-1] == 200
+    for buckets in (
+        some.counters.tpot,
+        some.counters.e2e,
+        some.counters.queue,
+        some.counters.prefill,
+        some.counters.decode,
+    ):
         assert buckets.cumulative()[-1] == 200 - gone
-    assert sum(some.tally.finished.values()) == 200 - gone
+    assert sum(some.counters.finished.values()) == 200 - gone
 
 
 def test_a_single_token_has_no_time_per_token() -> None:
     """A request for one token is recorded with a TPOT of 0 s, as vLLM does."""
     some = drained(50, spec(load(8.0, one_token_share=1.0, total_requests=50)))
     assert {record.tpot_ns for record in some.truth.records} == {0}
-    assert some.tally.tpot.cumulative()[0] == 50
+    assert some.counters.tpot.cumulative()[0] == 50
 
 
 def test_a_moment_in_the_past_changes_nothing() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from goodwatt.demo import Demo
 from goodwatt.demo.faults import DOWN_STATUS, FaultKind, PlannedFault, planned_fault
-from goodwatt.demo.server import Faults
+from goodwatt.demo.server import ServerFaults
 
 KNOWN = ("chat", "batch")
 
@@ -44,10 +44,10 @@ def test_what_cannot_be_is_refused(text: str, word: str) -> None:
 
 
 def slowdown(demo: Demo, name: str) -> float:
-    return demo.engine(name).look(lambda engine: engine._slowdown)
+    return demo.engine(name).read_now(lambda engine: engine._slowdown)
 
 
-async def hangs(faults: Faults) -> bool:
+async def hangs(faults: ServerFaults) -> bool:
     try:
         await asyncio.wait_for(faults.answering(), 0.01)
     except TimeoutError:
@@ -73,7 +73,7 @@ async def test_faults_begin_and_end_at_their_time() -> None:
 async def test_a_restart_happens_at_once_and_a_fault_without_length_stays() -> None:
     """Counters of a restarted server begin at zero; what has no end goes on when the plan is over."""
     demo = Demo(past_seconds=30.0)
-    before = demo.engine("chat").look(lambda engine: engine.tally.generated_tokens)
+    before = demo.engine("chat").read_now(lambda engine: engine.counters.generated_tokens)
     await demo.play([planned_fault("restart:chat@0", KNOWN), planned_fault("down:batch@0", KNOWN)])
-    assert 0 <= demo.engine("chat").look(lambda engine: engine.tally.generated_tokens) < before
+    assert 0 <= demo.engine("chat").read_now(lambda engine: engine.counters.generated_tokens) < before
     assert demo.faults("batch").http_status == DOWN_STATUS

@@ -48,7 +48,7 @@ def test_the_counter_is_the_engines_exact_integral() -> None:
     driver = SimulatedDriver([SimulatedGpu(0, engine)])
     driver.open()
     clock.forward(33.3)
-    exact = engine.look(lambda some: some.power.picojoules)
+    exact = engine.read_now(lambda some: some.power.picojoules)
     assert driver.energy_millijoules(driver.handle(0)) == exact // 10**9 > 0
 
 

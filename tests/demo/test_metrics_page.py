@@ -7,8 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from goodwatt.demo.counters import REQUEST_EDGES, TOKEN_EDGES, TTFT_EDGES, Buckets
 from goodwatt.demo.engine import SimulatedEngine
-from goodwatt.demo.metrics_page import page
-from goodwatt.demo.request_record import Record
+from goodwatt.demo.metrics_page import render_metrics_page
+from goodwatt.demo.request_record import RequestTimes
 from goodwatt.demo.server_spec import SimulatedServer
 from goodwatt.engines.page.reader import read_page
 from goodwatt.engines.profile import Profile
@@ -33,14 +33,14 @@ def value(found: Page, name: str, **labels: str) -> float:
 
 def test_the_reference_parser_reads_every_line() -> None:
     """prometheus_client's own parser reads the page, with as many samples as there are lines that are no comments."""
-    text = page(drained(50), 1.7e9)
+    text = render_metrics_page(drained(50), 1.7e9)
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert len(parsed(text)) == len(lines) > 200
 
 
 def test_the_page_says_that_it_is_simulated() -> None:
     """The first line is a comment that says so, and a gauge says so to machines."""
-    text = page(engine(spec()), 0.0)
+    text = render_metrics_page(engine(spec()), 0.0)
     assert text.startswith("# simulated")
     assert parsed(text)["goodwatt_demo_simulated", ()] == 1
 
@@ -49,9 +49,9 @@ def test_two_pages_of_the_same_moment_are_equal() -> None:
     """Scraping changes nothing."""
     some = engine(spec(load(8.0)))
     some.advance(20 * SECOND)
-    first = page(some, 5.0)
+    first = render_metrics_page(some, 5.0)
     some.advance(20 * SECOND)
-    assert page(some, 5.0) == first
+    assert render_metrics_page(some, 5.0) == first
 
 
 @settings(deadline=None, max_examples=40)
@@ -63,7 +63,7 @@ def test_tokens_on_the_page_are_the_truths_and_only_a_restart_lowers_a_counter(
     after a restart the page shows what was generated since."""
     some = engine(server)
     some.advance(first)
-    before = parsed(page(some, 0.0))
+    before = parsed(render_metrics_page(some, 0.0))
     assert value(before, "vllm:generation_tokens_total") == some.truth.generated_tokens
     assert value(before, "vllm:prompt_tokens_total") == some.truth.prompt_tokens
     assert value(before, "vllm:prompt_tokens_cached_total") == some.truth.cached_prompt_tokens
@@ -71,7 +71,7 @@ def test_tokens_on_the_page_are_the_truths_and_only_a_restart_lowers_a_counter(
     if restart:
         some.restart()
     some.advance(first + more)
-    after = parsed(page(some, 0.0))
+    after = parsed(render_metrics_page(some, 0.0))
     if restart:
         assert value(after, "vllm:generation_tokens_total") == some.truth.generated_tokens - generated
         return
@@ -79,11 +79,11 @@ def test_tokens_on_the_page_are_the_truths_and_only_a_restart_lowers_a_counter(
     assert all(after[key] >= before[key] for key in growing)
 
 
-def succeeded(some: SimulatedEngine) -> list[Record]:
+def succeeded(some: SimulatedEngine) -> list[RequestTimes]:
     return [record for record in some.truth.records if record.succeeded]
 
 
-FAMILIES: list[tuple[str, Callable[[SimulatedEngine], Iterable[Record]], Callable[[Record], int]]] = [
+FAMILIES: list[tuple[str, Callable[[SimulatedEngine], Iterable[RequestTimes]], Callable[[RequestTimes], int]]] = [
     ("time_to_first_token_seconds", lambda some: some.truth.records, lambda record: record.ttft_ns),
     ("request_time_per_output_token_seconds", succeeded, lambda record: record.tpot_ns),
     ("e2e_request_latency_seconds", succeeded, lambda record: record.e2e_ns),
@@ -95,13 +95,13 @@ FAMILIES: list[tuple[str, Callable[[SimulatedEngine], Iterable[Record]], Callabl
 
 @pytest.mark.parametrize(("family", "records", "latency"), FAMILIES, ids=[family for family, _, _ in FAMILIES])
 def test_every_bucket_is_a_recount_of_the_requests(
-    family: str, records: Callable[[SimulatedEngine], Iterable[Record]], latency: Callable[[Record], int]
+    family: str, records: Callable[[SimulatedEngine], Iterable[RequestTimes]], latency: Callable[[RequestTimes], int]
 ) -> None:
     """Each bucket, count and sum on the page is what counting the per-request records gives."""
     some = drained(
         600, spec(load(14.0, total_requests=600, disconnect_share=0.2, one_token_share=0.1), max_num_seqs=24)
     )
-    found = parsed(page(some, 0.0))
+    found = parsed(render_metrics_page(some, 0.0))
     values = [latency(record) for record in records(some)]
     buckets = {
         float(dict(labels)["le"]): count for (name, labels), count in found.items() if name == f"vllm:{family}_bucket"
@@ -116,7 +116,7 @@ def test_gaps_between_tokens_are_counted_once_a_token_after_the_first() -> None:
     """The inter-token histogram holds one gap for each token but the first of every request, and their sum is the
     time that requests spent decoding."""
     some = drained(300)
-    found = parsed(page(some, 0.0))
+    found = parsed(render_metrics_page(some, 0.0))
     records = some.truth.records
     gaps = sum(record.request.output_tokens - 1 for record in records)
     assert value(found, "vllm:inter_token_latency_seconds_count") == gaps
@@ -127,7 +127,7 @@ def test_gaps_between_tokens_are_counted_once_a_token_after_the_first() -> None:
 def test_finished_requests_are_told_by_reason() -> None:
     """Every reason that vLLM knows is on the page, a disconnect is in none of them, and they add up."""
     some = drained(300)
-    found = parsed(page(some, 0.0))
+    found = parsed(render_metrics_page(some, 0.0))
     reasons = {dict(key[1])["finished_reason"]: n for key, n in found.items() if key[0] == "vllm:request_success_total"}
     assert set(reasons) == {"stop", "length", "abort", "error", "repetition"}
     assert reasons["abort"] == 0
@@ -138,7 +138,7 @@ def test_sources_of_prompt_tokens_add_up() -> None:
     """Computed and cached prompt tokens add up to all of them; waiting reasons add up to those waiting."""
     some = engine(spec(load(30.0, cached_share=0.5), max_num_seqs=8))
     some.advance(20 * SECOND)
-    found = parsed(page(some, 0.0))
+    found = parsed(render_metrics_page(some, 0.0))
 
     def total(name: str) -> float:
         return sum(count for key, count in found.items() if key[0] == name)
@@ -153,7 +153,7 @@ def test_created_tells_when_the_counters_began() -> None:
     some = engine(spec())
     some.advance(30 * SECOND)
     some.restart()
-    found = parsed(page(some, 1000.0))
+    found = parsed(render_metrics_page(some, 1000.0))
     assert (
         value(found, "vllm:prompt_tokens_created") == value(found, "vllm:e2e_request_latency_seconds_created") == 1030.0
     )
@@ -162,7 +162,7 @@ def test_created_tells_when_the_counters_began() -> None:
 
 def test_a_model_name_with_quotes_survives() -> None:
     """Backslashes, quotes and line ends in a label value are escaped."""
-    found = parsed(page(engine(spec(model='a"b\\c\nd')), 0.0))
+    found = parsed(render_metrics_page(engine(spec(model='a"b\\c\nd')), 0.0))
     assert value(found, "vllm:num_requests_running", model_name='a"b\\c\nd') == 0
 
 
@@ -181,7 +181,7 @@ def reading(text: str, vllm: Profile) -> EngineReading:
 def test_the_vllm_profile_reads_every_signal(vllm: Profile) -> None:
     """goodwatt's own parser and vLLM profile find every canonical signal on the page, with the truth's figures."""
     some = drained(300)
-    read = reading(page(some, 0.0), vllm)
+    read = reading(render_metrics_page(some, 0.0), vllm)
     signals = {key.signal for key in (*read.counters, *read.histograms)} | {signal for signal, _ in read.gauges}
     assert signals == set(Signal)
     assert read.dropped_lines == 0

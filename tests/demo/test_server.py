@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from goodwatt.demo.clocked_engine import LiveEngine
-from goodwatt.demo.metrics_page import page
+from goodwatt.demo.metrics_page import render_metrics_page
 from goodwatt.demo.report import truth_report
 from goodwatt.demo.server import EngineServer
 from goodwatt.model.engine import Signal
@@ -30,7 +30,7 @@ async def serving(engine: LiveEngine) -> AsyncIterator[tuple[EngineServer, aioht
 
 def busy(clock: HandClock) -> LiveEngine:
     engine = live(spec(load(8.0)), clock, past_seconds=60.0, watched=[SLO])
-    engine.look(lambda some: some.now_ns)
+    engine.read_now(lambda some: some.now_ns)
     return engine
 
 
@@ -48,7 +48,7 @@ async def test_the_served_page_is_the_engines_page() -> None:
         async with client.get("/metrics") as answer:
             assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
             served = await answer.text()
-        assert served == engine.look(lambda some: page(some, 1000.0)) == await text(client)
+        assert served == engine.read_now(lambda some: render_metrics_page(some, 1000.0)) == await text(client)
         assert server.url.startswith("http://127.0.0.1:")
         clock.forward(5.0)
         assert await text(client) != served
@@ -71,13 +71,13 @@ async def test_the_truth_is_served_as_json() -> None:
         async with client.get("/truth") as answer:
             truth = await answer.json()
         metrics = await text(client)
-    assert truth == engine.look(truth_report)
+    assert truth == engine.read_now(truth_report)
     assert truth["simulated"] is True
     assert truth["at_seconds"] == 60.0
     assert f'vllm:generation_tokens_total{{engine="0",model_name="m"}} {float(truth["tokens"]["generated"])}' in metrics
     requests = truth["requests"]
     assert requests["arrived"] == sum(count for name, count in requests.items() if name != "arrived") > 300
-    assert truth["joules"] == engine.look(lambda some: some.power.picojoules) / 1e12
+    assert truth["joules"] == engine.read_now(lambda some: some.power.picojoules) / 1e12
     snappy = truth["slos"]["snappy"]
     assert snappy["thresholds"] == {"ttft": 0.5, "tpot": 0.1}
     assert 0 < snappy["good"] <= snappy["eligible"] == requests["succeeded"]
@@ -87,7 +87,7 @@ async def test_joules_of_a_server_cover_all_its_gpus() -> None:
     """A server on two GPUs reports the joules of both."""
     clock = HandClock()
     engine = live(spec(load(8.0), gpus=2), clock, past_seconds=10.0)
-    assert engine.look(truth_report)["joules"] == engine.look(lambda some: some.power.picojoules) * 2 / 1e12
+    assert engine.read_now(truth_report)["joules"] == engine.read_now(lambda some: some.power.picojoules) * 2 / 1e12
 
 
 async def test_other_paths_answer_as_a_vllm_would_and_say_simulated() -> None:
@@ -108,7 +108,7 @@ async def test_a_restart_shows_in_the_page_and_not_in_the_truth() -> None:
     async with serving(engine) as (server, client):
         server.faults.restart()
         assert 'vllm:generation_tokens_total{engine="0",model_name="m"} 0.0' in await text(client)
-    assert engine.look(lambda some: some.truth.generated_tokens) > 0
+    assert engine.read_now(lambda some: some.truth.generated_tokens) > 0
 
 
 async def test_slow_steps_can_be_switched_on_and_off() -> None:
@@ -119,9 +119,9 @@ async def test_slow_steps_can_be_switched_on_and_off() -> None:
     async with serving(engine) as (server, _):
         for factor in (1.0, 4.0):
             server.faults.slow_down(factor)
-            before = engine.look(lambda some: some.truth.generated_tokens)
+            before = engine.read_now(lambda some: some.truth.generated_tokens)
             clock.forward(5.0)
-            grown.append(engine.look(lambda some: some.truth.generated_tokens) - before)
+            grown.append(engine.read_now(lambda some: some.truth.generated_tokens) - before)
         with pytest.raises(ValueError, match="above 0"):
             server.faults.slow_down(0.0)
     assert grown[1] < grown[0] * 0.6

@@ -9,7 +9,7 @@ from goodwatt.config.load import parse
 from goodwatt.demo import Demo
 from goodwatt.demo.defaults import DEFAULT_SLOS
 from goodwatt.demo.span_sender import SpanSender, free_port
-from goodwatt.demo.truth import Good
+from goodwatt.demo.truth import GoodCount
 from goodwatt.derive.slo.judge import count_records, zero_totals
 from goodwatt.engines import load_profiles
 from goodwatt.settings.sources import OtlpSection
@@ -29,8 +29,8 @@ class Sending:
         section = OtlpSection(listen=f"127.0.0.1:{port}")
         self.receiver = OtlpSource(section, load_profiles().values(), lambda: NAMES)
 
-    def truth(self, name: str) -> dict[str, Good]:
-        return self.demo.engine(name).look(lambda one: {slo: good for slo, (_, good) in one.truth.watched.items()})
+    def truth(self, name: str) -> dict[str, GoodCount]:
+        return self.demo.engine(name).read_now(lambda one: {slo: good for slo, (_, good) in one.truth.watched.items()})
 
     async def pass_time(self, seconds: float) -> bool:
         self.clock.forward(seconds)

@@ -1,8 +1,8 @@
 import pytest
 
 from goodwatt.demo.arrivals import Ending, Request
-from goodwatt.demo.request_record import Record
-from goodwatt.demo.truth import KEPT_RECORDS, Good, Truth
+from goodwatt.demo.request_record import RequestTimes
+from goodwatt.demo.truth import KEPT_RECORDS, GoodCount, Truth
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold
 from tests.demo.builders import SECOND, drained, engine, load, spec
@@ -10,9 +10,9 @@ from tests.demo.builders import SECOND, drained, engine, load, spec
 BOTH = (Threshold(Signal.TTFT, 0.5), Threshold(Signal.TPOT, 0.1))
 
 
-def record(ttft: float, tpot: float, tokens: int = 11, ending: Ending = Ending.STOP) -> Record:
+def record(ttft: float, tpot: float, tokens: int = 11, ending: Ending = Ending.STOP) -> RequestTimes:
     first = round(ttft * SECOND)
-    return Record(Request(0, 0, 10, 0, tokens, ending), 0, first, first + round(tpot * SECOND) * (tokens - 1))
+    return RequestTimes(Request(0, 0, 10, 0, tokens, ending), 0, first, first + round(tpot * SECOND) * (tokens - 1))
 
 
 def test_a_request_on_the_thresholds_is_good_and_just_above_one_is_not() -> None:
@@ -20,14 +20,14 @@ def test_a_request_on_the_thresholds_is_good_and_just_above_one_is_not() -> None
     truth = Truth()
     for one in (record(0.5, 0.1), record(0.500000001, 0.1), record(0.5, 0.100000001), record(0.6, 0.2)):
         truth.ended(one)
-    assert truth.good(BOTH) == Good(eligible=4, good=1, good_tokens=11)
+    assert truth.good(BOTH) == GoodCount(eligible=4, good=1, good_tokens=11)
 
 
 def test_a_disconnected_request_is_on_neither_side() -> None:
     """A client that goes away is not eligible, however fast it was served."""
     truth = Truth()
     truth.ended(record(0.1, 0.01, ending=Ending.DISCONNECT))
-    assert truth.good(BOTH) == Good(0, 0, 0)
+    assert truth.good(BOTH) == GoodCount(0, 0, 0)
     assert (truth.succeeded, truth.disconnected) == (0, 1)
 
 
@@ -72,6 +72,6 @@ def test_forgotten_requests_are_admitted_and_watched_ones_are_not_forgotten() ->
     truth.watch(Slo(name="both", thresholds=BOTH, objective=0.95))
     for _ in range(KEPT_RECORDS + 1):
         truth.ended(record(0.1, 0.01))
-    assert truth.watched["both"][1] == Good(KEPT_RECORDS + 1, KEPT_RECORDS + 1, 11 * (KEPT_RECORDS + 1))
+    assert truth.watched["both"][1] == GoodCount(KEPT_RECORDS + 1, KEPT_RECORDS + 1, 11 * (KEPT_RECORDS + 1))
     with pytest.raises(LookupError, match="watch the SLO before"):
         truth.good(BOTH)

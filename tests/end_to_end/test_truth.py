@@ -40,7 +40,7 @@ class Bench:
         return await self.sampler.tick()
 
     def engine(self, name: str) -> SimulatedEngine:
-        return self.demo.engine(name).look(lambda engine: engine)
+        return self.demo.engine(name).read_now(lambda engine: engine)
 
 
 @pytest.fixture

@@ -38,12 +38,12 @@ def arrivals(load: Load, random: Random) -> Iterator[Request]:
     seconds, number = 0.0, 0
     while load.total_requests is None or number < load.total_requests:
         seconds += random.expovariate(peak)
-        if random.random() * peak <= rate(load, seconds):
+        if random.random() * peak <= arrival_rate(load, seconds):
             yield _request(load, random, number, round(seconds * NANOSECONDS))
             number += 1
 
 
-def rate(load: Load, seconds: float) -> float:
+def arrival_rate(load: Load, seconds: float) -> float:
     """Requests per second at a moment; the day begins at its mean and rises."""
     return load.requests_per_second * (1 + load.swing_ratio * math.sin(math.tau * seconds / load.day_seconds))
 

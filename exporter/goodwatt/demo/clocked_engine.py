@@ -37,7 +37,7 @@ class LiveEngine:
         for slo in watched:
             self._engine.truth.watch(slo)
 
-    def look(self, read: Callable[[SimulatedEngine], Seen]) -> Seen:
+    def read_now(self, read: Callable[[SimulatedEngine], Seen]) -> Seen:
         """Bring the engine up to now and answer what `read` makes of it; `read` may also change it."""
         with self._lock:
             self._engine.advance(round((self._clock() - self._zero_seconds) * NANOSECONDS))

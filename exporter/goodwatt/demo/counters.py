@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from goodwatt.demo.arrivals import NANOSECONDS
-from goodwatt.demo.request_record import Record
+from goodwatt.demo.request_record import RequestTimes
 
 # Edges in seconds that vLLM ships as its defaults.
 TTFT_EDGES = (
@@ -43,7 +43,7 @@ class Buckets:
 
 
 @dataclass(slots=True)
-class Tally:
+class EngineCounters:
     """Counters and histograms since `started_ns` of the simulation."""
 
     started_ns: int = 0
@@ -62,7 +62,7 @@ class Tally:
     decode: Buckets = field(default_factory=lambda: Buckets(REQUEST_EDGES))
     lengths: Buckets = field(default_factory=lambda: Buckets(LENGTH_EDGES))  # tokens, as if each were a second
 
-    def finish(self, record: Record) -> None:
+    def finish(self, record: RequestTimes) -> None:
         """Count what vLLM counts when a request ends well; a disconnected client leaves no trace here."""
         self.finished[record.request.ending] += 1
         self.tpot.observe(record.tpot_ns)

@@ -11,7 +11,7 @@ from goodwatt.demo.config_text import demo_config_text
 from goodwatt.demo.defaults import DEFAULT_SERVERS, DEFAULT_SLOS
 from goodwatt.demo.faults import PlannedFault, play
 from goodwatt.demo.gpus import SimulatedDriver, SimulatedGpu
-from goodwatt.demo.server import EngineServer, Faults
+from goodwatt.demo.server import EngineServer, ServerFaults
 from goodwatt.demo.server_spec import RunningServer, SimulatedServer
 from goodwatt.demo.span_sender import SpanSender, free_port
 from goodwatt.model.slo import Slo
@@ -72,7 +72,7 @@ class Demo:
     async def start(self) -> None:
         """Listen on loopback ports chosen by the system. The past is computed now, and not at the first read."""
         for engine in self._engines:
-            engine.look(lambda _: None)
+            engine.read_now(lambda _: None)
         for http in self._http:
             self._running.push_async_callback(http.aclose)
             await http.start()
@@ -89,7 +89,7 @@ class Demo:
         """The simulation behind one server: its counters and its ground truth. Raises KeyError for an unknown name."""
         return self._by_name[name].engine
 
-    def faults(self, name: str) -> Faults:
+    def faults(self, name: str) -> ServerFaults:
         """What may be broken on one server. Raises KeyError for an unknown name."""
         return self._by_name[name].faults
 

@@ -10,10 +10,10 @@ from heapq import heappop, heappush
 from random import Random
 
 from goodwatt.demo.arrivals import Request, arrivals
-from goodwatt.demo.counters import Tally
+from goodwatt.demo.counters import EngineCounters
 from goodwatt.demo.physics import StepCost
 from goodwatt.demo.power import PowerTrace
-from goodwatt.demo.request_record import Record
+from goodwatt.demo.request_record import RequestTimes
 from goodwatt.demo.server_spec import SimulatedServer
 from goodwatt.demo.truth import Truth
 
@@ -50,7 +50,7 @@ class SimulatedEngine:
 
     def __init__(self, spec: SimulatedServer, random: Random) -> None:
         self.spec = spec
-        self.tally = Tally()
+        self.counters = EngineCounters()
         self.truth = Truth()
         self.power = PowerTrace(spec.physics.idle_milliwatts)
         self._slowdown = 1.0
@@ -99,7 +99,7 @@ class SimulatedEngine:
     def restart(self) -> None:
         """Lose every request in the engine and count from zero again. The truth and the energy run on."""
         self.truth.lost += self.running + self.waiting
-        self.tally = Tally(started_ns=self.now_ns)
+        self.counters = EngineCounters(started_ns=self.now_ns)
         self._waiting.clear()
         self._decoding.clear()
         self._step = None
@@ -166,8 +166,8 @@ class SimulatedEngine:
     def _occupy(self, request: Request) -> None:
         self._reserved_tokens += request.prompt_tokens + request.output_tokens
         self._cached_tokens += request.prompt_tokens
-        self.tally.prefix_queries += request.prompt_tokens
-        self.tally.prefix_hits += request.cached_tokens
+        self.counters.prefix_queries += request.prompt_tokens
+        self.counters.prefix_hits += request.cached_tokens
 
     def _repeats(self, step: Step, to_ns: int) -> int:
         """How many steps equal to this one follow each other, this one included, before anything can change."""
@@ -184,7 +184,7 @@ class SimulatedEngine:
         self._draw(end_ns)
         self._steps_done += times
         self._generate(times * len(self._decoding))
-        self.tally.itl.observe(step.cost.duration_ns, times * len(self._decoding))
+        self.counters.itl.observe(step.cost.duration_ns, times * len(self._decoding))
         for request in step.admitted:
             self._first_token(Decoding(request, step.start_ns, end_ns))
         self._step, self._boundary_ns = None, end_ns
@@ -202,16 +202,16 @@ class SimulatedEngine:
 
     def _generate(self, tokens: int) -> None:
         self._cached_tokens += tokens
-        self.tally.generated_tokens += tokens
+        self.counters.generated_tokens += tokens
         self.truth.generated_tokens += tokens
 
     def _first_token(self, decoding: Decoding) -> None:
         request = decoding.request
         self._generate(1)
-        for count in (self.tally, self.truth):
+        for count in (self.counters, self.truth):
             count.prompt_tokens += request.prompt_tokens
             count.cached_prompt_tokens += request.cached_tokens
-        self.tally.ttft.observe(decoding.first_token_ns - request.arrival_ns)
+        self.counters.ttft.observe(decoding.first_token_ns - request.arrival_ns)
         last_step = self._steps_done + request.output_tokens - 1
         heappush(self._decoding, (last_step, request.number, decoding))
 
@@ -219,7 +219,7 @@ class SimulatedEngine:
         request = decoding.request
         self._reserved_tokens -= request.prompt_tokens + request.output_tokens
         self._cached_tokens -= request.prompt_tokens + request.output_tokens
-        record = Record(request, decoding.admitted_ns, decoding.first_token_ns, end_ns)
+        record = RequestTimes(request, decoding.admitted_ns, decoding.first_token_ns, end_ns)
         self.truth.ended(record)
         if record.succeeded:
-            self.tally.finish(record)
+            self.counters.finish(record)

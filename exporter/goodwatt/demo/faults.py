@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from goodwatt.demo.server import Faults
+from goodwatt.demo.server import ServerFaults
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def planned_fault(text: str, known: Collection[str]) -> PlannedFault:
     return PlannedFault(FaultKind(kind), servers, float(start), None if length is None else float(length))
 
 
-async def play(planned: PlannedFault, faults: Mapping[str, Faults]) -> None:
+async def play(planned: PlannedFault, faults: Mapping[str, ServerFaults]) -> None:
     """Let it happen when its time comes, and end when its time is over. It begins when this is called."""
     await asyncio.sleep(planned.start_seconds)
     log.warning("the demo's fault begins: %s", planned)
@@ -68,7 +68,7 @@ async def play(planned: PlannedFault, faults: Mapping[str, Faults]) -> None:
         log.warning("the demo's fault has ended: %s", planned)
 
 
-def _begin(kind: FaultKind, faults: Faults) -> None:
+def _begin(kind: FaultKind, faults: ServerFaults) -> None:
     match kind:
         case FaultKind.SLOW:
             faults.slow_down(SLOWDOWN)
@@ -80,7 +80,7 @@ def _begin(kind: FaultKind, faults: Faults) -> None:
             faults.restart()
 
 
-def _end(kind: FaultKind, faults: Faults) -> None:
+def _end(kind: FaultKind, faults: ServerFaults) -> None:
     match kind:
         case FaultKind.SLOW:
             faults.slow_down(1.0)

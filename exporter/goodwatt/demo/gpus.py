@@ -87,7 +87,7 @@ class SimulatedDriver:
 
     def energy_millijoules(self, handle: object) -> int:
         """Exact integral of the power since the simulation began, rounded down."""
-        return self._gpu(handle).engine.look(lambda engine: engine.power.millijoules)
+        return self._gpu(handle).engine.read_now(lambda engine: engine.power.millijoules)
 
     def xid_errors(self, handle: object) -> Sequence[int]:
         """Simulated GPUs have none."""
@@ -127,11 +127,11 @@ class Memory(NamedTuple):
 
 
 def _milliwatts(engine: LiveEngine) -> int:
-    return engine.look(lambda some: some.power.mean_milliwatts())
+    return engine.read_now(lambda some: some.power.mean_milliwatts())
 
 
 def _busy_percent(engine: LiveEngine) -> int:
-    return engine.look(lambda some: some.power.busy_percent())
+    return engine.read_now(lambda some: some.power.busy_percent())
 
 
 def _celsius(engine: LiveEngine) -> int:

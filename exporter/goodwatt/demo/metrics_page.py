@@ -10,8 +10,8 @@ from goodwatt.demo.arrivals import NANOSECONDS
 from goodwatt.demo.counters import Buckets
 from goodwatt.demo.engine import SimulatedEngine
 
-Labels = dict[str, str]
-Sample = tuple[str, Labels, float]  # suffix of the name, labels, value
+PageLabels = dict[str, str]
+PageSample = tuple[str, PageLabels, float]  # suffix of the name, labels, value
 
 BLOCK_TOKENS = 16
 
@@ -23,12 +23,12 @@ class Family:
     name: str
     kind: str
     meaning: str
-    samples: Callable[[SimulatedEngine], Iterable[Sample]]
+    samples: Callable[[SimulatedEngine], Iterable[PageSample]]
 
 
-def page(engine: SimulatedEngine, epoch_seconds: float) -> str:
+def render_metrics_page(engine: SimulatedEngine, epoch_seconds: float) -> str:
     """Format every family as it stands now. `epoch_seconds` is the Unix time at the simulation's zero."""
-    started = epoch_seconds + engine.tally.started_ns / NANOSECONDS
+    started = epoch_seconds + engine.counters.started_ns / NANOSECONDS
     lines = ["# simulated: no model and no GPU stand behind these figures"]
     for family in FAMILIES:
         lines += _lines(family, engine)
@@ -50,7 +50,7 @@ def _escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _own(engine: SimulatedEngine) -> Labels:
+def _own(engine: SimulatedEngine) -> PageLabels:
     return {"engine": "0", "model_name": engine.spec.model}
 
 
@@ -61,7 +61,7 @@ def _one(name: str, kind: str, meaning: str, value: Callable[[SimulatedEngine], 
 def _split(
     name: str, kind: str, meaning: str, label: str, value: Callable[[SimulatedEngine], dict[str, int]]
 ) -> Family:
-    def samples(engine: SimulatedEngine) -> list[Sample]:
+    def samples(engine: SimulatedEngine) -> list[PageSample]:
         return [("", {**_own(engine), label: part}, count) for part, count in value(engine).items()]
 
     return Family(name, kind, meaning, samples)
@@ -71,7 +71,7 @@ def _histogram(name: str, meaning: str, buckets: Callable[[SimulatedEngine], Buc
     return Family(name, "histogram", meaning, lambda engine: _buckets(buckets(engine), _own(engine)))
 
 
-def _buckets(buckets: Buckets, labels: Labels) -> Iterator[Sample]:
+def _buckets(buckets: Buckets, labels: PageLabels) -> Iterator[PageSample]:
     counts = buckets.cumulative()
     for edge, count in zip((*map(repr, buckets.edges), "+Inf"), counts, strict=True):
         yield "_bucket", {**labels, "le": edge}, count
@@ -82,7 +82,7 @@ def _buckets(buckets: Buckets, labels: Labels) -> Iterator[Sample]:
 def _created(family: Family, started: float) -> Family:
     name = f"{family.name.removesuffix('_total')}_created"
 
-    def samples(engine: SimulatedEngine) -> list[Sample]:
+    def samples(engine: SimulatedEngine) -> list[PageSample]:
         apart = dict.fromkeys(
             tuple((k, v) for k, v in own.items() if k != "le") for _, own, _ in family.samples(engine)
         )
@@ -96,7 +96,7 @@ def _process_start(started: float) -> Family:
     return Family("process_start_time_seconds", "gauge", meaning, lambda _: [("", {}, started)])
 
 
-def _cache_config(engine: SimulatedEngine) -> list[Sample]:
+def _cache_config(engine: SimulatedEngine) -> list[PageSample]:
     blocks = engine.spec.physics.kv_cache_tokens // BLOCK_TOKENS
     labels = {"block_size": str(BLOCK_TOKENS), "enable_prefix_caching": "True", "num_gpu_blocks": str(blocks)}
     return [("", {"engine": "0", **labels}, 1)]
@@ -114,37 +114,37 @@ FAMILIES: tuple[Family, ...] = (
         lambda e: {"capacity": e.waiting, "deferred": 0},
     ),
     _one("vllm:kv_cache_usage_perc", "gauge", "Share of the KV cache in use, 0 to 1.", lambda e: e.kv_cache_ratio),
-    _one("vllm:prefix_cache_queries_total", "counter", "Prompt tokens looked up.", lambda e: e.tally.prefix_queries),
-    _one("vllm:prefix_cache_hits_total", "counter", "Prompt tokens found.", lambda e: e.tally.prefix_hits),
+    _one("vllm:prefix_cache_queries_total", "counter", "Prompt tokens looked up.", lambda e: e.counters.prefix_queries),
+    _one("vllm:prefix_cache_hits_total", "counter", "Prompt tokens found.", lambda e: e.counters.prefix_hits),
     _one("vllm:num_preemptions_total", "counter", "Preemptions; this engine makes none.", lambda _: 0),
-    _one("vllm:prompt_tokens_total", "counter", "Prompt tokens, cached included.", lambda e: e.tally.prompt_tokens),
+    _one("vllm:prompt_tokens_total", "counter", "Prompt tokens, cached included.", lambda e: e.counters.prompt_tokens),
     _split(
         "vllm:prompt_tokens_by_source_total",
         "counter",
         "Prompt tokens by where their keys and values came from.",
         "source",
         lambda e: {
-            "local_compute": e.tally.prompt_tokens - e.tally.cached_prompt_tokens,
-            "local_cache_hit": e.tally.cached_prompt_tokens,
+            "local_compute": e.counters.prompt_tokens - e.counters.cached_prompt_tokens,
+            "local_cache_hit": e.counters.cached_prompt_tokens,
             "external_kv_transfer": 0,
         },
     ),
-    _one("vllm:prompt_tokens_cached_total", "counter", "Cached ones.", lambda e: e.tally.cached_prompt_tokens),
-    _one("vllm:generation_tokens_total", "counter", "Generated tokens.", lambda e: e.tally.generated_tokens),
+    _one("vllm:prompt_tokens_cached_total", "counter", "Cached ones.", lambda e: e.counters.cached_prompt_tokens),
+    _one("vllm:generation_tokens_total", "counter", "Generated tokens.", lambda e: e.counters.generated_tokens),
     _split(
         "vllm:request_success_total",
         "counter",
         "Requests that ended, by reason.",
         "finished_reason",
-        lambda e: e.tally.finished,
+        lambda e: e.counters.finished,
     ),
-    _histogram("vllm:time_to_first_token_seconds", "Arrival to first token.", lambda e: e.tally.ttft),
-    _histogram("vllm:inter_token_latency_seconds", "Gap between two tokens.", lambda e: e.tally.itl),
-    _histogram("vllm:request_time_per_output_token_seconds", "Mean gap of a request.", lambda e: e.tally.tpot),
-    _histogram("vllm:e2e_request_latency_seconds", "Arrival to last token.", lambda e: e.tally.e2e),
-    _histogram("vllm:request_queue_time_seconds", "Arrival to admission.", lambda e: e.tally.queue),
-    _histogram("vllm:request_prefill_time_seconds", "Admission to first token.", lambda e: e.tally.prefill),
-    _histogram("vllm:request_decode_time_seconds", "First to last token.", lambda e: e.tally.decode),
-    _histogram("vllm:request_generation_tokens", "Tokens generated for a request.", lambda e: e.tally.lengths),
+    _histogram("vllm:time_to_first_token_seconds", "Arrival to first token.", lambda e: e.counters.ttft),
+    _histogram("vllm:inter_token_latency_seconds", "Gap between two tokens.", lambda e: e.counters.itl),
+    _histogram("vllm:request_time_per_output_token_seconds", "Mean gap of a request.", lambda e: e.counters.tpot),
+    _histogram("vllm:e2e_request_latency_seconds", "Arrival to last token.", lambda e: e.counters.e2e),
+    _histogram("vllm:request_queue_time_seconds", "Arrival to admission.", lambda e: e.counters.queue),
+    _histogram("vllm:request_prefill_time_seconds", "Admission to first token.", lambda e: e.counters.prefill),
+    _histogram("vllm:request_decode_time_seconds", "First to last token.", lambda e: e.counters.decode),
+    _histogram("vllm:request_generation_tokens", "Tokens generated for a request.", lambda e: e.counters.lengths),
     Family("vllm:cache_config_info", "gauge", "Size of the simulated KV cache.", _cache_config),
 )

@@ -6,7 +6,7 @@ from goodwatt.demo.arrivals import Ending, Request
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RequestTimes:
     """The moments are nanoseconds of the simulation."""
 
     request: Request

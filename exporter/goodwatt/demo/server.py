@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from goodwatt.demo.clocked_engine import LiveEngine
-from goodwatt.demo.metrics_page import page
+from goodwatt.demo.metrics_page import render_metrics_page
 from goodwatt.demo.report import truth_report
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -14,7 +14,7 @@ HOST = "127.0.0.1"
 SHUTDOWN_SECONDS = 0.5
 
 
-class Faults:
+class ServerFaults:
     """What is wrong with a server just now; nothing at first."""
 
     def __init__(self, engine: LiveEngine) -> None:
@@ -25,11 +25,11 @@ class Faults:
 
     def restart(self) -> None:
         """Drop all requests and begin every counter of the page at zero."""
-        self._engine.look(lambda engine: engine.restart())
+        self._engine.read_now(lambda engine: engine.restart())
 
     def slow_down(self, factor: float) -> None:
         """Make every further step take `factor` times as long; 1 is healthy. Raises ValueError unless above 0."""
-        self._engine.look(lambda engine: engine.slow_down(factor))
+        self._engine.read_now(lambda engine: engine.slow_down(factor))
 
     def hang(self) -> None:
         """Accept requests and answer none until `release`."""
@@ -49,7 +49,7 @@ class EngineServer:
 
     def __init__(self, engine: LiveEngine, epoch_seconds: float) -> None:
         self.engine = engine
-        self.faults = Faults(engine)
+        self.faults = ServerFaults(engine)
         self.url = ""
         self._epoch_seconds = epoch_seconds
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
@@ -93,13 +93,13 @@ class EngineServer:
         )
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        text = self.engine.look(lambda engine: page(engine, self._epoch_seconds))
+        text = self.engine.read_now(lambda engine: render_metrics_page(engine, self._epoch_seconds))
         response = web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
         response.enable_compression()
         return response
 
     async def _truth(self, _: web.Request) -> web.Response:
-        return web.json_response(self.engine.look(truth_report))
+        return web.json_response(self.engine.read_now(truth_report))
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.Response(text="simulated: ok\n")

@@ -11,7 +11,7 @@ import aiohttp
 from goodwatt.demo.arrivals import NANOSECONDS
 from goodwatt.demo.clocked_engine import LiveEngine
 from goodwatt.demo.engine import SimulatedEngine
-from goodwatt.demo.request_record import Record
+from goodwatt.demo.request_record import RequestTimes
 
 HOST, PATH = "127.0.0.1", "/v1/traces"
 PAUSE_SECONDS = 0.5
@@ -29,7 +29,7 @@ class SpanSender:
     """Sends each request that ends from now on, once. While nobody takes spans it goes on trying with all of them."""
 
     def __init__(self, engines: Sequence[LiveEngine], port: int, epoch_seconds: float) -> None:
-        self._sent = {engine.spec.name: engine.look(_seen)[0] for engine in engines}
+        self._sent = {engine.spec.name: engine.read_now(_seen)[0] for engine in engines}
         self._engines = engines
         self._url = f"http://{HOST}:{port}{PATH}"
         self._epoch_ns = round(epoch_seconds * NANOSECONDS)
@@ -47,7 +47,7 @@ class SpanSender:
 
     async def send(self, client: aiohttp.ClientSession) -> bool:
         """Send what has ended since the last time; whether it was taken."""
-        seen = {engine.spec.name: engine.look(_seen) for engine in self._engines}
+        seen = {engine.spec.name: engine.read_now(_seen) for engine in self._engines}
         groups = [self._group(name, ended, records) for name, (ended, records) in seen.items()]
         try:
             async with client.post(self._url, json={"resourceSpans": groups}, timeout=_PATIENCE) as answer:
@@ -63,14 +63,14 @@ class SpanSender:
                 await asyncio.sleep(PAUSE_SECONDS)
                 await self.send(client)
 
-    def _group(self, name: str, ended: int, records: Sequence[Record]) -> dict[str, Any]:
+    def _group(self, name: str, ended: int, records: Sequence[RequestTimes]) -> dict[str, Any]:
         """The new records of one server; clients that left have no span, as on a vLLM."""
         forgotten = ended - len(records)
         new = records[max(self._sent[name] - forgotten, 0) :]
         spans = [self._span(name, record) for record in new if record.succeeded]
         return {"resource": {"attributes": _attributes({"service.name": name})}, "scopeSpans": [{"spans": spans}]}
 
-    def _span(self, server: str, record: Record) -> dict[str, Any]:
+    def _span(self, server: str, record: RequestTimes) -> dict[str, Any]:
         key = hashlib.sha256(f"{server} {record.request.number}".encode()).hexdigest()
         return {
             "traceId": key[:32],
@@ -91,7 +91,7 @@ class SpanSender:
         }
 
 
-def _seen(engine: SimulatedEngine) -> tuple[int, tuple[Record, ...]]:
+def _seen(engine: SimulatedEngine) -> tuple[int, tuple[RequestTimes, ...]]:
     """How many requests have ended, and the latest of them."""
     return engine.truth.succeeded + engine.truth.disconnected, tuple(engine.truth.records)
 

@@ -3,9 +3,18 @@
 import asyncio
 import logging
 
+import pynvml
 import pytest
 
 from goodwatt.model.gpu import EnergyCounter, EnergyMethod, EnergyScope, Gpu, GpuReading, GpuState
+from goodwatt.model.gpu_quantities import (
+    CLOCK_OF_SM,
+    GPU_QUANTITIES,
+    MEMORY_INFO_V2,
+    TEMPERATURE_OF_DIE,
+    THROTTLE_REASONS,
+    NvmlFunction,
+)
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import GpusSection
 from goodwatt.sources.gpu.nvml import NvmlDriver
@@ -398,3 +407,58 @@ async def test_sixty_four_gpus_in_index_order():
     driver = FakeDriver(*(FakeGpu(f"GPU-{n:04}", millijoules=n) for n in range(64)))
     answer = await GpuSource(driver, Clock()).read()
     assert [(r.gpu.index, r.energy.millijoules) for r in answer.gpus] == [(n, n) for n in range(64)]
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ({"milliwatts": 2**32 - 1}, "power_watts"),
+        ({"limit_milliwatts": 2**32 - 1}, "power_limit_watts"),
+        ({"percent": 2**32 - 1}, "utilization_ratio"),
+        ({"memory": (2**64 - 1, 80 << 30)}, "memory_used_bytes"),
+        ({"memory": (60 << 30, 2**64 - 1)}, "memory_total_bytes"),
+        ({"celsius": 255}, "temperature_celsius"),
+        ({"megahertz": 2**32 - 1}, "sm_clock_hertz"),
+    ],
+)
+async def test_an_implausible_value_is_unknown(change, missing):
+    """A value that cannot be a measurement, such as all ones, is absent and noted; every other quantity is kept."""
+    whole = (await reading_of(GpuSource(FakeDriver(FakeGpu(A)), Clock())))[A]
+    gpu = FakeGpu(A, **change)
+    source = GpuSource(FakeDriver(gpu), Clock())
+    answer = await source.read()
+    assert answer.gpus[0].quantities == {k: v for k, v in whole.quantities.items() if k != missing}
+    (note,) = answer.notes
+    assert note.startswith(f"gpu 0 ({A}): {missing}: implausible value ")
+
+
+async def test_an_implausible_power_adds_no_energy():
+    """An all-ones power sample is left out of the integrated energy, and the note goes with the next plausible one."""
+    clock, gpu = Clock(), FakeGpu(A, refuse={"energy_millijoules": 3})
+    source = GpuSource(FakeDriver(gpu), clock)
+    await source.read()
+    clock.advance(1.0)
+    gpu.milliwatts = 2**32 - 1
+    answer = await source.read()
+    assert answer.gpus[0].energy == EnergyCounter(0, EnergyMethod.INTEGRATED)
+    gpu.milliwatts = 400_000
+    clock.advance(1.0)
+    answer = await source.read()
+    assert answer.gpus[0].energy == EnergyCounter(800_000, EnergyMethod.INTEGRATED)
+    assert not any("implausible" in note for note in answer.notes)
+    await source.aclose()
+
+
+def test_every_row_names_a_function_of_the_binding():
+    """Each call is unique by name and exists in the installed binding, so a misspelt one fails here."""
+    calls = {quantity.call for quantity in GPU_QUANTITIES} | {THROTTLE_REASONS}
+    assert len({call.name for call in calls}) == len(calls)
+    assert len({quantity.name for quantity in GPU_QUANTITIES}) == len(GPU_QUANTITIES)
+    functions = [question for call in calls for question in (call.newest, call.older)]
+    names = [question.name for question in functions if isinstance(question, NvmlFunction)]
+    assert [name for name in names if not hasattr(pynvml, name)] == []
+    assert (
+        pynvml.nvmlMemory_v2,
+        pynvml.NVML_TEMPERATURE_GPU,
+        pynvml.NVML_CLOCK_SM,
+    ) == (MEMORY_INFO_V2, TEMPERATURE_OF_DIE, CLOCK_OF_SM)
