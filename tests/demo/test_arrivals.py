@@ -76,12 +76,12 @@ def test_a_request_cut_off_at_the_maximum_ends_by_length() -> None:
     [
         ({"requests_per_second": 0.0}, "requests_per_second and day_seconds above 0"),
         ({"day_seconds": 0.0}, "requests_per_second and day_seconds above 0"),
-        ({"swing_ratio": 1.5}, "lie in 0..1"),
-        ({"disconnect_share": -0.1}, "lie in 0..1"),
+        ({"swing_ratio": 1.5}, "must be in 0..1"),
+        ({"disconnect_share": -0.1}, "must be in 0..1"),
     ],
 )
 def test_an_impossible_load_is_refused(changes: dict[str, float], words: str) -> None:
-    """A load that no stream can have raises ValueError with one line that says what it wants."""
+    """An impossible load raises ValueError with one line that says what is allowed."""
     with pytest.raises(ValueError, match=words):
         Load(**{"requests_per_second": 1.0, **changes})  # type: ignore[arg-type]
 

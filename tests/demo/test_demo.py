@@ -99,7 +99,7 @@ def histogram(read: EngineReading, signal: Signal) -> Histogram:
 
 async def test_the_strict_objective_lies_inside_buckets_and_the_bounds_part() -> None:
     """For the strict objective the share that histograms prove and the share that they allow lie far apart, with the
-    truth between them; that is what the demo wants to show."""
+    truth between them; which the demo is meant to show."""
     async with running(HandClock(), past_seconds=300.0) as demo:
         (server, *_) = demo.servers
         read = await read_server(server.name, server.url, HandClock())

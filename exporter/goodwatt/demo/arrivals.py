@@ -1,4 +1,4 @@
-"""Requests as clients send them. Each is drawn whole at its arrival, so what the engine does changes no draw."""
+"""The request stream. Each request is drawn in full on arrival, so the engine cannot influence the random stream."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ CACHE_BLOCK_TOKENS = 16
 
 
 class Ending(StrEnum):
-    """How a request will end when the server does not restart first."""
+    """How a request ends, unless the server restarts first."""
 
     STOP = "stop"
     LENGTH = "length"
@@ -22,7 +22,7 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`output_tokens` is what will be generated: up to the end, or up to the disconnect."""
+    """One request. `output_tokens` counts the tokens generated until it stops or its client disconnects."""
 
     number: int
     arrival_ns: int
@@ -33,7 +33,7 @@ class Request:
 
 
 def arrivals(load: Load, random: Random) -> Iterator[Request]:
-    """Requests in order of arrival, by thinning a stream at the peak rate."""
+    """Yield requests in order of arrival (a Poisson stream at the peak rate, thinned)."""
     peak = load.requests_per_second * (1 + load.swing_ratio)
     seconds, number = 0.0, 0
     while load.total_requests is None or number < load.total_requests:
@@ -44,7 +44,7 @@ def arrivals(load: Load, random: Random) -> Iterator[Request]:
 
 
 def arrival_rate(load: Load, seconds: float) -> float:
-    """Requests per second at a moment; the day begins at its mean and rises."""
+    """Return the requests per second at a time; each day starts at the mean rate, rising."""
     return load.requests_per_second * (1 + load.swing_ratio * math.sin(math.tau * seconds / load.day_seconds))
 
 

@@ -1,4 +1,4 @@
-"""A simulated engine that keeps up with a clock. It computes only when asked, so nobody looking costs nothing."""
+"""A simulated engine that follows a clock. It computes only when it is read, so an idle demo costs no CPU."""
 
 from collections.abc import Callable, Iterable
 from random import Random
@@ -14,10 +14,10 @@ Seen = TypeVar("Seen")
 
 
 class LiveEngine:
-    """The engine as it is now. Safe to ask from several threads: the page and the GPU driver live on different ones.
+    """The engine at the current time. Thread-safe, because the metrics page and the GPU driver use different threads.
 
-    The simulation begins `past_seconds` before the clock's present, so that the first look finds a busy server.
-    `watched` objectives are counted from the simulation's zero.
+    The simulation starts `past_seconds` before the clock's current time, so that the first read finds a busy server.
+    `watched` SLOs are counted from the start of the simulation.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class LiveEngine:
             self._engine.truth.watch(slo)
 
     def read_now(self, read: Callable[[SimulatedEngine], Seen]) -> Seen:
-        """Bring the engine up to now and answer what `read` makes of it; `read` may also change it."""
+        """Advance the engine to the current time and return `read(engine)`; `read` may also change the engine."""
         with self._lock:
             self._engine.advance(round((self._clock() - self._zero_seconds) * NANOSECONDS))
             return read(self._engine)

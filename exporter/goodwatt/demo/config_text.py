@@ -7,7 +7,7 @@ from goodwatt.demo.server_spec import RunningServer
 from goodwatt.model.slo import Slo
 
 FRAME = """\
-# The demo's servers and GPUs are simulated: these figures are for looking, not for deciding.
+# The demo's servers and GPUs are simulated: do not base decisions on these figures.
 interval_seconds: 1
 window_seconds: 60
 gpus: {{kind: auto}}
@@ -25,9 +25,9 @@ carbon: {{grams_per_kwh: 400}}
 
 
 def demo_config_text(servers: Sequence[RunningServer], slos: Sequence[Slo], span_port: int | None = None) -> str:
-    """YAML for these servers, each with its own GPUs by UUID, and these objectives. Both lists may be empty.
+    """Return the YAML for these servers, each with its own GPUs by UUID, and these SLOs. Both lists may be empty.
 
-    `span_port` is where the servers send spans to on loopback; None: nowhere.
+    `span_port` is the loopback port that the servers send spans to; None: they send none.
     """
     otlp = "" if span_port is None else f'otlp: {{listen: "127.0.0.1:{span_port}"}}\n'
     listed = (_list([_server(server) for server in servers]), _list([_slo(slo) for slo in slos]))
@@ -35,7 +35,7 @@ def demo_config_text(servers: Sequence[RunningServer], slos: Sequence[Slo], span
 
 
 def _list(entries: Sequence[dict[str, object]]) -> str:
-    # JSON is YAML: strings are quoted and need no further care.
+    # JSON is valid YAML, and its strings are always quoted.
     return "\n".join(f"  - {json.dumps(entry)}" for entry in entries) or "  []"
 
 

@@ -1,4 +1,4 @@
-"""What one life of the simulated engine has counted, as its metrics page shows it. A restart begins a new one."""
+"""The simulated engine's counters and histograms, as its metrics page shows them. A restart resets them."""
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from itertools import accumulate
 from goodwatt.demo.arrivals import NANOSECONDS
 from goodwatt.demo.request_record import RequestTimes
 
-# Edges in seconds that vLLM ships as its defaults.
+# vLLM's default bucket edges, in seconds.
 TTFT_EDGES = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
     *(1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0),
@@ -25,7 +25,7 @@ REASONS = ("stop", "length", "abort", "error", "repetition")
 
 
 class Buckets:
-    """A histogram of durations that grows. A value on an edge belongs to that edge's bucket; the sum is exact."""
+    """A histogram of durations. A value on an edge belongs to that edge's bucket; the sum is exact."""
 
     def __init__(self, edges: tuple[float, ...]) -> None:
         self.edges = edges
@@ -38,13 +38,13 @@ class Buckets:
         self.sum_ns += duration_ns * times
 
     def cumulative(self) -> tuple[int, ...]:
-        """Observations at or below each edge; the last one is the count of all."""
+        """Return the observations at or below each edge; the last entry is the total."""
         return tuple(accumulate(self._counts))
 
 
 @dataclass(slots=True)
 class EngineCounters:
-    """Counters and histograms since `started_ns` of the simulation."""
+    """Counters and histograms since `started_ns`, a time of the simulation."""
 
     started_ns: int = 0
     prompt_tokens: int = 0
@@ -60,10 +60,10 @@ class EngineCounters:
     queue: Buckets = field(default_factory=lambda: Buckets(REQUEST_EDGES))
     prefill: Buckets = field(default_factory=lambda: Buckets(REQUEST_EDGES))
     decode: Buckets = field(default_factory=lambda: Buckets(REQUEST_EDGES))
-    lengths: Buckets = field(default_factory=lambda: Buckets(LENGTH_EDGES))  # tokens, as if each were a second
+    lengths: Buckets = field(default_factory=lambda: Buckets(LENGTH_EDGES))  # tokens, counted as seconds
 
     def finish(self, record: RequestTimes) -> None:
-        """Count what vLLM counts when a request ends well; a disconnected client leaves no trace here."""
+        """Count what vLLM counts when a request succeeds; vLLM does not count disconnected clients here."""
         self.finished[record.request.ending] += 1
         self.tpot.observe(record.tpot_ns)
         self.e2e.observe(record.e2e_ns)

@@ -1,4 +1,4 @@
-"""What the demo shows unless it is told otherwise: two servers and two objectives, chosen to be worth watching."""
+"""The demo's default servers and SLOs, chosen so that the dashboards have something to show."""
 
 from goodwatt.demo.physics import GPT_OSS_20B_ON_H100, LLAMA_8B_ON_H100
 from goodwatt.demo.server_spec import Lengths, Load, SimulatedServer
@@ -11,7 +11,7 @@ CHAT = SimulatedServer(
     physics=LLAMA_8B_ON_H100,
     load=Load(requests_per_second=9.0, swing_ratio=0.6, day_seconds=300.0),
 )
-# Seats for 64 carry about 21 requests/s, and its peak is above 24: the queue grows and drains once in three minutes.
+# A batch of 64 serves about 21 requests/s and the peak is above 24: the queue fills and drains every three minutes.
 BATCH = SimulatedServer(
     name="batch",
     model="openai/gpt-oss-20b",
@@ -27,10 +27,10 @@ BATCH = SimulatedServer(
 )
 DEFAULT_SERVERS = (CHAT, BATCH)
 
-# On bucket edges, so that both bounds tell the same.
+# Thresholds on bucket edges, so that both bounds agree.
 COMFORTABLE = Slo(
     name="comfortable", thresholds=(Threshold(Signal.TTFT, 1.0), Threshold(Signal.TPOT, 0.05)), objective=0.95
 )
-# Inside buckets, so that the bounds part and the reader sees why edges matter.
+# Thresholds inside buckets, so that the bounds differ and the viewer sees why edges matter.
 STRICT = Slo(name="strict", thresholds=(Threshold(Signal.TTFT, 0.03), Threshold(Signal.TPOT, 0.012)), objective=0.95)
 DEFAULT_SLOS = (COMFORTABLE, STRICT)

@@ -1,4 +1,4 @@
-"""The demo as a whole: simulated servers on loopback, one simulated driver, and the configuration that fits them."""
+"""The whole demo: simulated servers on loopback, one simulated GPU driver, and a configuration file for them."""
 
 import asyncio
 import time
@@ -20,11 +20,11 @@ PAST_SECONDS = 200.0
 
 
 class Demo:
-    """Simulated servers and GPUs that keep up with `clock`.
+    """Simulated servers and GPUs that follow `clock`.
 
-    Everything but the clocks is fixed by `seed`. The servers have `past_seconds` of traffic behind them at the start.
-    The driver may be used from another thread, and before `start`. With `sends_spans` every request that ends after the
-    start is sent to the receiver that the configuration asks for.
+    `seed` determines everything but the clocks. The servers start with `past_seconds` of traffic already served.
+    The driver may be used from another thread, and before `start`. With `sends_spans`, every request that ends after
+    the start is sent as a span to the receiver in the configuration.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Demo:
 
     @property
     def servers(self) -> tuple[RunningServer, ...]:
-        """What runs where; urls are empty before `start`."""
+        """Address, model and GPUs of each server; URLs are empty before `start`."""
         return tuple(
             RunningServer(
                 name=http.engine.spec.name,
@@ -70,7 +70,7 @@ class Demo:
         )
 
     async def start(self) -> None:
-        """Listen on loopback ports chosen by the system. The past is computed now, and not at the first read."""
+        """Listen on loopback ports chosen by the system. Simulates the past now, so that the first read is fast."""
         for engine in self._engines:
             engine.read_now(lambda _: None)
         for http in self._http:
@@ -82,28 +82,28 @@ class Demo:
             sender.start()
 
     async def aclose(self) -> None:
-        """Stop listening; harmless when repeated."""
+        """Stop listening. May be called again."""
         await self._running.aclose()
 
     def engine(self, name: str) -> LiveEngine:
-        """The simulation behind one server: its counters and its ground truth. Raises KeyError for an unknown name."""
+        """Return a server's simulation: its counters and its ground truth. Raises KeyError for an unknown name."""
         return self._by_name[name].engine
 
     def faults(self, name: str) -> ServerFaults:
-        """What may be broken on one server. Raises KeyError for an unknown name."""
+        """Return the switches for a server's faults. Raises KeyError for an unknown name."""
         return self._by_name[name].faults
 
     async def play(self, plan: Iterable[PlannedFault]) -> None:
-        """Let every planned fault happen at its time, counted from now."""
+        """Inject every planned fault at its time, counted from now."""
         async with asyncio.TaskGroup() as group:
             for planned in plan:
                 group.create_task(play(planned, {name: http.faults for name, http in self._by_name.items()}))
 
     def config_text(self) -> str:
-        """A configuration file for the running demo, as YAML."""
+        """Return a configuration file for the running demo, as YAML."""
         return demo_config_text(self.servers, self._slos, self._span_port)
 
 
 def _dice(seed: int, spec: SimulatedServer) -> Random:
-    # Named after the server, so that adding one changes nothing for the others.
+    # Seeded with the server's name, so that adding a server does not change the others.
     return Random(f"{seed} {spec.name}")  # noqa: S311 - a reproducible load, not a secret

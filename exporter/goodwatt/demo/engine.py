@@ -1,7 +1,7 @@
-"""A continuous-batching engine, event by event. Time is an argument; integers make every way of advancing agree.
+"""A continuous-batching engine as a discrete-event simulation. Integer time makes it independent of the step sizes.
 
-Simplifications against a real engine: a request is admitted only when its whole output will fit into the KV cache, so
-nothing is ever preempted; a prompt is prefilled in one step.
+Simplifications: a request is admitted only when its whole output fits into the KV cache, so nothing is ever preempted;
+a prompt is prefilled in one step.
 """
 
 from collections import deque
@@ -22,7 +22,7 @@ NEVER = 1 << 63
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The step in flight. `full` says that requests were left waiting, so that arrivals cannot change the batch."""
+    """The step in progress. `full` means that requests are left waiting, so new arrivals cannot change the batch."""
 
     start_ns: int
     cost: StepCost
@@ -32,7 +32,7 @@ class Step:
 
     @property
     def end_ns(self) -> int:
-        """When its tokens come out."""
+        """When its tokens are delivered."""
         return self.start_ns + self.cost.duration_ns
 
 
@@ -46,7 +46,7 @@ class Decoding:
 
 
 class SimulatedEngine:
-    """One server's scheduler, cache, counters, power draw and ground truth. Not for use from two threads at once."""
+    """One server's scheduler, cache, counters, power draw and ground truth. Not thread-safe."""
 
     def __init__(self, spec: SimulatedServer, random: Random) -> None:
         self.spec = spec
@@ -60,23 +60,23 @@ class SimulatedEngine:
         self._decoding: list[tuple[int, int, Decoding]] = []  # heap of (last step, number, request)
         self._step: Step | None = None
         self._steps_done = 0
-        self._boundary_ns = 0  # when the last step ended
+        self._boundary_ns = 0  # end of the last step
         self._reserved_tokens = 0
         self._cached_tokens = 0
 
     @property
     def now_ns(self) -> int:
-        """How far the simulation has come."""
+        """Current time of the simulation."""
         return self.power.now_ns
 
     @property
     def running(self) -> int:
-        """Requests in the batch, those being prefilled included."""
+        """Requests in the batch, including those being prefilled."""
         return len(self._decoding) + len(self._step.admitted if self._step else ())
 
     @property
     def decoding(self) -> int:
-        """Requests in the batch that have had their first token."""
+        """Requests in the batch whose first token has been delivered."""
         return len(self._decoding)
 
     @property
@@ -90,14 +90,14 @@ class SimulatedEngine:
         return self._cached_tokens / self.spec.physics.kv_cache_tokens
 
     def advance(self, to_ns: int) -> None:
-        """Let the simulation come to `to_ns`; a moment in the past changes nothing."""
+        """Advance the simulation to `to_ns`; a time in the past changes nothing."""
         while self._turn(to_ns):
             pass
         self._queue_arrivals(to_ns)
         self._draw(to_ns)
 
     def restart(self) -> None:
-        """Lose every request in the engine and count from zero again. The truth and the energy run on."""
+        """Drop every request in the engine and reset its counters. The ground truth and the energy continue."""
         self.truth.lost += self.running + self.waiting
         self.counters = EngineCounters(started_ns=self.now_ns)
         self._waiting.clear()
@@ -106,13 +106,13 @@ class SimulatedEngine:
         self._reserved_tokens = self._cached_tokens = 0
 
     def slow_down(self, factor: float) -> None:
-        """Make steps that begin from now on take `factor` times as long. Raises ValueError unless it is above 0."""
+        """Make every later step take `factor` times as long. Raises ValueError unless it is above 0."""
         if not factor > 0:
             raise ValueError(f"a step cannot take {factor} times as long; give a factor above 0")
         self._slowdown = factor
 
     def _turn(self, to_ns: int) -> bool:
-        """Run one step, or several equal ones, that end by `to_ns`; False when none does."""
+        """Run one step, or several equal ones, ending by `to_ns`. Returns False if none ends by then."""
         if self._step is None:
             self._begin(to_ns)
         step = self._step
@@ -135,7 +135,7 @@ class SimulatedEngine:
         self._step = Step(start_ns, cost, admitted, bool(self._waiting), self._slowdown)
 
     def _next_arrival_ns(self) -> int:
-        """The first arrival that no step has seen."""
+        """Return the arrival time of the first request that is not in a step yet."""
         if self._waiting:
             return self._waiting[0].arrival_ns
         return self._coming.arrival_ns if self._coming else NEVER
@@ -147,7 +147,7 @@ class SimulatedEngine:
             self._coming = next(self._arrivals, None)
 
     def _admit(self) -> tuple[Request, ...]:
-        """Take requests in order of arrival until seats, the token budget or the KV cache run out."""
+        """Admit requests in order of arrival until the batch size, token budget or KV cache is used up."""
         admitted: list[Request] = []
         seats = self.spec.max_num_seqs - len(self._decoding)
         budget = self.spec.max_batched_tokens
@@ -170,7 +170,7 @@ class SimulatedEngine:
         self.counters.prefix_hits += request.cached_tokens
 
     def _repeats(self, step: Step, to_ns: int) -> int:
-        """How many steps equal to this one follow each other, this one included, before anything can change."""
+        """Count the consecutive steps equal to this one, including it, before anything can change."""
         if step.admitted or step.slowdown != self._slowdown:
             return 1
         duration_ns = step.cost.duration_ns

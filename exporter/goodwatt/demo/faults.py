@@ -1,4 +1,4 @@
-"""Faults that the demo is asked for beforehand: what breaks, on which server, from when and for how long."""
+"""Faults scheduled for the demo: what breaks, on which servers, from when and for how long."""
 
 import asyncio
 import logging
@@ -11,24 +11,24 @@ from goodwatt.demo.server import ServerFaults
 
 log = logging.getLogger(__name__)
 
-SLOWDOWN = 8.0  # enough that no answer is in time, and a queue grows
+SLOWDOWN = 8.0  # enough to miss every SLO and to grow a queue
 DOWN_STATUS = 503
 FORM = "KIND[:SERVER]@START[+LENGTH] in seconds, such as slow:chat@60+120"
 _FORM = re.compile(r"([a-z]+)(?::([^@]+))?@(\d{1,6}(?:\.\d+)?)(?:\+(\d{1,6}(?:\.\d+)?))?")
 
 
 class FaultKind(StrEnum):
-    """What may go wrong with a simulated server."""
+    """A fault that a simulated server can have."""
 
     SLOW = "slow"  # every step takes SLOWDOWN times as long
-    HANG = "hang"  # accepts requests and answers none
+    HANG = "hang"  # accepts requests but answers none
     DOWN = "down"  # answers DOWN_STATUS
-    RESTART = "restart"  # loses its requests and its counters, in a moment
+    RESTART = "restart"  # loses its requests and counters at once
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFault:
-    """`servers` are names. `length_seconds` None: it stays."""
+    """A fault and when it happens. `servers` are names; with `length_seconds` None the fault is permanent."""
 
     kind: FaultKind
     servers: tuple[str, ...]
@@ -40,7 +40,7 @@ class PlannedFault:
 
 
 def planned_fault(text: str, known: Collection[str]) -> PlannedFault:
-    """A fault as people write it, on one of the known servers or on all. Raises ValueError with what to write."""
+    """Parse a fault on one of the known servers, or on all. Raises ValueError saying what to write."""
     parts = _FORM.fullmatch(text)
     if parts is None:
         raise ValueError(f"must be {FORM}; found '{text}'")
@@ -56,7 +56,7 @@ def planned_fault(text: str, known: Collection[str]) -> PlannedFault:
 
 
 async def play(planned: PlannedFault, faults: Mapping[str, ServerFaults]) -> None:
-    """Let it happen when its time comes, and end when its time is over. It begins when this is called."""
+    """Start and end the fault at its times, counted from this call."""
     await asyncio.sleep(planned.start_seconds)
     log.warning("the demo's fault begins: %s", planned)
     for server in planned.servers:

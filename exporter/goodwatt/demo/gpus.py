@@ -114,13 +114,13 @@ class SimulatedDriver:
 
 
 class Utilization(NamedTuple):
-    """NVML's structure of the same name, in percent."""
+    """The part of NVML's utilization structure that is simulated, in percent."""
 
     gpu: int
 
 
 class Memory(NamedTuple):
-    """NVML's structure of the same name, in bytes."""
+    """The part of NVML's memory structure that is simulated, in bytes."""
 
     used: int
     total: int

@@ -1,6 +1,6 @@
-"""The simulated engine's metrics page in vLLM's names, labels and edges, and in the Prometheus text format.
+"""The simulated engine's metrics page, with vLLM's names, labels and bucket edges, in the Prometheus text format.
 
-One table row a family. The page says of itself, in a comment and in a gauge, that it is simulated.
+One table row per family. A comment and a gauge on the page mark it as simulated.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +18,7 @@ BLOCK_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric family; `samples` reads it off the engine."""
+    """One metric family; `samples` reads its samples from the engine."""
 
     name: str
     kind: str
@@ -27,7 +27,7 @@ class Family:
 
 
 def render_metrics_page(engine: SimulatedEngine, epoch_seconds: float) -> str:
-    """Format every family as it stands now. `epoch_seconds` is the Unix time at the simulation's zero."""
+    """Return the page in its current state. `epoch_seconds` is the Unix time at which the simulation starts."""
     started = epoch_seconds + engine.counters.started_ns / NANOSECONDS
     lines = ["# simulated: no model and no GPU stand behind these figures"]
     for family in FAMILIES:

@@ -1,6 +1,6 @@
-"""How long one engine step takes on one GPU and how much it draws. Integers only: nanoseconds and milliwatts.
+"""Duration and power of one engine step on one GPU, in integer nanoseconds and milliwatts.
 
-Integers make the simulation exact: advancing in one leap or in many small ones gives the same figures.
+Integers make the simulation exact: advancing in one large step or in many small ones gives the same figures.
 """
 
 import math
@@ -18,7 +18,7 @@ class StepCost:
 
     @property
     def duration_ns(self) -> int:
-        """Length of the whole step."""
+        """Duration of the whole step."""
         return self.prefill_ns + self.decode_ns
 
 
@@ -42,12 +42,12 @@ class Physics:
     kv_cache_tokens: int
 
     def decode_milliwatts(self, sequences: int) -> int:
-        """Draw of one GPU while it decodes for this many sequences."""
+        """Return one GPU's power while it decodes this many sequences."""
         climb = self.decode_ceiling_milliwatts - self.decode_floor_milliwatts
         return self.decode_ceiling_milliwatts - round(climb * math.exp(-sequences / self.knee_sequences))
 
     def step(self, sequences: int, prompt_tokens: int, slowdown: float = 1.0) -> StepCost:
-        """Cost of a step that decodes for `sequences` and prefills `prompt_tokens`, `slowdown` times as long."""
+        """Return the cost of a step that decodes `sequences` and prefills `prompt_tokens`, slowed by `slowdown`."""
         return StepCost(
             prefill_ns=round(prompt_tokens * self.prompt_token_ns * slowdown),
             decode_ns=round((self.step_ns + sequences * self.sequence_ns) * slowdown),

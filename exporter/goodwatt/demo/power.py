@@ -1,4 +1,4 @@
-"""The draw of one GPU over time: its exact integral, and what the last second looked like."""
+"""Power of one GPU over time: its exact integral, and its mean over the last second."""
 
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +11,7 @@ REMEMBERED_NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of constant draw up to `end_ns`; it starts where the one before it ends."""
+    """A period of constant power up to `end_ns`; it starts at the end of the previous one."""
 
     end_ns: int
     milliwatts: int
@@ -21,7 +21,7 @@ class Piece:
 class PowerTrace:
     """Energy as the exact integral of a piecewise constant power: 1 mW x 1 ns is 1 pJ.
 
-    `mean_milliwatts` and `busy_percent` look back over the last second, as an H100 does, or over what there is.
+    `mean_milliwatts` and `busy_percent` cover the last second, as on an H100, or the whole trace if it is shorter.
     """
 
     def __init__(self, idle_milliwatts: int) -> None:
@@ -31,11 +31,11 @@ class PowerTrace:
 
     @property
     def millijoules(self) -> int:
-        """Energy drawn so far, rounded down."""
+        """Energy used so far, rounded down."""
         return self.picojoules // PICOJOULES_A_MILLIJOULE
 
     def draw(self, until_ns: int, milliwatts: int, *, busy: bool) -> None:
-        """Draw constant power from now to `until_ns`; a moment in the past changes nothing."""
+        """Add constant power from now to `until_ns`; a time in the past changes nothing."""
         if until_ns <= self.now_ns:
             return
         self.picojoules += (until_ns - self.now_ns) * milliwatts
@@ -45,11 +45,11 @@ class PowerTrace:
             self._pieces.popleft()
 
     def mean_milliwatts(self) -> int:
-        """Mean draw of the last second, rounded down."""
+        """Return the mean power of the last second, rounded down."""
         return self._mean(lambda piece: piece.milliwatts)
 
     def busy_percent(self) -> int:
-        """Share of the last second with work on the GPU, 0..100, rounded down."""
+        """Return the percentage of the last second with work on the GPU, rounded down."""
         return self._mean(lambda piece: 100 * piece.busy)
 
     def _mean(self, level: Callable[[Piece], int]) -> int:

@@ -1,4 +1,4 @@
-"""The ground truth of one server as a mapping that JSON can carry."""
+"""The JSON report of a server's ground truth."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ PICOJOULES_A_JOULE = 1_000_000_000_000
 
 
 def truth_report(engine: SimulatedEngine) -> Mapping[str, object]:
-    """Exact counts since the simulation began, over all restarts. `joules` is the sum over the server's GPUs."""
+    """Return exact counts since the simulation started, across restarts. `joules` is the sum over the server's GPUs."""
     truth, spec = engine.truth, engine.spec
     return {
         "simulated": True,

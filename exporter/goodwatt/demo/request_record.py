@@ -1,4 +1,4 @@
-"""One request that has ended: what a client with a perfect clock would have noted."""
+"""The exact times of one finished request."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from goodwatt.demo.arrivals import Ending, Request
 
 @dataclass(frozen=True, slots=True)
 class RequestTimes:
-    """The moments are nanoseconds of the simulation."""
+    """When each stage of a request ended, in nanoseconds of the simulation."""
 
     request: Request
     admitted_ns: int
@@ -16,25 +16,25 @@ class RequestTimes:
 
     @property
     def succeeded(self) -> bool:
-        """False when the client went away before the last token."""
+        """False if the client disconnected before the last token."""
         return self.request.ending is not Ending.DISCONNECT
 
     @property
     def ttft_ns(self) -> int:
-        """Arrival to first token, queueing included."""
+        """Arrival to first token, including queueing."""
         return self.first_token_ns - self.request.arrival_ns
 
     @property
     def tpot_ns(self) -> int:
-        """Mean gap between tokens, whole nanoseconds; 0 for a single token."""
+        """Mean gap between tokens, in whole nanoseconds; 0 for a single token."""
         return (self.ended_ns - self.first_token_ns) // max(1, self.request.output_tokens - 1)
 
     @property
     def e2e_ns(self) -> int:
-        """Arrival to last token."""
+        """Arrival to last token (end-to-end latency)."""
         return self.ended_ns - self.request.arrival_ns
 
     @property
     def queue_ns(self) -> int:
-        """Arrival to admission."""
+        """Arrival to admission into the batch."""
         return self.admitted_ns - self.request.arrival_ns

@@ -1,4 +1,4 @@
-"""One simulated engine over real HTTP on loopback, with faults that a test may switch on."""
+"""An HTTP server on loopback for one simulated engine, with faults that can be injected."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,37 +15,37 @@ SHUTDOWN_SECONDS = 0.5
 
 
 class ServerFaults:
-    """What is wrong with a server just now; nothing at first."""
+    """The current faults of a server; none at first."""
 
     def __init__(self, engine: LiveEngine) -> None:
-        self.http_status: int | None = None  # when set, every request is answered with it
+        self.http_status: int | None = None  # if set, the status of every response
         self._engine = engine
         self._answering = asyncio.Event()
         self._answering.set()
 
     def restart(self) -> None:
-        """Drop all requests and begin every counter of the page at zero."""
+        """Drop all requests and reset every counter on the page."""
         self._engine.read_now(lambda engine: engine.restart())
 
     def slow_down(self, factor: float) -> None:
-        """Make every further step take `factor` times as long; 1 is healthy. Raises ValueError unless above 0."""
+        """Make every later step take `factor` times as long; 1 is healthy. Raises ValueError unless above 0."""
         self._engine.read_now(lambda engine: engine.slow_down(factor))
 
     def hang(self) -> None:
-        """Accept requests and answer none until `release`."""
+        """Accept requests but answer none until `release`."""
         self._answering.clear()
 
     def release(self) -> None:
-        """Answer again, those that waited included."""
+        """Answer again, including the requests that waited."""
         self._answering.set()
 
     async def answering(self) -> None:
-        """Wait while the server hangs."""
+        """Wait until the server does not hang."""
         await self._answering.wait()
 
 
 class EngineServer:
-    """Serves /metrics, /truth, /health and /v1/models of one engine; `url` is known once it has started."""
+    """Serves /metrics, /truth, /health and /v1/models for one engine; `url` is empty until it has started."""
 
     def __init__(self, engine: LiveEngine, epoch_seconds: float) -> None:
         self.engine = engine
@@ -55,13 +55,13 @@ class EngineServer:
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
 
     async def start(self, port: int = 0) -> None:
-        """Listen on loopback; port 0 lets the system choose. Raises OSError when the port is taken."""
+        """Listen on loopback; port 0 lets the system choose. Raises OSError if the port is in use."""
         await self._runner.setup()
         await web.TCPSite(self._runner, HOST, port).start()
         self.url = f"http://{HOST}:{self._runner.addresses[0][1]}"
 
     async def aclose(self) -> None:
-        """Stop listening, also while it hangs."""
+        """Stop listening, even while it hangs."""
         self.faults.release()
         await self._runner.cleanup()
 

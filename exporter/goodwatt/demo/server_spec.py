@@ -1,4 +1,4 @@
-"""What a simulated server is made of: its load, its limits and its physics."""
+"""The specification of a simulated server: its load, limits and physics."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from goodwatt.demo.physics import Physics
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Token counts of one kind: log-normal about `median`, clipped to 1..`maximum`."""
+    """A distribution of token counts: log-normal around `median`, clipped to 1..`maximum`."""
 
     median: int
     spread: float
@@ -15,15 +15,15 @@ class Lengths:
 
     def __post_init__(self) -> None:
         if not 1 <= self.median <= self.maximum or self.spread < 0:
-            raise ValueError(f"lengths want 1 <= median <= maximum and spread >= 0, not {self}")
+            raise ValueError(f"lengths need 1 <= median <= maximum and spread >= 0, not {self}")
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A Poisson stream whose rate swings by `swing_ratio` about its mean once in `day_seconds`.
+    """A Poisson stream whose rate varies by `swing_ratio` around its mean once every `day_seconds`.
 
-    `cached_share` of the requests find most of their prompt in the prefix cache, `one_token_share` want one output
-    token, and `disconnect_share` of the others lose their client before the last token.
+    `cached_share` of the requests hit the prefix cache for most of their prompt, `one_token_share` generate one token,
+    and `disconnect_share` of the others are cancelled by a disconnect before the last token.
     """
 
     requests_per_second: float
@@ -34,19 +34,19 @@ class Load:
     cached_share: float = 0.3
     one_token_share: float = 0.01
     disconnect_share: float = 0.02
-    total_requests: int | None = None  # None never ends
+    total_requests: int | None = None  # None: unlimited
 
     def __post_init__(self) -> None:
         shares = (self.swing_ratio, self.cached_share, self.one_token_share, self.disconnect_share)
         if not (self.requests_per_second > 0 and self.day_seconds > 0):
-            raise ValueError(f"a load wants requests_per_second and day_seconds above 0, not {self}")
+            raise ValueError(f"a load needs requests_per_second and day_seconds above 0, not {self}")
         if not all(0 <= share <= 1 for share in shares):
-            raise ValueError(f"a load's shares and its swing lie in 0..1, not {shares}")
+            raise ValueError(f"a load's shares and swing_ratio must be in 0..1, not {shares}")
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedServer:
-    """One simulated inference server on `gpus` GPUs of its own, all of which draw the same power."""
+    """A simulated inference server with `gpus` GPUs, all drawing the same power."""
 
     name: str
     model: str
@@ -59,7 +59,7 @@ class SimulatedServer:
     def __post_init__(self) -> None:
         longest = self.load.prompt.maximum + self.load.output.maximum
         if min(self.max_num_seqs, self.max_batched_tokens, self.gpus) < 1:
-            raise ValueError(f"server {self.name}: max_num_seqs, max_batched_tokens and gpus are at least 1")
+            raise ValueError(f"server {self.name}: max_num_seqs, max_batched_tokens and gpus must be at least 1")
         if longest > self.physics.kv_cache_tokens:
             raise ValueError(
                 f"server {self.name}: a request of {longest} tokens never fits into "
@@ -69,7 +69,7 @@ class SimulatedServer:
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """One simulated server that answers, as a configuration has to name it."""
+    """A started simulated server, with what a configuration needs to name it."""
 
     name: str
     url: str

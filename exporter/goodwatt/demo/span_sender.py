@@ -1,4 +1,4 @@
-"""The simulated servers' spans, sent as a vLLM sends them: OTLP over HTTP, here in JSON, which needs no package."""
+"""Sends the simulated servers' spans as vLLM does, over OTLP/HTTP; in JSON, which needs no dependency."""
 
 import asyncio
 import hashlib
@@ -19,14 +19,14 @@ _PATIENCE = aiohttp.ClientTimeout(total=5)
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now, for the receiver."""
+    """Return a loopback port that is not in use now, for the receiver."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 class SpanSender:
-    """Sends each request that ends from now on, once. While nobody takes spans it goes on trying with all of them."""
+    """Sends each request that ends from now on, once. While the receiver is down it retries with all pending ones."""
 
     def __init__(self, engines: Sequence[LiveEngine], port: int, epoch_seconds: float) -> None:
         self._sent = {engine.spec.name: engine.read_now(_seen)[0] for engine in engines}
@@ -36,17 +36,17 @@ class SpanSender:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Send every PAUSE_SECONDS, in the background."""
+        """Send every PAUSE_SECONDS in a background task."""
         self._task = asyncio.create_task(self._keep_sending())
 
     async def aclose(self) -> None:
-        """Stop; harmless when repeated."""
+        """Stop sending. May be called again."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def send(self, client: aiohttp.ClientSession) -> bool:
-        """Send what has ended since the last time; whether it was taken."""
+        """Send the requests that ended since the last success. Returns whether the receiver accepted them."""
         seen = {engine.spec.name: engine.read_now(_seen) for engine in self._engines}
         groups = [self._group(name, ended, records) for name, (ended, records) in seen.items()]
         try:
@@ -64,7 +64,7 @@ class SpanSender:
                 await self.send(client)
 
     def _group(self, name: str, ended: int, records: Sequence[RequestTimes]) -> dict[str, Any]:
-        """The new records of one server; clients that left have no span, as on a vLLM."""
+        """Return the new spans of one server; disconnected clients have none, as with vLLM."""
         forgotten = ended - len(records)
         new = records[max(self._sent[name] - forgotten, 0) :]
         spans = [self._span(name, record) for record in new if record.succeeded]
@@ -92,7 +92,7 @@ class SpanSender:
 
 
 def _seen(engine: SimulatedEngine) -> tuple[int, tuple[RequestTimes, ...]]:
-    """How many requests have ended, and the latest of them."""
+    """Return how many requests have ended, and the latest of them."""
     return engine.truth.succeeded + engine.truth.disconnected, tuple(engine.truth.records)
 
 

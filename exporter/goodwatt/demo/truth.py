@@ -1,7 +1,7 @@
-"""What really happened, request for request: the yardstick for every figure that goodwatt derives.
+"""The ground truth of each request, to check every figure that goodwatt derives.
 
-Counts run over restarts of the engine. Records are kept for the latest requests only; an SLO that is watched from the
-start is counted exactly for ever.
+Counts continue across restarts of the engine. Only the latest records are kept; an SLO watched from the start is
+counted exactly, however long the simulation runs.
 """
 
 from collections import deque
@@ -17,14 +17,14 @@ KEPT_RECORDS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class GoodCount:
-    """Requests that count for an SLO, those that met all of it, and the tokens that the good ones generated."""
+    """Requests eligible for an SLO, those that met all its thresholds, and the tokens of the good ones."""
 
     eligible: int = 0
     good: int = 0
     good_tokens: int = 0
 
     def with_record(self, record: RequestTimes, thresholds: tuple[Threshold, ...]) -> "GoodCount":
-        """Count one more record; a disconnected one is on neither side."""
+        """Return the count with one more record; a disconnected request is not eligible."""
         if not record.succeeded:
             return self
         good = meets(record, thresholds)
@@ -32,14 +32,14 @@ class GoodCount:
 
 
 def meets(record: RequestTimes, thresholds: tuple[Threshold, ...]) -> bool:
-    """Whether every latency is at or below its threshold. Raises KeyError for a signal that is no latency."""
+    """Whether every latency is at or below its threshold. Raises KeyError for a signal that is not a latency."""
     latency = {Signal.TTFT: record.ttft_ns, Signal.TPOT: record.tpot_ns, Signal.E2E: record.e2e_ns}
     return all(latency[threshold.signal] / NANOSECONDS <= threshold.seconds for threshold in thresholds)
 
 
 @dataclass(slots=True)
 class Truth:
-    """Exact counts of one server since the simulation began."""
+    """Exact counts of one server since the simulation started."""
 
     arrived: int = 0
     succeeded: int = 0
@@ -57,20 +57,20 @@ class Truth:
         return len(self.records) == self.succeeded + self.disconnected
 
     def watch(self, slo: Slo) -> None:
-        """Count this SLO from here on, and from the records kept so far."""
+        """Count this SLO from now on, and from the records so far."""
         self.watched[slo.name] = (slo, self.good(slo.thresholds))
 
     def good(self, thresholds: tuple[Threshold, ...]) -> GoodCount:
-        """Count any thresholds over the whole past. Raises LookupError once records have been let go."""
+        """Count any thresholds since the start. Raises LookupError once old records have been dropped."""
         if not self.complete:
-            raise LookupError("truth: early requests are forgotten; watch the SLO before the simulation begins")
+            raise LookupError("truth: early requests have been dropped; watch the SLO before the simulation starts")
         count = GoodCount()
         for record in self.records:
             count = count.with_record(record, thresholds)
         return count
 
     def ended(self, record: RequestTimes) -> None:
-        """Book a request whose last token has been delivered."""
+        """Count a request whose last token has been delivered."""
         self.records.append(record)
         self.succeeded += record.succeeded
         self.disconnected += not record.succeeded
