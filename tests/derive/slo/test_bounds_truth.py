@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ class Story:
     slo: Slo
     ticks: tuple[tuple[float, bool], ...]
     window: float
-    other: SimulatedEngine | None = None  # takes the address over at `swap`
+    other: SimulatedEngine | None = None  # takes over the address at `swap`
     swap: float = 1e9
 
 
@@ -212,7 +213,7 @@ def check_live(story):
 @law(400)
 @given(stories())
 def test_closed_windows_contain_the_truth(story):
-    """lower <= really good <= upper <= succeeded, and eligible is exact, with any requests and engine habits."""
+    """lower <= truly good <= upper <= succeeded, and eligible is exact, whatever the requests and the habits."""
     check_windows(story)
 
 
@@ -270,3 +271,17 @@ def test_preempted_requests_are_still_in_flight(story):
 def test_a_lagging_running_gauge_is_not_used(story):
     """An engine that refreshes its gauge late is bounded by its first tokens without a success."""
     check_windows(story)
+
+
+@pytest.mark.xfail(strict=True, reason="the upper bound does not allow for uncounted one-token outputs outside TPOT")
+def test_the_upper_ratio_allows_for_uncounted_one_token_outputs():
+    """An excluded one-token output that missed TTFT stays eligible where the page does not count such outputs.
+
+    Two requests finish: the good one, and an excluded one. Their true ratio is 1 / 1, published is at most 1 / 2.
+    """
+    excluded = Request(arrival=0.0, first=0.75, gaps=0, tpot=0.25, outcome=Outcome.SUCCESS)
+    good = Request(arrival=0.0, first=0.25, gaps=2, tpot=0.25, outcome=Outcome.SUCCESS)
+    engine = SimulatedEngine([excluded, good], (), Habits(edges=(0.5, 1.0), queue_gauges=False))
+    thresholds = Threshold(Signal.TTFT, 0.5), Threshold(Signal.TPOT, 0.5)
+    slo = Slo(name="slo", thresholds=thresholds, objective=0.9, one_token_outputs=OneTokenOutputs.EXCLUDE)
+    check_windows(Story(engine=engine, slo=slo, ticks=((0.0, True), (0.75, True)), window=0.25))
