@@ -1,4 +1,4 @@
-"""Whatever an operator's file holds, parsing ends in a Config or a ConfigError, and never shows a secret."""
+"""Parsing any file ends in a Config or a ConfigError, and never shows a secret."""
 
 import json
 from pathlib import Path
@@ -124,7 +124,7 @@ def test_any_mutation(text: str, data: st.DataObject) -> None:
 @FUZZ
 @given(st.binary())
 def test_any_bytes(content: bytes) -> None:
-    """A file of arbitrary bytes gives a Config or a ConfigError that begins with the file's name."""
+    """A file of arbitrary bytes gives a Config or a ConfigError that starts with the file's name."""
     with NamedTemporaryFile() as file:
         file.write(content)
         file.flush()
@@ -138,14 +138,14 @@ def test_any_bytes(content: bytes) -> None:
 
 
 def test_any_depth() -> None:
-    """Nesting of any depth and kind is refused, not followed until the stack ends."""
+    """Nesting of any depth and kind is rejected before the stack overflows."""
     for text in ("[" * 5000, "{a: " * 5000, "- " * 5000, "? " * 5000, "".join(" " * at + "a:\n" for at in range(900))):
         assert isinstance(outcome(text), str)
 
 
 @FUZZ
 @given(st.text(alphabet="abc.-_:/?[]%é0 ", max_size=12).map(lambda rest: "http://" + rest))
-def test_an_accepted_url_can_be_asked(url: str) -> None:
+def test_an_accepted_url_can_be_requested(url: str) -> None:
     """A URL that is accepted is one that the HTTP client accepts, with the same host."""
     if url_message(url) is None:
         assert URL(url).host
@@ -189,7 +189,7 @@ def test_no_secret_is_shown() -> None:
 @FUZZ
 @given(st.sampled_from(SHAPES), st.data())
 def test_no_mutation_shows_a_secret(shape: str, data: st.DataObject) -> None:
-    """Nor is it where the rest of the file is broken in any way, as long as the key above it stands."""
+    """Nor is it if the rest of the file is broken in any way but the key above it is intact."""
     text = shape.format(s=SECRET)
     at = data.draw(st.integers(0, len(text)))
     before, after = text[:at], text[at:]
@@ -198,7 +198,7 @@ def test_no_mutation_shows_a_secret(shape: str, data: st.DataObject) -> None:
 
 
 def test_a_secret_does_not_change_the_hash() -> None:
-    """The hash changes with what a file means, and not with a header's value, a URL's query, comments or layout."""
+    """The hash changes with the settings, but not with a header value, a URL query, comments or layout."""
     text = "servers: [{{name: a, url: 'http://h/?k={}', headers: {{X-Key: {}}}}}]"
     assert config_hash(parse(text.format("a", "b"))) == config_hash(parse(text.format("c", "d") + " # moved"))
     assert config_hash(parse("interval_seconds: 5")) == config_hash(parse(""))

@@ -39,13 +39,13 @@ def test_the_default_objective() -> None:
 
 
 def test_absent_and_empty_lists_differ() -> None:
-    """`[]` means none, where an absent key means the usual: local ports, the default objective."""
+    """`[]` means none; an absent key means the default: local ports, the default objective."""
     config = load(GOOD / "nothing-to-read.yaml")
     assert (config.servers, config.slos, config.gpus.kind) == ((), (), "none")
 
 
 def test_anchors_and_merges_share_settings() -> None:
-    """A merge fills in what a mapping lacks, and never overrides what it says, here and in nested mappings."""
+    """A merge adds missing keys and never overrides existing ones, in nested mappings too."""
     servers = load(GOOD / "shared-by-anchor.yaml").servers or ()
     assert [(server.name, server.timeout_seconds) for server in servers] == [
         ("vllm-0", 1.0),
@@ -60,7 +60,7 @@ def test_anchors_and_merges_share_settings() -> None:
 
 
 def test_text_stays_text() -> None:
-    """`no` and `yes` are words, quotes and !!str keep a number from being one, and `017` is seventeen."""
+    """`no` and `yes` are text, quotes and !!str make a number text, and `017` is seventeen."""
     first, second = load(GOOD / "text-that-looks-otherwise.yaml").servers or ()
     assert (first.name, second.name) == ("no", "017")
     assert first.headers == {"X-A": "yes", "X-B": "5", "X-C": "null", "X-D": "7"}
@@ -68,8 +68,8 @@ def test_text_stays_text() -> None:
     assert parse("interval_seconds: 0x10").interval_seconds == 16.0
 
 
-def test_a_merged_fault_is_told() -> None:
-    """What is wrong in an anchored mapping is told where it stands, for every place that uses it."""
+def test_a_mistake_in_an_anchor_is_reported() -> None:
+    """A mistake in an anchored mapping is reported on its line, for every place that uses it."""
     assert messages("facility: &a {pue: .inf}\ncarbon: {<<: *a, grams_per_kwh: 1}") == [
         "f:1: facility.pue: must be a finite number",
         "f:1: carbon: unknown key 'pue' here; it belongs under 'facility'",
@@ -77,18 +77,18 @@ def test_a_merged_fault_is_told() -> None:
 
 
 def test_a_file_over_the_limit_is_refused() -> None:
-    """A text over 1 MiB is refused before it is read as YAML."""
+    """A text over 1 MiB is rejected before YAML parsing."""
     assert messages("#" * (1024 * 1024 + 1)) == ["f: is larger than 1 MiB; it is not a goodwatt configuration"]
 
 
 def test_many_values_are_refused() -> None:
-    """A text of more values than any configuration has is refused, wherever its aliases stand."""
+    """A text with more values than any configuration needs is rejected, aliases counted at each use."""
     [message] = messages("servers: [" + "a," * MAX_VALUES + "]")
     assert message == f"f:1: contains more than {MAX_VALUES} values, counting each use of an alias; make it smaller"
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
-    """A missing file, a directory and an impossible name are told as what they are."""
+    """A missing file, a directory and an invalid name each have their own message."""
     for path, reason in (
         (tmp_path / "no.yaml", "No such file or directory"),
         (tmp_path, "Is a directory"),
@@ -100,7 +100,7 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
-    """A file in another encoding is refused with the line of the first wrong byte."""
+    """A file in another encoding is rejected with the line of the first invalid byte."""
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"interval_seconds: 5\n# caf\xe9\n")
     with pytest.raises(ConfigError) as raised:

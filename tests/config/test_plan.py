@@ -65,7 +65,7 @@ def test_a_timeout_is_cut_to_the_interval() -> None:
     assert [section.timeout_seconds for section in plan.discovery] == [0.75]
 
 
-def test_each_section_under_a_top_level_key_of_its_own_is_a_source() -> None:
+def test_each_source_section_of_the_file_is_in_the_plan() -> None:
     """GPUs are always among them, the OTLP receiver only when the file has its section."""
     assert [type(section) for section in planned("").sources] == [GpusSection]
     assert [type(section) for section in planned("otlp: {}").sources] == [GpusSection, OtlpSection]

@@ -8,7 +8,7 @@ README = Path(__file__).parent.parent.parent / "README.md"
 
 
 def test_the_readme_s_example_is_a_valid_configuration() -> None:
-    """The goodwatt.yaml of the README is accepted as it stands."""
+    """The goodwatt.yaml of the README is accepted unchanged."""
     text = next(b for b in README.read_text().split("```yaml\n")[1:] if b.startswith("# goodwatt.yaml")).split("```")[0]
     config = parse(text, "README.md")
     assert config.servers is not None

@@ -44,19 +44,19 @@ def test_what_is_hidden_and_what_is_not() -> None:
     )
 
 
-def test_a_url_without_a_query_is_shown_as_it_is() -> None:
+def test_a_url_without_a_query_is_shown_unchanged() -> None:
     """Only a query is hidden."""
     assert public_url("http://[::1]:8000/metrics") == "http://[::1]:8000/metrics"
 
 
 def test_headers_of_discovered_servers_are_hidden_too() -> None:
-    """What is sent to the servers that files list is no less secret than what is sent to the others."""
+    """Headers of a discovery section are as secret as those of a server."""
     config = parse("server_discovery: [{files: [a.json], headers: {X-Key: hunter2}}]")
     assert "hunter2" not in redacted(config) + repr(config) and "X-Key: <hidden>" in redacted(config)
 
 
 def test_repr_shows_no_url_and_no_header() -> None:
-    """repr and str of a configuration leave out what may be secret."""
+    """repr and str of a configuration omit values that may be secret."""
     config = parse("servers: [{name: a, url: 'http://h/?k=hunter2', headers: {X-Key: hunter2}}]")
     assert "hunter2" not in f"{config} {config!r} {config.servers!r}"
 

@@ -11,19 +11,19 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_is_not_stale() -> None:
-    """docs/configuration.md is what the sections say today; `make docs` writes it anew."""
+    """docs/configuration.md matches the section classes; `make docs` writes it."""
     assert (ROOT / "docs" / "configuration.md").read_text() == configuration_reference()
 
 
 def test_every_key_is_described() -> None:
-    """Every key of every section has a meaning in words, and every section too."""
+    """Every section and every key has a description."""
     for path, section in sections(Config):
         assert section.__doc__, path
         assert all(known.description for known in section.model_fields.values()), path
 
 
 def test_keys_with_a_number_name_their_unit() -> None:
-    """A key that holds a number ends in its unit, or is a factor that has none."""
+    """A numeric key ends in its unit, or is a factor without one."""
     units = ("_seconds", "_ratio", "_factor", "pue", "_per_gpu_hour", "_per_kwh", "_per_million_tokens")
     numbers = [
         key
@@ -51,13 +51,13 @@ def test_rows_show_type_limits_and_default() -> None:
 
 
 def test_paths_lead_to_sections() -> None:
-    """A path leads to the section that stands there, and to none below an unknown or plain key."""
+    """A path leads to its section, and to none below an unknown or plain key."""
     assert section_at(Config, ("servers", 0, "tls")) is TlsSection
     assert section_at(Config, ("servers", 0, "headers")) is None
     assert section_at(Config, ("unknown", "tls")) is None
 
 
 def test_a_path_is_shown_up_to_what_is_known() -> None:
-    """A shown path ends before the first key that no section has: it may be a secret in the wrong place."""
+    """A displayed path stops before the first unknown key, which may be a misplaced secret."""
     assert display_path(Config, ("servers", 1, "headers", "hunter2")) == "servers[1].headers"
     assert display_path(Config, ("hunter2",)) == ""

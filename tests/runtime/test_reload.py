@@ -1,4 +1,4 @@
-"""Reloading as the process does it, without the process."""
+"""Reloads, without the process around them."""
 
 import asyncio
 import logging
@@ -47,8 +47,8 @@ class Process:
         await self.source_set.aclose()
 
 
-async def test_reloads_at_once_come_one_after_the_other() -> None:
-    """Many at the same moment all end, each with its configuration on a snapshot, and the last one is in force."""
+async def test_concurrent_reloads_run_one_after_the_other() -> None:
+    """All complete, each with its configuration on a snapshot, and the last one is in force."""
     async with Process() as process:
         process.text = FIRST + "carbon: {grams_per_kwh: 100}\n"
         async with asyncio.timeout(5):
@@ -59,8 +59,8 @@ async def test_reloads_at_once_come_one_after_the_other() -> None:
         assert process.reloader.about.config_hash == process.read().config_hash
 
 
-async def test_what_restarts_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    """An objective with other thresholds and another currency are named in the log of the reload."""
+async def test_counters_that_restart_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The reload logs an objective with new thresholds, and a new currency."""
     async with Process() as process:
         prices = "cost: {{currency: {}, price_per_kwh: 1}}\nslos: [{{name: s, ttft_seconds: {}}}]\n"
         process.text = FIRST + prices.format("USD", 1)
@@ -74,8 +74,8 @@ async def test_what_restarts_is_said(caplog: pytest.LogCaptureFixture) -> None:
         ]
 
 
-async def test_a_refused_file_leaves_no_trace_but_the_metric() -> None:
-    """Hash, time and rules stay; a good file afterwards clears the metric and moves the time."""
+async def test_a_rejected_file_only_changes_the_metric() -> None:
+    """Hash, time and policy stay; a valid file afterwards clears the metric and advances the time."""
     async with Process() as process:
         before = process.reloader.about
         process.text = "nonsense"

@@ -1,4 +1,4 @@
-"""Which of all the servers that are named are read."""
+"""Selecting the servers to read."""
 
 from goodwatt.runtime.server_selection import Candidate, RefusedServer, select_servers
 from goodwatt.settings.sources import MAX_SERVERS, ServerSection
@@ -8,8 +8,8 @@ def listed(name: str, url: str = "", engine: str = "auto", origin: str = "f.yaml
     return Candidate(ServerSection(name=name, url=url or f"http://{name}:8000", engine=engine), origin)
 
 
-def test_the_first_of_a_name_and_of_an_address_is_read() -> None:
-    """Two servers of one name would mix their counters, and one page read twice would count double."""
+def test_the_first_server_of_a_name_and_of_an_address_is_read() -> None:
+    """Two servers with one name would mix their counters, and one page read twice would count double."""
     chosen = select_servers(
         [listed("a"), listed("a", "http://other:1"), listed("b", "http://A:8000/"), listed("c"), listed("c")], ()
     )
@@ -20,15 +20,15 @@ def test_the_first_of_a_name_and_of_an_address_is_read() -> None:
     )
 
 
-def test_a_server_of_an_unknown_engine_is_not_read() -> None:
-    """The others of its file are."""
+def test_a_server_with_an_unknown_engine_is_not_read() -> None:
+    """The other servers of its file are read."""
     chosen = select_servers([listed("a", engine="toy"), listed("b", engine="vllm")], ("sglang", "vllm"))
     assert [server.name for server in chosen.servers] == ["b"]
     assert [one.why for one in chosen.refused] == ["unknown engine; known: sglang, vllm"]
 
 
-def test_no_more_are_read_than_one_process_can() -> None:
-    """The first MAX_SERVERS are read, and each of the others is refused by name."""
+def test_at_most_64_servers_are_read() -> None:
+    """The first MAX_SERVERS are read, and each further one is refused by name."""
     chosen = select_servers([listed(f"s{n}") for n in range(MAX_SERVERS + 3)], ())
     assert len(chosen.servers) == MAX_SERVERS == 64
     assert [one.name for one in chosen.refused] == ["s64", "s65", "s66"]

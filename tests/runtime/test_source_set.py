@@ -1,4 +1,4 @@
-"""What the sampler is told to read as configuration and files change."""
+"""Which sources the sampler reads as configuration and target files change."""
 
 import asyncio
 import logging
@@ -37,7 +37,7 @@ def planned(text: str) -> Plan:
 
 
 class Running:
-    """A watch over a sampler that ticks when a test says so."""
+    """A source set over a sampler that ticks on demand."""
 
     def __init__(self, text: str, context: SourceContext | None = None) -> None:
         plan = planned(text)
@@ -48,18 +48,18 @@ class Running:
             context or SourceContext(),
             LocalPorts(ports=(unused_port(),)),
         )
-        self.told = 0
+        self.applied = 0
 
     async def tick(self) -> Snapshot:
         await self.source_set.refresh()
         return await self.sampler.tick()
 
     async def reload(self, text: str) -> Snapshot:
-        await self.source_set.apply_config(planned(text), self._tell)
+        await self.source_set.apply_config(planned(text), self._count)
         return await self.sampler.tick()
 
-    def _tell(self) -> None:
-        self.told += 1
+    def _count(self) -> None:
+        self.applied += 1
 
     async def aclose(self) -> None:
         await self.source_set.aclose()
@@ -75,8 +75,8 @@ def config(*servers: tuple[str, FakeServer], more: str = "") -> str:
     return f"{NO_GPUS}servers: [{listed}]\n{more}"
 
 
-async def test_what_stays_keeps_its_source_and_its_connection() -> None:
-    """A reload that leaves a server's section alone neither reconnects nor loses a token."""
+async def test_an_unchanged_server_keeps_its_connection() -> None:
+    """A reload that does not change a server's section neither reconnects nor loses a token."""
     async with serving(page(toy(100))) as a, serving(page(toy(0))) as b:
         running = Running(config(("a", a)))
         await running.tick()
@@ -84,12 +84,12 @@ async def test_what_stays_keeps_its_source_and_its_connection() -> None:
         a.routes["/metrics"] = page(toy(150))
         snapshot = await running.reload(config(("b", b), ("a", a), more="window_seconds: 120\nslos: []\n"))
         assert counted(snapshot) == 50 and source in running.sampler.sources
-        assert (a.connections, running.told, snapshot.policy.window_seconds) == (1, 1, 120.0)
+        assert (a.connections, running.applied, snapshot.policy.window_seconds) == (1, 1, 120.0)
         await running.aclose()
 
 
-async def test_another_address_under_a_name_begins_anew_and_another_timeout_does_not() -> None:
-    """Only what can be another server loses its baseline."""
+async def test_a_new_address_resets_the_baseline_and_a_new_timeout_does_not() -> None:
+    """Only a name that may now be another server loses its baseline."""
     async with serving(page(toy(100))) as a, serving(page(toy(9_000))) as b:
         running = Running(config(("a", a)))
         await running.tick()
@@ -103,8 +103,8 @@ async def test_another_address_under_a_name_begins_anew_and_another_timeout_does
         await running.aclose()
 
 
-async def test_a_profile_of_ones_own_is_live() -> None:
-    """An engine that nobody knew is read from the reload on that describes it, and others lose nothing by name."""
+async def test_a_custom_profile_applies_after_a_reload() -> None:
+    """A server with an unknown engine is read once a reload adds a profile for it."""
     profile = (
         "profiles: [{name: toy, title: Toy, ports: [], detect: {any_of: ['toy:*']}, labels: {model: [model_name]}, "
         "traits: {tokens_move: step, one_token_tpot: zero}, "
@@ -118,8 +118,8 @@ async def test_a_profile_of_ones_own_is_live() -> None:
         await running.aclose()
 
 
-async def test_gpus_are_opened_once_and_closed_when_they_are_not_wanted() -> None:
-    """`auto` and `nvml` are the same driver; `none` lets it go."""
+async def test_gpus_are_opened_once_and_closed_by_kind_none() -> None:
+    """`auto` and `nvml` share one open driver; `none` closes it."""
     driver = FakeDriver(FakeGpu("GPU-0"))
     running = Running("servers: []\n", SourceContext(driver=driver))
     assert (await running.tick()).gpus is not None
@@ -131,8 +131,8 @@ async def test_gpus_are_opened_once_and_closed_when_they_are_not_wanted() -> Non
     await running.aclose()
 
 
-async def test_servers_from_files_have_the_gpus_that_their_labels_name(tmp_path: Path) -> None:
-    """Rules follow the files: which server claims which GPU."""
+async def test_servers_from_files_have_the_gpus_of_their_labels(tmp_path: Path) -> None:
+    """The policy follows the files: which server claims which GPU."""
     (tmp_path / "s.yaml").write_text("- {targets: ['127.0.0.1:1'], labels: {goodwatt_name: a, goodwatt_gpus: '1'}}")
     running = Running(f"{NO_GPUS}server_discovery: [{{files: ['{tmp_path}/s.yaml']}}]\n")
     snapshot = await running.tick()
@@ -146,9 +146,8 @@ async def test_servers_from_files_have_the_gpus_that_their_labels_name(tmp_path:
     await running.aclose()
 
 
-async def test_refused_servers_are_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Beyond 64 servers, and for a name that is taken, one line for each cause names who is not read, and only when it
-    is news."""
+async def test_refused_servers_are_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One line for each cause names the servers beyond 64 and those whose name is taken; it is not repeated."""
     listed = ", ".join(f"'10.0.0.1:{n}'" for n in range(1, 91))
     (tmp_path / "s.yaml").write_text(f"- targets: [{listed}]\n- {{targets: ['x:1'], labels: {{goodwatt_name: a}}}}\n")
     text = f"{NO_GPUS}servers: [{{name: a, url: 'http://y:1'}}]\nserver_discovery: [{{files: ['{tmp_path}/s.yaml']}}]"
@@ -166,7 +165,7 @@ async def test_refused_servers_are_named_once(tmp_path: Path, caplog: pytest.Log
 
 
 async def test_local_ports_are_tried_only_while_nothing_names_a_server(caplog: pytest.LogCaptureFixture) -> None:
-    """From no servers to some and back the search ends and begins anew."""
+    """Configuring servers stops the discovery, and removing them starts it again."""
     running = Running(NO_GPUS)
     said = "no inference server answers"
     await running.tick()
@@ -180,8 +179,8 @@ async def test_local_ports_are_tried_only_while_nothing_names_a_server(caplog: p
     await running.aclose()
 
 
-async def test_what_was_found_on_a_port_stays() -> None:
-    """A server that was found is read on although it is down; rounds are half a minute apart."""
+async def test_a_server_found_on_a_port_is_kept() -> None:
+    """A discovered server is kept while it is down; ports are probed every 30 seconds."""
     async with serving(page(toy(1))) as fake:
         local = LocalPorts(own_port=0, ports=(fake.port,))
         plan = planned("")
@@ -197,7 +196,7 @@ async def test_what_was_found_on_a_port_stays() -> None:
 
 
 async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
-    """Where an engine gives its port to another one, the server that was found there goes on; none is read twice."""
+    """If another engine takes over a port, the server found there is kept, and no page is read twice."""
     async with serving(page(toy(1))) as server:
         plan = planned(NO_GPUS)
         sampler = Sampler((), plan.policy, lambda _: None)
@@ -215,8 +214,8 @@ async def test_another_engine_on_a_known_port_is_not_a_second_server() -> None:
     assert [(name, page.engine) for name, page in snapshot.servers.items()] == [(name, "llamacpp")]
 
 
-async def test_the_receiver_of_spans_stays_while_its_section_does() -> None:
-    """A reload that leaves `otlp` alone keeps its queue; another one is another receiver; without one none listens."""
+async def test_the_otlp_receiver_is_kept_while_its_section_is_unchanged() -> None:
+    """An unchanged `otlp` keeps its queue, a changed one is a new receiver, and without it no port is open."""
     async with serving(page(toy(100))) as a:
         running = Running(config(("a", a), more="otlp: {listen: '127.0.0.1:0'}\n"))
         assert {state.source.label for state in (await running.tick()).sources} == {"otlp", "server/a"}
@@ -234,8 +233,8 @@ async def test_the_receiver_of_spans_stays_while_its_section_does() -> None:
         await running.aclose()
 
 
-async def test_spans_belong_to_the_servers_that_are_read_now() -> None:
-    """A server that a reload adds has spans of its own name from then on."""
+async def test_spans_are_assigned_to_the_servers_read_now() -> None:
+    """A server that a reload adds gets the spans with its name from then on."""
     async with serving(page(toy(100))) as a, serving(page(toy(100))) as b:
         otlp = "otlp: {listen: '127.0.0.1:0'}\n"
         running = Running(config(("a", a), ("b", b), more=otlp))
@@ -273,8 +272,8 @@ def fronted(listen: int, upstream: str, server: str = "", more: str = "", keys: 
     return f"{NO_GPUS}servers: [{{name: a, {server}{proxy}}}]\n{more}"
 
 
-async def test_a_proxy_keeps_its_clients_through_a_reload_that_leaves_it_alone() -> None:
-    """Another interval, price or SLO cuts no stream; the server's page and its proxy are two sources."""
+async def test_an_unchanged_proxy_keeps_its_clients_through_a_reload() -> None:
+    """A new interval, price or SLO interrupts no stream; a server's page and its proxy are two sources."""
     port, go_on = unused_port(), asyncio.Event()
 
     async def script(talk: Talk) -> None:
@@ -295,11 +294,11 @@ async def test_a_proxy_keeps_its_clients_through_a_reload_that_leaves_it_alone()
             assert running.sampler.sources[1] is before[1] and running.sampler.sources[0] is not before[0]
             go_on.set()
             await client.whole()
-        await told_of(running, 1)
+        await records_of(running, 1)
         await running.aclose()
 
 
-async def told_of(running: Running, requests: int) -> Snapshot:
+async def records_of(running: Running, requests: int) -> Snapshot:
     """The snapshot on which so many requests are counted."""
     while True:
         snapshot = await running.tick()
@@ -308,19 +307,19 @@ async def told_of(running: Running, requests: int) -> Snapshot:
         await asyncio.sleep(0.01)
 
 
-async def test_a_proxy_that_changes_frees_its_address_for_the_next() -> None:
-    """Another limit is in force from the next request on, on the same port, and no token is counted twice."""
+async def test_a_changed_proxy_reopens_on_the_same_port() -> None:
+    """A new limit applies from the next request on, on the same port, and no token is counted twice."""
     port = unused_port()
     async with openai_server(streams(3, (9, 4, 3))) as server:
         running = Running(fronted(port, server.url))
         await running.tick()
         await ask(port, post())
-        snapshot = await told_of(running, 1)
+        snapshot = await records_of(running, 1)
         assert counted(snapshot) == 3 and snapshot.servers["a"].engine == "proxy"
         await running.reload(fronted(port, server.url, keys=", max_body_bytes: 1024"))
         assert (await ask(port, post(bytes(2000))))[0].startswith(b"HTTP/1.1 413 ")
         await ask(port, post())
-        snapshot = await told_of(running, 2)
+        snapshot = await records_of(running, 2)
         assert counted(snapshot) == 6
         assert all(state.up for state in snapshot.sources)
         snapshot = await running.reload(f"{NO_GPUS}servers: []\n")
@@ -329,8 +328,8 @@ async def test_a_proxy_that_changes_frees_its_address_for_the_next() -> None:
         await running.aclose()
 
 
-async def test_a_proxy_whose_address_is_taken_is_a_source_that_is_down() -> None:
-    """The rest is read as ever, and it listens as soon as the address is free."""
+async def test_a_proxy_whose_port_is_taken_is_down() -> None:
+    """Other sources are still read, and the proxy listens as soon as the port is free."""
     async with openai_server() as server, serving(page(toy(100))) as metrics:
         taken = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
         port = taken.sockets[0].getsockname()[1]

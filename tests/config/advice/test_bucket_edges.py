@@ -41,13 +41,13 @@ def test_a_threshold_on_an_edge(edge: float) -> None:
 
 
 def test_unknown_edges() -> None:
-    """Of a signal without known edges nothing is said."""
+    """A signal without known edges gets no advice."""
     assert of(0.3, ()) == ()
     assert edge_advice(Slo(name="s", thresholds=(Threshold(Signal.TTFT, 0.3),), objective=0.95), {}) == ()
 
 
-def test_every_threshold_is_looked_at() -> None:
-    """Advice comes for each threshold, in their order."""
+def test_every_threshold_is_checked() -> None:
+    """There is advice on each threshold, in order."""
     slo = Slo(
         name="s",
         thresholds=(Threshold(Signal.TTFT, 0.3), Threshold(Signal.E2E, 1.0), Threshold(Signal.TPOT, 0.04)),
@@ -59,7 +59,7 @@ def test_every_threshold_is_looked_at() -> None:
 
 @given(st.lists(st.floats(0.001, 1000), min_size=1, unique=True).map(sorted), st.floats(0.001, 1000))
 def test_advice_that_is_followed_is_silent(edges: list[float], seconds: float) -> None:
-    """Some edge is always as good as the advice says: taking the nearest edge as threshold leaves nothing to say."""
+    """Setting the threshold to the suggested edge leaves no advice."""
     nearest = min(edges, key=lambda edge: abs(edge - seconds))
     assert of(nearest, tuple(edges)) == ()
     assert bool(of(seconds, tuple(edges))) == (seconds not in edges)

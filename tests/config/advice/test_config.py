@@ -32,20 +32,20 @@ def of_server(more: str, url: str = "https://h:1") -> tuple[str, ...]:
         "servers: [{name: a, url: 'http://127.0.0.1:8000', headers: {Authorization: x}, engine: auto}]",
     ],
 )
-def test_nothing_is_said_of_what_is_fine(text: str) -> None:
-    """Defaults and usual settings get no advice; a short interval does not blame the default timeout."""
+def test_sensible_settings_get_no_advice(text: str) -> None:
+    """Defaults and common settings get no advice; a short interval gets none about the default timeout."""
     assert of(text) == ()
 
 
 def test_a_timeout_above_the_interval() -> None:
-    """A timeout that was given and is cut is said, with what is used."""
+    """A configured timeout that is cut is reported with the value in use."""
     assert of("interval_seconds: 1\nslos: []\nservers: [{name: a, url: 'http://h', timeout_seconds: 3}]") == (
         "server a: timeout_seconds 3 is too long; 0.75 s is used, three quarters of interval_seconds",
     )
 
 
 def test_tls_that_protects_nothing() -> None:
-    """Certificates that are not verified, and tls settings on http, are said."""
+    """Advice names unverified certificates, and tls settings on http."""
     assert of_server("tls: {insecure_skip_verify: true}") == (
         "server a: tls.insecure_skip_verify accepts any certificate; set tls.ca_file instead",
     )
@@ -56,7 +56,7 @@ def test_tls_that_protects_nothing() -> None:
 
 @pytest.mark.parametrize("header", ["Authorization", "x-api-key", "Cookie"])
 def test_credentials_in_the_clear(header: str) -> None:
-    """Credentials over http are said, unless the server is on this machine or the connection is encrypted."""
+    """Advice names credentials over http, unless the server is on this machine or the connection is encrypted."""
     more = f"headers: {{{header}: hunter2}}"
     assert of_server(more, "http://10.0.0.1:8000") == (
         "server a: its credentials cross the network unencrypted; use https://",
@@ -66,7 +66,7 @@ def test_credentials_in_the_clear(header: str) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    """Every credential file that is missing is named with its key and what it means for the server."""
+    """Every missing credential file is named with its key and the effect on the server."""
     token = tmp_path / "token"
     token.write_text("x")
     assert of_server(f"bearer_token_file: {token}") == ()
@@ -78,7 +78,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_why_a_file_cannot_be_read(tmp_path: Path) -> None:
-    """A directory, an impossible name and a file of somebody else are told apart."""
+    """A directory, an invalid name and an unreadable file have different reasons."""
     secret = tmp_path / "secret"
     secret.touch()
     assert unreadable(secret) is None
@@ -88,7 +88,7 @@ def test_why_a_file_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_factors_that_rent_ignores() -> None:
-    """With rent, host_factor and pue change at most the carbon, and that is said."""
+    """With rent, host_factor and pue affect carbon at most, which advice points out."""
     text = "cost: {price_per_gpu_hour: 2}\nfacility: {host_factor: 1.4, pue: 1.2}\n"
     both = "has no effect: rent includes electricity and no carbon is configured; remove it"
     assert of(text) == (f"facility: host_factor {both}", f"facility: pue {both}")
@@ -97,7 +97,7 @@ def test_factors_that_rent_ignores() -> None:
 
 
 def test_money_and_carbon_need_gpus() -> None:
-    """Without GPUs neither cost nor carbon can be known, and that is said."""
+    """Without GPUs cost and carbon are unknown, which advice points out."""
     assert of("gpus: {kind: none}\ncost: {price_per_kwh: 1}\ncarbon: {grams_per_kwh: 1}") == (
         "carbon: has no effect without GPUs; set gpus: {kind: auto}",
         "cost: has no effect without GPUs; set gpus: {kind: auto}",
@@ -111,21 +111,21 @@ def test_a_margin_between_two_currencies() -> None:
     assert of(text) == ("revenue: is in EUR and cost in USD; no margin can be calculated",)
 
 
-def test_an_objective_for_no_server() -> None:
-    """An objective whose patterns match none of the servers is said, with the names there are."""
+def test_an_objective_that_matches_no_server() -> None:
+    """An objective whose patterns match no server is reported with the names of the servers."""
     text = "servers: [{name: a, url: 'http://h'}]\nslos: [{name: s, ttft_seconds: 1, servers: [b*, A]}]"
     assert of(text) == ("slo s: its servers match none of a",)
 
 
 def test_an_objective_that_hides_another() -> None:
-    """A whole request cannot be shorter than its first token: such a pair of thresholds is said."""
+    """A request cannot end before its first token: an e2e threshold below the ttft threshold is reported."""
     assert of("slos: [{name: s, ttft_seconds: 2, e2e_seconds: 2}]") == (
         "slo s: e2e_seconds is not above ttft_seconds, which therefore has no effect; raise e2e_seconds",
     )
 
 
 def test_thresholds_that_look_like_milliseconds() -> None:
-    """A threshold that nobody promises in seconds is said, with what to write if milliseconds are meant."""
+    """A threshold implausible in seconds is reported with what to write for milliseconds."""
     assert of("slos: [{name: s, ttft_seconds: 500, tpot_seconds: 20, e2e_seconds: 10000}]") == (
         "slo s: ttft_seconds 500 is in seconds; if 500 milliseconds are intended, write 0.5",
         "slo s: tpot_seconds 20 is in seconds; if 20 milliseconds are intended, write 0.02",
@@ -135,7 +135,7 @@ def test_thresholds_that_look_like_milliseconds() -> None:
 
 
 def test_thresholds_inside_a_bucket() -> None:
-    """Where a server's engine is named, thresholds are compared with its default buckets; once an engine."""
+    """Thresholds are compared with the default buckets of each engine that a server names, once per engine."""
     vllm = load_profiles()["vllm"].model_copy(update={"default_edges": {Signal.TTFT: (0.25, 0.5)}})
     text = (
         "servers: [{name: a, url: 'http://h', engine: vllm}, {name: b, url: 'http://i', engine: vllm}, "
@@ -146,8 +146,8 @@ def test_thresholds_inside_a_bucket() -> None:
     )
 
 
-def test_an_objective_that_an_engine_cannot_tell() -> None:
-    """Where a server's engine has no histogram for a threshold, that is said; not of the default objective."""
+def test_an_objective_without_a_histogram() -> None:
+    """A threshold without a histogram in a server's engine is reported, except for the default objective."""
     text = "servers: [{name: a, url: 'http://h', engine: llamacpp}]\n"
     assert of(text) == ()
     assert of(text + "slos: [{name: s, ttft_seconds: 1, e2e_seconds: 9}]") == (
@@ -155,8 +155,8 @@ def test_an_objective_that_an_engine_cannot_tell() -> None:
     )
 
 
-def test_loopback_is_known_without_asking_anybody() -> None:
-    """Names and addresses of this machine are known by their text alone."""
+def test_loopback_is_recognised_without_a_lookup() -> None:
+    """Loopback names and addresses are recognised by their text."""
     assert [
         host for host in ("localhost", "a.localhost", "127.0.0.9", "::1", "10.0.0.1", "h") if is_loopback(host)
     ] == [
@@ -167,8 +167,8 @@ def test_loopback_is_known_without_asking_anybody() -> None:
     ]
 
 
-def test_how_discovered_servers_are_reached_is_looked_at_too() -> None:
-    """Timeouts, certificates and files of a discovery are as worth a word as those of a server."""
+def test_discovery_sections_get_advice_too() -> None:
+    """Timeouts, certificates and files of a discovery section get the same advice as those of a server."""
     assert of(
         "interval_seconds: 1\nserver_discovery: [{files: [a.yaml], timeout_seconds: 3, bearer_token_file: /nowhere, "
         "tls: {insecure_skip_verify: true}}]"
@@ -180,8 +180,8 @@ def test_how_discovered_servers_are_reached_is_looked_at_too() -> None:
     )
 
 
-def test_an_engine_of_ones_own_has_buckets_too() -> None:
-    """An SLO on a server of an own engine is judged by that profile."""
+def test_a_custom_profile_has_buckets_too() -> None:
+    """An SLO on a server with a custom profile is compared with that profile's buckets."""
     own = (
         "profiles: [{name: toy, title: Toy, ports: [], detect: {any_of: [toy]}, default_edges: {ttft: [1, 2]}, "
         "traits: {tokens_move: step, one_token_tpot: zero}, signals: {ttft: [{sum: [{metric: toy}]}]}}]\n"
@@ -194,8 +194,8 @@ def of_otlp(text: str, missing: bool = False) -> tuple[str, ...]:
     return config_advice(parse(f"slos: []\n{text}"), None, PROTOBUF_MISSING if missing else None)
 
 
-def test_spans_that_belong_to_nobody() -> None:
-    """No server at all, and services of servers that are not listed, are said; not where files may list them."""
+def test_spans_without_a_server() -> None:
+    """Advice names an empty server list and services of unlisted servers, unless target files may list them."""
     servers = "servers: [{name: a, url: 'http://h'}, {name: b, url: 'http://i'}]\n"
     assert of_otlp("otlp: {}\nservers: []") == (
         "otlp: servers is empty, so no span can be assigned; list the servers that send spans",
@@ -208,7 +208,7 @@ def test_spans_that_belong_to_nobody() -> None:
 
 
 def test_spans_that_cannot_be_read() -> None:
-    """Without the package that reads protobuf, what to install is said."""
+    """Without the protobuf package, advice says what to install."""
     assert of_otlp("otlp: {}", missing=True) == (
         "otlp: reading protobuf needs the package opentelemetry-proto; pip install 'goodwatt[otlp]'",
     )
@@ -216,7 +216,7 @@ def test_spans_that_cannot_be_read() -> None:
 
 @pytest.mark.parametrize("listen", [":4318", "0.0.0.0:4318", "10.0.0.1:4318", "gpu-1:4318"])
 def test_spans_from_anywhere(listen: str) -> None:
-    """An address that others can reach is said, since nobody who sends spans has to say who it is."""
+    """An address that other machines can reach is reported, because senders are not authenticated."""
     assert of_otlp(f"otlp: {{listen: '{listen}'}}") == (
         f"otlp: anyone who can reach {listen} can send spans; restrict access, or listen on 127.0.0.1",
     )
@@ -229,7 +229,7 @@ def proxied(keys: str = "", server: str = "", upstream: str = "http://10.0.0.1:8
 
 
 def test_a_proxy_that_opens_a_server_to_other_machines() -> None:
-    """A server that only this machine could reach is reachable from others through its proxy: that is said."""
+    """A proxy that exposes a loopback server to other machines is reported."""
     line = (
         "server a: proxy.listen lets other machines reach a server that listens on this machine only; is that intended?"
     )
@@ -239,7 +239,7 @@ def test_a_proxy_that_opens_a_server_to_other_machines() -> None:
 
 
 def test_keys_without_effect_beside_a_proxy() -> None:
-    """Without a url nothing is read, so how it would be read has no effect; tls has none on http."""
+    """Without a url, scrape settings have no effect; neither has tls on http."""
     line = "without a url no metrics are read and engine, timeout_seconds has no effect; add the url of its metrics"
     assert proxied(server="timeout_seconds: 1, engine: vllm, ") == (f"server a: {line}",)
     assert proxied(server="url: 'http://h', engine: vllm, ") == ()
@@ -249,15 +249,15 @@ def test_keys_without_effect_beside_a_proxy() -> None:
 
 
 def test_certificates_of_a_proxy() -> None:
-    """What weakens or hinders the verification of its upstream is said."""
+    """Settings that weaken or break the verification of the upstream are reported."""
     assert proxied("tls: {insecure_skip_verify: true, ca_file: /no/ca}", upstream="https://h") == (
         "server a: proxy.tls.insecure_skip_verify accepts any certificate; set proxy.tls.ca_file instead",
         "server a: proxy.tls.ca_file /no/ca does not exist; until it can be read, clients are answered 502",
     )
 
 
-def test_an_engine_without_histograms_can_be_judged_behind_a_proxy() -> None:
-    """The proxy's records tell what its page cannot."""
+def test_a_proxy_makes_up_for_missing_histograms() -> None:
+    """The proxy's request records replace the missing histograms."""
     slo = "\nslos: [{name: s, ttft_seconds: 1}]"
     server = "servers: [{name: a, url: 'http://h', engine: llamacpp%s}]"
     assert of(server % ", proxy: {listen: '127.0.0.1:9', upstream: 'http://h'}" + slo) == ()

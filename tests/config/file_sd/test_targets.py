@@ -50,7 +50,7 @@ def refused(text: str, file: str = "f.yaml") -> list[str]:
 
 @pytest.mark.parametrize("file", ["f.json", "F.JSON", "f.yaml", "f.yml"])
 def test_json_and_yaml_say_the_same(file: str) -> None:
-    """Scheme, path, parameters and our own labels are honoured; other labels mean nothing here."""
+    """Scheme, path, parameters and goodwatt_* labels are honoured; other labels are ignored."""
     assert parse_targets(json.dumps(BOTH), file) == EXPECTED
 
 
@@ -60,7 +60,7 @@ def test_json_may_be_indented_with_tabs() -> None:
 
 
 def test_yaml_as_people_write_it() -> None:
-    """Block style and whole numbers without quotes are read as Prometheus reads them; `[]` lists nobody."""
+    """Block style and unquoted whole numbers are read as Prometheus reads them; `[]` lists no server."""
     text = "- targets:\n  - a:1\n  labels:\n    goodwatt_gpus: 0\n- targets: [b:2]\n- targets: []\n"
     assert parse_targets(text, "f.yml") == (
         FileSdTarget("a-1", "http://a:1", gpus=(0,)),
@@ -70,7 +70,7 @@ def test_yaml_as_people_write_it() -> None:
 
 
 def test_gpus_may_be_uuids_or_all() -> None:
-    """The three ways of the configuration, separated by commas."""
+    """The three forms of the configuration file, separated by commas."""
     text = (
         "- {targets: ['a:1'], labels: {goodwatt_gpus: 'GPU-a,GPU-b'}}\n"
         "- {targets: ['b:1'], labels: {goodwatt_gpus: all}}"
@@ -78,8 +78,8 @@ def test_gpus_may_be_uuids_or_all() -> None:
     assert [target.gpus for target in parse_targets(text, "f.yaml")] == [("GPU-a", "GPU-b"), "all"]
 
 
-def test_a_target_is_reached_as_its_discovery_says() -> None:
-    """The template's credentials, headers, TLS and timeout are those of every server listed."""
+def test_a_target_takes_the_settings_of_its_discovery_section() -> None:
+    """Every listed server gets the credentials, headers, TLS and timeout of the section."""
     section = EXPECTED[2].section(REACHED)
     assert (section.name, section.url, section.engine, section.gpus) == (
         "six",
@@ -94,8 +94,8 @@ def test_a_target_is_reached_as_its_discovery_says() -> None:
     )
 
 
-def test_default_names_differ_and_hold_no_secret() -> None:
-    """Path and query tell pages of one address apart; the query is a digest, and the same address is one server."""
+def test_default_names_are_unique_and_contain_no_secret() -> None:
+    """Path and a digest of the query distinguish pages of one address; the same URL is one server."""
     text = json.dumps(
         [
             {"targets": ["h:1", "h:1", "a_b:1", "A-b:1"]},
@@ -115,7 +115,7 @@ def test_default_names_differ_and_hold_no_secret() -> None:
 
 
 def test_a_name_does_not_depend_on_its_neighbours() -> None:
-    """The name of an address with a path of its own is the same whoever else is listed."""
+    """The name of a target with a path does not depend on the other targets."""
     one = {"targets": ["h:1"], "labels": {"__param_model": "a"}}
     alone = parse_targets(json.dumps([one]), "f.json")[0]
     among = parse_targets(json.dumps([{"targets": ["h:1", "g:1"]}, one]), "f.json")
@@ -123,14 +123,14 @@ def test_a_name_does_not_depend_on_its_neighbours() -> None:
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=80))
-def test_any_address_that_can_be_read_has_a_good_name(target: str) -> None:
-    """Whatever host and port, the default name is a good label and no file's way out."""
+def test_any_valid_address_has_a_valid_name(target: str) -> None:
+    """For any host and port, the default name is a valid label and contains no path separator."""
     if url_message(f"http://{target}") is None and "/" not in target and "?" not in target:
         assert name_message(default_name(target, f"http://{target}")) is None
 
 
-def test_every_fault_is_told_at_once_by_line() -> None:
-    """Each has its file, line and place; no target and no value is shown."""
+def test_every_mistake_is_reported_at_once_by_line() -> None:
+    """Each has its file, line and path; no target and no value is shown."""
     text = """\
 - targets: ["http://hunter2:8000", "h:99999", 7, null]
 - targets: a:1
@@ -187,8 +187,8 @@ def test_every_fault_is_told_at_once_by_line() -> None:
         ),
     ],
 )
-def test_a_file_that_is_no_list_is_one_line(text: str, file: str, message: str) -> None:
-    """A file that is empty or half written is refused as a whole, so that what was known stays."""
+def test_a_file_that_is_not_a_list_is_one_line(text: str, file: str, message: str) -> None:
+    """An empty or half-written file is rejected as a whole, so that its last valid version stays."""
     assert refused(text, file) == [message]
 
 
@@ -203,7 +203,7 @@ def test_a_file_that_is_no_list_is_one_line(text: str, file: str, message: str) 
         ),
     )
 )
-def test_whatever_a_file_holds_it_is_read_or_refused(value: object) -> None:
+def test_any_content_is_read_or_rejected(value: object) -> None:
     """Any JSON ends in targets or in a ConfigError, the same as .json and as .yaml when it is read."""
     for file in ("f.json", "f.yaml"):
         with suppress(ConfigError):

@@ -7,7 +7,7 @@ from tests.sources.engine.test_source import LLAMA, MODELS, VLLM
 
 
 async def test_finds_known_engines() -> None:
-    """Servers that answer as a known engine are found on the given ports, in their order, named by engine and port."""
+    """Servers of known engines are found on the given ports, in their order, named by engine and port."""
     async with serving(page(VLLM)) as vllm, serving({"/metrics": page(LLAMA), "/v1/models": MODELS}) as llama:
         found = await find_servers(PROFILES, (llama.port, vllm.port, llama.port))
     assert found == (
@@ -16,8 +16,8 @@ async def test_finds_known_engines() -> None:
     )
 
 
-async def test_passes_over_the_rest() -> None:
-    """Closed ports, other programs, and servers that fail or hang are no inference servers, and hold nothing up."""
+async def test_skips_everything_else() -> None:
+    """Closed ports, other programs, and failing or hanging servers are skipped without delay."""
     replies = (page("node_load1 1\n"), Reply(b"<html>"), Reply(status=404), Reply(status=500), Reply(hang=True))
     began = time.monotonic()
     for reply in replies:
@@ -28,14 +28,14 @@ async def test_passes_over_the_rest() -> None:
 
 
 async def test_excluded_ports() -> None:
-    """A port that is excluded, such as goodwatt's own, is not even asked."""
+    """An excluded port, such as goodwatt's own, is not probed."""
     async with serving(page(VLLM)) as vllm:
         assert await find_servers(PROFILES, (vllm.port,), exclude_ports=(vllm.port,)) == ()
         assert not vllm.requests
 
 
-async def test_what_is_no_metrics_page_is_asked_once() -> None:
-    """A page that is JSON may be a queue that empties when read: it is not asked again. Others are."""
+async def test_a_page_without_metrics_is_requested_once() -> None:
+    """A JSON page may be a queue that reading drains, so it is not requested again; others are."""
     seen: set[str] = set()
     async with serving(Reply(b"[]", content_type="application/json")) as drained, serving(Reply(status=404)) as other:
         for _ in range(3):
@@ -46,8 +46,8 @@ async def test_what_is_no_metrics_page_is_asked_once() -> None:
         assert asked == [1, 3]
 
 
-async def test_a_page_of_its_own_is_asked_for_first() -> None:
-    """Where an engine has a metrics path of its own, /metrics, which may be a queue, is not asked for at all."""
+async def test_an_engine_specific_path_is_requested_first() -> None:
+    """If an engine answers on its own metrics path, /metrics, which may be a queue, is not requested."""
     trtllm = (HERE / "trtllm/2026/generated.prom").read_text()
     async with serving({"/prometheus/metrics": page(trtllm), "/metrics": Reply(b"[]")}) as server:
         found = await find_servers(PROFILES, (server.port,))
@@ -58,14 +58,14 @@ async def test_a_page_of_its_own_is_asked_for_first() -> None:
 
 
 async def test_nim_is_found_at_its_path() -> None:
-    """A NIM's page is found at /v1/metrics, whatever names it has."""
+    """A NIM's page is found at /v1/metrics."""
     async with serving({"/v1/metrics": page(VLLM), "/metrics": Reply(status=404)}) as server:
         (found,) = await find_servers(PROFILES, (server.port,))
     assert found == FoundServer(f"vllm-{server.port}", f"{server.url}/v1/metrics", "vllm", server.port)
 
 
-async def test_paths_that_fail_are_asked_once() -> None:
-    """An engine's access log is not filled with paths that it does not have: only /metrics is asked again."""
+async def test_paths_that_fail_are_requested_once() -> None:
+    """Only /metrics is requested again, so as not to fill an engine's access log with 404s."""
     seen: set[str] = set()
     async with serving({"/metrics": Reply(status=503)}) as server:
         for _ in range(3):
@@ -75,13 +75,13 @@ async def test_paths_that_fail_are_asked_once() -> None:
 
 
 async def test_proxies_are_not_found() -> None:
-    """A proxy beside its engines would count everything twice: it is never found, only named."""
+    """A proxy in front of engines would count everything twice, so it is never discovered."""
     async with serving(page((HERE / "litellm/1.109.1/generated.prom").read_text())) as server:
         assert await find_servers(PROFILES, (server.port,)) == ()
 
 
-def test_usual_ports_hold_every_profile() -> None:
-    """Every port that an engine calls usual is looked at, a proxy's is not, and a round opens few connections."""
+def test_well_known_ports_cover_every_profile() -> None:
+    """The default port of every engine is probed, a proxy's is not, and a round opens few connections."""
     engines = [profile for profile in PROFILES.values() if profile.named_only is None]
     assert {port for profile in engines for port in profile.ports} == set(WELL_KNOWN_PORTS)
     assert sum(len({one.path for one in engines if port in one.ports}) for port in WELL_KNOWN_PORTS) <= 10

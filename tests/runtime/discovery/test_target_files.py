@@ -1,4 +1,4 @@
-"""Files that list servers, as they change on disk."""
+"""Target files as they change on disk."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ def discovery(*patterns: str) -> tuple[DiscoverySection, ...]:
 
 
 def test_a_star_stands_for_files_of_one_folder(tmp_path: Path) -> None:
-    """In sorted order; folders below, other endings and what only resembles the pattern are left out."""
+    """Matches are sorted; subfolders, other extensions and near matches are left out."""
     for name in ("b.yaml", "a.yaml", "a.yml", "xa.yaml.bak", "[c].yaml"):
         (tmp_path / name).write_text(f"- targets: ['{name[0].replace('[', 'c')}:1']")
     (tmp_path / "below").mkdir()
@@ -40,7 +40,7 @@ def test_a_star_stands_for_files_of_one_folder(tmp_path: Path) -> None:
 
 
 def test_a_file_is_opened_only_when_it_changed(tmp_path: Path) -> None:
-    """An unchanged file gives the very same record; a new version of the same length and a replaced file are seen."""
+    """An unchanged file keeps its record; a new version of the same length and a replaced file are detected."""
     path = tmp_path / "s.json"
     path.write_text('[{"targets": ["a:1"]}]')
     first = listing(TargetFileListing(), str(path))
@@ -55,8 +55,8 @@ def test_a_file_is_opened_only_when_it_changed(tmp_path: Path) -> None:
     assert names(listing(second, str(path))) == ["c-1"]
 
 
-def test_a_link_that_is_swapped_is_a_new_version(tmp_path: Path) -> None:
-    """As Kubernetes does with the files of a ConfigMap."""
+def test_a_swapped_symlink_is_a_new_version(tmp_path: Path) -> None:
+    """Kubernetes updates the files of a ConfigMap this way."""
     for version in ("1", "2"):
         (tmp_path / version).mkdir()
         (tmp_path / version / "s.yaml").write_text(f"- targets: ['v{version}:1']")
@@ -78,7 +78,7 @@ def test_a_link_that_is_swapped_is_a_new_version(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_version_keeps_the_last_good_one(tmp_path: Path, content: bytes, why: str) -> None:
-    """What cannot be used changes nothing until it is good again or gone."""
+    """An invalid version changes nothing until a valid one or the removal of the file."""
     path = tmp_path / "s.yaml"
     path.write_text("- targets: ['a:1']")
     good = listing(TargetFileListing(), str(path))
@@ -92,8 +92,8 @@ def test_a_broken_version_keeps_the_last_good_one(tmp_path: Path, content: bytes
     assert listing(healed, str(path)).files == {}
 
 
-def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
-    """A pipe, which would block for ever, and a folder are refused by name."""
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    """A pipe, which would block forever, and a folder are rejected by name."""
     os.mkfifo(tmp_path / "p.yaml")
     (tmp_path / "d.yaml").mkdir()
     found = listing(TargetFileListing(), f"{tmp_path}/*.yaml")
@@ -103,8 +103,8 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
     ]
 
 
-def test_a_folder_that_cannot_be_read_keeps_what_was_known(tmp_path: Path) -> None:
-    """A path through something that is no folder is an error of the system, not an empty folder."""
+def test_an_unreadable_folder_keeps_the_known_servers(tmp_path: Path) -> None:
+    """A path through a regular file is a file system error, not an empty folder."""
     folder = tmp_path / "f"
     folder.mkdir()
     (folder / "s.yaml").write_text("- targets: ['a:1']")
@@ -118,8 +118,8 @@ def test_a_folder_that_cannot_be_read_keeps_what_was_known(tmp_path: Path) -> No
     assert "Not a directory; its last known servers stay" in second.faults[f"{folder}/*.yaml"]
 
 
-async def test_candidates_are_reached_as_their_section_says(tmp_path: Path) -> None:
-    """The section's timeout, cut to the interval, and the file's name as origin."""
+async def test_candidates_take_the_settings_of_their_section(tmp_path: Path) -> None:
+    """They have the section's timeout, cut to the interval, and the file as origin."""
     (tmp_path / "s.yaml").write_text("- targets: ['a:1']")
     sections, files = discovery(f"{tmp_path}/*.yaml"), TargetFiles()
     assert await files.refresh(sections)
@@ -130,8 +130,8 @@ async def test_candidates_are_reached_as_their_section_says(tmp_path: Path) -> N
     await files.aclose()
 
 
-async def test_everything_wrong_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Each version of a file and each missing file has its lines once; that it is good again is said too."""
+async def test_every_problem_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each version of a file and each missing file is logged once, and so is a recovery."""
     path, sections, files = tmp_path / "s.yaml", discovery(f"{tmp_path}/s.yaml", f"{tmp_path}/t.json"), TargetFiles()
     path.write_text("- targets: ['a:1']")
     with caplog.at_level(logging.INFO):
@@ -153,8 +153,8 @@ async def test_everything_wrong_is_said_once(tmp_path: Path, caplog: pytest.LogC
     await files.aclose()
 
 
-async def test_a_file_that_cannot_be_opened_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A link in a circle can never be opened; it is told at the first look and not again."""
+async def test_a_file_that_cannot_be_opened_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A symlink loop can never be opened; it is logged once."""
     (tmp_path / "s.yaml").symlink_to("t.yaml")
     (tmp_path / "t.yaml").symlink_to("s.yaml")
     sections, files = discovery(f"{tmp_path}/*.yaml"), TargetFiles()
@@ -164,8 +164,8 @@ async def test_a_file_that_cannot_be_opened_is_said_once(tmp_path: Path, caplog:
     await files.aclose()
 
 
-async def test_a_file_system_that_hangs_holds_up_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The look ends after a moment with what was known, is said once, and goes on when the files answer again."""
+async def test_a_hung_file_system_delays_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The read times out with the known servers, is logged once, and resumes when the file system responds."""
     (tmp_path / "s.yaml").write_text("- targets: ['a:1']")
     released, sections = threading.Event(), discovery(f"{tmp_path}/*.yaml")
     files = TargetFiles()
@@ -185,8 +185,8 @@ async def test_a_file_system_that_hangs_holds_up_nobody(tmp_path: Path, caplog: 
     await files.aclose()
 
 
-def test_check_can_tell_what_is_wrong_now(tmp_path: Path) -> None:
-    """Missing and broken files are one line each; nothing is said of good ones."""
+def test_check_lists_current_problems(tmp_path: Path) -> None:
+    """Missing and invalid files are one line each; valid ones have none."""
     (tmp_path / "a.yaml").write_text("- targets: [")
     (tmp_path / "b.yaml").write_text("- targets: ['b:1']")
     first, second = target_file_problems(discovery(f"{tmp_path}/*.yaml", f"{tmp_path}/c.json"))
