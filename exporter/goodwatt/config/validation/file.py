@@ -9,15 +9,17 @@ from collections.abc import Iterator, Mapping
 from goodwatt.config.config import Config, CostSection, SloSection
 from goodwatt.config.validation.alerts import alert_mistakes
 from goodwatt.config.validation.entries import (
+    Check,
     list_entries,
     mapping_under,
     mistake,
     name_check,
     name_message,
     number_or_none,
+    repeated,
     text_values,
 )
-from goodwatt.config.validation.profiles import profile_check
+from goodwatt.config.validation.messages import did_you_mean
 from goodwatt.config.validation.servers import server_checks
 from goodwatt.config.yaml.document import Document, KeyPath, Mistake, YamlValue
 from goodwatt.settings.sources import LONGEST_SERVICE_NAME
@@ -40,7 +42,7 @@ def rule_mistakes(document: Document, engines: tuple[str, ...]) -> Iterator[Mist
     own = (name for _, name in text_values(document, "profiles", "name") if name != "auto")
     known = tuple(dict.fromkeys((*engines, *own)))
     servers = (_values, _window, _gpus_kind, *server_checks(known))
-    for rule in (*servers, profile_check(engines), name_check("slos"), _slos, _cost, _revenue, _otlp, alert_mistakes):
+    for rule in (*servers, _profile_check(engines), name_check("slos"), _slos, _cost, _revenue, _otlp, alert_mistakes):
         yield from rule(document)
 
 
@@ -141,3 +143,29 @@ def _currency(document: Document, key: str, money: Mapping[str, object]) -> Iter
     if isinstance(currency, str) and not _CURRENCY.fullmatch(currency):
         close = f"; did you mean '{currency.upper()}'?" if _CURRENCY.fullmatch(currency.upper()) else ""
         yield mistake(document, (key, "currency"), f"must be three capital letters such as USD or EUR{close}")
+
+
+def _profile_check(shipped: tuple[str, ...]) -> Check:
+    """Make a check that names are unique and differ from shipped ones unless the profile replaces one."""
+
+    def check(document: Document) -> Iterator[Mistake]:
+        yield from repeated(document, text_values(document, "profiles", "name"), "name")
+        for path, profile in list_entries(document, "profiles"):
+            message = _profile_name_message(profile.get("name"), profile.get("replaces_shipped") is True, shipped)
+            if message:
+                yield mistake(document, (*path, "name"), message)
+
+    return check
+
+
+def _profile_name_message(name: YamlValue, replaces: bool, shipped: tuple[str, ...]) -> str | None:
+    if not isinstance(name, str):
+        return None
+    if name == "auto":
+        return "must not be auto, which means that the engine is detected; choose another"
+    if name in shipped and not replaces:
+        return "is the name of a shipped profile; choose another, or add replaces_shipped: true to take its place"
+    if name not in shipped and replaces:
+        known = f"shipped: {', '.join(shipped)}"
+        return f"replaces_shipped is true, but no shipped profile has this name; {known}{did_you_mean(name, shipped)}"
+    return None
