@@ -20,8 +20,8 @@ def opened(requests_per_second: float = 8.0, **changes: object) -> tuple[Simulat
     return driver, clock, driver.handle(0)
 
 
-def test_the_driver_says_that_it_is_simulated() -> None:
-    """Flag, product, driver version, board and UUID all tell a simulation from hardware."""
+def test_the_driver_is_marked_as_simulated() -> None:
+    """Flag, product, driver version, board and UUID all mark the GPU as simulated."""
     driver, _, gpu = opened()
     assert driver.simulated
     assert driver.product(gpu) == "Simulated H100 80GB HBM3"
@@ -32,7 +32,7 @@ def test_the_driver_says_that_it_is_simulated() -> None:
 
 
 def test_seconds_of_power_add_up_to_the_energy_counter() -> None:
-    """The mean power read at each second, times a second, sums to the counter within the rounding of each read."""
+    """Mean power read once a second adds up to the energy counter, within the rounding of each read."""
     driver, clock, gpu = opened()
     before, sum_of_means = driver.energy_millijoules(gpu), 0
     for _ in range(120):
@@ -42,7 +42,7 @@ def test_seconds_of_power_add_up_to_the_energy_counter() -> None:
 
 
 def test_the_counter_is_the_engines_exact_integral() -> None:
-    """Millijoules are the simulation's picojoules, rounded down."""
+    """The counter is the simulation's energy in picojoules, rounded down to millijoules."""
     clock = HandClock()
     engine = live(spec(load(8.0)), clock)
     driver = SimulatedDriver([SimulatedGpu(0, engine)])
@@ -53,7 +53,7 @@ def test_the_counter_is_the_engines_exact_integral() -> None:
 
 
 def test_an_idle_gpu_looks_idle() -> None:
-    """Without requests: idle power, no use, low clock, the idle reason alone, and the model still in memory."""
+    """Without requests: idle power, no utilization, a low clock, only the idle reason, model still in memory."""
     driver, clock, gpu = opened(0.0001)
     clock.forward(60.0)
     assert driver.read(gpu, CALLS["power"]) == 118_000
@@ -66,7 +66,7 @@ def test_an_idle_gpu_looks_idle() -> None:
 
 
 def test_a_busy_gpu_looks_busy() -> None:
-    """Under load: much power below the limit, full use, high clock, no reason to throttle, and warmth."""
+    """Under load: high power below the limit, full utilization, high clock, no throttle reason, warmer."""
     driver, clock, gpu = opened(8.0)
     clock.forward(60.0)
     assert 450_000 < driver.read(gpu, CALLS["power"]) < driver.read(gpu, CALLS["power_limit"]) == 700_000
@@ -76,8 +76,8 @@ def test_a_busy_gpu_looks_busy() -> None:
     assert 50 < driver.read(gpu, CALLS["temperature"]) < 70
 
 
-def test_an_overloaded_gpu_meets_its_power_cap() -> None:
-    """At a full batch of 256 the clocks are held back by the software power cap."""
+def test_an_overloaded_gpu_is_power_capped() -> None:
+    """At a full batch of 256 the software power cap throttles the clocks."""
     driver, clock, gpu = opened(80.0)
     clock.forward(60.0)
     assert driver.read(gpu, CALLS["throttle_reasons"]) == 0x4
@@ -93,7 +93,7 @@ def test_an_index_without_a_gpu_is_an_invalid_argument(index: int) -> None:
     assert refused.value.code == 2
 
 
-QUESTIONS: list[Callable[[SimulatedDriver, object], object]] = [
+DRIVER_CALLS: list[Callable[[SimulatedDriver, object], object]] = [
     lambda driver, _: driver.driver_version(),
     lambda driver, _: driver.count(),
     lambda driver, _: driver.handle(0),
@@ -106,9 +106,9 @@ QUESTIONS: list[Callable[[SimulatedDriver, object], object]] = [
 ]
 
 
-@pytest.mark.parametrize("ask", QUESTIONS)
+@pytest.mark.parametrize("ask", DRIVER_CALLS)
 def test_a_closed_driver_answers_nothing(ask: Callable[[SimulatedDriver, object], object]) -> None:
-    """Before `open` and after `close` every question raises NVML code 1; after another `open` it is answered."""
+    """After `close` every call raises NVML code 1; after another `open` it is answered."""
     driver, _, gpu = opened()
     driver.close()
     with pytest.raises(DriverError) as refused:
@@ -118,9 +118,9 @@ def test_a_closed_driver_answers_nothing(ask: Callable[[SimulatedDriver, object]
     ask(driver, gpu)
 
 
-@pytest.mark.parametrize("ask", QUESTIONS[3:])
+@pytest.mark.parametrize("ask", DRIVER_CALLS[3:])
 def test_a_foreign_handle_is_an_invalid_argument(ask: Callable[[SimulatedDriver, object], object]) -> None:
-    """A token that this driver never gave raises NVML code 2."""
+    """A handle from another driver raises NVML code 2."""
     driver, _, _ = opened()
     with pytest.raises(DriverError) as refused:
         ask(driver, object())

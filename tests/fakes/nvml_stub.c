@@ -1,13 +1,13 @@
 /*
- * A driver library without a driver: the part of NVML's interface that monitoring programs call, answered from a small
- * text file. The file is named by NVML_STUB_STATE and is read again whenever it changes. Grammar, one rule a line:
+ * A stub of the NVML library: the functions that monitoring programs call, answered from a small text file.
+ * NVML_STUB_STATE names the file, which is reread whenever it changes. Grammar, one rule per line:
  *
  *   driver VERSION
  *   count N                           number of GPUs
- *   order S0 S1 ...                   slot behind index 0, 1, ...
+ *   order S0 S1 ...                   slot of index 0, 1, ...
  *   gpu SLOT KEY VALUE                VALUE runs to the end of the line
  *   error FUNCTION SLOT CODE          FUNCTION and SLOT may be "*"
- *   hang FUNCTION SLOT SECONDS        ends early when the rule leaves the file
+ *   hang FUNCTION SLOT SECONDS        ends early when the rule is removed from the file
  *
  * Power is constant (period_ms 0) or a square wave on CLOCK_MONOTONIC: low in the first half of each period, high in
  * the second. The energy counter is the exact integral of that wave since the clock's zero, plus offset_mj.
@@ -164,7 +164,7 @@ static ull energy_mj(const struct gpu *g, ull ns) {
     return (ull)((long long)(picojoules / 1000000000) + g->offset_mj);
 }
 
-/* ---- every call passes here ---- */
+/* ---- checks shared by every call ---- */
 
 static const struct rule *find(const struct rule *rules, uint count, const char *function, int slot) {
     for (uint i = 0; i < count; i++)
@@ -200,7 +200,7 @@ static int slot_of(const void *handle) {
     return anchor >= anchors && anchor < anchors + MAX_GPUS ? (int)(anchor - anchors) : -1;
 }
 
-/* Runs its body under the lock with `g` as the GPU behind `device`, unless the state says that the call fails. */
+/* Runs its body under the lock with `g` as the GPU of `device`, unless the state file makes the call fail. */
 #define ON_GPU(body)                                              \
     {                                                             \
         int slot = slot_of(device);                               \
@@ -377,23 +377,23 @@ int nvmlDeviceGetMaxClockInfo(device_t device, int kind, uint *megahertz) ON_GPU
 int nvmlDeviceGetCurrentClocksEventReasons(device_t device, ull *mask) ON_GPU(*mask = g->mask)
 int nvmlDeviceGetCurrentClocksThrottleReasons(device_t device, ull *mask) ON_GPU(*mask = g->mask)
 
-/* ---- events: one for each step of xid_count after the registration; no wait is longer than a look ---- */
+/* ---- events: one for each increase of xid_count after the registration; waiting never blocks ---- */
 
-struct listener { int slot; uint told; };
+struct listener { int slot; uint reported; };
 struct event { device_t device; ull type, number; uint gpu_instance, compute_instance; };
 
 static int listen_to(struct listener *listener, int slot, const struct gpu *g, ull types) {
     if (!(types & 8)) return INVALID;
     listener->slot = slot;
-    listener->told = g->xid_count;
+    listener->reported = g->xid_count;
     return OK;
 }
 
 static int next_event(struct listener *listener, struct event *event) {
     if (listener->slot < 0) return TIMED_OUT;
     const struct gpu *g = &state.gpus[listener->slot];
-    if (listener->told >= g->xid_count) return TIMED_OUT;
-    listener->told++;
+    if (listener->reported >= g->xid_count) return TIMED_OUT;
+    listener->reported++;
     *event = (struct event){.device = &anchors[listener->slot], .type = 8, .number = g->xid};
     return OK;
 }
@@ -406,7 +406,7 @@ int nvmlEventSetWait_v2(struct listener *listener, struct event *event, uint tim
     ON_SYSTEM(1, { (void)timeout_ms; code = next_event(listener, event); })
 int nvmlEventSetFree(struct listener *listener) ON_SYSTEM(1, free(listener))
 
-/* ---- what other exporters also ask ---- */
+/* ---- calls of other exporters ---- */
 
 int nvmlDeviceGetBAR1MemoryInfo(device_t device, struct memory *memory)
     ON_GPU({ memory->total = 128ull << 30; memory->used = 3ull << 20; memory->free = memory->total - memory->used; })

@@ -1,4 +1,4 @@
-"""The C driver stub from Python: compile it, point a process at it, and switch what it answers while that runs.
+"""The C driver stub, used from Python: compile it, run a process with it, and change its answers at run time.
 
 Use: `library = build(tmp_path)`, `stub = stub_of(tmp_path, 8)`, start a process with `env=stub.environ(library)`,
 change the stub's attributes, `stub.write()`.
@@ -17,7 +17,7 @@ SONAME = "libnvidia-ml.so.1"
 
 
 def build(folder: Path, missing: Iterable[str] = ()) -> Path:
-    """Compile the stub to FOLDER/libnvidia-ml.so.1, without the symbols named in `missing` (an older driver)."""
+    """Compile the stub to FOLDER/libnvidia-ml.so.1, leaving out the symbols in `missing` (an older driver)."""
     compiler = shutil.which("gcc")
     assert compiler, "the GPU tests compile a stub driver: install gcc (apt-get install gcc libc6-dev)"
     hidden = folder / "hidden.map"
@@ -36,13 +36,13 @@ class StubGpu:
 
     uuid: str
     product: str = "NVIDIA H100 80GB HBM3"
-    serial: str = "1650123"  # "" answers not supported
+    serial: str = "1650123"  # "": not supported
     low_mw: int = 400_000
     high_mw: int = 0
     period_ms: int = 0
     counter: bool = True
     offset_mj: int = 0
-    step_ms: int = 0  # the counter moves only this often; real ones every 100 ms or so
+    step_ms: int = 0  # update interval of the counter; about 100 ms on real GPUs, 0: continuous
     limit_mw: int = 700_000
     percent: int = 57
     memory_used: int = 60 << 30
@@ -51,13 +51,13 @@ class StubGpu:
     megahertz: int = 1755
     mask: int = 0
     lost: bool = False
-    module: bool = False  # field 191 knows the module scope, and the counter is the module's
-    xid: int = 0  # the number of every Xid
-    xid_count: int = 0  # an Xid is reported for each step up
-    gpu_share_percent: int = 100  # of the counter, in field 191 at GPU scope
+    module: bool = False  # field 191 has the module scope, and the counter is the module's
+    xid: int = 0  # number of every Xid reported
+    xid_count: int = 0  # one Xid is reported for each increase
+    gpu_share_percent: int = 100  # field 191 at GPU scope, as a share of the counter
 
     def wave_mj(self, at_seconds: float) -> float:
-        """Energy of the wave alone, from the monotonic clock's zero."""
+        """Energy of the wave alone since the monotonic clock's zero."""
         if not self.period_ms:
             return self.low_mw * at_seconds
         period = self.period_ms / 1000
@@ -66,16 +66,16 @@ class StubGpu:
         return self.low_mw * low + self.high_mw * (at_seconds - low)
 
     def true_mj(self, at_seconds: float) -> float:
-        """What the energy counter shows at a monotonic time (with step_ms 0)."""
+        """Value of the energy counter at a monotonic time (with step_ms 0)."""
         return self.wave_mj(at_seconds) + self.offset_mj
 
 
 @dataclass
 class Stub:
-    """The state file. Attributes may be changed at any time; `write` makes them true for running processes at once.
+    """The state file. Change attributes at any time and call `write` to apply them to running processes.
 
-    `errors` and `hangs` are keyed by (NVML function, slot), either of which may be "*"; the values are a return code
-    and seconds. `order` lists the slot behind each index.
+    `errors` and `hangs` are keyed by (NVML function, slot); either may be "*". Their values are a return code and a
+    number of seconds. `order` lists the slot of each index.
     """
 
     folder: Path
@@ -90,7 +90,7 @@ class Stub:
         return self.folder / "nvml_stub_state"
 
     def environ(self, library: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Environment for a process that shall find this stub instead of a driver."""
+        """Environment of a process that loads this stub instead of a driver."""
         return {
             **(os.environ if base is None else base),
             "LD_LIBRARY_PATH": str(library.parent),
@@ -104,18 +104,18 @@ class Stub:
         new.replace(self.path)
 
     def set_power(self, slot: int, low_mw: int, high_mw: int = 0, period_ms: int = 0) -> None:
-        """Change the wave without a step in the energy counter."""
+        """Change the wave without a jump in the energy counter."""
         gpu, now = self.gpus[slot], time.monotonic()
         stood = gpu.true_mj(now)
         gpu.low_mw, gpu.high_mw, gpu.period_ms = low_mw, high_mw, period_ms
         gpu.offset_mj += round(stood - gpu.true_mj(now))
 
     def reset_counter(self, slot: int) -> None:
-        """The counter begins again at zero."""
+        """Reset the energy counter to zero."""
         self.gpus[slot].offset_mj = -round(self.gpus[slot].wave_mj(time.monotonic()))
 
     def glitch(self, slot: int, millijoules: int = 10**12) -> None:
-        """The counter jumps."""
+        """Make the energy counter jump."""
         self.gpus[slot].offset_mj += millijoules
 
     def _lines(self) -> Iterable[str]:
@@ -134,7 +134,7 @@ class Stub:
 
 
 def stub_of(folder: Path, count: int = 1) -> Stub:
-    """A written stub of `count` equal GPUs with UUIDs GPU-00000000-..., GPU-00000001-... ."""
+    """Write the state of `count` equal GPUs with UUIDs GPU-00000000-..., GPU-00000001-... ."""
     stub = Stub(folder, [StubGpu(f"GPU-{slot:08x}-0000-4000-8000-000000000000") for slot in range(count)])
     stub.write()
     return stub

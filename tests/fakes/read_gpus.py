@@ -1,4 +1,4 @@
-"""Runs the real GPU source over the real binding and prints one JSON line a read.
+"""Reads GPUs with the real source and binding, and prints one JSON line per read.
 
 Arguments: seconds between reads, deadline of one read. Ends when standard input closes.
 """
@@ -17,7 +17,7 @@ from goodwatt.sources.gpu.source import gpu_source
 
 
 def flat(reading: GpusReading) -> dict[str, object]:
-    """The reading as JSON takes it, each quantity beside the fields of its GPU and None where it is missing."""
+    """Return the reading for JSON, with each quantity as a field of its GPU, None if it is missing."""
     missing = dict.fromkeys((quantity.name for quantity in GPU_QUANTITIES), None)
     gpus = [{**asdict(gpu), **missing, **gpu.quantities} for gpu in reading.gpus]
     return {**asdict(reading), "gpus": gpus}

@@ -3,12 +3,12 @@
 from goodwatt.model.gpu_driver import DriverError, GpuDriver
 
 
-def test_a_refused_driver_call_says_its_code():
-    """The message names NVML's word and its number."""
+def test_a_driver_error_shows_its_code():
+    """The message contains NVML's text and its code."""
     error = DriverError(15, "GPU is lost")
     assert (str(error), error.code, error.message) == ("GPU is lost (NVML code 15)", 15, "GPU is lost")
 
 
-def test_a_driver_is_whatever_answers_its_questions():
-    """The driver is a protocol: nothing inherits from it."""
+def test_the_driver_is_a_protocol():
+    """The driver is a protocol: implementations do not inherit from it."""
     assert getattr(GpuDriver, "_is_protocol", False)

@@ -1,4 +1,4 @@
-"""Every NVML return code that has a rule, at the open of the driver and at one quantity."""
+"""NVML return codes: each one when the driver is opened and when one quantity is read."""
 
 from itertools import pairwise
 
@@ -25,12 +25,12 @@ QUANTITIES = {
 
 
 def figure(reading, name):
-    """A figure of the reading, whether it is a quantity of the table or a field."""
+    """Return a figure of the reading, whether it is a quantity of the table or a field."""
     return reading.quantities.get(name, getattr(reading, name, None))
 
 
 async def refused(source):
-    """The SourceUnavailable that a read must raise now."""
+    """Read once, which must raise, and return the SourceUnavailable."""
     with pytest.raises(SourceUnavailable) as why:
         await source.read()
     assert "\n" not in why.value.detail
@@ -51,7 +51,7 @@ async def refused(source):
     ],
 )
 def test_every_code_has_one_meaning(code, fault):
-    """Each return code means one fault; a code without a rule, known or new, passes."""
+    """Each return code maps to one fault; a code that is not listed is transient."""
     assert driver_fault(DriverError(code, "x")) is fault
 
 
@@ -66,8 +66,8 @@ def test_every_code_has_one_meaning(code, fault):
         (999, Reason.DRIVER_ERROR, "cannot open the driver: fake refusal of open (NVML code 999)"),
     ],
 )
-async def test_an_open_that_fails_says_what_to_do(code, reason, advice):
-    """A driver that cannot be opened is unavailable with its own reason and advice, and a restart is not demanded."""
+async def test_a_failed_open_says_what_to_do(code, reason, advice):
+    """A driver that cannot be opened has its own reason and advice, and does not ask for a restart of goodwatt."""
     driver = FakeDriver(FakeGpu(A))
     driver.refuse["open"] = code
     source = GpuSource(driver, Clock())
@@ -77,8 +77,8 @@ async def test_an_open_that_fails_says_what_to_do(code, reason, advice):
     assert not source.needs_restart
 
 
-async def test_open_is_tried_again_after_1_2_4_up_to_60_seconds():
-    """A missing driver is asked for after 1, 2, 4 ... 60, 60 s, and not in between."""
+async def test_open_is_retried_after_1_2_4_up_to_60_seconds():
+    """A missing driver is retried after 1, 2, 4 ... 60, 60 s, and not in between."""
     clock, driver = Clock(), FakeDriver(FakeGpu(A))
     driver.refuse["open"] = 9
     source, tried_at = GpuSource(driver, clock), []
@@ -93,7 +93,7 @@ async def test_open_is_tried_again_after_1_2_4_up_to_60_seconds():
 
 
 async def test_a_driver_that_appears_is_read():
-    """A driver loaded after the start is found at the next try, and the wait starts small again after it goes."""
+    """A driver loaded after the start is found at the next retry, which resets the backoff."""
     clock, gpu = Clock(), FakeGpu(A)
     driver = FakeDriver(gpu)
     driver.refuse["open"] = 9
@@ -113,7 +113,7 @@ async def test_a_driver_that_appears_is_read():
 
 @pytest.mark.parametrize(("code", "reason"), [(1, "driver_missing"), (9, "driver_missing"), (12, "library_missing")])
 async def test_a_driver_that_goes_away_is_closed(code, reason):
-    """A driver unloaded under way is closed and unavailable, and opened anew only after the wait."""
+    """A driver unloaded while goodwatt runs is closed and unavailable, and reopened only after the wait."""
     clock, gpu = Clock(), FakeGpu(A)
     driver = FakeDriver(gpu)
     source = GpuSource(driver, clock)
@@ -128,7 +128,7 @@ async def test_a_driver_that_goes_away_is_closed(code, reason):
 
 @pytest.mark.parametrize("method", ["count", "uuid", "driver_version", "product"])
 async def test_a_driver_that_goes_away_while_it_is_opened(method):
-    """A driver that vanishes between its open and the first reading counts as missing, and is closed."""
+    """A driver that goes away between its open and the first reading counts as missing, and is closed."""
     driver = FakeDriver(FakeGpu(A))
     driver.refuse[method] = 9
     if method in ("uuid", "product"):
@@ -137,8 +137,8 @@ async def test_a_driver_that_goes_away_while_it_is_opened(method):
     assert driver.opened == 0
 
 
-async def test_a_driver_that_opens_and_vanishes_again_is_tried_ever_more_rarely():
-    """A driver that opens but answers no read is not opened every second: the wait goes on doubling."""
+async def test_a_driver_that_opens_but_goes_away_at_once_keeps_the_backoff():
+    """A driver that opens but answers no read is not reopened every second: the wait keeps doubling."""
     clock, gpu = Clock(), FakeGpu(A, refuse=dict.fromkeys(QUANTITIES, 9))
     driver = FakeDriver(gpu)
     source = GpuSource(driver, clock)
@@ -148,8 +148,8 @@ async def test_a_driver_that_opens_and_vanishes_again_is_tried_ever_more_rarely(
     assert driver.calls["open"] == 7  # at 0, 1, 3, 7, 15, 31 and 63 s
 
 
-async def test_no_gpu_at_all():
-    """A driver that lists no GPU is NO_GPUS, closed, and asked again later."""
+async def test_a_driver_without_gpus():
+    """A driver that lists no GPU is NO_GPUS and closed, and is retried later."""
     clock, driver = Clock(), FakeDriver()
     source = GpuSource(driver, clock)
     assert (await refused(source)).reason is Reason.NO_GPUS
@@ -161,7 +161,7 @@ async def test_no_gpu_at_all():
 
 @pytest.mark.parametrize(("code", "reason"), [(4, "permission"), (17, "permission"), (15, "driver_error")])
 async def test_no_gpu_that_can_be_identified(code, reason):
-    """When every GPU refuses to be identified the source is unavailable for that GPU's reason."""
+    """If no GPU can be identified, the source is unavailable with the GPU's reason."""
     driver = FakeDriver(FakeGpu(A, refuse={"handle": code}))
     assert (await refused(GpuSource(driver, Clock()))).reason == reason
 
@@ -169,7 +169,7 @@ async def test_no_gpu_that_can_be_identified(code, reason):
 @pytest.mark.parametrize("method", QUANTITIES)
 @pytest.mark.parametrize("code", [2, 3, 4, 7, 10, 13, 17, 18, 25, 26, 999])
 async def test_one_refused_quantity_is_none_alone(code, method):
-    """One quantity of one GPU refused, with whatever code: that one is None, noted, and everything else is read."""
+    """One refused quantity of one GPU, with any code, is absent and noted; all others are read."""
     whole = (await GpuSource(FakeDriver(FakeGpu(A), FakeGpu(B)), Clock()).read()).gpus
     gpu = FakeGpu(A)
     source = GpuSource(FakeDriver(gpu, FakeGpu(B)), Clock())
@@ -180,7 +180,7 @@ async def test_one_refused_quantity_is_none_alone(code, method):
     for name in QUANTITIES.values():
         expected = None if name == QUANTITIES[method] else figure(whole[0], name)
         if name == "energy" and method == "energy_millijoules" and code in (3, 4, 13, 17, 25, 26):
-            continue  # the next step of the ladder takes over
+            continue  # energy is integrated from power instead
         assert figure(one, name) == expected, name
     assert any(f"(NVML code {code})" in note for note in answer.notes)
     assert not source.needs_restart
@@ -188,8 +188,8 @@ async def test_one_refused_quantity_is_none_alone(code, method):
 
 
 @pytest.mark.parametrize("code", [3, 13, 25, 26])
-async def test_unsupported_is_never_asked_again(code):
-    """What a GPU does not support is asked once and never again; the other GPU is still asked for it."""
+async def test_an_unsupported_call_is_never_repeated(code):
+    """A call that one GPU does not support is made once for it, and at every read for the other GPU."""
     gpu, other = FakeGpu(A, refuse={"sm_clock": code}), FakeGpu(B)
     source = GpuSource(FakeDriver(gpu, other), Clock())
     for _ in range(30):
@@ -198,8 +198,8 @@ async def test_unsupported_is_never_asked_again(code):
 
 
 @pytest.mark.parametrize("code", [2, 4, 10, 17, 999])
-async def test_what_may_pass_is_asked_again(code):
-    """A quantity refused for now is asked at the next read, and its note goes when it answers."""
+async def test_a_transient_failure_is_retried_at_the_next_read(code):
+    """A quantity that fails is read again at the next read, and its note disappears when it succeeds."""
     gpu = FakeGpu(A, refuse={"power_limit": code})
     source = GpuSource(FakeDriver(gpu), Clock())
     assert (await source.read()).notes
@@ -209,7 +209,7 @@ async def test_what_may_pass_is_asked_again(code):
 
 
 async def test_code_7_is_retried_once():
-    """A buffer that was too small once is tried again at once; twice in a row is a missing figure."""
+    """A buffer that was too small is retried immediately; twice in a row is a missing figure."""
     driver = FakeDriver(FakeGpu(A))
     source = GpuSource(driver, Clock())
     driver.stutter["utilization"] = 1
@@ -219,8 +219,8 @@ async def test_code_7_is_retried_once():
 
 
 @pytest.mark.parametrize("code", [4, 17])
-async def test_everything_denied_is_a_permission(code):
-    """When every quantity of every GPU is denied the source says PERMISSION, and reads on when that is lifted."""
+async def test_every_call_denied_is_unavailable_for_permission(code):
+    """If every call is denied the source is unavailable with PERMISSION, and it reads again once access is granted."""
     gpu = FakeGpu(A, refuse=dict.fromkeys(QUANTITIES, code))
     source = GpuSource(FakeDriver(gpu), Clock())
     assert (await refused(source)).reason is Reason.PERMISSION
@@ -233,7 +233,7 @@ async def test_everything_denied_is_a_permission(code):
 
 @pytest.mark.parametrize("code", [18, 999])
 async def test_a_dead_driver_needs_a_restart(code):
-    """When every call fails with 18 or 999 the source says that only a restart helps, until a call answers again."""
+    """If every call fails with 18 or 999 the source asks for a restart, until a call succeeds again."""
     gpu = FakeGpu(A)
     source = GpuSource(FakeDriver(gpu), Clock())
     await source.read()
@@ -248,7 +248,7 @@ async def test_a_dead_driver_needs_a_restart(code):
 
 @pytest.mark.parametrize("code", [15, 16])
 async def test_every_gpu_lost_is_still_a_reading(code):
-    """A machine whose GPUs are all lost is read: each is LOST, none is forgotten."""
+    """If every GPU is lost there is still a reading that lists each one as LOST."""
     one, two = FakeGpu(A), FakeGpu(B)
     source = GpuSource(FakeDriver(one, two), Clock())
     await source.read()
@@ -257,7 +257,7 @@ async def test_every_gpu_lost_is_still_a_reading(code):
 
 
 async def test_a_gpu_that_supports_nothing_is_still_listed():
-    """A GPU that supports no quantity at all is listed without figures."""
+    """A GPU that supports no quantity is listed without figures."""
     gpu = FakeGpu(A, refuse=dict.fromkeys(QUANTITIES, 3))
     (reading,) = (await GpuSource(FakeDriver(gpu), Clock()).read()).gpus
     assert (reading.state, reading.power_watts, reading.energy) == (GpuState.OK, None, None)

@@ -1,4 +1,4 @@
-"""What only a machine with an NVIDIA GPU can show. Reads only; never changes a clock, a limit or a mode."""
+"""Tests that need an NVIDIA GPU. They only read; they never change a clock, a limit or a mode."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.gpu
 
 
 async def test_every_gpu_of_this_machine_answers():
-    """Every GPU of this machine is OK and gives an identity, power, memory and temperature within physical bounds."""
+    """Every GPU of this machine is OK, with an identity, and power, memory and temperature in a physical range."""
     source = gpu_source(GpusSection())
     assert source is not None
     answer = await source.read()
@@ -32,7 +32,7 @@ async def test_every_gpu_of_this_machine_answers():
 
 
 async def test_the_counter_agrees_with_the_power():
-    """Over 5 s of whatever load there is, each counter grows by the mean of the sampled power within 25 %."""
+    """Over 5 s under any load, each counter's increase matches the mean sampled power within 25 %."""
     source = gpu_source(GpusSection())
     assert source is not None
     readings = []

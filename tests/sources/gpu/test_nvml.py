@@ -1,4 +1,4 @@
-"""The real binding against the stub driver: what reaches a reading through libnvidia-ml.so.1, symbol for symbol."""
+"""The real binding against the stub driver, a libnvidia-ml.so.1 compiled for the test."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ def library(tmp_path_factory):
 
 
 class Reader:
-    """A process that reads GPUs; its lines as they come."""
+    """The lines of a process that reads GPUs."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -33,7 +33,7 @@ class Reader:
             return json.loads(await self._process.stdout.readline())
 
     async def until(self, wanted, within_seconds=15.0):
-        """The first line for which `wanted` is true."""
+        """Return the first line that satisfies the condition."""
         end = time.monotonic() + within_seconds
         while True:
             line = await self.line()
@@ -75,8 +75,8 @@ def lost(line):
     return readable(line) and [gpu["state"] for gpu in line["gpus"]] == ["lost", "ok"]
 
 
-async def test_every_quantity_and_every_switch(library, tmp_path):
-    """Through the real binding: each quantity in its unit; reset, glitch, one refusal, loss and return of a GPU."""
+async def test_every_quantity_and_every_failure(library, tmp_path):
+    """Each quantity is in its unit; counter resets, glitches, refusals, Xids, loss and return of a GPU come through."""
     stub = stub_of(tmp_path, 2)
     stub.gpus[0].mask = 0x4 | 0x40
     stub.gpus[1].serial = ""
@@ -134,7 +134,7 @@ async def test_every_quantity_and_every_switch(library, tmp_path):
 async def test_integrated_energy_is_within_two_percent_of_the_truth(library, tmp_path):
     """On a 2 s square wave of 100 and 500 W the integrated energy of 6 s is within 2 % of the wave's true integral.
 
-    A busy machine may keep the sampler waiting over an edge of the wave: of three spans one has to be undisturbed.
+    A busy machine may delay the sampler across an edge of the wave, so one span of three has to be undisturbed.
     """
     stub = stub_of(tmp_path)
     gpu = stub.gpus[0]
@@ -155,11 +155,11 @@ async def test_integrated_energy_is_within_two_percent_of_the_truth(library, tmp
 
 
 async def test_a_missing_library_then_driver_then_gpu(library, tmp_path):
-    """Library missing, driver not loaded, driver there, driver gone: each is said, and found without help."""
+    """A missing library, an unloaded, a working and a broken driver are each reported and recovered from unaided."""
     late = tmp_path / "late"
     late.mkdir()
     linked = late / library.name
-    linked.touch()  # an empty file: no library, even on a machine that has a driver
+    linked.touch()  # an empty file, so that no library is found even on a machine with a driver
     stub = stub_of(tmp_path)
     stub.errors["nvmlInitWithFlags", "*"] = 9
     stub.write()
@@ -189,7 +189,7 @@ async def test_a_missing_library_then_driver_then_gpu(library, tmp_path):
 
 
 async def test_a_new_index_order_keeps_the_uuids(library, tmp_path):
-    """A driver that went away and came back in another order: every UUID keeps its own figures."""
+    """If the driver comes back with another index order, every UUID keeps its own figures."""
     stub = stub_of(tmp_path, 3)
     for slot, gpu in enumerate(stub.gpus):
         gpu.low_mw = 100_000 * (slot + 1)
@@ -208,7 +208,7 @@ async def test_a_new_index_order_keeps_the_uuids(library, tmp_path):
 
 
 async def test_a_hung_driver_is_timed_out_then_wedged_then_read(library, tmp_path):
-    """A call that hangs in the driver: one timeout, then WEDGED at once, then figures as soon as the driver answers."""
+    """A hung call is one timeout, then WEDGED immediately, then figures as soon as the driver answers."""
     stub = stub_of(tmp_path, 2)
     async with reader(stub, library, deadline=1.5) as gpus:
         await gpus.until(readable)
@@ -224,11 +224,11 @@ async def test_a_hung_driver_is_timed_out_then_wedged_then_read(library, tmp_pat
         await gpus.until(readable)
         stub.hangs["*", "*"] = 3600
         stub.write()
-        await gpus.until(reason("wedged"))  # and the process still ends when it is asked to: see `reader`
+        await gpus.until(reason("wedged"))  # and the process still exits: see `reader`
 
 
 async def test_an_old_driver_lacks_functions(tmp_path):
-    """A library without the newer functions: the older ones are used, what has none is absent, the rest is read."""
+    """An older library is read with the older functions; a figure without one is absent."""
     folder = tmp_path / "old"
     folder.mkdir()
     reasons, memory = "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetMemoryInfo_v2"
@@ -241,7 +241,7 @@ async def test_an_old_driver_lacks_functions(tmp_path):
         await gpus.line()
         line = await gpus.line()
     gpu, superchip = line["gpus"]
-    assert gpu["memory_used_bytes"] == (60 << 30) + (512 << 20)  # the older call counts the driver's reserve as used
+    assert gpu["memory_used_bytes"] == (60 << 30) + (512 << 20)  # the older call includes the driver's reserve
     assert gpu["throttled"]["hw_slowdown"] is True
     assert (gpu["utilization_ratio"], gpu["power_watts"]) == (None, 400.0)
     assert "Function Not Found (NVML code 13)" in line["notes"][0]
@@ -258,7 +258,7 @@ BOARDS = [
 
 
 async def test_superchips_are_module_scope_unless_shown_otherwise(library, tmp_path):
-    """A superchip's joules are its module's, unless the driver's GPU-scope counter is the same figure and alone."""
+    """A superchip's energy is module scope, unless only the GPU-scope field matches the counter."""
     stub = stub_of(tmp_path, len(BOARDS))
     stub.gpus = [replace(gpu, **board) for gpu, (board, _) in zip(stub.gpus, BOARDS, strict=True)]
     stub.write()
@@ -267,8 +267,8 @@ async def test_superchips_are_module_scope_unless_shown_otherwise(library, tmp_p
     assert [gpu["energy"]["scope"] for gpu in line["gpus"]] == [scope for _, scope in BOARDS]
 
 
-async def test_text_that_is_no_text(library, tmp_path):
-    """A product name that is not UTF-8 leaves the name unknown and harms nothing else."""
+async def test_a_product_name_that_is_not_utf8(library, tmp_path):
+    """A product name that is not UTF-8 is unknown, and every other figure is read."""
     stub = stub_of(tmp_path)
     stub.write()
     stub.path.write_bytes(stub.path.read_bytes().replace(b"NVIDIA H100", b"\xff\xfeVIDIA"))
@@ -277,8 +277,8 @@ async def test_text_that_is_no_text(library, tmp_path):
     assert (line["gpus"][0]["gpu"]["product"], line["gpus"][0]["power_watts"]) == ("unknown", 400.0)
 
 
-def test_no_thread_wakes_without_need(library, tmp_path):
-    """With an energy counter on every GPU an idle source never wakes its thread: its CPU time stands still."""
+def test_an_idle_source_does_not_wake_up(library, tmp_path):
+    """If every GPU has an energy counter, an idle source uses no CPU time."""
     stub = stub_of(tmp_path, 2)
     script = (
         "import asyncio, time\n"

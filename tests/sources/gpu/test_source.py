@@ -1,4 +1,4 @@
-"""The GPU source over a driver in plain Python: what a reading holds, and where its joules come from."""
+"""The GPU source over the fake driver: what a reading contains, and where its energy comes from."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ A, B, C = "GPU-aaaa", "GPU-bbbb", "GPU-cccc"
 
 
 async def reading_of(source):
-    """One read; what it answers, by UUID."""
+    """Read once and return the readings by UUID."""
     answer = await source.read()
     return {reading.gpu.uuid: reading for reading in answer.gpus}
 
@@ -62,7 +62,7 @@ async def test_a_reading_is_in_si_units():
 
 
 async def test_a_whole_machine_has_no_notes():
-    """When nothing is missing there is nothing to note, and the driver says whether the figures are simulated."""
+    """If nothing is missing there are no notes, and the reading passes on whether the driver is simulated."""
     driver = FakeDriver(FakeGpu(A), FakeGpu(B))
     first = await GpuSource(driver, Clock()).read()
     assert (len(first.gpus), first.notes, first.simulated) == (2, (), False)
@@ -70,8 +70,8 @@ async def test_a_whole_machine_has_no_notes():
     assert (await GpuSource(driver, Clock()).read()).simulated
 
 
-async def test_what_does_not_change_is_asked_once():
-    """UUID, product, board and scope are asked at open only, and the power limit at every 12th read."""
+async def test_constants_are_read_once_per_open():
+    """UUID, product, board and scope are read at open only, and the power limit at every 12th read."""
     gpu = FakeGpu(A)
     source = GpuSource(FakeDriver(gpu), Clock())
     for _ in range(24):
@@ -93,7 +93,7 @@ async def test_a_new_power_limit_is_seen_within_twelve_reads():
 
 @pytest.mark.parametrize("step", [-4_000_000, 10**12])
 async def test_resets_and_glitches_are_passed_on(step):
-    """A counter that falls or jumps is handed on as it is: judging it is the ledger's work."""
+    """A counter that falls or jumps is passed on unchanged; the ledger handles resets and glitches."""
     gpu = FakeGpu(A)
     source = GpuSource(FakeDriver(gpu), Clock())
     await source.read()
@@ -101,8 +101,8 @@ async def test_resets_and_glitches_are_passed_on(step):
     assert (await reading_of(source))[A].energy == EnergyCounter(5_000_000 + step, EnergyMethod.MEASURED)
 
 
-async def test_a_superchips_scope_is_said():
-    """Energy that covers a whole module is marked so."""
+async def test_a_superchips_energy_has_module_scope():
+    """Energy that covers a whole module is marked with module scope."""
     source = GpuSource(FakeDriver(FakeGpu(A, product="NVIDIA GH200 480GB", scope=EnergyScope.MODULE)), Clock())
     energy = (await reading_of(source))[A].energy
     assert energy is not None
@@ -110,7 +110,7 @@ async def test_a_superchips_scope_is_said():
 
 
 async def test_without_a_counter_energy_is_integrated():
-    """A GPU without an energy counter gets joules from sampled power, named so in the reading and in the notes."""
+    """A GPU without an energy counter integrates sampled power; the reading and the notes both report it."""
     clock, gpu = Clock(), FakeGpu(A, refuse={"energy_millijoules": 3})
     source = GpuSource(FakeDriver(gpu), clock)
     assert (await reading_of(source))[A].energy == EnergyCounter(0, EnergyMethod.INTEGRATED)
@@ -122,7 +122,7 @@ async def test_without_a_counter_energy_is_integrated():
 
 
 async def test_a_gap_in_the_samples_adds_nothing_and_is_noted():
-    """More than 3 s without a sample add no energy, and the notes count the gap."""
+    """More than 3 s without a sample adds no energy, and the notes count the gap."""
     clock, gpu = Clock(), FakeGpu(A, refuse={"energy_millijoules": 3})
     source = GpuSource(FakeDriver(gpu), clock)
     await source.read()
@@ -138,7 +138,7 @@ async def test_a_gap_in_the_samples_adds_nothing_and_is_noted():
 
 
 async def test_power_is_sampled_between_reads_only_where_needed():
-    """Between reads power is sampled at 5 Hz or faster where joules are integrated, and never anywhere else."""
+    """Between reads, power is sampled at 5 Hz or faster on GPUs that integrate it, and never on others."""
     counted, sampled = FakeGpu(A), FakeGpu(B, refuse={"energy_millijoules": 3})
     source = GpuSource(FakeDriver(counted, sampled))
     await source.read()
@@ -149,7 +149,7 @@ async def test_power_is_sampled_between_reads_only_where_needed():
 
 
 async def test_neither_counter_nor_power():
-    """A GPU with neither counter nor power has no energy, which is None and noted, and is not asked for it again."""
+    """A GPU with neither counter nor power has no energy (None, and noted), and the calls are not repeated."""
     gpu = FakeGpu(A, refuse={"energy_millijoules": 13, "power": 3})
     source = GpuSource(FakeDriver(gpu), Clock())
     await source.read()
@@ -159,8 +159,8 @@ async def test_neither_counter_nor_power():
     assert (gpu.calls["energy_millijoules"], gpu.calls["power"]) == (1, 1)
 
 
-async def test_the_ladder_waits_for_a_clear_answer():
-    """A counter that fails in passing at first is not given up: the ladder is chosen when it answers."""
+async def test_the_energy_method_waits_for_a_clear_answer():
+    """A counter that fails transiently at first is not ruled out: the method is chosen once it answers."""
     gpu = FakeGpu(A, refuse={"energy_millijoules": 10})
     source = GpuSource(FakeDriver(gpu), Clock())
     assert (await reading_of(source))[A].energy is None
@@ -170,8 +170,8 @@ async def test_the_ladder_waits_for_a_clear_answer():
     assert energy.method is EnergyMethod.MEASURED
 
 
-async def test_a_counter_that_fails_in_passing_leaves_a_hole():
-    """Once measured always measured: a passing failure is a missing figure, never a change of method."""
+async def test_a_transient_counter_failure_is_a_missing_value():
+    """A measured GPU stays measured: a transient failure is a missing value, never a change of method."""
     gpu = FakeGpu(A)
     source = GpuSource(FakeDriver(gpu), Clock())
     await source.read()
@@ -183,7 +183,7 @@ async def test_a_counter_that_fails_in_passing_leaves_a_hole():
 
 
 async def test_a_lost_gpu_keeps_its_identity():
-    """A lost GPU stays in the reading with its identity and no figures; the others go on; it costs one call a read."""
+    """A lost GPU stays in the reading with its identity and no figures, costs one call per read, affects no other."""
     lost, sound = FakeGpu(A), FakeGpu(B)
     source = GpuSource(FakeDriver(lost, sound), Clock())
     before = await reading_of(source)
@@ -196,8 +196,8 @@ async def test_a_lost_gpu_keeps_its_identity():
     assert lost.calls.total() == calls + 1
 
 
-async def test_xid_errors_are_counted_and_told(caplog):
-    """Every Xid is counted once and told in the log with its number, also the one that comes as the GPU is lost."""
+async def test_xid_errors_are_counted_and_logged(caplog):
+    """Every Xid is counted once and logged with its number, including the one that arrives as the GPU is lost."""
     gpu, other = FakeGpu(A), FakeGpu(B)
     source = GpuSource(FakeDriver(gpu, other), Clock())
     await source.read()
@@ -208,12 +208,12 @@ async def test_xid_errors_are_counted_and_told(caplog):
     after = await reading_of(source)
     assert (after[A].state, after[A].xid_errors, after[A].last_xid) == (GpuState.LOST, 3, 79)
     assert (after[B].xid_errors, after[B].last_xid) == (0, None)
-    told = [line for line in caplog.messages if "Xid" in line and A in line and "see dmesg and" in line]
-    assert [number in line for number, line in zip(("Xid 31", "Xid 13", "Xid 79"), told, strict=True)] == [True] * 3
+    logged = [line for line in caplog.messages if "Xid" in line and A in line and "see dmesg and" in line]
+    assert [number in line for number, line in zip(("Xid 31", "Xid 13", "Xid 79"), logged, strict=True)] == [True] * 3
 
 
-async def test_xid_errors_go_on_after_the_driver_was_loaded_anew():
-    """The count of a GPU outlives the session: a driver that went away and came back takes nothing from it."""
+async def test_the_xid_count_survives_a_driver_reload():
+    """A driver that goes away and comes back does not reset a GPU's Xid count."""
     clock, gpu = Clock(), FakeGpu(A)
     driver = FakeDriver(gpu)
     source = GpuSource(driver, clock)
@@ -229,8 +229,8 @@ async def test_xid_errors_go_on_after_the_driver_was_loaded_anew():
     assert (reading.state, reading.xid_errors, reading.last_xid) == (GpuState.OK, 1, 48)
 
 
-async def test_xid_errors_are_absent_where_nothing_reports_them():
-    """Where a driver has no events the count is absent, not 0; hearing them is no answer of a GPU that is silent."""
+async def test_xid_errors_are_absent_if_the_driver_has_no_events():
+    """Without events the count is absent, not 0; and events alone do not make a silent GPU count as answering."""
     gpu = FakeGpu(A, refuse={"xid_errors": 3})
     reading = (await reading_of(GpuSource(FakeDriver(gpu), Clock())))[A]
     assert (reading.xid_errors, reading.last_xid) == (None, None)
@@ -243,7 +243,7 @@ async def test_xid_errors_are_absent_where_nothing_reports_them():
 
 
 async def test_a_lost_gpu_comes_back(caplog):
-    """A GPU that answers again is OK again with its counter, and each change is logged once."""
+    """A GPU that answers again is OK with its counter, and each change is logged once."""
     caplog.set_level(logging.INFO)
     gpu = FakeGpu(A)
     source = GpuSource(FakeDriver(gpu), Clock())
@@ -258,7 +258,7 @@ async def test_a_lost_gpu_comes_back(caplog):
 
 
 async def test_a_lost_gpu_is_not_sampled():
-    """A lost GPU whose joules were integrated adds none while it is lost, and goes on from where it stood."""
+    """A lost GPU that integrates power adds no energy while it is lost, and continues from its last value."""
     clock, gpu = Clock(), FakeGpu(A, refuse={"energy_millijoules": 3})
     source = GpuSource(FakeDriver(gpu), clock)
     await source.read()
@@ -276,7 +276,7 @@ async def test_a_lost_gpu_is_not_sampled():
 
 
 async def test_identity_survives_a_new_index_order():
-    """After the driver was reloaded in another order each UUID keeps its own figures under its new index."""
+    """After a reload in another order each UUID keeps its own figures under its new index."""
     clock, one, two = Clock(), FakeGpu(A, millijoules=1), FakeGpu(B, millijoules=2)
     driver = FakeDriver(one, two)
     source = GpuSource(driver, clock)
@@ -297,7 +297,7 @@ async def test_identity_survives_a_new_index_order():
 
 
 async def test_integrated_energy_survives_a_reload():
-    """A reloaded driver continues the integrated count of each GPU instead of starting it at zero."""
+    """A driver reload does not reset the integrated energy of a GPU."""
     clock, gpu = Clock(), FakeGpu(A, refuse={"energy_millijoules": 3})
     source = GpuSource(FakeDriver(gpu), clock)
     await source.read()
@@ -313,7 +313,7 @@ async def test_integrated_energy_survives_a_reload():
 
 
 async def test_a_counter_that_appears_with_a_new_driver_is_used():
-    """When the driver is opened again the ladder is climbed anew, so a newer driver's counter is used."""
+    """Reopening the driver chooses the energy method again, so a newer driver's counter is used."""
     clock, gpu = Clock(), FakeGpu(A, refuse={"energy_millijoules": 13})
     source = GpuSource(FakeDriver(gpu), clock)
     await source.read()
@@ -325,8 +325,8 @@ async def test_a_counter_that_appears_with_a_new_driver_is_used():
     assert (await reading_of(source))[A].energy == EnergyCounter(5_000_000, EnergyMethod.MEASURED)
 
 
-async def test_a_gpu_that_a_reload_left_out_is_lost():
-    """A GPU that the reloaded driver no longer lists stays known, lost, and noted."""
+async def test_a_gpu_missing_after_a_reload_is_lost():
+    """A GPU that the reloaded driver no longer lists is reported as lost, with a note."""
     clock, driver = Clock(), FakeDriver(FakeGpu(A), FakeGpu(B))
     source = GpuSource(driver, clock)
     await source.read()
@@ -340,8 +340,8 @@ async def test_a_gpu_that_a_reload_left_out_is_lost():
     assert answer.notes == (f"gpu 0 ({A}): no longer listed by the driver",)
 
 
-async def test_a_gpu_unknown_at_the_start_is_adopted_later():
-    """A GPU that cannot be identified at the start is noted, and joins the reading once it can be."""
+async def test_a_gpu_that_cannot_be_identified_at_first_joins_later():
+    """A GPU that cannot be identified at first is noted, and joins the reading once it can be."""
     late = FakeGpu(A, refuse={"uuid": 15})
     source = GpuSource(FakeDriver(late, FakeGpu(B)), Clock())
     answer = await source.read()
@@ -353,7 +353,7 @@ async def test_a_gpu_unknown_at_the_start_is_adopted_later():
 
 
 async def test_missing_names_are_not_fatal():
-    """A driver that refuses product, board and version is read all the same."""
+    """A driver that refuses product, board and version is still read."""
     driver = FakeDriver(FakeGpu(A, refuse={"product": 3, "board_serial": 14}))
     driver.refuse["driver_version"] = 999
     (reading,) = (await GpuSource(driver, Clock()).read()).gpus
@@ -361,7 +361,7 @@ async def test_missing_names_are_not_fatal():
 
 
 async def test_a_hang_is_wedged_and_passes():
-    """A hanging call: the read misses its deadline, further reads are WEDGED at once, and reading resumes after it."""
+    """After a read that hangs past its deadline, further reads are WEDGED immediately, until the call returns."""
     driver = FakeDriver(FakeGpu(A))
     driver.hang = "power"
     source = GpuSource(driver)
@@ -378,7 +378,7 @@ async def test_a_hang_is_wedged_and_passes():
 
 
 async def test_closing_closes_the_driver():
-    """aclose lets the driver go, and is harmless when the driver was never opened or refuses to close."""
+    """aclose closes the driver, and does not fail if it was never opened or refuses to close."""
     driver = FakeDriver(FakeGpu(A))
     source = GpuSource(driver, Clock())
     await source.read()
@@ -389,7 +389,7 @@ async def test_closing_closes_the_driver():
 
 
 def test_the_factory_follows_the_section():
-    """`none` yields no source; `auto` and `nvml` yield one over NVML, or over the driver that is given."""
+    """`none` returns no source; `auto` and `nvml` return one over NVML, or over the given driver."""
     assert gpu_source(GpusSection(kind="none")) is None
     for kind in ("auto", "nvml"):
         source = gpu_source(GpusSection(kind=kind))
@@ -403,7 +403,7 @@ def test_the_factory_follows_the_section():
 
 
 async def test_sixty_four_gpus_in_index_order():
-    """64 GPUs come back in index order, each with its own figures."""
+    """64 GPUs are returned in index order, each with its own figures."""
     driver = FakeDriver(*(FakeGpu(f"GPU-{n:04}", millijoules=n) for n in range(64)))
     answer = await GpuSource(driver, Clock()).read()
     assert [(r.gpu.index, r.energy.millijoules) for r in answer.gpus] == [(n, n) for n in range(64)]
