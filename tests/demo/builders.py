@@ -14,7 +14,7 @@ SECOND = 1_000_000_000
 
 
 class HandClock:
-    """A clock that moves when it is told to."""
+    """A clock that only the test advances."""
 
     def __init__(self, seconds: float = 1000.0) -> None:
         self.seconds = seconds
@@ -43,7 +43,7 @@ def live(server: SimulatedServer, clock: HandClock, seed: int = 7, **changes: ob
 
 
 def drained(total_requests: int = 400, server: SimulatedServer | None = None) -> SimulatedEngine:
-    """An engine that has served everything that will ever arrive."""
+    """Return an engine that has served all of its load."""
     finished = engine(
         server or spec(load(8.0, total_requests=total_requests, disconnect_share=0.1, one_token_share=0.05))
     )

@@ -10,7 +10,7 @@ from tests.demo.builders import SECOND, load, loads
 
 
 def test_the_same_seed_sends_the_same_requests() -> None:
-    """Two streams from equal seeds are equal, and another seed gives another stream."""
+    """Streams with the same seed are equal; another seed gives a different stream."""
     first, again, other = (list(islice(arrivals(load(), Random(seed)), 50)) for seed in (3, 3, 4))
     assert first == again
     assert first != other
@@ -19,7 +19,7 @@ def test_the_same_seed_sends_the_same_requests() -> None:
 @settings(deadline=None, max_examples=50)
 @given(loads)
 def test_requests_are_in_order_and_within_their_load(some: Load) -> None:
-    """Numbers count up, arrivals never go back, and every length lies in the limits that its load states."""
+    """Request numbers and arrival times increase, and every length is within the load's limits."""
     requests = list(islice(arrivals(some, Random(1)), 60))
     assert [request.number for request in requests] == list(range(len(requests)))
     assert [request.arrival_ns for request in requests] == sorted(request.arrival_ns for request in requests)
@@ -31,7 +31,7 @@ def test_requests_are_in_order_and_within_their_load(some: Load) -> None:
 
 
 def test_the_stream_is_poisson_at_the_stated_rate() -> None:
-    """Counts in equal windows have the stated mean and a variance equal to it, as Poisson counts have."""
+    """Counts in equal windows have the configured mean and an equal variance, as Poisson counts do."""
     counts = [0] * 2000
     for request in arrivals(load(10.0, total_requests=20_500), Random(11)):
         if request.arrival_ns < 2000 * SECOND:
@@ -43,7 +43,7 @@ def test_the_stream_is_poisson_at_the_stated_rate() -> None:
 
 
 def test_the_rate_swings_once_a_day() -> None:
-    """Traffic is mean at dawn, highest after a quarter of the day, lowest after three, and arrivals follow."""
+    """The rate starts each day at its mean, peaks at a quarter and is lowest at three quarters; arrivals follow it."""
     swinging = load(10.0, swing_ratio=0.8, day_seconds=100.0, total_requests=10_000)
     assert [round(arrival_rate(swinging, at), 6) for at in (0.0, 25.0, 75.0)] == [10.0, 18.0, 2.0]
     halves = [0, 0]
@@ -53,7 +53,7 @@ def test_the_rate_swings_once_a_day() -> None:
 
 
 def test_shares_are_what_the_load_states() -> None:
-    """The shares of cached prompts, of single tokens and of disconnects come out as configured."""
+    """The shares of cached prompts, single-token requests and disconnects match the configuration."""
     some = load(10.0, cached_share=0.4, one_token_share=0.2, disconnect_share=0.5, total_requests=5000)
     requests = list(arrivals(some, Random(5)))
     shares = [
@@ -65,7 +65,7 @@ def test_shares_are_what_the_load_states() -> None:
 
 
 def test_a_request_cut_off_at_the_maximum_ends_by_length() -> None:
-    """An output that reaches the maximum has the ending `length`, any other `stop`."""
+    """An output of maximum length ends with `length`, any other with `stop`."""
     short = load(10.0, output=Lengths(median=50, spread=1.0, maximum=60), disconnect_share=0.0, total_requests=200)
     endings = {request.output_tokens == 60: request.ending for request in arrivals(short, Random(5))}
     assert endings == {True: Ending.LENGTH, False: Ending.STOP}

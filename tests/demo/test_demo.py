@@ -30,7 +30,7 @@ async def running(clock: HandClock, **changes: object) -> AsyncIterator[Demo]:
 
 
 async def test_the_default_demo_has_two_servers_on_a_gpu_each() -> None:
-    """Both servers answer on loopback, each names its model and one GPU of the driver, and no GPU is left over."""
+    """Both servers answer on loopback, each with its model and one GPU, and the driver has no other GPU."""
     async with running(HandClock()) as demo:
         names = [(server.name, server.model) for server in demo.servers]
         assert names == [("chat", "meta-llama/Llama-3.1-8B-Instruct"), ("batch", "openai/gpt-oss-20b")]
@@ -41,7 +41,7 @@ async def test_the_default_demo_has_two_servers_on_a_gpu_each() -> None:
 
 
 async def test_the_demos_configuration_is_one_that_goodwatt_accepts() -> None:
-    """The generated YAML passes goodwatt's own validation and names the running servers, GPUs, goals and prices."""
+    """The generated YAML passes goodwatt's own validation and has the running servers, GPUs, SLOs and prices."""
     async with running(HandClock()) as demo:
         config = parse(demo.config_text())
         sections = config.servers or ()
@@ -55,7 +55,7 @@ async def test_the_demos_configuration_is_one_that_goodwatt_accepts() -> None:
 
 
 def test_a_demo_of_nothing_still_has_a_configuration() -> None:
-    """Without servers and objectives the YAML has empty lists and is accepted."""
+    """Without servers and SLOs the YAML has empty lists and is valid."""
     config = parse(demo_config_text([], []))
     assert (config.servers, slo_models(config)) == ((), ())
 
@@ -72,16 +72,16 @@ async def test_goodwatts_own_sources_read_the_truth() -> None:
             await gpus.aclose()
         for server in demo.servers:
             read = await read_server(server.name, server.url, clock)
-            look = demo.engine(server.name).look
-            truth = look(lambda some: some.truth)
+            read_now = demo.engine(server.name).read_now
+            truth = read_now(lambda some: some.truth)
             tokens = {key.signal: count for key, count in read.counters.items()}
             assert tokens[Signal.GENERATED_TOKENS] == truth.generated_tokens > 10_000
             assert tokens[Signal.PROMPT_TOKENS] == truth.prompt_tokens
             ttft = histogram(read, Signal.TTFT)
-            assert ttft.count == truth.succeeded + truth.disconnected + look(lambda some: some.decoding)
+            assert ttft.count == truth.succeeded + truth.disconnected + read_now(lambda some: some.decoding)
             counter = energy[server.gpu_uuids[0]]
             assert counter is not None
-            assert counter.millijoules == look(lambda some: some.power.millijoules) > 0
+            assert counter.millijoules == read_now(lambda some: some.power.millijoules) > 0
 
 
 async def read_server(name: str, url: str, clock: HandClock) -> EngineReading:
@@ -110,7 +110,7 @@ async def test_the_strict_objective_lies_inside_buckets_and_the_bounds_part() ->
 
 
 def at(histogram: Histogram, seconds: float) -> tuple[float, float]:
-    """Share at or below the edges on either side of a threshold."""
+    """Return the shares at or below the bucket edges around a threshold."""
     below = [count for edge, count in zip(histogram.edges, histogram.counts, strict=True) if edge <= seconds]
     above = [count for edge, count in zip(histogram.edges, histogram.counts, strict=True) if edge >= seconds]
     return below[-1] / histogram.count, above[0] / histogram.count
@@ -138,7 +138,7 @@ def test_chat_is_healthy_and_batch_has_a_visible_problem() -> None:
 
 
 async def test_the_same_seed_shows_the_same_demo() -> None:
-    """Two demos with equal seeds agree in all counts; a server keeps its traffic when another one joins."""
+    """Two demos with the same seed have equal counts, and adding a server does not change the others' traffic."""
 
     def tokens(demo: Demo) -> int:
         return demo.engine("chat").read_now(lambda some: some.truth.generated_tokens)
@@ -153,7 +153,7 @@ async def test_the_same_seed_shows_the_same_demo() -> None:
 
 
 async def test_a_server_on_several_gpus_names_them_all() -> None:
-    """GPUs are numbered through; those of one server draw the same."""
+    """GPUs are numbered across servers, and those of one server draw the same power."""
     servers = [spec(load(), name="one", gpus=2), spec(load(), name="two")]
     async with running(HandClock(), servers=servers) as demo:
         assert [len(server.gpu_uuids) for server in demo.servers] == [2, 1]
@@ -163,13 +163,13 @@ async def test_a_server_on_several_gpus_names_them_all() -> None:
 
 
 def test_two_servers_of_one_name_are_refused() -> None:
-    """Names tell servers apart, so they have to differ."""
+    """Two servers with the same name raise ValueError."""
     with pytest.raises(ValueError, match="same name"):
         Demo(servers=[CHAT, CHAT])
 
 
 async def test_a_demo_that_cannot_start_leaves_nothing_open() -> None:
-    """Closing is harmless before the start and when repeated."""
+    """aclose may be called before the start, and more than once."""
     demo = Demo(clock=HandClock())
     await demo.aclose()
     await demo.start()
@@ -182,7 +182,7 @@ async def test_a_demo_that_cannot_start_leaves_nothing_open() -> None:
 
 
 async def test_faults_are_reached_by_name() -> None:
-    """`faults` and `engine` know the servers and raise KeyError for any other name."""
+    """`faults` and `engine` raise KeyError for an unknown server."""
     async with running(HandClock()) as demo:
         demo.faults("batch").restart()
         assert demo.engine("batch").read_now(lambda some: some.counters.generated_tokens) == 0
@@ -192,7 +192,7 @@ async def test_faults_are_reached_by_name() -> None:
 
 
 def test_the_driver_may_be_read_while_pages_are_read() -> None:
-    """From several threads at once no count is lost: the engine ends where a single reader would have brought it."""
+    """Reading from several threads loses no counts: the engine ends in the same state as with a single reader."""
     clock = HandClock()
     shared, single = (Demo(servers=[CHAT], clock=clock, past_seconds=0.0).engine("chat") for _ in range(2))
 

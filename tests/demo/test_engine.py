@@ -35,7 +35,7 @@ def arrived_is_accounted_for(some: SimulatedEngine) -> bool:
 @settings(deadline=None, max_examples=60)
 @given(servers, times)
 def test_how_time_is_cut_changes_nothing(server: SimulatedServer, steps: list[int]) -> None:
-    """One leap and any row of small steps to the same moment give the same page, truth, joules and power, exactly."""
+    """Advancing in one step or in many small ones gives exactly the same page, truth, joules and power."""
     leap, walk, at = engine(server), engine(server), 0
     for step in steps:
         at += step
@@ -64,7 +64,7 @@ def test_the_step_in_flight_keeps_its_length_when_a_fault_begins(parts: int) -> 
 
 
 def test_steps_follow_each_other() -> None:
-    """No step begins before the last one has ended, also when a request arrives during the last step of another."""
+    """No step starts before the previous one ends, even if a request arrives during another's last step."""
     some = drained(500, spec(load(25.0, one_token_share=1.0, total_requests=500)))
     steps = sorted({(record.admitted_ns, record.first_token_ns) for record in some.truth.records})
     assert all(earlier[1] <= later[0] for earlier, later in pairwise(steps))
@@ -90,7 +90,7 @@ def test_every_request_is_somewhere_and_limits_hold(server: SimulatedServer, ste
 @settings(deadline=None, max_examples=40)
 @given(servers, times, st.floats(0.5, 4.0))
 def test_faults_change_no_request_and_lose_none(server: SimulatedServer, steps: list[int], factor: float) -> None:
-    """Restarts and slow steps at any moment keep the books: the same requests arrive, and each is accounted for."""
+    """With restarts and slow steps at any time, the same requests arrive and each one is accounted for."""
     healthy, faulty, at = engine(server), engine(server), 0
     for number, step in enumerate(steps):
         at += step
@@ -105,7 +105,7 @@ def test_faults_change_no_request_and_lose_none(server: SimulatedServer, steps: 
 
 
 def test_the_same_seed_gives_the_same_history() -> None:
-    """Two engines from equal seeds agree in everything; another seed differs."""
+    """Engines with the same seed are equal in everything; another seed differs."""
     first, again, other = (engine(spec(), seed) for seed in (1, 1, 2))
     for some in (first, again, other):
         some.advance(60 * SECOND)
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_history() -> None:
 
 
 def test_a_drained_engine_has_generated_exactly_what_was_asked_for() -> None:
-    """When all requests have ended, tokens equal the requests' sums, the cache is empty, and only idle power flows."""
+    """After all requests, tokens equal the sum over requests, the cache is empty and power is idle."""
     some = drained(400)
     requests = [record.request for record in some.truth.records]
     assert len(requests) == some.truth.arrived == 400
@@ -126,7 +126,7 @@ def test_a_drained_engine_has_generated_exactly_what_was_asked_for() -> None:
 
 
 def test_a_lone_request_takes_exactly_its_steps() -> None:
-    """Alone in the engine, a request waits for nothing, gets its first token after one step, and one more a step."""
+    """A single request does not queue, gets its first token after one step and one more token per step."""
     alone = engine(spec(load(0.01, disconnect_share=0.0, one_token_share=0.0, total_requests=1)))
     alone.advance(1000 * SECOND)
     (record,) = alone.truth.records
@@ -144,7 +144,7 @@ def test_a_lone_request_takes_exactly_its_steps() -> None:
 
 
 def test_littles_law_holds() -> None:
-    """The mean number of requests in a stable server equals arrivals per second times mean time in the server."""
+    """Little's law: mean requests in a stable server equal arrivals per second times mean time in the server."""
     some = engine(spec(load(8.0, disconnect_share=0.0)))
     inside = 0
     for tick in range(1, 12_001):
@@ -167,7 +167,7 @@ def test_a_fuller_batch_gives_each_request_fewer_tokens_a_second() -> None:
 
 
 def test_overload_makes_requests_wait_and_not_run() -> None:
-    """Beyond its seats a server queues, in order of arrival, and time to first token grows with the queue."""
+    """Beyond its batch size a server queues in order of arrival, and time to first token grows with the queue."""
     some = engine(spec(load(20.0), max_num_seqs=8))
     some.advance(60 * SECOND)
     assert some.running == 8
@@ -178,7 +178,7 @@ def test_overload_makes_requests_wait_and_not_run() -> None:
 
 
 def test_a_full_cache_makes_requests_wait() -> None:
-    """With seats free but no room in the KV cache, requests wait, and the cache is never overbooked."""
+    """Requests wait while the KV cache is full even if the batch is not, and the cache is never overcommitted."""
     tight = drained(50, spec(load(50.0, total_requests=50), physics=SMALL_CACHE, max_num_seqs=256))
     assert tight.truth.succeeded + tight.truth.disconnected == 50
     some = engine(spec(load(50.0, total_requests=50), physics=SMALL_CACHE, max_num_seqs=256))
@@ -188,7 +188,7 @@ def test_a_full_cache_makes_requests_wait() -> None:
 
 
 def test_a_long_prompt_alone_may_exceed_the_token_budget() -> None:
-    """A prompt above max_batched_tokens is still served, as the only one of its step."""
+    """A prompt above max_batched_tokens is still served, alone in its step."""
     some = drained(30, spec(load(50.0, prompt=Lengths(500, 0.1, 1000), total_requests=30), max_batched_tokens=100))
     first_tokens = [record.first_token_ns for record in some.truth.records]
     assert len(set(first_tokens)) == 30
@@ -214,13 +214,13 @@ def test_a_slowed_engine_takes_longer_from_the_next_step_on() -> None:
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, float("nan")])
 def test_a_step_cannot_take_no_time(factor: float) -> None:
-    """slow_down refuses a factor that is not above 0, and says what to give."""
+    """slow_down raises ValueError for a factor that is not above 0, saying what to give."""
     with pytest.raises(ValueError, match="give a factor above 0"):
         engine(spec()).slow_down(factor)
 
 
 def test_a_restart_zeroes_the_page_and_nothing_else() -> None:
-    """A restart begins the page's counters at zero; energy, the truth and later arrivals go on."""
+    """A restart resets the page's counters; energy, the ground truth and later arrivals continue."""
     some = engine(spec(load(8.0)))
     some.advance(60 * SECOND)
     tokens, joules, inside = some.truth.generated_tokens, some.power.picojoules, some.running + some.waiting
@@ -234,7 +234,7 @@ def test_a_restart_zeroes_the_page_and_nothing_else() -> None:
 
 
 def test_a_disconnect_counts_tokens_and_first_token_only() -> None:
-    """As in vLLM, a client that goes away leaves its tokens and its TTFT on the page, and nothing else."""
+    """As in vLLM, a disconnected client counts on the page only with its tokens and its TTFT."""
     some = drained(200, spec(load(8.0, disconnect_share=1.0, one_token_share=0.0, total_requests=200)))
     gone = sum(record.request.ending is Ending.DISCONNECT for record in some.truth.records)
     assert gone == some.truth.disconnected > 190
@@ -252,14 +252,14 @@ def test_a_disconnect_counts_tokens_and_first_token_only() -> None:
 
 
 def test_a_single_token_has_no_time_per_token() -> None:
-    """A request for one token is recorded with a TPOT of 0 s, as vLLM does."""
+    """A request for one token has a TPOT of 0 s, as in vLLM."""
     some = drained(50, spec(load(8.0, one_token_share=1.0, total_requests=50)))
     assert {record.tpot_ns for record in some.truth.records} == {0}
     assert some.counters.tpot.cumulative()[0] == 50
 
 
 def test_a_moment_in_the_past_changes_nothing() -> None:
-    """Advancing to a moment that has been leaves the engine as it is."""
+    """Advancing to a time in the past does not change the engine."""
     some = engine(spec(load(8.0)))
     some.advance(10 * SECOND)
     before = everything(some)
@@ -276,6 +276,6 @@ def test_a_moment_in_the_past_changes_nothing() -> None:
     ],
 )
 def test_an_impossible_server_is_refused(make: Callable[[], SimulatedServer], words: str) -> None:
-    """A server that could serve nothing raises ValueError and names itself."""
+    """A server that could not serve any request raises ValueError with its name."""
     with pytest.raises(ValueError, match=f"server s: .*{words}"):
         make()

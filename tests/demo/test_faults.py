@@ -1,4 +1,4 @@
-"""Faults that the demo is asked for beforehand."""
+"""Faults scheduled for the demo."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ KNOWN = ("chat", "batch")
     ],
 )
 def test_a_fault_as_people_write_it(text: str, planned: PlannedFault) -> None:
-    """Kind, server or all, start, and length or for good."""
+    """Text is parsed into kind, one or all servers, start, and duration or none."""
     assert planned_fault(text, KNOWN) == planned
 
 
@@ -38,7 +38,7 @@ def test_a_fault_as_people_write_it(text: str, planned: PlannedFault) -> None:
     ],
 )
 def test_what_cannot_be_is_refused(text: str, word: str) -> None:
-    """With what to write instead."""
+    """Invalid text raises ValueError saying what to write instead."""
     with pytest.raises(ValueError, match=word):
         planned_fault(text, KNOWN)
 
@@ -56,7 +56,7 @@ async def hangs(faults: ServerFaults) -> bool:
 
 
 async def test_faults_begin_and_end_at_their_time() -> None:
-    """While a fault lasts its servers are broken and no other, and afterwards they are whole."""
+    """A fault affects only its servers, and only while it lasts."""
     demo = Demo(past_seconds=1.0)
     plan = [planned_fault(f"{text}@0+1", KNOWN) for text in ("slow:chat", "hang:chat", "down:batch")]
     playing = asyncio.create_task(demo.play(plan))
@@ -71,7 +71,7 @@ async def test_faults_begin_and_end_at_their_time() -> None:
 
 
 async def test_a_restart_happens_at_once_and_a_fault_without_length_stays() -> None:
-    """Counters of a restarted server begin at zero; what has no end goes on when the plan is over."""
+    """A restart resets a server's counters; a fault without an end outlasts the plan."""
     demo = Demo(past_seconds=30.0)
     before = demo.engine("chat").read_now(lambda engine: engine.counters.generated_tokens)
     await demo.play([planned_fault("restart:chat@0", KNOWN), planned_fault("down:batch@0", KNOWN)])

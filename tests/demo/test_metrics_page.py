@@ -20,7 +20,7 @@ Page = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def parsed(text: str) -> Page:
-    """Samples as the reference parser of the Prometheus client library reads them."""
+    """Parse the samples with the Prometheus client library."""
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     found = {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in samples}
     assert len(found) == len(samples), "a series is on the page twice"
@@ -32,21 +32,21 @@ def value(found: Page, name: str, **labels: str) -> float:
 
 
 def test_the_reference_parser_reads_every_line() -> None:
-    """prometheus_client's own parser reads the page, with as many samples as there are lines that are no comments."""
+    """prometheus_client parses the page, with one sample for each line that is not a comment."""
     text = render_metrics_page(drained(50), 1.7e9)
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert len(parsed(text)) == len(lines) > 200
 
 
 def test_the_page_says_that_it_is_simulated() -> None:
-    """The first line is a comment that says so, and a gauge says so to machines."""
+    """The page is marked as simulated by its first line, a comment, and by a gauge."""
     text = render_metrics_page(engine(spec()), 0.0)
     assert text.startswith("# simulated")
     assert parsed(text)["goodwatt_demo_simulated", ()] == 1
 
 
 def test_two_pages_of_the_same_moment_are_equal() -> None:
-    """Scraping changes nothing."""
+    """Scraping does not change the engine."""
     some = engine(spec(load(8.0)))
     some.advance(20 * SECOND)
     first = render_metrics_page(some, 5.0)
@@ -97,7 +97,7 @@ FAMILIES: list[tuple[str, Callable[[SimulatedEngine], Iterable[RequestTimes]], C
 def test_every_bucket_is_a_recount_of_the_requests(
     family: str, records: Callable[[SimulatedEngine], Iterable[RequestTimes]], latency: Callable[[RequestTimes], int]
 ) -> None:
-    """Each bucket, count and sum on the page is what counting the per-request records gives."""
+    """Each bucket, count and sum on the page matches the per-request records."""
     some = drained(
         600, spec(load(14.0, total_requests=600, disconnect_share=0.2, one_token_share=0.1), max_num_seqs=24)
     )
@@ -125,7 +125,7 @@ def test_gaps_between_tokens_are_counted_once_a_token_after_the_first() -> None:
 
 
 def test_finished_requests_are_told_by_reason() -> None:
-    """Every reason that vLLM knows is on the page, a disconnect is in none of them, and they add up."""
+    """Every finish reason of vLLM is on the page, disconnects are in none of them, and they add up."""
     some = drained(300)
     found = parsed(render_metrics_page(some, 0.0))
     reasons = {dict(key[1])["finished_reason"]: n for key, n in found.items() if key[0] == "vllm:request_success_total"}
@@ -135,7 +135,7 @@ def test_finished_requests_are_told_by_reason() -> None:
 
 
 def test_sources_of_prompt_tokens_add_up() -> None:
-    """Computed and cached prompt tokens add up to all of them; waiting reasons add up to those waiting."""
+    """Computed and cached prompt tokens add up to all prompt tokens; waiting reasons add up to all waiting requests."""
     some = engine(spec(load(30.0, cached_share=0.5), max_num_seqs=8))
     some.advance(20 * SECOND)
     found = parsed(render_metrics_page(some, 0.0))
@@ -179,7 +179,7 @@ def reading(text: str, vllm: Profile) -> EngineReading:
 
 
 def test_the_vllm_profile_reads_every_signal(vllm: Profile) -> None:
-    """goodwatt's own parser and vLLM profile find every canonical signal on the page, with the truth's figures."""
+    """goodwatt's parser and vLLM profile find every canonical signal on the page, equal to the ground truth."""
     some = drained(300)
     read = reading(render_metrics_page(some, 0.0), vllm)
     signals = {key.signal for key in (*read.counters, *read.histograms)} | {signal for signal, _ in read.gauges}
@@ -197,6 +197,6 @@ def test_the_vllm_profile_reads_every_signal(vllm: Profile) -> None:
 
 
 def test_edges_are_vllms_defaults(vllm: Profile) -> None:
-    """The simulated histograms have the edges that the vLLM profile documents as the engine's defaults."""
+    """The simulated histograms have vLLM's default bucket edges, as its profile documents them."""
     defaults = {signal: tuple(edges) for signal, edges in vllm.default_edges.items()}
     assert defaults == {Signal.TTFT: TTFT_EDGES, Signal.TPOT: TOKEN_EDGES, Signal.E2E: REQUEST_EDGES}

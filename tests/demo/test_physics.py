@@ -49,6 +49,6 @@ def test_a_fuller_step_lasts_longer_and_draws_more() -> None:
 
 
 def test_a_slow_step_is_longer_by_its_factor_and_draws_the_same() -> None:
-    """A slowdown of 3 triples both parts of a step and leaves power alone."""
+    """A slowdown of 3 triples both parts of a step and does not change power."""
     healthy, slow = LLAMA_8B_ON_H100.step(10, 500), LLAMA_8B_ON_H100.step(10, 500, 3.0)
     assert slow == replace(healthy, prefill_ns=3 * healthy.prefill_ns, decode_ns=3 * healthy.decode_ns)

@@ -9,7 +9,7 @@ draws = st.lists(st.tuples(st.integers(1, 2 * SECOND), st.integers(0, 700_000), 
 
 @given(draws, st.integers(1, 5))
 def test_energy_is_the_exact_integral_however_it_is_cut(draws: list[tuple[int, int, bool]], parts: int) -> None:
-    """Drawing a stretch at once or in parts gives the same joules, the same mean and the same busy share, exactly."""
+    """Adding a period in one piece or in several gives exactly the same joules, mean and busy share."""
     whole, cut = PowerTrace(1), PowerTrace(1)
     at, area = 0, 0
     for duration, milliwatts, busy in draws:
@@ -23,14 +23,14 @@ def test_energy_is_the_exact_integral_however_it_is_cut(draws: list[tuple[int, i
 
 
 def test_one_watt_for_one_second_is_a_thousand_millijoules() -> None:
-    """The unit of the counter is the millijoule."""
+    """The counter is in millijoules."""
     trace = PowerTrace(0)
     trace.draw(SECOND, 1000, busy=True)
     assert trace.millijoules == 1000
 
 
 def test_the_mean_covers_the_last_second_only() -> None:
-    """What lies further back than a second has no part in the mean or in the busy share."""
+    """The mean and the busy share cover the last second only."""
     trace = PowerTrace(100_000)
     trace.draw(5 * SECOND, 700_000, busy=True)
     trace.draw(5 * SECOND + 3 * SECOND // 4, 100_000, busy=False)
@@ -40,13 +40,13 @@ def test_the_mean_covers_the_last_second_only() -> None:
 
 
 def test_before_anything_was_drawn_the_mean_is_the_idle_draw() -> None:
-    """At the very beginning a GPU answers its idle power, and no use."""
+    """At the start a GPU reports idle power and no utilization."""
     trace = PowerTrace(118_000)
     assert (trace.mean_milliwatts(), trace.busy_percent(), trace.millijoules) == (118_000, 0, 0)
 
 
 def test_a_moment_in_the_past_draws_nothing() -> None:
-    """Time never runs backwards in a trace."""
+    """Adding power up to a time in the past changes nothing."""
     trace = PowerTrace(0)
     trace.draw(SECOND, 1000, busy=True)
     trace.draw(SECOND // 2, 9000, busy=True)
@@ -54,7 +54,7 @@ def test_a_moment_in_the_past_draws_nothing() -> None:
 
 
 def test_seconds_of_mean_power_add_up_to_the_energy() -> None:
-    """Means read at each full second add up to the counter, within the rounding of each read."""
+    """Means read once a second add up to the counter, within the rounding of each read."""
     total = PowerTrace(0)
     means = 0
     for step in range(1, 1001):

@@ -41,7 +41,7 @@ async def text(client: aiohttp.ClientSession, path: str = "/metrics") -> str:
 
 
 async def test_the_served_page_is_the_engines_page() -> None:
-    """GET /metrics answers the page of this moment in the text format, and twice the same while time stands."""
+    """GET /metrics returns the current page in the text format, and the same page until the clock advances."""
     clock = HandClock()
     engine = busy(clock)
     async with serving(engine) as (server, client):
@@ -55,7 +55,7 @@ async def test_the_served_page_is_the_engines_page() -> None:
 
 
 async def test_a_page_may_be_asked_for_compressed() -> None:
-    """With Accept-Encoding: gzip the page travels compressed, and without it plain."""
+    """The page is compressed only if the client sends Accept-Encoding: gzip."""
     async with serving(busy(HandClock())) as (_, client):
         for accepted, used in (("gzip", "gzip"), ("identity", None)):
             async with client.get("/metrics", headers={"Accept-Encoding": accepted}) as answer:
@@ -64,7 +64,7 @@ async def test_a_page_may_be_asked_for_compressed() -> None:
 
 
 async def test_the_truth_is_served_as_json() -> None:
-    """GET /truth answers exact counts of requests, tokens, joules and watched SLOs, which agree with the page."""
+    """GET /truth returns exact counts of requests, tokens, joules and watched SLOs, which agree with the page."""
     clock = HandClock()
     engine = busy(clock)
     async with serving(engine) as (_, client):
@@ -91,7 +91,7 @@ async def test_joules_of_a_server_cover_all_its_gpus() -> None:
 
 
 async def test_other_paths_answer_as_a_vllm_would_and_say_simulated() -> None:
-    """/health is 200, /v1/models lists the served model, / says what this is, and anything else is 404."""
+    """/health is 200, /v1/models lists the served model, / describes the server, and other paths are 404."""
     async with serving(busy(HandClock())) as (_, client):
         assert "simulated" in await text(client, "/health")
         async with client.get("/v1/models") as answer:
@@ -103,7 +103,7 @@ async def test_other_paths_answer_as_a_vllm_would_and_say_simulated() -> None:
 
 
 async def test_a_restart_shows_in_the_page_and_not_in_the_truth() -> None:
-    """After the restart fault the page counts from zero while the truth runs on."""
+    """The restart fault resets the page's counters but not the ground truth."""
     engine = busy(HandClock())
     async with serving(engine) as (server, client):
         server.faults.restart()
@@ -128,7 +128,7 @@ async def test_slow_steps_can_be_switched_on_and_off() -> None:
 
 
 async def test_an_http_error_can_be_switched_on_and_off() -> None:
-    """While a status is set every path answers it."""
+    """While a status is set every path responds with it."""
     async with serving(busy(HandClock())) as (server, client):
         for status in (500, 503, 401):
             server.faults.http_status = status
@@ -139,7 +139,7 @@ async def test_an_http_error_can_be_switched_on_and_off() -> None:
 
 
 async def test_a_hanging_server_answers_once_it_is_released() -> None:
-    """While it hangs a request gets no answer; after the release it does."""
+    """A request to a hanging server is answered only after the release."""
     async with serving(busy(HandClock())) as (server, client):
         server.faults.hang()
         with pytest.raises(TimeoutError):
@@ -153,7 +153,7 @@ async def test_a_hanging_server_answers_once_it_is_released() -> None:
 
 
 async def test_a_hanging_server_closes_quickly() -> None:
-    """aclose ends in well under two seconds while a request is waiting."""
+    """aclose takes well under two seconds even while a request is waiting."""
     async with serving(busy(HandClock())) as (server, client):
         server.faults.hang()
         waiting = asyncio.ensure_future(text(client))

@@ -20,7 +20,7 @@ NAMES = "chat", "batch"
 
 
 class Sending:
-    """A demo by hand clock, its sender and a receiver."""
+    """A demo on a manual clock, its span sender and a receiver."""
 
     def __init__(self, clock: HandClock, demo: Demo, port: int, client: aiohttp.ClientSession) -> None:
         self.clock, self.demo, self.client = clock, demo, client
@@ -50,7 +50,7 @@ async def sending() -> AsyncIterator[Sending]:
 
 
 async def test_records_are_the_truth_request_for_request() -> None:
-    """Eligible and good requests and good tokens by records equal the truth of the same time, for each objective."""
+    """Eligible and good requests and good tokens from spans equal the ground truth at that time, for each SLO."""
     async with sending() as one:
         await one.receiver.read()
         for _ in range(3):
@@ -69,7 +69,7 @@ async def test_records_are_the_truth_request_for_request() -> None:
 
 
 async def test_what_nobody_takes_is_sent_again() -> None:
-    """While goodwatt is away nothing is lost, and nothing comes twice."""
+    """While goodwatt is down no span is lost, and none is delivered twice."""
     async with sending() as one:
         assert not await one.pass_time(10.0)
         await one.receiver.read()
@@ -81,7 +81,7 @@ async def test_what_nobody_takes_is_sent_again() -> None:
 
 
 async def test_a_demo_that_sends_names_the_receiver() -> None:
-    """The configuration has an address of its own on loopback where spans go, and none without spans."""
+    """The configuration has a loopback address for spans, and none if the demo sends no spans."""
     for sends_spans in (True, False):
         demo = Demo(sends_spans=sends_spans)
         await demo.start()

@@ -16,7 +16,7 @@ def record(ttft: float, tpot: float, tokens: int = 11, ending: Ending = Ending.S
 
 
 def test_a_request_on_the_thresholds_is_good_and_just_above_one_is_not() -> None:
-    """Thresholds are inclusive, and all of them have to hold together."""
+    """Thresholds are inclusive, and a good request meets all of them."""
     truth = Truth()
     for one in (record(0.5, 0.1), record(0.500000001, 0.1), record(0.5, 0.100000001), record(0.6, 0.2)):
         truth.ended(one)
@@ -24,7 +24,7 @@ def test_a_request_on_the_thresholds_is_good_and_just_above_one_is_not() -> None
 
 
 def test_a_disconnected_request_is_on_neither_side() -> None:
-    """A client that goes away is not eligible, however fast it was served."""
+    """A disconnected client is not eligible, however fast it was served."""
     truth = Truth()
     truth.ended(record(0.1, 0.01, ending=Ending.DISCONNECT))
     assert truth.good(BOTH) == GoodCount(0, 0, 0)
@@ -32,7 +32,7 @@ def test_a_disconnected_request_is_on_neither_side() -> None:
 
 
 def test_end_to_end_latency_can_be_a_threshold() -> None:
-    """E2E counts from arrival to last token."""
+    """E2E latency is from arrival to last token."""
     truth = Truth()
     truth.ended(record(0.5, 0.05))
     assert truth.good((Threshold(Signal.E2E, 1.0),)).good == 1
@@ -48,7 +48,7 @@ def test_a_signal_that_is_no_latency_is_refused() -> None:
 
 
 def test_a_watched_slo_agrees_with_a_recount() -> None:
-    """What is counted along the way equals what the records say."""
+    """Running counts equal those computed from the records."""
     slo = Slo(name="both", thresholds=(Threshold(Signal.TTFT, 0.03), Threshold(Signal.TPOT, 0.0085)), objective=0.95)
     some = engine(spec(load(8.0)))
     some.truth.watch(slo)
@@ -59,7 +59,7 @@ def test_a_watched_slo_agrees_with_a_recount() -> None:
 
 
 def test_an_slo_watched_late_still_counts_the_whole_past() -> None:
-    """Watching begins with a count of the records kept so far."""
+    """A newly watched SLO includes the records kept so far."""
     some = drained(100)
     slo = Slo(name="late", thresholds=BOTH, objective=0.95)
     some.truth.watch(slo)
@@ -67,7 +67,7 @@ def test_an_slo_watched_late_still_counts_the_whole_past() -> None:
 
 
 def test_forgotten_requests_are_admitted_and_watched_ones_are_not_forgotten() -> None:
-    """Once records have been let go a fresh question raises LookupError, while a watched SLO stays exact."""
+    """Once records have been dropped, counting a new SLO raises LookupError; a watched one stays exact."""
     truth = Truth()
     truth.watch(Slo(name="both", thresholds=BOTH, objective=0.95))
     for _ in range(KEPT_RECORDS + 1):

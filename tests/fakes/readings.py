@@ -1,4 +1,4 @@
-"""Readings written by hand: the shortest way to say what a GPU or a server showed at a tick."""
+"""Short builders for the readings of GPUs and servers, and a fold to run them through."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,7 +26,7 @@ def gpu(
     scope: EnergyScope = EnergyScope.GPU,
     board: str | None = None,
 ) -> GpuReading:
-    """One GPU with one figure on its meter; None is a GPU that cannot be read."""
+    """One GPU with this energy counter; None is a lost GPU."""
     return GpuReading(
         gpu=Gpu(uuid=uuid or f"GPU-{index}", index=index, product="Test GPU", driver="570.0", board=board),
         at_seconds=at,
@@ -43,12 +43,12 @@ def source_id(label: str) -> SourceId:
 
 
 def gpus(*readings: GpuReading) -> SourceResult:
-    """What the GPU source brought back."""
+    """A successful result of the GPU source."""
     return SourceResult(NVML_SOURCE, 0.001, GpusReading(readings))
 
 
 def no_gpus(reason: Reason = Reason.DRIVER_MISSING) -> SourceResult:
-    """The GPU source failed."""
+    """A failed result of the GPU source."""
     return SourceResult(NVML_SOURCE, 0.001, Unavailable(reason, "driver not loaded"))
 
 
@@ -92,12 +92,12 @@ def page(
 
 
 def served(reading: EngineReading) -> SourceResult:
-    """A server's page, as the frame brings it."""
+    """A successful result of a server's source."""
     return SourceResult(server_source(reading.server), 0.002, reading)
 
 
 def silent(server: str, reason: Reason = Reason.UNREACHABLE) -> SourceResult:
-    """A server that did not answer."""
+    """A failed result of a server's source."""
     return SourceResult(server_source(server), 0.002, Unavailable(reason, "connection refused"))
 
 
@@ -112,7 +112,7 @@ def record(
     model: str = MODEL,
     estimated: bool = False,
 ) -> RequestRecord:
-    """One finished request, quick and good unless said otherwise."""
+    """One finished request; by default fast and successful."""
     return RequestRecord(
         server=server,
         model=model,
@@ -134,7 +134,7 @@ def records_result(
     dropped: Mapping[Dropped, int] | None = None,
     simulated: bool = False,
 ) -> SourceResult:
-    """What a source of records brought since its last read."""
+    """The records that a source received since its last read."""
     return SourceResult(
         source_id(source),
         0.001,
@@ -143,7 +143,7 @@ def records_result(
 
 
 def tokens_page(server: str, at: float, generated: float, *, model: str = MODEL, running: float = 0.0) -> SourceResult:
-    """A page that counts generated tokens and says how many requests run."""
+    """A page with generated tokens and running requests."""
     return served(
         page(
             server,
@@ -155,7 +155,7 @@ def tokens_page(server: str, at: float, generated: float, *, model: str = MODEL,
 
 
 class Fold:
-    """A run of ticks: keeps the state and every snapshot, so that a test reads like a story."""
+    """A series of ticks that keeps the state and every snapshot."""
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.policy = policy or Policy()
@@ -163,7 +163,7 @@ class Fold:
         self.snapshots: list[Snapshot] = []
 
     def tick(self, now: float, *results: SourceResult) -> Snapshot:
-        """Fold one tick and return its picture."""
+        """Fold one tick and return its snapshot."""
         self.state, snapshot = step(self.state, results, self.policy, now, unix=1.7e9 + now)
         self.snapshots.append(snapshot)
         return snapshot

@@ -1,4 +1,4 @@
-"""Snapshots as the fold makes them, from made-up but plausible readings: eight H100s under one vLLM server."""
+"""Snapshots from the real fold over invented but plausible readings: eight H100s under one vLLM server."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -137,7 +137,7 @@ def page(server: str, tick: int, model: str = MODEL, *, tokens_per_tick: int = 2
 
 
 def results(readings: Mapping[str, Reading | Unavailable]) -> list[SourceResult]:
-    """What the frame makes of one tick's readings, by source."""
+    """Return the results of one tick, from readings by source."""
     return [SourceResult(source_id(source), 0.004, outcome) for source, outcome in readings.items()]
 
 
@@ -149,7 +149,7 @@ def snapshot(
     policy: Policy = POLICY,
     model: str = MODEL,
 ) -> Snapshot:
-    """The picture after `ticks` ticks in which everything could be read."""
+    """The snapshot after `ticks` ticks without failures."""
     return after(
         [
             {
@@ -163,7 +163,7 @@ def snapshot(
 
 
 def after(ticks: Sequence[Mapping[str, Reading | Unavailable]], policy: Policy = POLICY) -> Snapshot:
-    """The picture after these ticks, one mapping from source to outcome each."""
+    """The snapshot after these ticks, each a mapping from source to outcome."""
     state, picture = State(), None
     for tick, readings in enumerate(ticks):
         now = START + tick * INTERVAL

@@ -1,4 +1,4 @@
-"""Ask everything, one file an answer. A question that fails says why and does not stop the others."""
+"""Answer every question, one file each. A question that fails records why and does not stop the others."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Questions that need no load: what fields return, what a cycle costs, whether closing the library resets anything."""
+"""Questions that need no load: what fields return, what a read costs, whether closing the library resets anything."""
 
 import asyncio
 import resource
@@ -27,7 +27,7 @@ def gpu() -> Any:
 
 
 def said(question: Callable[..., Any], *arguments: Any) -> Any:
-    """The answer, or the code with which the driver refused."""
+    """Return the answer, or the code of the refusal."""
     try:
         answer = question(*arguments)
     except pynvml.NVMLError as refused:
@@ -80,7 +80,7 @@ def _violation(handle: Any, policy: int) -> Any:
 
 
 def cost() -> dict[str, Any]:
-    """Question 7: one full cycle of ours, a batch, and each single call; microseconds, wall clock and CPU."""
+    """Question 7: cost of goodwatt's full read, a batch, and each single call; microseconds, wall clock and CPU."""
     handle = gpu()
     batch = [(83, 0), (185, 0), (186, 0)]
     events = pynvml.nvmlEventSetCreate()
@@ -155,7 +155,7 @@ def _resident_kib() -> int:
 
 
 def xid() -> dict[str, Any]:
-    """Whether a program that faults reaches `goodwatt_gpu_xid_errors_total`, and with which number."""
+    """Whether a faulting program is counted in `goodwatt_gpu_xid_errors_total`, and its Xid number."""
     return asyncio.run(_xid())
 
 
@@ -178,7 +178,7 @@ async def _xid() -> dict[str, Any]:
 
 
 def reopened() -> dict[str, Any]:
-    """Question 8, second half: whether the counter goes on when the last client of the driver has gone for 3 s."""
+    """Question 8, second half: whether the counter continues after 3 s without any client of the driver."""
     before = {"energy": said(pynvml.nvmlDeviceGetTotalEnergyConsumption, gpu()), "at": time.monotonic()}
     processes = len(said(pynvml.nvmlDeviceGetComputeRunningProcesses, gpu()))
     pynvml.nvmlShutdown()

@@ -1,4 +1,4 @@
-"""How counter and power move: every change of a figure with its time, under loads of three kinds."""
+"""How the counter and power change: every change with its time, under three kinds of load."""
 
 import statistics
 import time
@@ -43,7 +43,7 @@ def _phase(load: Load, kind: str, seconds: float) -> dict[str, Any]:
 
 
 def watch(seconds: float) -> dict[str, Series]:
-    """Changes of each figure, asked for in turn about every 2 ms."""
+    """Record changes of each figure, polling about every 2 ms."""
     handle = gpu()
     ask: dict[str, Callable[[], int]] = {
         "energy": lambda: int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)),
@@ -69,7 +69,7 @@ def _power(handle: Any, field: int) -> int:
 
 
 def summary(watched: dict[str, Series]) -> dict[str, Any]:
-    """Periods, steps, and the counter beside integrals over the same span: from its first change to its last."""
+    """Return update periods, steps, and the counter compared with integrals from its first to its last change."""
     energy = watched["energy"]
     start, end = energy[1][0], energy[-1][0]
     counted = energy[-1][1] - energy[1][1]
@@ -86,7 +86,7 @@ def summary(watched: dict[str, Series]) -> dict[str, Any]:
 
 
 def _spread(values: Sequence[float]) -> list[float] | None:
-    """Least, median, greatest."""
+    """Return minimum, median and maximum."""
     return [min(values), statistics.median(values), max(values)] if values else None
 
 

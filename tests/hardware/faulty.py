@@ -1,4 +1,4 @@
-"""A program whose kernel reads where it may not: the driver ends its work and reports an Xid. Nobody else is hurt."""
+"""A kernel that reads an illegal address: the driver stops it and reports an Xid. Other programs are unaffected."""
 
 import cupy
 

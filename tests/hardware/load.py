@@ -1,4 +1,4 @@
-"""A load on GPU 0 that another process commands: lines of `idle|steady|bursts SECONDS` on stdin, `done` on stdout."""
+"""A load on GPU 0 that another process controls: lines of `idle|steady|bursts SECONDS` on stdin, `done` on stdout."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Load:
-    """The load as its commander sees it."""
+    """Controls the load process."""
 
     def __enter__(self) -> "Load":
         self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What the driver lets root and what it lets nobody ask: GPM, XID events, processes. Asked under a steady load."""
+"""What the driver allows root and user nobody to read: GPM, Xid events, processes. Under a steady load."""
 
 import json
 import os
@@ -98,7 +98,7 @@ def _events(handle: Any) -> Any:
 
 
 def _known(processes: Any, load_pid: int) -> Any:
-    """How many processes are told of, and whether the load's own id, as this container knows it, is among them."""
+    """Return how many processes are listed, and whether the load's process id in this container is among them."""
     if isinstance(processes, dict):
         return processes
     return {"processes": len(processes), "load_by_its_own_pid": load_pid in {process.pid for process in processes}}

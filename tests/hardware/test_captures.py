@@ -1,4 +1,4 @@
-"""What real GPUs answered, held against what goodwatt takes for granted."""
+"""Checks goodwatt's assumptions against captures from real GPUs."""
 
 import json
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def rows(folder: Path) -> dict[tuple[int, int], dict[str, Any]]:
 
 
 def readings(energy: Series, limit_watts: float, interval: float) -> Iterator[GpuReading]:
-    """The counter as goodwatt would have read it every `interval` seconds."""
+    """Yield the counter as goodwatt would have read it every `interval` seconds."""
     at, index = energy[0][0], 0
     while at <= energy[-1][0]:
         while index + 1 < len(energy) and energy[index + 1][0] <= at:
@@ -43,7 +43,7 @@ def readings(energy: Series, limit_watts: float, interval: float) -> Iterator[Gp
 
 
 def test_the_batch_says_the_same_energy_at_gpu_scope(folder: Path):
-    """Fields 83 and 191 at GPU scope are one counter, the module's is refused, and so the scope rule says GPU."""
+    """Fields 83 and 191 at GPU scope are the same counter, module scope is refused: the scope rule returns GPU."""
     field = rows(folder)
     total, gpu, module = field[83, 0], field[191, 0], field[191, 1]
     assert total["value"] == gpu["value"]
@@ -79,7 +79,7 @@ def test_integrated_power_agrees_with_the_counter(folder: Path, phase: str):
 
 
 def test_instant_power_misses_what_lies_between_its_samples(folder: Path):
-    """Under 50 ms bursts instant power, integrated the same way, is more than 5 % off: so it is not what is read."""
+    """Under 50 ms bursts instant power, integrated the same way, is off by more than 5 %: goodwatt does not read it."""
     series = capture(folder, "changes")["series"]["bursts"]
     energy = series["energy"]
     counted = energy[-1][1] - energy[1][1]
@@ -87,7 +87,7 @@ def test_instant_power_misses_what_lies_between_its_samples(folder: Path):
 
 
 def test_throttle_counters_are_nanoseconds(folder: Path):
-    """At the power limit the counter of the software power cap grows by the wall clock, in nanoseconds."""
+    """At the power limit the counter of the software power cap grows with the wall clock, in nanoseconds."""
     steady = capture(folder, "changes")["phases"]["steady"]
     nanoseconds = steady["throttle_elapsed_seconds"] * 1e9
     assert steady["throttle_increase"]["74"] == pytest.approx(nanoseconds, rel=0.01)
