@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from goodwatt.derive.revenue import mark_counted_as_sold
-from goodwatt.derive.slo.bounds import applies
-from goodwatt.derive.slo.histogram_evidence import empty_evidence, in_flight
+from goodwatt.derive.slo.bounds import applies, empty_evidence, unseen_first_tokens
+from goodwatt.derive.slo.histogram_evidence import in_flight
 from goodwatt.derive.slo.latency_histograms import DEFAULT_EDGES, histogram_edges
 from goodwatt.derive.slo.records import open_exact_totals
 from goodwatt.derive.state import Mark, State
-from goodwatt.model.ledger import Ledger, SloEvidence, SloKey
+from goodwatt.model.engine import EngineReading
+from goodwatt.model.ledger import Ledger, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo
 from goodwatt.model.tariff import Tariff
@@ -78,7 +79,7 @@ def _revenue_currency(policy: Policy) -> str | None:
 
 
 def _restart_window(state: State, ledger: Ledger) -> State:
-    marks = () if state.at_seconds is None else (Mark(state.at_seconds, ledger),)
+    marks = () if state.at_seconds is None else (Mark(state.at_seconds, ledger, state.first_tokens),)
     return replace(state, ledger=ledger, marks=marks)
 
 
@@ -87,12 +88,13 @@ def _change_slos(state: State, before: Collection[Slo], after: Collection[Slo]) 
     same = {slo.name: slo for slo in after if terms.get(slo.name) == _terms(slo)}
     ledger = state.ledger
     evidence = _still_applying(ledger.evidence, same)
-    started = dict(_starting_evidence(state, after, evidence))
-    state = replace(state, window_evidence={**_still_applying(state.window_evidence, same), **started})
+    new = tuple(_new_evidence(state, after, evidence))
+    unseen = {key: unseen_first_tokens(in_flight(key.account, page)) for key, _, page in new}
+    state = replace(state, first_tokens={**_still_applying(state.first_tokens, same), **unseen})
     latencies = {key: h for key, h in ledger.latencies.items() if h.edges == histogram_edges(*key, after)}
     ledger = replace(
         ledger,
-        evidence={**evidence, **started},
+        evidence={**evidence, **{key: empty_evidence(slo) for key, slo, _ in new}},
         slos=_still_applying(ledger.slos, same),
         exact=_still_applying(ledger.exact, same),
         latencies=latencies,
@@ -104,14 +106,14 @@ def _still_applying(entries: Mapping[SloKey, _Value], same: Mapping[str, Slo]) -
     return {key: value for key, value in entries.items() if key.slo in same and applies(same[key.slo], *key.account)}
 
 
-def _starting_evidence(
+def _new_evidence(
     state: State, slos: Collection[Slo], known: Collection[SloKey]
-) -> Iterator[tuple[SloKey, SloEvidence]]:
-    """Evidence of SLOs that are new to an account, as of its server's last page."""
+) -> Iterator[tuple[SloKey, Slo, EngineReading]]:
+    """SLOs that are new to an account, with its server's last page: their evidence starts there."""
     for account in state.since:
         page = state.engines.get(account.server)
         for slo in slos if page is not None else ():
             key = SloKey(account, slo.name)
             if key not in known and applies(slo, *account):
                 assert page is not None
-                yield key, replace(empty_evidence(slo), in_flight=in_flight(account, page))
+                yield key, slo, page

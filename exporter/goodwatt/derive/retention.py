@@ -73,7 +73,7 @@ def _close(state: State, closes: Callable[[Account], bool]) -> State:
         ledger=_close_in_ledger(state.ledger, closes),
         since={account: at for account, at in state.since.items() if not closes(account)},
         records_since={account: at for account, at in state.records_since.items() if not closes(account)},
-        window_evidence=_open(state.window_evidence, closes),
+        first_tokens=_open(state.first_tokens, closes),
     )
 
 

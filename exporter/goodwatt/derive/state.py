@@ -7,7 +7,7 @@ from goodwatt.derive.energy.attribution import Activity
 from goodwatt.derive.energy.meters import EnergyMeter
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.gpu import GpusReading
-from goodwatt.model.ledger import Account, Ledger, SloEvidence, SloKey
+from goodwatt.model.ledger import Account, FirstTokens, Ledger, SloKey
 from goodwatt.model.snapshot import SourceState
 from goodwatt.model.source import SourceId
 
@@ -18,6 +18,7 @@ class Mark:
 
     at_seconds: float
     ledger: Ledger
+    first_tokens: Mapping[SloKey, FirstTokens] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,7 @@ class State:
     ledger: Ledger = field(default_factory=Ledger)
     marks: tuple[Mark, ...] = ()
     since: Mapping[Account, float] = field(default_factory=dict)  # when an account was first seen, or last recovered
-    window_opened_seconds: float | None = None  # of the SLO window that is being filled
-    window_evidence: Mapping[SloKey, SloEvidence] = field(default_factory=dict)  # as of that moment
+    first_tokens: Mapping[SloKey, FirstTokens] = field(default_factory=dict)  # of requests that have not ended
     record_sources: Mapping[str, SourceId] = field(default_factory=dict)  # by server
     records_since: Mapping[Account, float] = field(default_factory=dict)  # since when an account's records count
     removed_servers: tuple[str, ...] = ()  # no longer read, but with open accounts; the longest removed first

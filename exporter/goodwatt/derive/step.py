@@ -11,8 +11,7 @@ from goodwatt.derive.energy.meters import energy_increase, gpus_by_meter, update
 from goodwatt.derive.page_growth import PageGrowth, add_page, measure_growth, page_activities
 from goodwatt.derive.retention import cap_accounts
 from goodwatt.derive.revenue import add_revenue
-from goodwatt.derive.slo.bounds import add_slo_totals, evidence_since, slo_totals
-from goodwatt.derive.slo.histogram_evidence import add_evidence, empty_evidence, has_every_signal
+from goodwatt.derive.slo.histogram_evidence import add_evidence
 from goodwatt.derive.slo.record_filter import select_records
 from goodwatt.derive.slo.records import add_records, open_exact_totals
 from goodwatt.derive.source_state import is_fresh, update_source_state
@@ -21,7 +20,6 @@ from goodwatt.derive.window.rates import add_mark, longest_window_seconds, trim_
 from goodwatt.derive.window.window import LiveWindows
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.gpu import GpusReading
-from goodwatt.model.ledger import Ledger, SloTotals
 from goodwatt.model.policy import Policy
 from goodwatt.model.request import Dropped, RequestsReading
 from goodwatt.model.snapshot import Snapshot, SourceState
@@ -51,12 +49,11 @@ def step(
             state = _take_page(state, page, policy, now, recovered)
     state = _take_records(state, results, policy, now, before)
     state = _take_gpus(state, results, policy, now)
-    state = _turn_slo_window(state, policy, now)
     longest = longest_window_seconds(state.engines.values(), policy)
     marks = trim_marks(state.marks, now, longest)
     state = replace(state, marks=marks, at_seconds=now, ticks=state.ticks + 1)
     snapshot = _snapshot(state, policy, now, unix, tick_seconds)
-    return replace(state, marks=add_mark(marks, Mark(now, state.ledger), longest)), snapshot
+    return replace(state, marks=add_mark(marks, Mark(now, state.ledger, state.first_tokens), longest)), snapshot
 
 
 def _page(outcome: Reading | Unavailable) -> EngineReading | None:
@@ -75,18 +72,20 @@ def _take_page(state: State, reading: EngineReading, policy: Policy, now: float,
     growth = measure_growth(state.engines.get(reading.server), reading)
     new = {account: now for account in growth.accounts if recovered or account not in state.since}
     state = replace(
-        state,
+        _add_growth(state, reading, growth, policy),
         engines={**state.engines, reading.server: reading},
         activities={**state.activities, reading.server: page_activities(growth, reading)},
-        ledger=_add_growth(state.ledger, reading, growth, policy),
         since={**state.since, **new},
     )
     return cap_accounts(state, reading.server, growth.accounts)
 
 
-def _add_growth(ledger: Ledger, reading: EngineReading, growth: PageGrowth, policy: Policy) -> Ledger:
-    ledger = add_evidence(add_page(ledger, reading, growth), reading, growth, policy.slos)
-    return ledger if policy.price_list is None else add_revenue(ledger, growth.accounts, policy.price_list)
+def _add_growth(state: State, reading: EngineReading, growth: PageGrowth, policy: Policy) -> State:
+    ledger = add_page(state.ledger, reading, growth)
+    ledger, first_tokens = add_evidence(ledger, state.first_tokens, reading, growth, policy.slos)
+    if policy.price_list is not None:
+        ledger = add_revenue(ledger, growth.accounts, policy.price_list)
+    return replace(state, ledger=ledger, first_tokens=first_tokens)
 
 
 def _take_records(
@@ -170,30 +169,6 @@ def _active_servers(state: State, policy: Policy) -> dict[str, tuple[Activity, .
     }
 
 
-def _turn_slo_window(state: State, policy: Policy, now: float) -> State:
-    """Close the SLO window when it is full. Evidence that first appears within a window starts from nothing in it.
-
-    Totals of an SLO exist once every signal that it needs was seen, and change when a window closes.
-    """
-    slos = {slo.name: slo for slo in policy.slos}
-    evidence = state.ledger.evidence
-    opened = now if state.window_opened_seconds is None else state.window_opened_seconds
-    at_open = {key: state.window_evidence.get(key) or empty_evidence(slos[key.slo]) for key in evidence}
-    closes = now - opened >= policy.window_seconds
-    totals = dict(state.ledger.slos)
-    for key in evidence:
-        slo = slos[key.slo]
-        if has_every_signal(state.ledger, slo, key.account):
-            window = slo_totals(slo, evidence_since(at_open[key], evidence[key])) if closes else SloTotals()
-            totals[key] = add_slo_totals(totals.get(key, SloTotals()), window)
-    return replace(
-        state,
-        ledger=replace(state.ledger, slos=totals),
-        window_opened_seconds=now if closes else opened,
-        window_evidence=evidence if closes else at_open,
-    )
-
-
 def _snapshot(state: State, policy: Policy, now: float, unix: float, tick_seconds: float | None) -> Snapshot:
     def fresh(source: SourceId) -> bool:
         return is_fresh(state.sources, source, policy.missed_ticks_until_dropped)
@@ -215,6 +190,7 @@ def _snapshot(state: State, policy: Policy, now: float, unix: float, tick_second
         ledger=state.ledger,
         live=windows.accounts(servers),
         slo_live=windows.slos(servers),
+        slo_in_flight={key: tokens for key, tokens in state.first_tokens.items() if key in state.ledger.slos},
         exact_live=windows.records(servers, record_sources),
         record_sources=record_sources,
         tick_seconds=tick_seconds,

@@ -66,29 +66,44 @@ class Marginal:
     observed: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SloEvidence:
-    """What histograms show about one SLO. Everything is cumulative except `in_flight`.
-
-    `in_flight` is an upper bound on the requests now past their first token and not finished; `adopted` is its sum over
-    the first pages of engines, where requests were in flight before anything was counted.
-    """
-
-    marginals: tuple[Marginal, ...]  # in the order of Slo.thresholds
-    succeeded: float = 0.0
-    failed: float = 0.0
-    cancelled: float = 0.0
-    in_flight: float = 0.0
-    adopted: float = 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class SloTotals:
-    """Requests eligible for an SLO, and bounds on how many of them were good."""
+    """Requests eligible for an SLO, and bounds on how many of them were good. Every number only grows.
+
+    `good_at_end` is the upper bound by the thresholds that are observed when a request ends. `first_tokens` and
+    `finished` are the populations behind the bounds; `first_tokens` stays 0 without a TTFT threshold.
+    """
 
     eligible: float = 0.0
     good_lower: float = 0.0
     good_upper: float = 0.0
+    good_at_end: float = 0.0
+    first_tokens: float = 0.0
+    finished: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SloEvidence:
+    """What the histograms of an account proved about one SLO. Every number only grows."""
+
+    marginals: tuple[Marginal, ...]  # in the order of Slo.thresholds
+    totals: SloTotals = SloTotals()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstTokens:
+    """First tokens whose requests have not ended, as one SLO of an account sees them.
+
+    `unmatched` ones have no end matched with them yet; `unmatched_bad` of them may have missed the TTFT threshold,
+    `unmatched_good` may have met it. `bad_in_flight` and `good_in_flight` bound how many requests running now may have
+    missed or met it: a range that begins now is charged with them once.
+    """
+
+    unmatched_bad: float = 0.0
+    unmatched_good: float = 0.0
+    unmatched: float = 0.0
+    bad_in_flight: float = 0.0
+    good_in_flight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

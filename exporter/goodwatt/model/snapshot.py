@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.gpu import GpusReading
-from goodwatt.model.ledger import Account, Ledger, SloKey
+from goodwatt.model.ledger import Account, FirstTokens, Ledger, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.request import Dropped
 from goodwatt.model.source import Reason, SourceId
@@ -88,6 +88,7 @@ class Snapshot:
     gpu_sources: frozenset[SourceId] = frozenset()
     live: Mapping[Account, Live] = field(default_factory=dict)
     slo_live: Mapping[SloKey, SloLive] = field(default_factory=dict)
+    slo_in_flight: Mapping[SloKey, FirstTokens] = field(default_factory=dict)
     exact_live: Mapping[SloKey, ExactLive] = field(default_factory=dict)
     record_sources: Mapping[str, SourceId] = field(default_factory=dict)
     tick_seconds: float | None = None  # how long the previous tick took

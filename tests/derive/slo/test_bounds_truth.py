@@ -105,9 +105,9 @@ def stories(draw, *, restarts=NO_RESTART, swap=NEVER, habits=habits, requests=re
     return Story(engine, draw(slos), ticks, draw(st.sampled_from([0.25, 3.0, 7.0])), other, 1e9 if at is None else at)
 
 
-def ticks_of(story):
+def ticks_of(story, fold=None):
     """Run the real fold over a story; yield each tick's snapshot and the time of the latest page behind it."""
-    fold = Fold(Policy(window_seconds=story.window, slos=(story.slo,)))
+    fold = fold or Fold(Policy(window_seconds=story.window, slos=(story.slo,)))
     page_at = None
     for now, answers in story.ticks:
         engine = story.other if now >= story.swap else story.engine
@@ -154,41 +154,35 @@ def assert_brackets(totals, ended, slo):
 
 
 def check_windows(story):
-    """Check that every closed window contains its own truth, and that nothing changes until one closes.
+    """Check that the totals contain the truth over every range of ticks, once it is charged for what was in flight.
 
     Records of the same requests give the exact number of good requests, which is within the bounds.
     """
-    opened, opened_page, before, exact_before = None, None, SloTotals(), NOTHING
-    for now, page_at, snapshot in ticks_of(story):
-        opened = now if opened is None else opened
-        totals, exact = snapshot.ledger.slos.get(KEY), snapshot.ledger.exact.get(KEY, NOTHING)
-        assert totals is not None or page_at is None or is_lazy(story)
-        if totals is not None and now - opened < story.window:
-            assert totals == before
-        if now - opened >= story.window:
-            if totals is not None:
-                since = first_page(story) if opened_page is None else opened_page
-                ended, bounds = ended_between(story, since, page_at), minus(totals, before)
-                assert_brackets(bounds, ended, story.slo)
-                good, eligible = exact.good - exact_before.good, exact.eligible - exact_before.eligible
-                assert (eligible, good) == (
-                    eligible_of(ended, story.slo),
-                    sum(request.is_good(story.slo) for request in ended),
-                )
-                assert bounds.good_lower <= good <= bounds.good_upper
-            opened, opened_page, before, exact_before = now, page_at, totals or before, exact
-        elif now == opened:
-            opened_page = page_at
+    seen = []
+    fold = Fold(Policy(window_seconds=story.window, slos=(story.slo,)))
+    for _, page_at, snapshot in ticks_of(story, fold):
+        evidence, exact = snapshot.ledger.evidence.get(KEY), snapshot.ledger.exact.get(KEY, NOTHING)
+        if evidence is None:
+            continue
+        for earlier, waiting, earlier_page, before in seen:
+            ended, bounds = (
+                ended_between(story, earlier_page, page_at),
+                bounds_over_range(earlier.totals, waiting, evidence.totals),
+            )
+            assert_brackets(bounds, ended, story.slo)
+            good, eligible = exact.good - before.good, exact.eligible - before.eligible
+            truly = sum(request.is_good(story.slo) for request in ended)
+            assert (eligible, good) == (eligible_of(ended, story.slo), truly)
+            assert bounds.good_lower <= good <= bounds.good_upper
+        since_start = evidence.totals
+        assert_brackets(since_start, ended_between(story, first_page(story), page_at), story.slo)
+        published = snapshot.ledger.slos.get(KEY)
+        assert published in (None, since_start) and (published is not None or is_lazy(story))
+        seen.append((evidence, fold.state.first_tokens[KEY], page_at, exact))
 
 
 def is_lazy(story):
     return story.engine.habits.lazy or (story.other is not None and story.other.habits.lazy)
-
-
-def minus(now, before):
-    return SloTotals(
-        now.eligible - before.eligible, now.good_lower - before.good_lower, now.good_upper - before.good_upper
-    )
 
 
 def first_page(story):

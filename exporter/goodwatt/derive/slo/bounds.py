@@ -1,18 +1,35 @@
-"""Bounds on how many requests were good, from histograms that each cover only one latency.
+"""Bounds on good requests that move with every page, and one charge a range for what was in flight when it began.
 
-The histograms of a window do not even cover the same requests: TTFT is observed at the first token, TPOT and e2e at
-the end. The bounds are on the requests that *finished* in the window. At most `in_flight` of them (requests already
-past their first token when the window opened) had their TTFT observed before it; and of the TTFTs observed in it, at
-most observed - finished + in_flight belong to requests that did not finish in it. The bounds allow for both.
+TPOT and E2E are observed when a request ends, so a page bounds them for the requests that ended since the page before.
+TTFT is observed earlier, at the first token. First tokens wait in two pots until an end can be matched with them: one
+for those that may have missed the TTFT threshold, one for those that may have met it. Each end takes from the pots what
+keeps the bounds safe: `good_lower` grows only by ends that no unmatched bad first token can explain, `good_upper` only
+by ends that an unmatched good first token can. docs/goodput.md has the proof.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from goodwatt.model.engine import Signal
-from goodwatt.model.ledger import Marginal, SloEvidence, SloTotals
-from goodwatt.model.slo import Cancelled, Errors, Slo, Threshold
+from goodwatt.model.ledger import FirstTokens, Marginal, SloEvidence, SloTotals
+from goodwatt.model.slo import Cancelled, Errors, Slo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageEvidence:
+    """What one page adds for one SLO.
+
+    `marginals` are in the order of the SLO's thresholds. `in_flight` is at most how many requests are past their first
+    token and not finished at the time of the page.
+    """
+
+    marginals: tuple[Marginal, ...] = ()
+    succeeded: float = 0.0
+    failed: float = 0.0
+    cancelled: float = 0.0
+    perhaps_excluded: float = 0.0
+    in_flight: float = 0.0
 
 
 def applies(slo: Slo, server: str, model: str) -> bool:
@@ -20,83 +37,112 @@ def applies(slo: Slo, server: str, model: str) -> bool:
     return any(fnmatchcase(server, p) for p in slo.servers) and any(fnmatchcase(model, p) for p in slo.models)
 
 
-def evidence_since(start: SloEvidence, now: SloEvidence) -> SloEvidence:
-    """Return the evidence of the window from `start` to `now`, with the requests in flight when it opened.
-
-    Another engine that took over the address within the window brought requests in flight with it: they are included.
-    """
-    return SloEvidence(
-        marginals=tuple(
-            Marginal(b.certain - a.certain, b.possible - a.possible, b.observed - a.observed)
-            for a, b in zip(start.marginals, now.marginals, strict=True)
-        ),
-        succeeded=now.succeeded - start.succeeded,
-        failed=now.failed - start.failed,
-        cancelled=now.cancelled - start.cancelled,
-        in_flight=start.in_flight + now.adopted - start.adopted,
-    )
+def empty_evidence(slo: Slo) -> SloEvidence:
+    """Return evidence without any observation."""
+    return SloEvidence(marginals=tuple(Marginal() for _ in slo.thresholds))
 
 
-def slo_totals(slo: Slo, window: SloEvidence) -> SloTotals:
-    """Bound the good requests of a window (Frechet-Hoeffding), with success as one of the conditions.
-
-    lower = max(0, sum of certain - (conditions - 1) x finished), upper = min of possible.
-    """
-    finished = window.succeeded + window.failed + window.cancelled
-    ranges = [_range(t, m, finished, window.in_flight) for t, m in zip(slo.thresholds, window.marginals, strict=True)]
-    upper = min([window.succeeded, *(high for _, high in ranges)])
-    lower = window.succeeded + sum(low for low, _ in ranges) - len(ranges) * finished
-    return SloTotals(_eligible(slo, window), min(max(0.0, lower), upper), upper)
-
-
-def _eligible(slo: Slo, window: SloEvidence) -> float:
-    """Successes, and the failed and cancelled requests that the SLO's conventions include."""
-    failed = 0.0 if slo.errors is Errors.EXCLUDE else window.failed
-    return window.succeeded + failed + (window.cancelled if slo.cancelled is Cancelled.FAIL else 0.0)
-
-
-def _range(threshold: Threshold, marginal: Marginal, finished: float, in_flight: float) -> tuple[float, float]:
-    """The least and most of the finished requests that met one threshold."""
-    if threshold.signal is Signal.TTFT:
-        others = max(0.0, marginal.observed - finished + in_flight)
-        unobserved = max(in_flight, finished - marginal.observed)
-    else:
-        others = max(0.0, marginal.observed - finished)
-        unobserved = max(0.0, finished - marginal.observed)
-    return _clamp(marginal.certain - others, finished), _clamp(marginal.possible + unobserved, finished)
-
-
-def _clamp(value: float, most: float) -> float:
-    return min(max(0.0, value), most)
-
-
-def first_token_gap(slo: Slo, window: SloEvidence) -> float | None:
-    """Return first tokens observed in a window minus requests finished in it; None without a TTFT threshold."""
-    finished = window.succeeded + window.failed + window.cancelled
-    for threshold, marginal in zip(slo.thresholds, window.marginals, strict=True):
-        if threshold.signal is Signal.TTFT:
-            return marginal.observed - finished
-    return None
-
-
-def add_slo_totals(one: SloTotals, other: SloTotals) -> SloTotals:
-    """Add the totals of two windows that do not overlap: bounds of disjoint windows add up."""
-    return SloTotals(
-        one.eligible + other.eligible, one.good_lower + other.good_lower, one.good_upper + other.good_upper
+def unseen_first_tokens(in_flight: float) -> FirstTokens:
+    """All requests in flight had their first token before anything was read: each of them may be good or bad."""
+    return FirstTokens(
+        unmatched_bad=in_flight,
+        unmatched_good=in_flight,
+        unmatched=in_flight,
+        bad_in_flight=in_flight,
+        good_in_flight=in_flight,
     )
 
 
 def extend_evidence(
-    start: SloEvidence, marginals: Sequence[Marginal], counts: tuple[float, float, float]
-) -> SloEvidence:
-    """Add one interval's observations, and its succeeded, failed and cancelled requests, to cumulative evidence."""
-    return replace(
-        start,
-        marginals=tuple(
-            Marginal(a.certain + b.certain, a.possible + b.possible, a.observed + b.observed)
-            for a, b in zip(start.marginals, marginals, strict=True)
-        ),
-        succeeded=start.succeeded + counts[0],
-        failed=start.failed + counts[1],
-        cancelled=start.cancelled + counts[2],
+    evidence: SloEvidence, waiting: FirstTokens, slo: Slo, page: PageEvidence
+) -> tuple[SloEvidence, FirstTokens]:
+    """Evidence and waiting first tokens after one more page. Every number of the evidence grows or stays."""
+    judged = tuple(zip(slo.thresholds, page.marginals, strict=True))
+    at_end = [marginal for threshold, marginal in judged if threshold.signal is not Signal.TTFT]
+    first = next((marginal for threshold, marginal in judged if threshold.signal is Signal.TTFT), None)
+    low, high = _met_at_end(at_end, page.succeeded)
+    bounds = (low, high) if first is None else _met_at_first_token(waiting, first, (low, high), page.succeeded)
+    first_tokens = 0.0 if first is None else first.observed
+    grown = SloEvidence(
+        marginals=tuple(map(_add, evidence.marginals, page.marginals)),
+        totals=_grown(evidence.totals, slo, page, (*bounds, high), first_tokens),
+    )
+    return grown, waiting if first is None else _still_waiting(waiting, first, low - bounds[0], bounds[1], page)
+
+
+def _met_at_first_token(
+    waiting: FirstTokens, first: Marginal, at_end: tuple[float, float], succeeded: float
+) -> tuple[float, float]:
+    """Bounds on the ends that also met the TTFT threshold.
+
+    An end is surely good only where no possibly bad first token is left to explain it, and possibly good only where a
+    possibly good one is, or one that was never seen.
+    """
+    low, high = at_end
+    unseen = max(0.0, succeeded - waiting.unmatched - first.observed)
+    lower = low - min(waiting.unmatched_bad + _not_certain(first), low)
+    return lower, min(waiting.unmatched_good + first.possible + unseen, high)
+
+
+def _still_waiting(
+    waiting: FirstTokens, first: Marginal, charged: float, met: float, page: PageEvidence
+) -> FirstTokens:
+    """First tokens without an end after a page: never more than requests in flight, since the others have ended."""
+    bad, most = _not_certain(first), page.in_flight
+    return FirstTokens(
+        unmatched_bad=min(waiting.unmatched_bad + bad - charged, most),
+        unmatched_good=min(max(0.0, waiting.unmatched_good + first.possible - met), most),
+        unmatched=min(max(0.0, waiting.unmatched + first.observed - page.succeeded), most),
+        bad_in_flight=min(waiting.bad_in_flight + bad, most),
+        good_in_flight=min(waiting.good_in_flight + first.possible, most),
+    )
+
+
+def _met_at_end(at_end: Sequence[Marginal], succeeded: float) -> tuple[float, float]:
+    """Between how many and how many successes met every threshold that is observed when a request ends.
+
+    A success without an observation may be on either side; an observation without a success may be a bad one.
+    """
+    bad = sum(max(marginal.observed, succeeded) - marginal.certain for marginal in at_end)
+    high = min((marginal.possible + max(0.0, succeeded - marginal.observed) for marginal in at_end), default=succeeded)
+    return max(0.0, succeeded - bad), min(succeeded, high)
+
+
+def _add(one: Marginal, other: Marginal) -> Marginal:
+    return Marginal(one.certain + other.certain, one.possible + other.possible, one.observed + other.observed)
+
+
+def _not_certain(marginal: Marginal) -> float:
+    return marginal.observed - marginal.certain
+
+
+def _grown(
+    totals: SloTotals, slo: Slo, page: PageEvidence, good: tuple[float, float, float], first_tokens: float
+) -> SloTotals:
+    lower, upper, at_end = good
+    failed = 0.0 if slo.errors is Errors.EXCLUDE else page.failed
+    cancelled = page.cancelled if slo.cancelled is Cancelled.FAIL else 0.0
+    return SloTotals(
+        totals.eligible + page.succeeded + failed + cancelled,
+        totals.good_lower + lower,
+        totals.good_upper + min(upper + page.perhaps_excluded, page.succeeded),
+        totals.good_at_end + min(at_end + page.perhaps_excluded, page.succeeded),
+        totals.first_tokens + first_tokens,
+        totals.finished + page.succeeded + page.failed + page.cancelled,
+    )
+
+
+def bounds_over_range(start: SloTotals, in_flight: FirstTokens, now: SloTotals) -> SloTotals:
+    """Bounds on the requests that ended between two moments.
+
+    Those `in_flight` at the start are charged once: their first tokens were bounded before the range began.
+    """
+    at_end = now.good_at_end - start.good_at_end
+    return SloTotals(
+        eligible=now.eligible - start.eligible,
+        good_lower=max(0.0, now.good_lower - start.good_lower - in_flight.bad_in_flight),
+        good_upper=min(at_end, now.good_upper - start.good_upper + in_flight.good_in_flight),
+        good_at_end=at_end,
+        first_tokens=now.first_tokens - start.first_tokens,
+        finished=now.finished - start.finished,
     )

@@ -1,34 +1,51 @@
 """Add a page to the evidence for SLOs: observations within each threshold, and how many requests are in flight."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from goodwatt.derive.histograms import marginal
 from goodwatt.derive.page_growth import PageGrowth
-from goodwatt.derive.slo.bounds import applies, extend_evidence
-from goodwatt.derive.slo.one_token import FinishedRequests, correct_for_one_token, without_excluded
+from goodwatt.derive.slo.bounds import PageEvidence, applies, empty_evidence, extend_evidence, unseen_first_tokens
+from goodwatt.derive.slo.one_token import (
+    FinishedRequests,
+    correct_for_one_token,
+    perhaps_excluded,
+    without_excluded,
+)
 from goodwatt.model.engine import EngineReading, Outcome, SeriesId, Signal
-from goodwatt.model.ledger import Account, CountKey, Ledger, Marginal, SloEvidence, SloKey
+from goodwatt.model.ledger import Account, CountKey, FirstTokens, Ledger, Marginal, SloKey
 from goodwatt.model.slo import Slo
 
 
-def add_evidence(ledger: Ledger, reading: EngineReading, growth: PageGrowth, slos: Sequence[Slo]) -> Ledger:
+def add_evidence(
+    ledger: Ledger,
+    waiting: Mapping[SloKey, FirstTokens],
+    reading: EngineReading,
+    growth: PageGrowth,
+    slos: Sequence[Slo],
+) -> tuple[Ledger, dict[SloKey, FirstTokens]]:
     """Add one page's evidence for every account on the page and every SLO that applies to it.
 
-    A histogram that is not on the page adds nothing: some engines write one only after its first observation.
+    Returns the ledger and the first tokens that wait for the end of their request. A histogram that is not on the page
+    adds nothing: some engines write one only after its first observation. Totals are in the ledger once every signal
+    that the SLO needs was seen.
     """
-    evidence = dict(ledger.evidence)
+    evidence, totals, still_waiting = dict(ledger.evidence), dict(ledger.slos), dict(waiting)
     for slo in slos:
         for account in growth.accounts:
             if applies(slo, *account):
                 key = SloKey(account, slo.name)
-                evidence[key] = _extended(evidence.get(key) or empty_evidence(slo), slo, account, reading, growth)
-    return replace(ledger, evidence=evidence)
-
-
-def empty_evidence(slo: Slo) -> SloEvidence:
-    """Return evidence without any observation."""
-    return SloEvidence(marginals=tuple(Marginal() for _ in slo.thresholds))
+                known = evidence.setdefault(key, empty_evidence(slo))
+                if growth.is_baseline:
+                    still_waiting[key] = unseen_first_tokens(in_flight(account, reading))
+                else:
+                    page = _page_evidence(slo, account, reading, growth)
+                    evidence[key], still_waiting[key] = extend_evidence(
+                        known, waiting.get(key) or FirstTokens(), slo, page
+                    )
+                if has_every_signal(ledger, slo, account):
+                    totals[key] = evidence[key].totals
+    return replace(ledger, evidence=evidence, slos=totals), still_waiting
 
 
 def has_every_signal(ledger: Ledger, slo: Slo, account: Account) -> bool:
@@ -39,21 +56,25 @@ def has_every_signal(ledger: Ledger, slo: Slo, account: Account) -> bool:
     )
 
 
-def _extended(
-    before: SloEvidence, slo: Slo, account: Account, reading: EngineReading, growth: PageGrowth
-) -> SloEvidence:
-    finished = _finished(account, growth)
-    marginals = []
+def _page_evidence(slo: Slo, account: Account, reading: EngineReading, growth: PageGrowth) -> PageEvidence:
+    finished, engine = _finished(account, growth), reading.traits.one_token_tpot
+    marginals, doubtful = [], 0.0
     for threshold in slo.thresholds:
         histogram = growth.histograms.get((account, threshold.signal))
         observed = Marginal() if histogram is None else marginal(histogram, threshold.seconds)
         if threshold.signal is Signal.TPOT:
-            observed = correct_for_one_token(slo, observed, histogram, finished, reading.traits.one_token_tpot)
+            doubtful = perhaps_excluded(slo, observed, histogram, finished, engine)
+            observed = correct_for_one_token(slo, observed, histogram, finished, engine)
         marginals.append(observed)
-    now = in_flight(account, reading)
-    adopted = before.adopted + (now if growth.is_baseline else 0.0)
-    extended = extend_evidence(before, marginals, without_excluded(slo, finished)[:3])
-    return replace(extended, in_flight=now, adopted=adopted)
+    counted = without_excluded(slo, finished)
+    return PageEvidence(
+        marginals=tuple(marginals),
+        succeeded=counted.succeeded,
+        failed=counted.failed,
+        cancelled=counted.cancelled,
+        perhaps_excluded=doubtful,
+        in_flight=in_flight(account, reading),
+    )
 
 
 def _finished(account: Account, growth: PageGrowth) -> FinishedRequests:

@@ -74,3 +74,22 @@ def without_excluded(slo: Slo, finished: FinishedRequests) -> FinishedRequests:
     has_tpot = any(threshold.signal is Signal.TPOT for threshold in slo.thresholds)
     excludes = has_tpot and slo.one_token_outputs is OneTokenOutputs.EXCLUDE
     return finished._replace(succeeded=finished.succeeded - finished.one_token_successes) if excludes else finished
+
+
+def perhaps_excluded(
+    slo: Slo, observed: Marginal, histogram: Histogram | None, finished: FinishedRequests, engine: OneToken
+) -> float:
+    """Upper bound on the counted successes that the SLO excludes although the page cannot say which.
+
+    They count as eligible, so the upper bound has to count them as good; otherwise the share would be too low.
+    `observed` and `histogram` are this page's TPOT.
+    """
+    if slo.one_token_outputs is not OneTokenOutputs.EXCLUDE:
+        return 0.0
+    if finished.one_token is not None:
+        most = finished.one_token
+    elif engine is OneToken.SKIPPED:
+        most = finished.succeeded + finished.failed + finished.cancelled - observed.observed
+    else:
+        most = _in_lowest_bucket(histogram)
+    return _less(min(most, finished.succeeded), finished.one_token_successes)

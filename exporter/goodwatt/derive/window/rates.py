@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from goodwatt.derive.energy.components import COST_COMPONENTS
-from goodwatt.derive.slo.bounds import evidence_since, first_token_gap, slo_totals
+from goodwatt.derive.slo.bounds import bounds_over_range
 from goodwatt.derive.slo.judge import exact_totals_since
 from goodwatt.derive.state import Mark
 from goodwatt.model.engine import EngineReading, Moves, Signal
-from goodwatt.model.ledger import Account, CountKey, EnergyState, Ledger, SloKey
+from goodwatt.model.ledger import Account, CountKey, EnergyState, FirstTokens, Ledger, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo
 from goodwatt.model.snapshot import ExactLive, Live, SloLive, TokenRates
@@ -95,14 +95,15 @@ def _rate(now: Mapping[_Key, float], then: Mapping[_Key, float], keys: Iterable[
 
 def slo_live(slo: Slo, key: SloKey, ledger: Ledger, start: Mark, now: float) -> SloLive:
     """Return one SLO's bounds over the window that began at `start`, some time before `now`."""
-    window = evidence_since(start.ledger.evidence[key], ledger.evidence[key])
-    totals = slo_totals(slo, window)
+    in_flight = start.first_tokens.get(key) or FirstTokens()
+    totals = bounds_over_range(start.ledger.evidence[key].totals, in_flight, ledger.evidence[key].totals)
+    has_ttft = any(threshold.signal is Signal.TTFT for threshold in slo.thresholds)
     return SloLive(
         seconds=now - start.at_seconds,
         eligible=totals.eligible,
         good_lower=totals.good_lower,
         good_upper=totals.good_upper,
-        first_tokens_minus_finished=first_token_gap(slo, window),
+        first_tokens_minus_finished=totals.first_tokens - totals.finished if has_ttft else None,
     )
 
 
