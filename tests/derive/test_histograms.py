@@ -50,8 +50,27 @@ def test_a_threshold_inside_a_bucket_is_bounded_by_its_edges():
     assert marginal(histogram([0.4, 0.6, 0.8, 3.0], EDGES), 0.7) == Marginal(1.0, 3.0, 4.0)
 
 
-def test_above_the_last_edge_anything_is_possible():
-    """Observations up to the last edge certainly meet a higher threshold, and all possibly do."""
+def test_the_sum_decides_a_single_observation():
+    """One observation in the threshold's bucket: the sum is its latency, on either side of the threshold."""
+    assert marginal(histogram([0.6], EDGES), 0.7) == Marginal(1.0, 1.0, 1.0)
+    assert marginal(histogram([0.8], EDGES), 0.7) == Marginal(0.0, 0.0, 1.0)
+
+
+def test_the_sum_limits_how_many_of_a_bucket_exceed_the_threshold():
+    """Three observations in (0.5, 1] add up to 1.75: at most one of them can exceed 0.7 s."""
+    assert marginal(histogram([0.55, 0.55, 0.65], EDGES), 0.7) == Marginal(2.0, 3.0, 3.0)
+
+
+def test_a_sum_that_no_such_observations_have_is_ignored():
+    """A page read in the middle of an update may count an observation that its sum lacks: the buckets alone decide."""
+    torn = Histogram(edges=EDGES, counts=(0.0, 2.0, 2.0), count=2.0, sum=0.6)
+    assert marginal(torn, 0.7) == Marginal(0.0, 2.0, 2.0)
+    unknown = Histogram(edges=EDGES, counts=(0.0, 2.0, 2.0), count=2.0)
+    assert marginal(unknown, 0.7) == Marginal(0.0, 2.0, 2.0)
+
+
+def test_beyond_the_last_edge_anything_is_possible():
+    """A threshold above every edge surely holds what the last edge holds, and possibly everything."""
     assert marginal(histogram([0.4, 3.0, 9.0], EDGES), 5.0) == Marginal(1.0, 3.0, 3.0)
 
 

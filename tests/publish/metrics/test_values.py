@@ -333,14 +333,14 @@ def test_no_surely_good_request() -> None:
 
 
 def test_slo_totals() -> None:
-    """Totals of an objective move once a window, and name the method."""
+    """Totals of an objective move with every page, and name the method."""
     s = small()
-    assert value(s, "slo_requests_total", method="histogram", slo="default", **TINY) == 1200
+    assert value(s, "slo_requests_total", method="histogram", slo="default", **TINY) == 1300
     lower = value(s, "slo_good_requests_total", method="histogram", bound="lower")
     upper = value(s, "slo_good_requests_total", method="histogram", bound="upper")
     assert lower is not None
     assert upper is not None
-    assert 0 < lower < upper <= 1200
+    assert 0 < lower < upper <= 1300
     assert value(s, "slo_threshold_seconds", slo="default", signal="tpot") == 0.1
 
 

@@ -7,7 +7,7 @@ keeps the bounds safe: `good_lower` grows only by ends that no unmatched bad fir
 by ends that an unmatched good first token can. docs/goodput.md has the proof.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -20,8 +20,9 @@ from goodwatt.model.slo import Cancelled, Errors, Slo
 class PageEvidence:
     """What one page adds for one SLO.
 
-    `marginals` are in the order of the SLO's thresholds. `in_flight` is at most how many requests are past their first
-    token and not finished at the time of the page.
+    `marginals` are in the order of the SLO's thresholds. `perhaps_excluded` bounds how many of the successes the SLO's
+    conventions exclude, though the page cannot say which. `in_flight` bounds the requests past their first token and
+    not finished at the time of the page.
     """
 
     marginals: tuple[Marginal, ...] = ()
@@ -56,32 +57,47 @@ def unseen_first_tokens(in_flight: float) -> FirstTokens:
 def extend_evidence(
     evidence: SloEvidence, waiting: FirstTokens, slo: Slo, page: PageEvidence
 ) -> tuple[SloEvidence, FirstTokens]:
-    """Evidence and waiting first tokens after one more page. Every number of the evidence grows or stays."""
-    judged = tuple(zip(slo.thresholds, page.marginals, strict=True))
-    at_end = [marginal for threshold, marginal in judged if threshold.signal is not Signal.TTFT]
-    first = next((marginal for threshold, marginal in judged if threshold.signal is Signal.TTFT), None)
-    low, high = _met_at_end(at_end, page.succeeded)
-    bounds = (low, high) if first is None else _met_at_first_token(waiting, first, (low, high), page.succeeded)
+    """Return the evidence and the waiting first tokens after one more page. No number of the evidence falls."""
+    by_signal = {t.signal: marginal for t, marginal in zip(slo.thresholds, page.marginals, strict=True)}
+    first = by_signal.pop(Signal.TTFT, None)
+    low, high = _met_at_end(by_signal, page)
+    lower, upper = (low, high) if first is None else _met_at_first_token(waiting, first, (low, high), page)
     first_tokens = 0.0 if first is None else first.observed
     grown = SloEvidence(
         marginals=tuple(map(_add, evidence.marginals, page.marginals)),
-        totals=_grown(evidence.totals, slo, page, (*bounds, high), first_tokens),
+        totals=_grown(evidence.totals, slo, page, (lower, upper, high), first_tokens),
     )
-    return grown, waiting if first is None else _still_waiting(waiting, first, low - bounds[0], bounds[1], page)
+    return grown, waiting if first is None else _still_waiting(waiting, first, low - lower, upper, page)
+
+
+def _met_at_end(observed: Mapping[Signal, Marginal], page: PageEvidence) -> tuple[float, float]:
+    """Bound the successes that met every threshold that is observed when a request ends.
+
+    A success without an observation may be on either side, and any observation may be one of a success.
+    """
+    succeeded = page.succeeded
+    bad = sum(max(marginal.observed, succeeded) - marginal.certain for marginal in observed.values())
+    most = [
+        marginal.possible
+        + max(0.0, succeeded - marginal.observed)
+        + (0.0 if signal is Signal.TPOT else page.perhaps_excluded)  # a TPOT bound already allows for them
+        for signal, marginal in observed.items()
+    ]
+    return max(0.0, succeeded - bad), min([succeeded, *most])
 
 
 def _met_at_first_token(
-    waiting: FirstTokens, first: Marginal, at_end: tuple[float, float], succeeded: float
+    waiting: FirstTokens, first: Marginal, at_end: tuple[float, float], page: PageEvidence
 ) -> tuple[float, float]:
-    """Bounds on the ends that also met the TTFT threshold.
+    """Bound the ends that also met the TTFT threshold.
 
-    An end is surely good only where no possibly bad first token is left to explain it, and possibly good only where a
-    possibly good one is, or one that was never seen.
+    An end is certainly good only where no possibly bad first token is left to explain it, and possibly good only where
+    a possibly good one is, or one that was never observed.
     """
     low, high = at_end
-    unseen = max(0.0, succeeded - waiting.unmatched - first.observed)
+    unobserved = max(0.0, page.succeeded - waiting.unmatched - first.observed)
     lower = low - min(waiting.unmatched_bad + _not_certain(first), low)
-    return lower, min(waiting.unmatched_good + first.possible + unseen, high)
+    return lower, min(waiting.unmatched_good + first.possible + unobserved + page.perhaps_excluded, high)
 
 
 def _still_waiting(
@@ -96,16 +112,6 @@ def _still_waiting(
         bad_in_flight=min(waiting.bad_in_flight + bad, most),
         good_in_flight=min(waiting.good_in_flight + first.possible, most),
     )
-
-
-def _met_at_end(at_end: Sequence[Marginal], succeeded: float) -> tuple[float, float]:
-    """Between how many and how many successes met every threshold that is observed when a request ends.
-
-    A success without an observation may be on either side; an observation without a success may be a bad one.
-    """
-    bad = sum(max(marginal.observed, succeeded) - marginal.certain for marginal in at_end)
-    high = min((marginal.possible + max(0.0, succeeded - marginal.observed) for marginal in at_end), default=succeeded)
-    return max(0.0, succeeded - bad), min(succeeded, high)
 
 
 def _add(one: Marginal, other: Marginal) -> Marginal:
@@ -125,8 +131,8 @@ def _grown(
     return SloTotals(
         totals.eligible + page.succeeded + failed + cancelled,
         totals.good_lower + lower,
-        totals.good_upper + min(upper + page.perhaps_excluded, page.succeeded),
-        totals.good_at_end + min(at_end + page.perhaps_excluded, page.succeeded),
+        totals.good_upper + upper,
+        totals.good_at_end + at_end,
         totals.first_tokens + first_tokens,
         totals.finished + page.succeeded + page.failed + page.cancelled,
     )
