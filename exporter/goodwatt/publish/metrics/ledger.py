@@ -5,9 +5,9 @@ while the server is down, and when it is removed: only then do the parts still a
 servers removed long ago the sum of what they were given stays.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from goodwatt.model.ledger import EnergyState
+from goodwatt.model.ledger import EnergyState, FirstTokens
 from goodwatt.model.slo import Bound
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.publish.metrics import requests as exact
@@ -101,3 +101,19 @@ def slo_good_requests(snapshot: Snapshot) -> Iterator[Sample]:
             yield (*account, slo, HISTOGRAM_METHOD, Bound.UPPER.value), totals.good_upper
     for labels, counted in exact.totals(snapshot):
         yield (*labels, *exact.EXACT), counted.good
+
+
+def slo_possibly_bad(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, slo: the charge on the lower bound of a range that starts now."""
+    return _in_flight(snapshot, lambda waiting: waiting.bad_in_flight)
+
+
+def slo_possibly_good(snapshot: Snapshot) -> Iterator[Sample]:
+    """server, model, slo: the charge on the upper bound of a range that starts now."""
+    return _in_flight(snapshot, lambda waiting: waiting.good_in_flight)
+
+
+def _in_flight(snapshot: Snapshot, get: Callable[[FirstTokens], float]) -> Iterator[Sample]:
+    for (account, slo), waiting in snapshot.slo_in_flight.items():
+        if account.server in snapshot.servers:
+            yield (*account, slo), get(waiting)

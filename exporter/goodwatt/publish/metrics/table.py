@@ -305,9 +305,8 @@ LEDGER = (
         "slo_requests_total",
         C,
         "requests",
-        "Requests that count for the objective; unless its conventions say otherwise, those that succeeded or failed, "
-        "not the cancelled ones. By histogram it moves once a window, from records at once. Never add methods up: "
-        "they count the same requests.",
+        "Requests eligible for the SLO: those that succeeded or failed, not cancelled ones, unless its conventions say "
+        "otherwise. Do not sum over method: both methods count the same requests.",
         (*SLO, "method"),
         ledger.slo_requests,
     ),
@@ -315,10 +314,29 @@ LEDGER = (
         "slo_good_requests_total",
         C,
         "requests",
-        "Requests that met every threshold of the objective: by histogram at least the lower and at most the upper "
-        "bound, moving once a window; from records exactly so many, at once.",
+        "Requests that met every threshold of the SLO: exact from records, lower and upper bounds from histograms. Over "
+        "a range, subtract slo_possibly_bad_in_flight at its start from the lower bound, and add "
+        "slo_possibly_good_in_flight to the upper one.",
         (*SLO, "method", "bound"),
         ledger.slo_good_requests,
+    ),
+    Metric(
+        "slo_possibly_bad_in_flight",
+        G,
+        "",
+        "Upper bound on the requests in flight whose first token may have missed the TTFT threshold: what a range that "
+        "starts now takes off its lower bound.",
+        SLO,
+        ledger.slo_possibly_bad,
+    ),
+    Metric(
+        "slo_possibly_good_in_flight",
+        G,
+        "",
+        "Upper bound on the requests in flight whose first token may have met the TTFT threshold: what a range that "
+        "starts now adds to its upper bound.",
+        SLO,
+        ledger.slo_possibly_good,
     ),
     Metric(
         "slo_threshold_requests_total",
