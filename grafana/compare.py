@@ -88,7 +88,16 @@ def _price(side: str, over: Over = NOW) -> str:
 def _good(side: str, bound: str) -> str:
     chosen = f', slo="$slo", method="{"exact" if bound == "exact" else "histogram"}"'
     good = _series("slo_good_requests_total", side, SHOWN, f'{chosen}, bound="{bound}"')
-    return q.ratio(good, _series("slo_requests_total", side, SHOWN, chosen))
+    if bound != "exact":
+        good = q.charged(bound, good, lambda gauge: _at_start(gauge, side))
+    share = q.ratio(good, _series("slo_requests_total", side, SHOWN, chosen))
+    return f"clamp_max({share}, 1)" if bound == "upper" else share
+
+
+def _at_start(gauge: str, side: str) -> str:
+    """A gauge of the objective when the time shown began; a subquery adds the shift of side B to that."""
+    then = f'sum (goodwatt_{gauge}{{{_selector(side)}, slo="$slo"}} offset $__range)'
+    return f"last_over_time(({then})[1m:1m]{_offset(side)})"
 
 
 def _quantile(side: str, histogram: str, over: Over = NOW) -> str:

@@ -45,15 +45,11 @@ def _margin(by: str) -> str:
     return f"3600 * ({q.rate(REVENUE, by=by)} - {q.rate(COST, by=by)})"
 
 
-def _good_rate(bound: str) -> str:
-    return q.rate("slo_good_requests_total", q.good(bound))
-
-
 def _cost_per_good(bound: str) -> str:
     """What the servers and models cost that the objective is for, by thousand good requests."""
     concerned = f"on (server, model) goodwatt_slo_requests_total{{{q.judged(bound)}}}"
     cost = f"sum by (currency) (rate(goodwatt_{COST}{{{q.ACCOUNTS}}}[$__rate_interval]) and {concerned})"
-    return q.ratio(f"1e3 * {cost}", _good_rate(bound), matching="on () group_left ()")
+    return q.ratio(f"1e3 * {cost}", f"({q.good_rate(bound)})", matching="on () group_left ()")
 
 
 def _headline() -> list[Panel]:
@@ -274,8 +270,8 @@ BOARD = Board(
             "Requests that met every threshold of the SLO: at least, at most, and exactly where records of requests "
             "are received.",
             [
-                *(Query(_good_rate(bound), name, step=q.SLO_STEP) for bound, name in q.BOUNDS),
-                Query(_good_rate("exact"), "exact", optional=NO_RECORDS, step=q.SLO_STEP),
+                *(Query(q.good_rate(bound), name, step=q.SLO_STEP) for bound, name in q.BOUNDS),
+                Query(q.good_rate("exact"), "exact", optional=NO_RECORDS, step=q.SLO_STEP),
             ],
             Look("reqps", least=0, nothing=NO_OBJECTIVE, overrides=band()),
         ),

@@ -11,8 +11,8 @@ OBJECTIVE = f'{ACCOUNTS}, slo="$slo"'
 BY_ACCOUNT = "server, model"
 ACCOUNT = "{{server}} {{model}}"
 
-# The evidence of latency histograms is counted once a window, which is a minute unless configured: with this step
-# $__rate_interval holds four of them.
+# A range is charged once for the requests in flight at its beginning: with this step $__rate_interval is four minutes,
+# and the charge is small.
 SLO_STEP = "1m"
 BOUNDS = (("lower", "at least"), ("upper", "at most"))
 PROMISED = f'max(goodwatt_slo_objective_ratio{{{JOBS}, slo="$slo"}})'
@@ -28,7 +28,7 @@ def rate(metric: str, selector: str = ACCOUNTS, *, by: str = "", window: str = "
 
 def increase(metric: str, selector: str = ACCOUNTS, *, by: str = "") -> str:
     """Growth over the time shown, summed."""
-    return f"sum{_grouped(by)} (increase(goodwatt_{metric}{{{selector}}}[$__range]))"
+    return _increase(metric, selector, by, "$__range")
 
 
 def events(metric: str, selector: str, *, by: str, window: str) -> str:
@@ -71,9 +71,38 @@ def judged(bound: str, selector: str = OBJECTIVE) -> str:
 
 
 def good_share(bound: str, *, by: str = "", window: str = "$__rate_interval") -> str:
-    """Share of requests that were good."""
-    part = rate("slo_good_requests_total", good(bound), by=by, window=window)
-    return ratio(part, rate("slo_requests_total", judged(bound), by=by, window=window))
+    """Share of requests that were good, with bounds that hold for this very window."""
+    share = ratio(
+        good_increase(bound, by=by, window=window), _increase("slo_requests_total", judged(bound), by, window)
+    )
+    return f"clamp_max({share}, 1)" if bound == "upper" else share
+
+
+def good_increase(bound: str, *, by: str = "", window: str = "$__rate_interval") -> str:
+    """Good requests over a window, charged once for those in flight when it began."""
+    grown = _increase("slo_good_requests_total", good(bound), by, window)
+    if bound == "exact":
+        return grown
+    return charged(bound, grown, lambda gauge: f"sum{_grouped(by)} (goodwatt_{gauge}{{{OBJECTIVE}}} offset {window})")
+
+
+def charged(bound: str, grown: str, in_flight: Callable[[str], str]) -> str:
+    """A growth of good requests less, or plus, what `in_flight` gives for a gauge at the beginning of the range.
+
+    Where there was no gauge the counters began within the range, and nothing is to be charged.
+    """
+    if bound == "lower":
+        return f"clamp_min({grown} - ({in_flight('slo_possibly_bad_in_flight')} or 0 * {grown}), 0)"
+    return f"({grown} + ({in_flight('slo_possibly_good_in_flight')} or 0 * {grown}))"
+
+
+def good_rate(bound: str) -> str:
+    """Good requests per second."""
+    return f"{good_share(bound)} * {rate('slo_requests_total', judged(bound))}"
+
+
+def _increase(metric: str, selector: str, by: str, window: str) -> str:
+    return f"sum{_grouped(by)} (increase(goodwatt_{metric}{{{selector}}}[{window}]))"
 
 
 def good_share_shown(bound: str, *, by: str = "") -> str:

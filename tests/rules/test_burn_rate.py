@@ -68,16 +68,6 @@ def test_check_says_which_factors_are_used() -> None:
     assert config_advice(parse(SLO.format(0.9) + "alerts: {burn_1h_factor: 9.5}\n")) == ()
 
 
-def test_check_says_that_windows_grow() -> None:
-    """Objectives that are counted once in ten minutes cannot be asked about five; 60 s changes nothing."""
-    assert config_advice(parse("window_seconds: 600\n")) == (
-        "window_seconds: objectives are counted once in 600 s, so their alerts look back longer: 1h and 5m become "
-        "1h20m and 40m; 6h and 30m become 6h and 40m",
-    )
-    assert config_advice(parse("window_seconds: 75\n")) == ()
-    assert config_advice(parse("window_seconds: 600\nslos: []\n")) == ()
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"), [(300, "5m"), (5400, "1h30m"), (86400, "1d"), (0.2, "1s"), (90061, "1d1h1m1s"), (59.5, "1m")]
 )

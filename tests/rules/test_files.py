@@ -29,7 +29,7 @@ VARIANTS = {
     "everything": ALERTING,
     "named": alerting(parse(OWN_SLOS)),
     "long window": alerting(parse("window_seconds: 3600\n" + OWN_SLOS)),
-    "scaled": Alerting(scale=1 / 150, window_seconds=3),
+    "scaled": Alerting(scale=1 / 150),
     "none": alerting(parse("slos: []")),
 }
 DURATION = re.compile(r"(\d+d)?(\d+h)?(\d+m)?(\d+s)?")

@@ -87,7 +87,7 @@ def alerting(config: Config) -> Alerting:
     """
     objectives = slo_models(config) if "slos" in config.model_fields_set else None
     currency = config.cost.currency if config.cost else None
-    return config.alerts.to_model(objectives, currency, config.window_seconds)
+    return config.alerts.to_model(objectives, currency)
 
 
 def slo_models(config: Config) -> tuple[Slo, ...]:

@@ -33,6 +33,5 @@ class Alerting:
     cost_per_million_tokens: float | None = None  # no alert without it and the currency
     currency: str | None = None
     disabled: frozenset[str] = frozenset()
-    window_seconds: float = 60.0
     runbook_url: str = "docs/runbooks.md"
     scale: float = 1.0

@@ -1,11 +1,11 @@
-"""Pieces of PromQL, and the windows that fit how often goodwatt's counters move."""
+"""Pieces of PromQL that several rules share."""
 
 from math import ceil
 
 from goodwatt.model.alerting import Alerting
 
 ACCOUNT = "job, instance, server, model"
-SHORT_WINDOWS, LONG_WINDOWS = 4, 8  # counters of objectives move once a window: fewer moves would be a guess
+AROUND_SECONDS = 120  # holds a sample for every scrape interval up to a minute
 MOMENTS, PRESENT_RATIO = 60, 0.95  # of a window, at which a gauge is looked for, and how many suffice
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
@@ -19,14 +19,14 @@ def duration(seconds: float) -> str:
     return text
 
 
-def seconds_of(window: float, alerting: Alerting, least: int = SHORT_WINDOWS) -> int:
-    """Length of a window in whole seconds: scaled, and at least `least` times the window of the counters."""
-    return ceil(round(max(window * alerting.scale, least * alerting.window_seconds), 6))
+def seconds_of(window: float, alerting: Alerting) -> int:
+    """Length of a window in whole seconds, scaled."""
+    return max(1, ceil(round(window * alerting.scale, 6)))
 
 
-def window_of(window: float, alerting: Alerting, least: int = SHORT_WINDOWS) -> str:
+def window_of(window: float, alerting: Alerting) -> str:
     """The same as text."""
-    return duration(seconds_of(window, alerting, least))
+    return duration(seconds_of(window, alerting))
 
 
 def wait_of(seconds: float, alerting: Alerting) -> str:
@@ -38,6 +38,29 @@ def rate(metric: str, window: str, *, by: str, selector: str = "") -> str:
     """Growth per second, summed."""
     braces = f"{{{selector}}}" if selector else ""
     return f"sum by ({by}) (rate(goodwatt_{metric}{braces}[{window}]))"
+
+
+def good_requests(seconds: int) -> str:
+    """Good requests per second over a window, series by series, with bounds that hold for this very window.
+
+    Requests in flight when the window began are charged once: their first tokens were counted before it. Where the
+    gauges did not exist then, the counters began within the window and contain the charge already.
+    """
+    window, good = duration(seconds), "goodwatt_slo_good_requests_total"
+    return (
+        f"clamp_min(\n"
+        f'    rate({good}{{bound="lower"}}[{window}]) - {_in_flight("bad", seconds)}, 0)\n'
+        f'  or rate({good}{{bound="upper"}}[{window}]) + {_in_flight("good", seconds)}\n'
+        f"  or rate({good}[{window}])"
+    )
+
+
+def _in_flight(which: str, seconds: int) -> str:
+    """The charge per second of a window: the most around its beginning, since samples lie a scrape interval apart."""
+    around = min(AROUND_SECONDS, seconds)
+    at = f"[{duration(around)}] offset {duration(seconds - around // 2)}"
+    gauge = f"max_over_time(goodwatt_slo_possibly_{which}_in_flight{at})"
+    return f"on ({ACCOUNT}, slo) group_left () {gauge} / {seconds}"
 
 
 def seen_throughout(gauge: str, seconds: int) -> str:

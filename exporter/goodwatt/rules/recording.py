@@ -7,7 +7,7 @@ nothing is absent, never 0, NaN or infinite.
 from collections.abc import Iterator
 
 from goodwatt.model.alerting import Alerting
-from goodwatt.rules.promql import ACCOUNT, energy_of_known, known, rate, window_of
+from goodwatt.rules.promql import ACCOUNT, energy_of_known, good_requests, known, rate, seconds_of, window_of
 from goodwatt.rules.rule import Group, Record
 
 LEVELS = {"server_model": "job, server, model", "model": "job, model", "fleet": "job"}
@@ -19,7 +19,7 @@ def recording_groups(alerting: Alerting) -> tuple[Group, ...]:
     """One group: its rules are evaluated in their order and at one moment, groups beside each other."""
     window = window_of(BASE, alerting)
     levels = (record for level, by in LEVELS.items() for record in _level(level, by, window))
-    return (Group("goodwatt-figures", (*_parts(window), *levels, *_gpus(window))),)
+    return (Group("goodwatt-figures", (*_parts(window), _good(alerting, window), *levels, *_gpus(window))),)
 
 
 def _part(metric: str, window: str) -> str:
@@ -77,14 +77,19 @@ def _ratios(level: str, by: str, window: str) -> Iterator[Record]:
     yield Record(f"{level}:goodwatt_idle_energy:ratio_rate{window}", f"{idle}\n  / {joules}")
 
 
+def _good(alerting: Alerting, window: str) -> Record:
+    return Record(_part("good_requests", window), good_requests(seconds_of(BASE, alerting)))
+
+
 def _goodput(level: str, by: str, window: str) -> Iterator[Record]:
     """By bound and method: both methods count the same requests, so they are never added up."""
-    good = rate("slo_good_requests_total", window, by=f"{by}, slo, method, bound")
+    good = f"sum by ({by}, slo, method, bound) ({_part('good_requests', window)})"
     judged = rate("slo_requests_total", window, by=f"{by}, slo, method")
     yield Record(f"{level}:goodwatt_good_requests:rate{window}", good)
     yield Record(
         f"{level}:goodwatt_goodput:ratio_rate{window}",
-        f"{level}:goodwatt_good_requests:rate{window}\n  / on ({by}, slo, method) group_left () ({judged} > 0)",
+        f"clamp_max(\n"
+        f"  {level}:goodwatt_good_requests:rate{window}\n  / on ({by}, slo, method) group_left () ({judged} > 0), 1)",
     )
 
 

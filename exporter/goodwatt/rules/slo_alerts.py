@@ -4,13 +4,13 @@ Of every server the records of requests are asked where they cover its requests,
 objective is judged for each model over all its servers: one bad replica of ten costs a tenth.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from goodwatt.model.alerting import Alerting
 from goodwatt.model.slo import Slo
 from goodwatt.rules.burn_rate import MINUTE, MOST_BAD_RATIO, PAIRS, Pair, bad_ratio, fitted_factor
-from goodwatt.rules.promql import LONG_WINDOWS, duration, rate, seconds_of, window_of
+from goodwatt.rules.promql import duration, good_requests, rate, seconds_of, window_of
 from goodwatt.rules.rule import PAGE, TICKET, Alert, Group, Record
 
 SERVER = "job, server, model, slo"
@@ -19,6 +19,7 @@ COVERED_RATIO = 0.9  # records stand for a server's requests when they are at le
 TICKET_INTERVAL = 2 * MINUTE
 
 REQUESTS = "server_model:goodwatt_slo_requests:rate"
+GOOD = "server_model:goodwatt_slo_good_requests:rate"
 JUDGED = "server_model:goodwatt_slo_judged_requests:rate"
 SURELY = "model:goodwatt_slo_surely_bad:ratio_rate"
 POSSIBLY = "model:goodwatt_slo_possibly_bad:ratio_rate"
@@ -54,7 +55,7 @@ def objective_groups(alerting: Alerting) -> tuple[Group, ...]:
     if alerting.objectives == ():
         return ()
     quick = _windows(PAGE, alerting)
-    slow = [window for window in _windows(TICKET, alerting) if window not in quick]
+    slow = {window: seconds for window, seconds in _windows(TICKET, alerting).items() if window not in quick}
     return (
         Group("goodwatt-slo-page", (*_records(quick), *_alerts(alerting, PAGE))),
         Group(
@@ -65,14 +66,17 @@ def objective_groups(alerting: Alerting) -> tuple[Group, ...]:
     )
 
 
-def _windows(severity: str, alerting: Alerting) -> dict[str, None]:
+def _windows(severity: str, alerting: Alerting) -> dict[str, int]:
+    """Every window of the pairs, with its length in seconds."""
     pairs = (pair for pair in PAIRS if pair.severity == severity)
-    return {window: None for pair in pairs for window in reversed(_pair_windows(pair, alerting))}
+    lengths = (seconds_of(s, alerting) for pair in pairs for s in (pair.short_seconds, pair.long_seconds))
+    return {duration(seconds): seconds for seconds in lengths}
 
 
-def _records(windows: Iterable[str]) -> Iterator[Record]:
-    for window in windows:
+def _records(windows: Mapping[str, int]) -> Iterator[Record]:
+    for window, seconds in windows.items():
         yield Record(f"{REQUESTS}{window}", rate("slo_requests_total", window, by=f"{SERVER}, method"))
+        yield Record(f"{GOOD}{window}", f"sum by ({SERVER}, method, bound) (\n  {good_requests(seconds)}\n)")
         yield Record(f"{JUDGED}{window}", _judged(window))
         yield Record(f"{SURELY}{window}", _bad("exact|upper", window))
         yield Record(f"{POSSIBLY}{window}", _bad("exact|lower", window))
@@ -89,12 +93,10 @@ def _judged(window: str) -> str:
 
 
 def _bad(bounds: str, window: str) -> str:
-    by = f"{SERVER}, method"
-    good = rate("slo_good_requests_total", window, by=by, selector=f'bound=~"{bounds}"')
     return (
         f"1 - sum by ({MODEL}) (\n"
-        f"    {good}\n"
-        f"      and on ({by}) {JUDGED}{window}\n"
+        f'    {GOOD}{window}{{bound=~"{bounds}"}}\n'
+        f"      and on ({SERVER}, method) {JUDGED}{window}\n"
         f"  )\n"
         f"  / sum by ({MODEL}) ({JUDGED}{window})"
     )
@@ -135,14 +137,14 @@ def _alert(alerting: Alerting, slo: Slo | None, pair: Pair, breach: Breach) -> A
 
 
 def _pair_windows(pair: Pair, alerting: Alerting) -> tuple[str, str]:
-    return window_of(pair.long_seconds, alerting, LONG_WINDOWS), window_of(pair.short_seconds, alerting)
+    return window_of(pair.long_seconds, alerting), window_of(pair.short_seconds, alerting)
 
 
 def _expression(alerting: Alerting, slo: Slo | None, pair: Pair, series: str) -> str:
     long, short = _pair_windows(pair, alerting)
     of = "" if slo is None else f'{{slo="{slo.name}"}}'
     limit = _limit(alerting, slo, pair)
-    seconds = seconds_of(pair.long_seconds, alerting, LONG_WINDOWS)
+    seconds = seconds_of(pair.long_seconds, alerting)
     return (
         f"{series}{long}{of} > {limit}\n"
         f"  and {series}{short}{of} > {limit}\n"

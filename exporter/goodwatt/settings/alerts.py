@@ -53,7 +53,7 @@ class AlertsSection(Section):
     )
     disabled: tuple[str, ...] = Field((), description="Names of alerts to leave out.")
 
-    def to_model(self, objectives: tuple[Slo, ...] | None, currency: str | None, window_seconds: float) -> Alerting:
+    def to_model(self, objectives: tuple[Slo, ...] | None, currency: str | None) -> Alerting:
         """Return the thresholds for the rule generator, with what other sections say about objectives and currency."""
         return Alerting(
             objectives=objectives,
@@ -71,5 +71,4 @@ class AlertsSection(Section):
             cost_per_million_tokens=self.generated_cost_per_million_tokens,
             currency=currency,
             disabled=frozenset(self.disabled),
-            window_seconds=window_seconds,
         )

@@ -12,6 +12,8 @@ from tests.publish.pages import recorded
 
 ROWS = table()
 UNITLESS = {
+    "slo_possibly_bad_in_flight",
+    "slo_possibly_good_in_flight",
     "server_up",
     "config_last_reload_successful",
     "source_up",

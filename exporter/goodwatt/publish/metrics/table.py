@@ -314,7 +314,7 @@ LEDGER = (
         "slo_good_requests_total",
         C,
         "requests",
-        "Requests that met every threshold of the SLO: exact from records, lower and upper bounds from histograms. Over "
+        "Requests that met every threshold of the SLO: exact from records, bounds from histograms. Over "
         "a range, subtract slo_possibly_bad_in_flight at its start from the lower bound, and add "
         "slo_possibly_good_in_flight to the upper one.",
         (*SLO, "method", "bound"),
