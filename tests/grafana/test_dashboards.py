@@ -19,8 +19,8 @@ SCRAPE_LABELS = {"job", "instance"}
 # What every Prometheus and every client library has.
 FOREIGN = {"up", "scrape_duration_seconds", "scrape_samples_scraped"}
 PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"}
-# What one minute's window of latency histograms decides; goodput.md says that it moves once a window.
-ONCE_A_WINDOW = {"goodwatt_slo_requests_total", "goodwatt_slo_good_requests_total"}
+# Bounds over a range are charged once for what was in flight when it began: a short range makes them loose.
+CHARGED_ONCE_A_RANGE = {"goodwatt_slo_requests_total", "goodwatt_slo_good_requests_total"}
 
 
 def units() -> set[str]:
@@ -185,10 +185,10 @@ def test_usual_objectives_are_not_rounded_to_all() -> None:
 
 
 def test_what_moves_once_a_window_is_asked_over_several() -> None:
-    """Counters of objectives move once a minute, so $__rate_interval, four steps, has to be four minutes."""
+    """Good requests are counted over four minutes at least: $__rate_interval is four steps."""
     for one in asked():
         for selector in selectors(one.query.expression):
-            if selector.metric in ONCE_A_WINDOW and selector.window == "$__rate_interval":
+            if selector.metric in CHARGED_ONCE_A_RANGE and selector.window == "$__rate_interval":
                 assert one.query.step == "1m", str(one)
 
 
