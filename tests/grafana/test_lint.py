@@ -103,7 +103,7 @@ def test_target_rate_interval_rule() -> None:
             if selector.function == "rate":
                 assert selector.window == "$__rate_interval" or selector.window in WINDOWS, str(one)
             if selector.function == "increase":
-                assert selector.window in {"$__range", "$__rate_interval"}, str(one)
+                assert selector.window in {"$__range", "$__rate_interval", *WINDOWS}, str(one)
 
 
 def counters() -> set[str]:
