@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from hypothesis import assume, given, note
+from hypothesis import assume, currently_in_test_context, given, note
 from hypothesis import strategies as st
 
 from goodwatt.derive.slo.bounds import bounds_over_range
@@ -144,7 +144,8 @@ def assert_brackets(totals, ended, slo):
     succeeded = sum(r.outcome is Outcome.SUCCESS for r in ended)
     good = sum(r.is_good(slo) for r in ended)
     doubtful = totals.eligible - eligible_of(ended, slo)
-    note(f"{totals} against {good} good of {ended}")
+    if currently_in_test_context():
+        note(f"{totals} against {good} good of {ended}")
     assert doubtful >= 0
     if slo.one_token_outputs is not OneTokenOutputs.EXCLUDE:
         assert doubtful == 0
