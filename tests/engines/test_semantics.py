@@ -84,7 +84,7 @@ def test_sums_of_histograms_are_counters() -> None:
 )
 def test_how_requests_ended(name: str, success: float, error: float, cancelled: float) -> None:
     """Every engine's finish reasons become success, error or cancelled, each counted once."""
-    assert ended(page(name)) == {Outcome.SUCCESS: success, Outcome.ERROR: error, Outcome.CANCELLED: cancelled}
+    assert ended(page(name)) == {Outcome.SUCCESS: success, Outcome.ERROR: error, Outcome.CANCELLED: cancelled, Outcome.REJECTED: 0}
 
 
 def test_nim_without_finish_reasons() -> None:
@@ -93,6 +93,7 @@ def test_nim_without_finish_reasons() -> None:
         Outcome.SUCCESS: 3,
         Outcome.ERROR: 2,
         Outcome.CANCELLED: 0,
+        Outcome.REJECTED: 0,
     }
 
 
@@ -104,6 +105,7 @@ def test_lmdeploy_speaks_python() -> None:
         Outcome.SUCCESS: 1,
         Outcome.CANCELLED: 2,
         Outcome.ERROR: 12,
+        Outcome.REJECTED: 0,
     }
 
 

@@ -42,11 +42,15 @@ HISTOGRAMS = frozenset({Signal.TTFT, Signal.TPOT, Signal.ITL, Signal.E2E, Signal
 
 
 class Outcome(StrEnum):
-    """How a request ended. By default cancelled requests are not eligible for an SLO."""
+    """How a request ended. By default cancelled requests are not eligible for an SLO.
+
+    REJECTED requests were refused at admission, before any work. For an SLO they are errors.
+    """
 
     SUCCESS = "success"
     ERROR = "error"
     CANCELLED = "cancelled"
+    REJECTED = "rejected"
 
 
 class Moves(StrEnum):

@@ -14,7 +14,7 @@ from goodwatt.derive.slo.histogram_evidence import in_flight
 from goodwatt.model.engine import EngineTraits, Outcome, SeriesId, Signal
 from goodwatt.model.ledger import Account, FirstTokens, Marginal, SloKey, SloTotals
 from goodwatt.model.policy import Policy
-from goodwatt.model.slo import Slo, Threshold
+from goodwatt.model.slo import Errors, Slo, Threshold
 from tests.fakes.readings import MODEL, Fold, counter, finished, histogram, page, served, silent
 
 ACCOUNT = Account("a", MODEL)
@@ -332,3 +332,15 @@ LAGGING = EngineTraits(running_is_current=False)
 def test_requests_in_flight_are_never_underestimated(reading, expected):
     """Running plus preempted, or where gauges are missing, every first token without a success."""
     assert in_flight(ACCOUNT, reading) == expected
+
+
+@pytest.mark.parametrize(("errors", "eligible"), [(Errors.FAIL, 5.0), (Errors.EXCLUDE, 2.0)])
+def test_requests_refused_at_admission_count_as_errors(errors, eligible):
+    """A full queue refuses 3 requests: they are eligible and not good, unless the SLO leaves errors out."""
+    slo = Slo(name="e2e", thresholds=(E2E,), objective=0.9, errors=errors)
+    fold = Fold(Policy(slos=(slo,)))
+    for at, refused, e2e in ((0.0, 0.0, []), (5.0, 3.0, [1.5, 1.5])):
+        counts = finished(Outcome.SUCCESS, float(len(e2e))), finished(Outcome.REJECTED, refused)
+        seen = {SeriesId(Signal.E2E, MODEL): histogram(e2e, EDGES)}
+        fold.tick(at, served(page("a", at, *counts, histograms=seen)))
+    assert three(fold.state.ledger.slos[SloKey(ACCOUNT, "e2e")]) == (eligible, 2.0, 2.0)

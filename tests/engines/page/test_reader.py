@@ -112,7 +112,7 @@ def test_outcomes() -> None:
     )
     counters = reading_of("vllm", text).counters
     sums = {o: sum(v for k, v in counters.items() if k.outcome is o) for o in Outcome}
-    assert sums == {Outcome.SUCCESS: 1 + 2 + 4 + 32, Outcome.CANCELLED: 8, Outcome.ERROR: 16}
+    assert sums == {Outcome.SUCCESS: 1 + 2 + 4 + 32, Outcome.CANCELLED: 8, Outcome.ERROR: 16, Outcome.REJECTED: 0}
     assert len(counters) == len(reasons)
     profile = PROFILES["vllm"]
     assert unknown_outcomes(profile, ExpositionParser(profile.all_sample_names()).parse(text)) == ("quota",)

@@ -70,7 +70,7 @@ def _page_evidence(slo: Slo, account: Account, reading: EngineReading, growth: P
     return PageEvidence(
         marginals=tuple(marginals),
         succeeded=counted.succeeded,
-        failed=counted.failed,
+        failed=counted.failed + counted.rejected,
         cancelled=counted.cancelled,
         perhaps_excluded=doubtful,
         in_flight=in_flight(account, reading),
@@ -82,8 +82,8 @@ def _finished(account: Account, growth: PageGrowth) -> FinishedRequests:
     counts = [growth.counts.get(CountKey(account, Signal.REQUESTS, outcome)) for outcome in Outcome]
     one_token = growth.counts.get(CountKey(account, Signal.ONE_TOKEN_REQUESTS))
     if any(count is not None for count in counts):
-        succeeded, failed, cancelled = (count or 0.0 for count in counts)
-        return FinishedRequests(succeeded, failed, cancelled, one_token)
+        succeeded, failed, cancelled, rejected = (count or 0.0 for count in counts)
+        return FinishedRequests(succeeded, failed, cancelled, one_token, rejected)
     e2e = growth.histograms.get((account, Signal.E2E))
     return FinishedRequests(0.0 if e2e is None else e2e.count, 0.0, 0.0, one_token)
 

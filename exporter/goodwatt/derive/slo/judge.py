@@ -37,7 +37,7 @@ def judge(slo: Slo, record: RequestRecord) -> Verdict:
 
 
 def _judge_failure(slo: Slo, outcome: Outcome) -> Verdict:
-    if outcome is Outcome.ERROR and slo.errors is Errors.EXCLUDE:
+    if outcome in (Outcome.ERROR, Outcome.REJECTED) and slo.errors is Errors.EXCLUDE:
         return Verdict(unjudged=Unjudged.ERROR)
     if outcome is Outcome.CANCELLED and slo.cancelled is Cancelled.EXCLUDE:
         return Verdict(unjudged=Unjudged.CANCELLED)

@@ -18,13 +18,14 @@ class FinishedRequests(NamedTuple):
     """Requests that finished between two pages.
 
     `one_token` counts those with at most one output token and any outcome; None where the page does not count
-    them.
+    them. `rejected` requests were refused at admission and are in no histogram.
     """
 
     succeeded: float
     failed: float
     cancelled: float
     one_token: float | None = None
+    rejected: float = 0.0
 
     @property
     def one_token_successes(self) -> float:
