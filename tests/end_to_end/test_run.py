@@ -135,7 +135,7 @@ def test_counter_resets_and_glitches_never_lower_energy(running: Goodwatt, stub:
     stub.glitch(0)
     stub.write()
     until(lambda: running.page().sum("goodwatt_gpu_energy_glitches_total", gpu="0") == 1, seconds=5)
-    assert running.logged().count("jumped beyond what its power limit allows") == 1
+    assert running.logged().count("rose faster than its power limit allows") == 1
     assert grows(running, "goodwatt_gpu_energy_joules_total", gpu="0")
     page = running.page()
     after = page.sum("goodwatt_gpu_energy_joules_total", gpu="0")

@@ -82,12 +82,11 @@ async def test_tokens_joules_and_money_are_the_truth_s_across_a_restart(bench: B
         assert snapshot.ledger.cost[account, "rental"] == pytest.approx(1.69 * 600 / 3600)
 
 
-async def test_goodput_bounds_contain_the_truth_at_every_window(bench: Bench) -> None:
-    """At the end of every SLO window, through load, overload, a slowed engine and a restart: lower <= good <= upper,
+async def test_goodput_bounds_contain_the_truth_at_every_tick(bench: Bench) -> None:
+    """At every tick, through load, overload, a slowed engine and a restart: lower <= good <= upper,
     and the requests that count are counted exactly. On bucket edges, without a fault, the bounds are tight."""
     await bench.tick()
     began = {key: _good(bench, key) for key in _keys(bench)}
-    closed = 0
     previous = None
     for tick in range(120):
         if tick == 40:
@@ -97,14 +96,11 @@ async def test_goodput_bounds_contain_the_truth_at_every_window(bench: Bench) ->
             bench.demo.faults("batch").restart()
         snapshot = await bench.tick()
         totals = snapshot.ledger.slos
-        if previous is not None and totals != previous:
-            closed += 1
-            for key, (eligible, good) in began.items():
-                truth = _good(bench, key)
-                assert totals[key].eligible == truth[0] - eligible
-                assert totals[key].good_lower <= truth[1] - good <= totals[key].good_upper, key
+        for key, (eligible, good) in began.items():
+            truth = _good(bench, key)
+            assert totals[key].eligible == truth[0] - eligible
+            assert totals[key].good_lower <= truth[1] - good <= totals[key].good_upper, key
         previous = totals
-    assert closed == 10
     chat = next(key for key in began if key.account.server == "chat" and key.slo == "comfortable")
     assert previous is not None
     assert previous[chat].good_lower > 0.8 * previous[chat].good_upper

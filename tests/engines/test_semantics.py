@@ -84,7 +84,12 @@ def test_sums_of_histograms_are_counters() -> None:
 )
 def test_how_requests_ended(name: str, success: float, error: float, cancelled: float) -> None:
     """Every engine's finish reasons become success, error or cancelled, each counted once."""
-    assert ended(page(name)) == {Outcome.SUCCESS: success, Outcome.ERROR: error, Outcome.CANCELLED: cancelled, Outcome.REJECTED: 0}
+    assert ended(page(name)) == {
+        Outcome.SUCCESS: success,
+        Outcome.ERROR: error,
+        Outcome.CANCELLED: cancelled,
+        Outcome.REJECTED: 0,
+    }
 
 
 def test_nim_without_finish_reasons() -> None:
