@@ -1,4 +1,4 @@
-"""Every other alert fires, does not fire, and resolves, under promtool: one story each, and more where it is subtle."""
+"""Every alert other than those on error budgets fires, stays quiet and resolves under promtool."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,8 @@ I = 'job="j", instance="i"'  # noqa: E741 - the labels of a scrape
 S = f'{I}, server="s"'
 M = f'{S}, model="m"'
 G = f'{I}, gpu="0", uuid="GPU-1"'
-ECONOMY, MACHINES = ("goodwatt-economy",), ("goodwatt-gpu-alerts", "goodwatt-health")
-NOBODY: tuple[Fired, ...] = ()
+COST_GROUP, OTHER_GROUPS = ("goodwatt-economy",), ("goodwatt-gpu-alerts", "goodwatt-health")
+QUIET_NOW: tuple[Fired, ...] = ()
 
 
 def ticket(summary: str, description: str, **labels: str) -> tuple[Fired, ...]:
@@ -35,9 +35,9 @@ def work(*legs: tuple[int, float, float]) -> Series:
 
 
 REGRESSION = ticket(
-    "m on s gives fewer tokens per joule than before at the same load",
-    "Over the last 1h it generated 52.5% of the tokens per joule that it gave in the 7d before, at moments of like "
-    "load (tokens per second within 20 %).",
+    "m on s yields fewer tokens per joule than before at similar load",
+    "Over the last 1h it yielded 52.5% of the tokens per joule of the 7d before, at similar load (tokens per second "
+    "within 20 %).",
     server="s",
     model="m",
 )
@@ -67,25 +67,25 @@ STORIES = (
     Story(
         "GoodwattEfficiencyRegression",
         work((24 * HOURS, 1000, 500), (3 * HOURS, 1000, 1000), (3 * HOURS, 1000, 500)),
-        {24 * HOURS: NOBODY, 27 * HOURS - 10: REGRESSION, 29 * HOURS: NOBODY},
-        groups=ECONOMY,
+        {24 * HOURS: QUIET_NOW, 27 * HOURS - 10: REGRESSION, 29 * HOURS: QUIET_NOW},
+        groups=COST_GROUP,
         step=10,
     ),
     Story(
         "GoodwattIdleBurnsMoney",
         energy((6 * HOURS, 500, 0), (8 * HOURS, 0, 100), (6 * HOURS, 500, 0)) | IDLE_COST,
         {
-            6 * HOURS: NOBODY,
+            6 * HOURS: QUIET_NOW,
             14 * HOURS - 10: ticket(
-                "m on s spends most of its energy on waiting",
-                "Of its GPU energy of the last 6h, 100% was spent while no request was served. It costs 2.00 USD an "
+                "m on s spends most of its energy idle",
+                "100% of its GPU energy over the last 6h was spent while it served no request. It costs 2.00 USD per "
                 "hour.",
                 server="s",
                 model="m",
             ),
-            19 * HOURS: NOBODY,
+            19 * HOURS: QUIET_NOW,
         },
-        groups=ECONOMY,
+        groups=COST_GROUP,
         step=10,
     ),
     Story(
@@ -93,23 +93,23 @@ STORIES = (
         {
             f'goodwatt_cost_total{{{M}, component="rent", currency="USD"}}': Counter((9 * HOURS, 2 / 60)),
             f"goodwatt_generated_tokens_total{{{M}}}": Counter((180, 1e5), (180, 1e4), (180, 1e5)),
-            # Tokens that were paid in another currency are not cheap, they are of another bill.
+            # Tokens paid in another currency do not lower this price.
             f'goodwatt_cost_total{{{I}, server="t", model="m", component="rent", currency="EUR"}}': Counter(
                 (9 * HOURS, 9)
             ),
             f'goodwatt_generated_tokens_total{{{I}, server="t", model="m"}}': Counter((9 * HOURS, 1e7)),
         },
         {
-            3 * HOURS: NOBODY,
+            3 * HOURS: QUIET_NOW,
             6 * HOURS - 10: ticket(
                 "m costs more per token than the target",
-                "A million generated tokens of the last 1h cost 3.33 USD, idle time included; the target is 0.5.",
+                "Over the last 1h a million generated tokens cost 3.33 USD, idle time included; the target is 0.5.",
                 model="m",
                 currency="USD",
             ),
-            8 * HOURS: NOBODY,
+            8 * HOURS: QUIET_NOW,
         },
-        groups=ECONOMY,
+        groups=COST_GROUP,
         step=10,
     ),
     Story(
@@ -119,18 +119,18 @@ STORIES = (
             f'goodwatt_gpu_state{{{G}, state="lost"}}': Gauge((10, 0), (10, 1), (10, 0)),
         },
         {
-            9: NOBODY,
-            10: NOBODY,
+            9: QUIET_NOW,
+            10: QUIET_NOW,
             15: page(
-                "GPU 0 of i does not answer",
-                "The driver cannot reach GPU-1. What ran on it has failed, and its energy is not counted; rent goes "
-                "on.",
+                "GPU 0 of i does not respond",
+                "The driver cannot reach GPU-1. Whatever ran on it has failed, and its energy is not counted; rental "
+                "cost continues.",
                 instance="i",
                 gpu="0",
                 uuid="GPU-1",
                 state="lost",
             ),
-            25: NOBODY,
+            25: QUIET_NOW,
         },
     ),
     Story(
@@ -140,31 +140,31 @@ STORIES = (
             f'goodwatt_gpu_throttled{{{G}, reason="sw_power_cap"}}': Gauge((80, 1)),
         },
         {
-            30: NOBODY,
+            30: QUIET_NOW,
             45: ticket(
                 "GPU 0 of i is throttled: hw_thermal_slowdown",
-                "In 100% of the last 15m its clocks were held back.",
+                "Its clocks were reduced for 100% of the last 15m.",
                 instance="i",
                 gpu="0",
                 uuid="GPU-1",
                 reason="hw_thermal_slowdown",
             ),
-            70: NOBODY,
+            70: QUIET_NOW,
         },
     ),
     Story(
         "GoodwattEnergyDisagreement",
         gpu_energy(((120, 500), (120, 700), (120, 500)), shown=500),
         {
-            110: NOBODY,
+            110: QUIET_NOW,
             230: ticket(
-                "GPU 0 of i: the energy counter and the power sensor disagree",
-                "Over the last 1h they differ by 40%. Figures per joule of this GPU may be as wrong.",
+                "GPU 0 of i: energy counter and power sensor disagree",
+                "They differ by 40% over the last 1h. This GPU's per-joule figures may be wrong by as much.",
                 instance="i",
                 gpu="0",
                 uuid="GPU-1",
             ),
-            350: NOBODY,
+            350: QUIET_NOW,
         },
     ),
     Story(
@@ -175,28 +175,28 @@ STORIES = (
             f"goodwatt_gpu_unattributed_energy_joules_total{{{G}}}": Counter((120, 0), (120, 15_000), (120, 0)),
         },
         {
-            110: NOBODY,
+            110: QUIET_NOW,
             230: ticket(
-                "goodwatt i: much of the GPUs' energy belongs to no server",
-                "50% of the joules of the last 1h were claimed by no server, and no figure of a server has them.",
+                "goodwatt i: much of the GPU energy is unattributed",
+                "No server claimed 50% of the GPU energy of the last 1h, so it is in no server's figures.",
                 instance="i",
             ),
-            350: NOBODY,
+            350: QUIET_NOW,
         },
     ),
     Story(
         "GoodwattServerDown",
         {f"goodwatt_server_up{{{S}}}": Gauge((10, 1), (10, 0), (10, 1))},
         {
-            9: NOBODY,
-            11: NOBODY,
+            9: QUIET_NOW,
+            11: QUIET_NOW,
             13: page(
                 "Server s cannot be read",
-                "goodwatt i has not read its metrics page for 2 minutes. It is down, out of reach, or refuses.",
+                "goodwatt i has failed to read its metrics page for 2 minutes: it is down, unreachable, or refuses.",
                 instance="i",
                 server="s",
             ),
-            21: NOBODY,
+            21: QUIET_NOW,
         },
     ),
     Story(
@@ -206,44 +206,44 @@ STORIES = (
             f'goodwatt_source_up{{{I}, source="server/s"}}': Gauge((30, 0)),
         },
         {
-            9: NOBODY,
-            13: NOBODY,
+            9: QUIET_NOW,
+            13: QUIET_NOW,
             16: ticket(
                 "goodwatt i cannot read nvml",
-                "It has failed for 5 minutes; goodwatt_source_failures_total and the log say why. Its series are "
-                "absent.",
+                "It has failed for 5 minutes; goodwatt_source_failures_total and the log give the reason. Its series "
+                "are absent.",
                 instance="i",
                 source="nvml",
             ),
-            21: NOBODY,
+            21: QUIET_NOW,
         },
     ),
     Story(
         "GoodwattTickStalled",
         {f"goodwatt_ticks_total{{{I}}}": Counter((30, 12), (20, 0), (20, 12))},
         {
-            30: NOBODY,
+            30: QUIET_NOW,
             45: ticket(
-                "goodwatt i answers but reads nothing",
-                "It has not ticked for 10m; every figure on its page is as old.",
+                "goodwatt i is up but has stopped reading its sources",
+                "It has not ticked for 10m; every figure it serves is at least that old.",
                 instance="i",
             ),
-            55: NOBODY,
+            55: QUIET_NOW,
         },
     ),
     Story(
         "GoodwattConfigReloadFailed",
         {f"goodwatt_config_last_reload_successful{{{I}}}": Gauge((10, 1), (10, 0), (10, 1))},
         {
-            9: NOBODY,
-            13: NOBODY,
+            9: QUIET_NOW,
+            13: QUIET_NOW,
             16: ticket(
-                "goodwatt i refused its configuration",
-                "The one before stays in force, and a restart would fail. `goodwatt check --config FILE` tells every "
-                "mistake.",
+                "goodwatt i rejected its configuration",
+                "The previous configuration is still active, and a restart would fail. `goodwatt check --config FILE` "
+                "lists every error.",
                 instance="i",
             ),
-            21: NOBODY,
+            21: QUIET_NOW,
         },
     ),
     Story(
@@ -254,46 +254,46 @@ STORIES = (
             f'goodwatt_build_info{{{I}, version="1"}}': Gauge((10, 1), (20, None), (10, 1)),
         },
         {
-            9: NOBODY,
-            13: NOBODY,
+            9: QUIET_NOW,
+            13: QUIET_NOW,
             16: ticket(
                 "goodwatt i cannot be scraped",
-                "Prometheus gets no page from it, so that no other alert on its servers can fire.",
+                "Prometheus gets no metrics from it, so no other alert on its servers can fire.",
                 instance="i",
             ),
-            31: NOBODY,
+            31: QUIET_NOW,
         },
     ),
     Story(
         "GoodwattAbsent",
         {f'goodwatt_build_info{{{I}, version="1"}}': Gauge((10, 1), (20, None), (10, 1))},
         {
-            9: NOBODY,
-            16: NOBODY,
+            9: QUIET_NOW,
+            16: QUIET_NOW,
             25: (
                 Fired(
                     {"severity": "page"},
                     "No goodwatt is scraped",
-                    "Prometheus has no page of any goodwatt, so that no other alert of goodwatt can fire.",
+                    "Prometheus has no metrics from any goodwatt, so no other goodwatt alert can fire.",
                 ),
             ),
-            31: NOBODY,
+            31: QUIET_NOW,
         },
     ),
 )
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.alert)
-def test_it_fires_and_ends(story: Story, tmp_path: Path) -> None:
-    """Quiet while all is well, fired with exactly these labels and words while it is not, quiet again afterwards."""
-    assert story.moments[min(story.moments)] == story.moments[max(story.moments)] == NOBODY
+def test_the_alert_fires_and_resolves(story: Story, tmp_path: Path) -> None:
+    """The alert is quiet, fires with exactly these labels and annotations, and resolves."""
+    assert story.moments[min(story.moments)] == story.moments[max(story.moments)] == QUIET_NOW
     assert any(story.moments.values())
-    complaints = replace(story, groups=story.groups or MACHINES).complaints(tmp_path)
+    complaints = replace(story, groups=story.groups or OTHER_GROUPS).complaints(tmp_path)
     assert not complaints, complaints
 
 
-def test_every_alert_has_its_story() -> None:
-    """All that can be generated is told of, here or, of error budgets, in test_objectives."""
+def test_every_alert_has_a_story() -> None:
+    """Every alert that can be generated has a story, here or, for error budgets, in test_slo_alerts."""
     assert {story.alert for story in STORIES} | {"GoodwattSloBudgetBurn", "GoodwattSloBudgetMayBurn"} == set(
         alert_names()
     )
@@ -301,25 +301,25 @@ def test_every_alert_has_its_story() -> None:
 
 QUIET = (
     (
-        "load alone, which moves tokens per joule manyfold, is no regression",
+        "a change of load, which changes tokens per joule several times over, is no regression",
         "GoodwattEfficiencyRegression",
         work((24 * HOURS, 1000, 500), (3 * HOURS, 200, 300)),
         27 * HOURS - 10,
     ),
     (
-        "a server that stands still has no tokens per joule",
+        "a server without requests has no tokens per joule",
         "GoodwattEfficiencyRegression",
         work((24 * HOURS, 1000, 500), (3 * HOURS, 0, 100)),
         27 * HOURS - 10,
     ),
     (
-        "two hours of a past are no baseline",
+        "two hours of history are no baseline",
         "GoodwattEfficiencyRegression",
         work((2 * HOURS, 1000, 500), (2 * HOURS, 1000, 1000)),
         4 * HOURS - 10,
     ),
     (
-        "joules of a time without tokens, when the server could not be read, are not compared",
+        "energy from an outage of the server, when no tokens were counted, is not compared",
         "GoodwattEfficiencyRegression",
         work((24 * HOURS, 1000, 500), (3 * HOURS, 1000, 1000))
         | {f"goodwatt_server_up{{{S}}}": Gauge((26 * HOURS, 1), (HOURS, 0))},
@@ -341,7 +341,7 @@ QUIET = (
         6 * HOURS,
     ),
     (
-        "what a server costs that does not count its tokens is no part of their price",
+        "the cost of a server without token counters is left out",
         "GoodwattCostPerTokenAboveTarget",
         {
             f'goodwatt_cost_total{{{M}, component="rent", currency="USD"}}': Counter((10 * HOURS, 0.01)),
@@ -353,25 +353,25 @@ QUIET = (
         6 * HOURS,
     ),
     (
-        "a server that began to wait within the hour was not idle for most of six",
+        "a server idle for the last hour alone was not idle for most of six hours",
         "GoodwattIdleBurnsMoney",
         energy((3 * HOURS, 0, 100)) | IDLE_COST,
         HOURS,
     ),
     (
-        "a first sample is not most of a quarter of an hour",
+        "the first sample does not stand for 15 minutes",
         "GoodwattGpuThrottled",
         {f'goodwatt_gpu_throttled{{{G}, reason="hw_slowdown"}}': Gauge((5, None), (2, 1), (20, 0))},
         6,
     ),
     (
-        "half an hour after the start a rate over the hour is half of the mean, and both are right",
+        "half an hour after the start, the one-hour rate is half of the mean, and neither is wrong",
         "GoodwattEnergyDisagreement",
         gpu_energy(((120, 500),), shown=500),
         35,
     ),
     (
-        "of a gap the rate has nothing, and the mean power knows nothing",
+        "after a gap, the rate and the mean power cover different times",
         "GoodwattEnergyDisagreement",
         gpu_energy(((240, 500),), shown=500)
         | {
@@ -381,13 +381,13 @@ QUIET = (
         155,
     ),
     (
-        "integrated energy is the sensor's own and cannot disagree with it",
+        "integrated energy comes from the sensor and cannot disagree with it",
         "GoodwattEnergyDisagreement",
         gpu_energy(((300, 700),), shown=500, method="integrated"),
         290,
     ),
     (
-        "where no server is configured all energy is unattributed, as it was meant",
+        "without servers, all energy is unattributed by design",
         "GoodwattEnergyUnattributed",
         {
             f"goodwatt_gpu_energy_joules_total{{{G}}}": Counter((300, 30_000)),
@@ -396,7 +396,7 @@ QUIET = (
         290,
     ),
     (
-        "a GPU that uses nothing has no share that nobody claims",
+        "a GPU that uses no energy has no unattributed share",
         "GoodwattEnergyUnattributed",
         {
             f"goodwatt_server_up{{{S}}}": Gauge((300, 1)),
@@ -406,7 +406,7 @@ QUIET = (
         290,
     ),
     (
-        "a goodwatt that restarts counts its ticks anew and has not stalled",
+        "a restart resets the tick counter and is no stall",
         "GoodwattTickStalled",
         {f"goodwatt_ticks_total{{{I}}}": Gauge((20, 240), (1, 5), (1, 17), (1, 29), (20, 40))},
         24,
@@ -415,20 +415,20 @@ QUIET = (
 
 
 @pytest.mark.parametrize(("why", "alert", "series", "minute"), QUIET, ids=[why for why, *_ in QUIET])
-def test_it_stays_quiet(why: str, alert: str, series: Series, minute: int, tmp_path: Path) -> None:
-    """What looks like trouble and is none."""
-    economic = alert in ("GoodwattEfficiencyRegression", "GoodwattIdleBurnsMoney", "GoodwattCostPerTokenAboveTarget")
-    groups, step = (ECONOMY, 10) if economic else (MACHINES, 1)
-    story = Story(alert, series, {minute: NOBODY}, groups=groups, step=step)
+def test_a_false_alarm_is_avoided(why: str, alert: str, series: Series, minute: int, tmp_path: Path) -> None:
+    """The alert stays quiet in situations that resemble a fault."""
+    cost = alert in ("GoodwattEfficiencyRegression", "GoodwattIdleBurnsMoney", "GoodwattCostPerTokenAboveTarget")
+    groups, step = (COST_GROUP, 10) if cost else (OTHER_GROUPS, 1)
+    story = Story(alert, series, {minute: QUIET_NOW}, groups=groups, step=step)
     complaints = story.complaints(tmp_path)
     assert not complaints, complaints
 
 
-def test_targets_are_the_operator_s(tmp_path: Path) -> None:
-    """What a configuration sets is compared with: an idle share of 100 % is fine with whoever allows 99.9 % of it."""
+def test_configured_limits_apply(tmp_path: Path) -> None:
+    """A configured limit replaces the default: an idle share of 99 % is quiet with `idle_ratio` at 99.5 %."""
     series = energy((14 * HOURS, 1, 100)) | IDLE_COST
-    moments = {13 * HOURS: NOBODY}
+    moments = {13 * HOURS: QUIET_NOW}
     allowed = replace(ALERTING, idle_ratio=0.995)
-    groups = ECONOMY
+    groups = COST_GROUP
     assert not Story("GoodwattIdleBurnsMoney", series, moments, allowed, groups, 10).complaints(tmp_path)
     assert Story("GoodwattIdleBurnsMoney", series, moments, ALERTING, groups, 10).complaints(tmp_path)

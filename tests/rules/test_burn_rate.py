@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from goodwatt.config.advice.config import config_advice
 from goodwatt.config.load import parse
 from goodwatt.model.alerting import BurnFactors
-from goodwatt.rules.burn_rate import PAIRS, bad_ratio, can_fire, fitted_factor, largest_factor
+from goodwatt.rules.burn_rate import BURN_WINDOWS, bad_ratio_limit, can_fire, effective_factor, max_burn_rate
 from goodwatt.rules.promql import duration
 
 SLO = "slos: [{{name: a, ttft_seconds: 1, objective_ratio: {}}}]\n"
@@ -16,17 +16,17 @@ SLO = "slos: [{{name: a, ttft_seconds: 1, objective_ratio: {}}}]\n"
 @given(st.floats(0.001, 0.99999))
 def test_every_alert_can_fire_at_every_objective(objective: float) -> None:
     """Whatever the objective: bad requests enough to fire are possible, and no fewer than the objective allows."""
-    for pair in PAIRS:
-        share = bad_ratio(pair, BurnFactors(), objective)
+    for pair in BURN_WINDOWS:
+        share = bad_ratio_limit(pair, BurnFactors(), objective)
         assert (1 - objective) * (1 - 1e-6) <= share < 1
-        assert can_fire(fitted_factor(pair, BurnFactors(), objective), objective)
-        assert fitted_factor(pair, BurnFactors(), objective) <= pair.factor * (1 + 1e-6)
+        assert can_fire(effective_factor(pair, BurnFactors(), objective), objective)
+        assert effective_factor(pair, BurnFactors(), objective) <= pair.factor * (1 + 1e-6)
 
 
 @given(st.floats(0.001, 0.99999))
 def test_a_longer_window_needs_no_more(objective: float) -> None:
     """From pair to pair the share that fires does not grow."""
-    shares = [bad_ratio(pair, BurnFactors(), objective) for pair in PAIRS]
+    shares = [bad_ratio_limit(pair, BurnFactors(), objective) for pair in BURN_WINDOWS]
     assert shares == sorted(shares, reverse=True)
 
 
@@ -42,12 +42,12 @@ def test_a_longer_window_needs_no_more(objective: float) -> None:
 )
 def test_shares_by_objective(objective: float, shares: list[float]) -> None:
     """The usual factors wherever they can be reached, 90 % bad requests where they ask for more."""
-    assert [bad_ratio(pair, BurnFactors(), objective) for pair in PAIRS] == shares
+    assert [bad_ratio_limit(pair, BurnFactors(), objective) for pair in BURN_WINDOWS] == shares
 
 
 def test_the_largest_burn_is_never_exceeded() -> None:
     """At 90 % a budget burns at most 10 times as fast, so 10 itself never fires and 9.99 does."""
-    assert largest_factor(0.9) == 10
+    assert max_burn_rate(0.9) == 10
     assert not can_fire(14.4, 0.9)
     assert not can_fire(10, 0.9)
     assert can_fire(9.99, 0.9)
@@ -55,7 +55,7 @@ def test_the_largest_burn_is_never_exceeded() -> None:
 
 def test_an_explicit_factor_is_taken_as_it_is() -> None:
     """Also one that asks for more than 90 % bad requests."""
-    assert bad_ratio(PAIRS[0], BurnFactors(over_1h=9.9), 0.9) == 0.99
+    assert bad_ratio_limit(BURN_WINDOWS[0], BurnFactors(over_1h=9.9), 0.9) == 0.99
 
 
 def test_check_says_which_factors_are_used() -> None:

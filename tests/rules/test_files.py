@@ -15,7 +15,7 @@ from goodwatt.cli import main
 from goodwatt.config.load import parse
 from goodwatt.config.plan import alerting
 from goodwatt.model.alerting import Alerting
-from goodwatt.rules import KINDS, alert_names, rule_groups
+from goodwatt.rules import RULE_KINDS, alert_names, rule_groups
 from tests.docs import rules
 from tests.grafana.expressions import selectors
 from tests.grafana.test_dashboards import labels_by_metric
@@ -49,7 +49,7 @@ def test_the_shipped_files_are_what_is_generated(kind: str) -> None:
     assert (SHIPPED / f"goodwatt-{kind}.rules.yml").read_text() == rules(kind)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RULE_KINDS)
 def test_the_command_prints_them(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`goodwatt rules` prints YAML with the groups of the kind; all is both."""
     assert main(["rules", "--kind", kind]) == 0

@@ -7,7 +7,7 @@ import pytest
 from goodwatt.model.alerting import Alerting, BurnFactors
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold
-from goodwatt.rules.burn_rate import PAIRS, bad_ratio
+from goodwatt.rules.burn_rate import BURN_WINDOWS, bad_ratio_limit
 from tests.rules.promtool import HOURS, Counter, Fired, Gauge, Scene, Series, Story
 
 PAGES = ("goodwatt-slo-page",)
@@ -44,12 +44,12 @@ def traffic(objective: float, *legs: tuple[int, float], per_minute: float = PER_
 
 def burnt(long: str, short: str, severity: str, description: str) -> Fired:
     labels = {"job": "j", "model": "m", "slo": "a", "severity": severity, "long_window": long, "short_window": short}
-    return Fired(labels, "m: the error budget of SLO a burns too fast", description)
+    return Fired(labels, "m: the error budget of SLO a is burning too fast", description)
 
 
 def may_burn(long: str, short: str, description: str) -> Fired:
     labels = {"job": "j", "model": "m", "slo": "a", "severity": "ticket", "long_window": long, "short_window": short}
-    return Fired(labels, "m: the error budget of SLO a may burn too fast", description)
+    return Fired(labels, "m: the error budget of SLO a may be burning too fast", description)
 
 
 def test_a_sudden_outage_pages_within_minutes_and_stops_soon_after_it(tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_a_sudden_outage_pages_within_minutes_and_stops_soon_after_it(tmp_path: 
         "1h",
         "5m",
         "page",
-        "At least 16.67% of the requests of the last 1h were not good. That is more than 14.4 times what the objective "
-        "allows, or more than 90 % of all.",
+        "At least 16.67% of the requests of the last 1h were bad. That is more than 14.4 times what the objective "
+        "allows, or more than 90 % of all requests.",
     )
     moments = {6 * HOURS: (), 6 * HOURS + 8: (), 6 * HOURS + 10: (page,), 6 * HOURS + 26: ()}
     series = traffic(0.99, (6 * HOURS, 0), (20, 1), (60, 0))
@@ -72,7 +72,7 @@ def test_a_slow_burn_pages_by_the_longer_windows(tmp_path: Path) -> None:
         "6h",
         "30m",
         "page",
-        "At least 6.111% of the requests of the last 6h were not good. The objective allows 1 %; that is more than 6 "
+        "At least 6.111% of the requests of the last 6h were bad. The objective allows 1 %; that is more than 6 "
         "times as much.",
     )
     moments = {6 * HOURS + 210: (), 6 * HOURS + 220: (page,), 6 * HOURS + 255: ()}
@@ -83,12 +83,8 @@ def test_a_slow_burn_pages_by_the_longer_windows(tmp_path: Path) -> None:
 def test_a_leak_is_a_ticket(tmp_path: Path) -> None:
     """5 % bad at 99 % pages nobody; after 3 % of a day, which is 1 % of three days, it is two tickets, which end."""
     words = "The objective allows 1 %; that is more than {} times as much."
-    day = burnt(
-        "1d", "2h", "ticket", f"At least 3.056% of the requests of the last 1d were not good. {words.format(3)}"
-    )
-    three = burnt(
-        "3d", "6h", "ticket", f"At least 1.019% of the requests of the last 3d were not good. {words.format(1)}"
-    )
+    day = burnt("1d", "2h", "ticket", f"At least 3.056% of the requests of the last 1d were bad. {words.format(3)}")
+    three = burnt("3d", "6h", "ticket", f"At least 1.019% of the requests of the last 3d were bad. {words.format(1)}")
     series = traffic(0.99, (72 * HOURS, 0), (880, 0.05), (7 * HOURS, 0))
     end = 72 * HOURS + 880
     moments = {end - 20: (), end: (day, three), end + 90: (three,), end + 330: ()}
@@ -104,7 +100,7 @@ def test_an_outage_pages_at_every_objective(objective: float, named: bool, tmp_p
     The same whether the objective is in the file or only on the pages that are scraped.
     """
     alerting = slo(objective) if named else Alerting()
-    share = bad_ratio(PAIRS[0], BurnFactors(), objective)
+    share = bad_ratio_limit(BURN_WINDOWS[0], BurnFactors(), objective)
     needed = int(60 * share) + 1  # minutes of an hour
     scene = Scene(traffic(objective, (2 * HOURS, 0), (90, 1), (30, 0)), alerting, PAGES)
     before, after = 2 * HOURS + max(0, needed - 2), 2 * HOURS + needed + 1
@@ -132,7 +128,7 @@ def test_a_factor_of_one_s_own(tmp_path: Path) -> None:
         "1h",
         "5m",
         "page",
-        "At least 6.667% of the requests of the last 1h were not good. The objective allows 1 %; that is more than 5 "
+        "At least 6.667% of the requests of the last 1h were bad. The objective allows 1 %; that is more than 5 "
         "times as much.",
     )
     series = traffic(0.99, (6 * HOURS, 0), (20, 1))
@@ -177,7 +173,7 @@ def test_what_only_may_be_bad_is_a_ticket_and_wakes_nobody(tmp_path: Path) -> No
     """Where the upper bound keeps the objective and the lower one breaks it, the breach is possible: tickets only."""
     series = told(0.99) | judged("histogram", {"lower": share(0.5), "upper": share(1.0)}, share(1.0))
     words = (
-        "Up to 50% of the requests of the last {} may not have been good; histograms cannot tell more. The objective "
+        "Up to 50% of the requests of the last {} may have been bad; the histograms cannot decide. The objective "
         "allows 1 %; that is more than {} times as much."
     )
     tickets = (may_burn("1d", "2h", words.format("1d", 3)), may_burn("3d", "6h", words.format("3d", 1)))

@@ -1,6 +1,10 @@
-"""What a Prometheus is to evaluate over goodwatt's metrics: recording rules and alerts, as plain data."""
+"""Recording rules and alerts for a Prometheus that scrapes goodwatt, as plain data.
 
-from goodwatt.rules.groups import KINDS, alert_names, rule_groups
+An alert is one function that yields an `AlertRule`, listed in the tuple at the end of its module (`GPU_ALERTS`,
+`HEALTH_ALERTS`, `COST_ALERTS`), with stories in tests/rules and a section in docs/runbooks.md.
+"""
+
+from goodwatt.rules.groups import RULE_KINDS, alert_names, rule_groups
 from goodwatt.rules.yaml_text import rules_text
 
-__all__ = ["KINDS", "alert_names", "rule_groups", "rules_text"]
+__all__ = ["RULE_KINDS", "alert_names", "rule_groups", "rules_text"]

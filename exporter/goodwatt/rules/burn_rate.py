@@ -1,7 +1,7 @@
-"""How fast an error budget may be spent before somebody is told, and what can never happen.
+"""Burn rates: how fast an error budget may be spent before an alert fires.
 
-burn = share of bad requests / (1 - objective). All requests bad is the most there is, so that no burn is above
-1 / (1 - objective): at an objective of 90 % that is 10, and an alert at 14.4 would sleep for ever.
+burn rate = share of bad requests / (1 - objective). It is highest when every request is bad: 1 / (1 - objective). At an
+objective of 90 % that is 10, so an alert at 14.4 could never fire.
 """
 
 from dataclasses import dataclass
@@ -9,59 +9,59 @@ from dataclasses import dataclass
 from goodwatt.model.alerting import BurnFactors
 from goodwatt.rules.rule import PAGE, TICKET
 
-# Where a default factor asks for more bad requests than this share, this share is enough.
-MOST_BAD_RATIO = 0.9
+# Caps the share of bad requests that a default factor requires, so that every alert can fire.
+MAX_BAD_RATIO = 0.9
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Both windows must burn: the long one says that it matters, the short one that it still goes on."""
+class BurnWindows:
+    """A long and a short window that must both burn: the budget loss is significant, and it is still happening."""
 
-    key: str  # of BurnFactors
+    key: str  # field of BurnFactors
     long_seconds: int
     short_seconds: int
     factor: float
     severity: str
 
-    def explicit(self, factors: BurnFactors) -> float | None:
-        """The operator's own factor; None where the default is to be fitted."""
+    def configured_factor(self, factors: BurnFactors) -> float | None:
+        """Return the operator's factor; None means a default that fits the objective."""
         chosen: float | None = getattr(factors, self.key)
         return chosen
 
 
-PAIRS = (
-    Pair("over_1h", HOUR, 5 * MINUTE, 14.4, PAGE),
-    Pair("over_6h", 6 * HOUR, 30 * MINUTE, 6.0, PAGE),
-    Pair("over_1d", DAY, 2 * HOUR, 3.0, TICKET),
-    Pair("over_3d", 3 * DAY, 6 * HOUR, 1.0, TICKET),
+BURN_WINDOWS = (
+    BurnWindows("over_1h", HOUR, 5 * MINUTE, 14.4, PAGE),
+    BurnWindows("over_6h", 6 * HOUR, 30 * MINUTE, 6.0, PAGE),
+    BurnWindows("over_1d", DAY, 2 * HOUR, 3.0, TICKET),
+    BurnWindows("over_3d", 3 * DAY, 6 * HOUR, 1.0, TICKET),
 )
 
 
-def largest_factor(objective: float) -> float:
-    """What no burn can exceed."""
+def max_burn_rate(objective: float) -> float:
+    """Return the burn rate when every request is bad."""
     return round(1 / (1 - objective), 9)
 
 
 def can_fire(factor: float, objective: float) -> bool:
-    """Whether a share of bad requests exists that burns faster than this."""
+    """Whether any share of bad requests burns the budget faster than `factor`."""
     return round(factor * (1 - objective), 9) < 1
 
 
-def bad_ratio(pair: Pair, factors: BurnFactors, objective: float) -> float:
-    """The share of bad requests above which the pair fires. An explicit factor is taken as it is."""
-    explicit = pair.explicit(factors)
-    if explicit is not None:
-        return _tidy(explicit * (1 - objective))
-    return _tidy(min(pair.factor * (1 - objective), max(MOST_BAD_RATIO, 1 - objective)))
+def bad_ratio_limit(windows: BurnWindows, factors: BurnFactors, objective: float) -> float:
+    """Return the share of bad requests above which the windows burn. A configured factor is used unchanged."""
+    configured = windows.configured_factor(factors)
+    if configured is not None:
+        return _without_noise(configured * (1 - objective))
+    return _without_noise(min(windows.factor * (1 - objective), max(MAX_BAD_RATIO, 1 - objective)))
 
 
-def fitted_factor(pair: Pair, factors: BurnFactors, objective: float) -> float:
-    """The burn at that share."""
-    return _tidy(bad_ratio(pair, factors, objective) / (1 - objective))
+def effective_factor(windows: BurnWindows, factors: BurnFactors, objective: float) -> float:
+    """Return the burn rate at `bad_ratio_limit`."""
+    return _without_noise(bad_ratio_limit(windows, factors, objective) / (1 - objective))
 
 
-def _tidy(number: float) -> float:
-    """Nine digits: without what binary fractions add to decimal ones."""
+def _without_noise(number: float) -> float:
+    """Round to nine significant digits, which removes binary rounding errors from the rule text."""
     return float(f"{number:.9g}")

@@ -1,42 +1,46 @@
-"""All groups of rules, by kind."""
+"""All rule groups, by kind."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from goodwatt.model.alerting import Alerting
-from goodwatt.rules.cost_alerts import economy_groups
-from goodwatt.rules.gpu_alerts import machine_groups
+from goodwatt.rules.cost_alerts import cost_alert_group
+from goodwatt.rules.gpu_alerts import gpu_alert_group
+from goodwatt.rules.health_alerts import health_alert_group
 from goodwatt.rules.recording import recording_groups
-from goodwatt.rules.rule import Alert, Group
-from goodwatt.rules.slo_alerts import objective_groups
+from goodwatt.rules.rule import AlertRule, RuleGroup
+from goodwatt.rules.slo_alerts import slo_alert_groups
 
 
-def _alert_groups(alerting: Alerting) -> tuple[Group, ...]:
-    groups = (*objective_groups(alerting), *economy_groups(alerting), *machine_groups(alerting))
+def _alert_groups(alerting: Alerting) -> tuple[RuleGroup, ...]:
+    others = (cost_alert_group, gpu_alert_group, health_alert_group)
+    groups = (*slo_alert_groups(alerting), *(group(alerting) for group in others))
     return tuple(kept for group in groups if (kept := _without(group, alerting.disabled)).rules)
 
 
-def _without(group: Group, names: frozenset[str]) -> Group:
+def _without(group: RuleGroup, names: frozenset[str]) -> RuleGroup:
     return replace(group, rules=tuple(rule for rule in group.rules if rule.name not in names))
 
 
-_MAKERS: Mapping[str, Callable[[Alerting], tuple[Group, ...]]] = {
+_GENERATORS: Mapping[str, Callable[[Alerting], tuple[RuleGroup, ...]]] = {
     "recording": recording_groups,
     "alerts": _alert_groups,
 }
-KINDS = (*_MAKERS, "all")
+RULE_KINDS = (*_GENERATORS, "all")
 
 
 def rule_groups(alerting: Alerting, kind: str = "all") -> list[dict[str, Any]]:
-    """The groups of `recording`, `alerts` or `all` as plain data: what stands under `groups:` of a rules file, and
-    under `spec.groups` of a PrometheusRule. The alerts need no recording rule outside their own groups.
+    """Return the groups of `recording`, `alerts` or `all` as plain data.
+
+    They fit under `groups:` in a rule file and `spec.groups` in a PrometheusRule. Alerts need no recording rules
+    outside their own groups.
     """
-    makers = [maker for name, maker in _MAKERS.items() if kind in (name, "all")]
-    return [group.plain() for maker in makers for group in maker(alerting)]
+    generators = [generator for name, generator in _GENERATORS.items() if kind in (name, "all")]
+    return [group.to_dict() for generator in generators for group in generator(alerting)]
 
 
 def alert_names() -> tuple[str, ...]:
-    """Every alert that can be generated, in the order of the file."""
+    """Return the name of every alert that can be generated, in file order."""
     groups = _alert_groups(Alerting(cost_per_million_tokens=1.0, currency="USD"))
-    return tuple(dict.fromkeys(rule.name for group in groups for rule in group.rules if isinstance(rule, Alert)))
+    return tuple(dict.fromkeys(rule.name for group in groups for rule in group.rules if isinstance(rule, AlertRule)))

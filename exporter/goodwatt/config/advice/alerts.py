@@ -6,7 +6,7 @@ from goodwatt.config.config import Config
 from goodwatt.config.plan import alerting
 from goodwatt.model.alerting import Alerting
 from goodwatt.model.slo import Slo
-from goodwatt.rules.burn_rate import PAIRS, fitted_factor, largest_factor
+from goodwatt.rules.burn_rate import BURN_WINDOWS, effective_factor, max_burn_rate
 
 
 def alert_advice(config: Config) -> Iterator[str]:
@@ -18,13 +18,15 @@ def alert_advice(config: Config) -> Iterator[str]:
 
 def _lowered(slo: Slo, targets: Alerting) -> Iterator[str]:
     """Report the factors in use where the standard ones could never fire."""
-    fitted = [(pair, fitted_factor(pair, targets.burn, slo.objective)) for pair in PAIRS]
+    fitted = [(windows, effective_factor(windows, targets.burn, slo.objective)) for windows in BURN_WINDOWS]
     lowered = [
-        (pair, factor) for pair, factor in fitted if pair.explicit(targets.burn) is None and factor < pair.factor
+        (windows, factor)
+        for windows, factor in fitted
+        if windows.configured_factor(targets.burn) is None and factor < windows.factor
     ]
     if lowered:
-        instead = ", ".join(f"{factor:.3g} instead of {pair.factor:g}" for pair, factor in lowered)
+        instead = ", ".join(f"{factor:.3g} instead of {windows.factor:g}" for windows, factor in lowered)
         yield (
             f"slo {slo.name}: at an objective of {slo.objective:g} a budget burns at most "
-            f"{largest_factor(slo.objective):.3g} times as fast as allowed; its alerts use the factors {instead}"
+            f"{max_burn_rate(slo.objective):.3g} times as fast as allowed; its alerts use the factors {instead}"
         )

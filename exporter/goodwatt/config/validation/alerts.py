@@ -7,7 +7,7 @@ from goodwatt.config.config import SloSection
 from goodwatt.config.validation.entries import list_entries, mapping_under, mistake, number_or_none
 from goodwatt.config.yaml.document import Document, Mistake, YamlValue
 from goodwatt.rules import alert_names
-from goodwatt.rules.burn_rate import can_fire, largest_factor
+from goodwatt.rules.burn_rate import can_fire, max_burn_rate
 
 BURN_KEYS = ("burn_1h_factor", "burn_6h_factor", "burn_1d_factor", "burn_3d_factor")
 
@@ -26,7 +26,7 @@ def _burns(document: Document, alerts: Mapping[str, YamlValue]) -> Iterator[Mist
         factor = number_or_none(alerts.get(key))
         for name, objective in _objectives(document):
             if factor is not None and not can_fire(factor, objective):
-                most = f"{largest_factor(objective):.6g}"
+                most = f"{max_burn_rate(objective):.6g}"
                 yield mistake(
                     document,
                     ("alerts", key),
