@@ -5,7 +5,7 @@ from random import Random
 
 from hypothesis import strategies as st
 
-from goodwatt.demo.clocked_engine import LiveEngine
+from goodwatt.demo.clocked_engine import ClockedEngine
 from goodwatt.demo.engine import SimulatedEngine
 from goodwatt.demo.physics import LLAMA_8B_ON_H100, Physics
 from goodwatt.demo.server_spec import Lengths, Load, SimulatedServer
@@ -38,8 +38,8 @@ def engine(server: SimulatedServer, seed: int = 7) -> SimulatedEngine:
     return SimulatedEngine(server, Random(seed))
 
 
-def live(server: SimulatedServer, clock: HandClock, seed: int = 7, **changes: object) -> LiveEngine:
-    return LiveEngine(server, Random(seed), clock, **changes)  # type: ignore[arg-type]
+def live(server: SimulatedServer, clock: HandClock, seed: int = 7, **changes: object) -> ClockedEngine:
+    return ClockedEngine(server, Random(seed), clock, **changes)  # type: ignore[arg-type]
 
 
 def drained(total_requests: int = 400, server: SimulatedServer | None = None) -> SimulatedEngine:

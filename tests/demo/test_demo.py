@@ -7,9 +7,9 @@ import pytest
 
 from goodwatt.config.load import parse
 from goodwatt.config.plan import slo_models
-from goodwatt.demo import Demo
 from goodwatt.demo.config_text import demo_config_text
 from goodwatt.demo.defaults import BATCH, CHAT, DEFAULT_SERVERS, STRICT
+from goodwatt.demo.demo import Demo
 from goodwatt.engines import load_profiles
 from goodwatt.model.engine import EngineReading, Signal
 from goodwatt.model.histogram import Histogram

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from goodwatt.demo import Demo
+from goodwatt.demo.demo import Demo
 from goodwatt.demo.faults import DOWN_STATUS, FaultKind, PlannedFault, planned_fault
 from goodwatt.demo.server import ServerFaults
 

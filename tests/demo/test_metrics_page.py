@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from goodwatt.demo.counters import REQUEST_EDGES, TOKEN_EDGES, TTFT_EDGES, Buckets
 from goodwatt.demo.engine import SimulatedEngine
 from goodwatt.demo.metrics_page import render_metrics_page
-from goodwatt.demo.request_record import RequestTimes
+from goodwatt.demo.request_times import RequestTimes
 from goodwatt.demo.server_spec import SimulatedServer
 from goodwatt.engines.page.reader import read_page
 from goodwatt.engines.profile import Profile

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from goodwatt.demo.clocked_engine import LiveEngine
+from goodwatt.demo.clocked_engine import ClockedEngine
 from goodwatt.demo.metrics_page import render_metrics_page
 from goodwatt.demo.report import truth_report
 from goodwatt.demo.server import EngineServer
@@ -18,7 +18,7 @@ SLO = Slo(name="snappy", thresholds=(Threshold(Signal.TTFT, 0.5), Threshold(Sign
 
 
 @asynccontextmanager
-async def serving(engine: LiveEngine) -> AsyncIterator[tuple[EngineServer, aiohttp.ClientSession]]:
+async def serving(engine: ClockedEngine) -> AsyncIterator[tuple[EngineServer, aiohttp.ClientSession]]:
     server = EngineServer(engine, epoch_seconds=1000.0)
     await server.start()
     try:
@@ -28,7 +28,7 @@ async def serving(engine: LiveEngine) -> AsyncIterator[tuple[EngineServer, aioht
         await server.aclose()
 
 
-def busy(clock: HandClock) -> LiveEngine:
+def busy(clock: HandClock) -> ClockedEngine:
     engine = live(spec(load(8.0)), clock, past_seconds=60.0, watched=[SLO])
     engine.read_now(lambda some: some.now_ns)
     return engine

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 
 from goodwatt.config.load import parse
-from goodwatt.demo import Demo
 from goodwatt.demo.defaults import DEFAULT_SLOS
+from goodwatt.demo.demo import Demo
 from goodwatt.demo.span_sender import SpanSender, free_port
 from goodwatt.demo.truth import GoodCount
 from goodwatt.derive.slo.judge import count_records, zero_totals

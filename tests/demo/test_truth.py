@@ -1,7 +1,7 @@
 import pytest
 
 from goodwatt.demo.arrivals import Ending, Request
-from goodwatt.demo.request_record import RequestTimes
+from goodwatt.demo.request_times import RequestTimes
 from goodwatt.demo.truth import KEPT_RECORDS, GoodCount, Truth
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold

@@ -13,7 +13,7 @@ from goodwatt.model.slo import Slo
 Seen = TypeVar("Seen")
 
 
-class LiveEngine:
+class ClockedEngine:
     """The engine at the current time. Thread-safe, because the metrics page and the GPU driver use different threads.
 
     The simulation starts `past_seconds` before the clock's current time, so that the first read finds a busy server.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from goodwatt.demo.arrivals import NANOSECONDS
-from goodwatt.demo.request_record import RequestTimes
+from goodwatt.demo.request_times import RequestTimes
 
 # vLLM's default bucket edges, in seconds.
 TTFT_EDGES = (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 
-from goodwatt.demo.clocked_engine import LiveEngine
+from goodwatt.demo.clocked_engine import ClockedEngine
 from goodwatt.demo.config_text import demo_config_text
 from goodwatt.demo.defaults import DEFAULT_SERVERS, DEFAULT_SLOS
 from goodwatt.demo.faults import PlannedFault, play
@@ -40,7 +40,7 @@ class Demo:
     ) -> None:
         self._slos = tuple(slos)
         self._engines = tuple(
-            LiveEngine(spec, _dice(seed, spec), clock, past_seconds=past_seconds, watched=self._slos)
+            ClockedEngine(spec, _seeded_random(seed, spec), clock, past_seconds=past_seconds, watched=self._slos)
             for spec in servers
         )
         self._gpus = tuple(
@@ -85,7 +85,7 @@ class Demo:
         """Stop listening. May be called again."""
         await self._running.aclose()
 
-    def engine(self, name: str) -> LiveEngine:
+    def engine(self, name: str) -> ClockedEngine:
         """Return a server's simulation: its counters and its ground truth. Raises KeyError for an unknown name."""
         return self._by_name[name].engine
 
@@ -104,6 +104,6 @@ class Demo:
         return demo_config_text(self.servers, self._slos, self._span_port)
 
 
-def _dice(seed: int, spec: SimulatedServer) -> Random:
+def _seeded_random(seed: int, spec: SimulatedServer) -> Random:
     # Seeded with the server's name, so that adding a server does not change the others.
     return Random(f"{seed} {spec.name}")  # noqa: S311 - a reproducible load, not a secret

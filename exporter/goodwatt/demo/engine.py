@@ -13,7 +13,7 @@ from goodwatt.demo.arrivals import Request, arrivals
 from goodwatt.demo.counters import EngineCounters
 from goodwatt.demo.physics import StepCost
 from goodwatt.demo.power import PowerTrace
-from goodwatt.demo.request_record import RequestTimes
+from goodwatt.demo.request_times import RequestTimes
 from goodwatt.demo.server_spec import SimulatedServer
 from goodwatt.demo.truth import Truth
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from goodwatt.demo.clocked_engine import LiveEngine
+from goodwatt.demo.clocked_engine import ClockedEngine
 from goodwatt.model.gpu import EnergyScope
 from goodwatt.model.gpu_driver import NOT_SUPPORTED, DriverError
 from goodwatt.model.gpu_quantities import DriverCall
@@ -25,7 +25,7 @@ class SimulatedGpu:
     """One GPU of a simulated server, and the engine that loads it."""
 
     index: int
-    engine: LiveEngine
+    engine: ClockedEngine
 
     @property
     def uuid(self) -> str:
@@ -126,27 +126,27 @@ class Memory(NamedTuple):
     total: int
 
 
-def _milliwatts(engine: LiveEngine) -> int:
+def _milliwatts(engine: ClockedEngine) -> int:
     return engine.read_now(lambda some: some.power.mean_milliwatts())
 
 
-def _busy_percent(engine: LiveEngine) -> int:
+def _busy_percent(engine: ClockedEngine) -> int:
     return engine.read_now(lambda some: some.power.busy_percent())
 
 
-def _celsius(engine: LiveEngine) -> int:
+def _celsius(engine: ClockedEngine) -> int:
     """Follow the mean power, from about 36 when idle to about 68 at the limit."""
     return 30 + _milliwatts(engine) * 55 // 1_000_000
 
 
-def _clock_state(engine: LiveEngine) -> str:
+def _clock_state(engine: ClockedEngine) -> str:
     """Return the key into CLOCK_MEGAHERTZ and THROTTLE_MASKS."""
     if _busy_percent(engine) == 0:
         return "idle"
     return "capped" if _milliwatts(engine) >= POWER_CAPPED_MILLIWATTS else "free"
 
 
-_ANSWERS: Mapping[str, Callable[[LiveEngine], object]] = {
+_ANSWERS: Mapping[str, Callable[[ClockedEngine], object]] = {
     "power": _milliwatts,
     "power_limit": lambda _: POWER_LIMIT_MILLIWATTS,
     "utilization": lambda engine: Utilization(_busy_percent(engine)),

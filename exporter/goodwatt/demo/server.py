@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from goodwatt.demo.clocked_engine import LiveEngine
+from goodwatt.demo.clocked_engine import ClockedEngine
 from goodwatt.demo.metrics_page import render_metrics_page
 from goodwatt.demo.report import truth_report
 
@@ -17,7 +17,7 @@ SHUTDOWN_SECONDS = 0.5
 class ServerFaults:
     """The current faults of a server; none at first."""
 
-    def __init__(self, engine: LiveEngine) -> None:
+    def __init__(self, engine: ClockedEngine) -> None:
         self.http_status: int | None = None  # if set, the status of every response
         self._engine = engine
         self._answering = asyncio.Event()
@@ -47,7 +47,7 @@ class ServerFaults:
 class EngineServer:
     """Serves /metrics, /truth, /health and /v1/models for one engine; `url` is empty until it has started."""
 
-    def __init__(self, engine: LiveEngine, epoch_seconds: float) -> None:
+    def __init__(self, engine: ClockedEngine, epoch_seconds: float) -> None:
         self.engine = engine
         self.faults = ServerFaults(engine)
         self.url = ""

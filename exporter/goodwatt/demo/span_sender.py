@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 
 from goodwatt.demo.arrivals import NANOSECONDS
-from goodwatt.demo.clocked_engine import LiveEngine
+from goodwatt.demo.clocked_engine import ClockedEngine
 from goodwatt.demo.engine import SimulatedEngine
-from goodwatt.demo.request_record import RequestTimes
+from goodwatt.demo.request_times import RequestTimes
 
 HOST, PATH = "127.0.0.1", "/v1/traces"
 PAUSE_SECONDS = 0.5
@@ -28,7 +28,7 @@ def free_port() -> int:
 class SpanSender:
     """Sends each request that ends from now on, once. While the receiver is down it retries with all pending ones."""
 
-    def __init__(self, engines: Sequence[LiveEngine], port: int, epoch_seconds: float) -> None:
+    def __init__(self, engines: Sequence[ClockedEngine], port: int, epoch_seconds: float) -> None:
         self._sent = {engine.spec.name: engine.read_now(_seen)[0] for engine in engines}
         self._engines = engines
         self._url = f"http://{HOST}:{port}{PATH}"

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from goodwatt.demo.arrivals import NANOSECONDS
-from goodwatt.demo.request_record import RequestTimes
+from goodwatt.demo.request_times import RequestTimes
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold
 
