@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 WEB = {"aiohttp", "asyncio", "multidict", "ssl", "yarl"}
 READING = {"google", "prometheus_client", "pynvml"}
+SPANS = {"opentelemetry"}
 CONFIG = {"pydantic", "pydantic_core", "yaml"}
 
 
@@ -50,10 +51,10 @@ def test_version_and_help_load_the_standard_library_alone(flag: str) -> None:
 @pytest.mark.parametrize(
     ("command", "forbidden"),
     [
-        ("check", WEB | READING),
+        ("check", WEB | READING | SPANS),
         ("check --config deploy/goodwatt.yaml", WEB | READING),
-        ("rules", WEB | READING),
-        ("engines", WEB | READING),
+        ("rules", WEB | READING | SPANS),
+        ("engines", WEB | READING | SPANS),
         ("metrics", WEB | READING | CONFIG),
         ("dashboards", WEB | READING | CONFIG),
     ],

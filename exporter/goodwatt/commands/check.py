@@ -18,11 +18,16 @@ def run(options: argparse.Namespace) -> int:
     """Print advice and `ok`. Raises ConfigError with every mistake in the file."""
     from goodwatt.config.advice.config import config_advice
     from goodwatt.runtime.discovery.file_listing import target_file_problems
-    from goodwatt.sources.otlp import protobuf_codec
 
     config = flags.load_config(options)
-    protobuf_problem = protobuf_codec.PROTOBUF_MISSING if protobuf_codec.protobuf_missing() else None
+    protobuf_problem = None if config.otlp is None else _protobuf_problem()
     found = (*config_advice(config, protobuf_problem=protobuf_problem), *target_file_problems(config.server_discovery))
     lines = [f"advice: {line}" for line in found]
     write_output("\n".join([*lines, f"{options.config or 'the default configuration'}: ok\n"]))
     return 0
+
+
+def _protobuf_problem() -> str | None:
+    from goodwatt.sources.otlp import protobuf_codec
+
+    return protobuf_codec.PROTOBUF_MISSING if protobuf_codec.protobuf_missing() else None

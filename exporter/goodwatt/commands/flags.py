@@ -48,10 +48,13 @@ def add_web(parser: argparse.ArgumentParser) -> None:
 
 def load_config(options: argparse.Namespace) -> "Config":
     """Read the file that --config names; without one, all defaults. Raises ConfigError."""
-    from goodwatt.config.config import Config
+    if options.config is None:
+        from goodwatt.config.config import Config
+
+        return Config()
     from goodwatt.config.load import load
 
-    return Config() if options.config is None else load(options.config)
+    return load(options.config)
 
 
 def configure_logging(options: argparse.Namespace) -> None:

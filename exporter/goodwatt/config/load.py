@@ -14,8 +14,6 @@ from goodwatt.config.validation.shape import display_path, section_at
 from goodwatt.config.yaml.document import Document, KeyPath, Mistake, UnreadableDocument, read_yaml
 from goodwatt.engines import known_engines
 
-__all__ = ["MAX_CONFIG_BYTES", "Config", "ConfigError", "load", "parse"]
-
 MAX_CONFIG_BYTES = 1024 * 1024
 
 
