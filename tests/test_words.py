@@ -48,6 +48,10 @@ PHRASES = (
 )
 
 
+# Since Python 3.12 the text of an f-string has a token type of its own.
+_STRINGS = {tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+
+
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
@@ -89,7 +93,7 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
         yield from enumerate(text.splitlines(), 1)
         return
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and " " in token.string):
+        if token.type == tokenize.COMMENT or (token.type in _STRINGS and " " in token.string):
             yield token.start[0], token.string
 
 
@@ -120,7 +124,7 @@ def test_no_module_function_or_class_has_an_empty_name() -> None:
         f"{path.relative_to(PACKAGE)}: {name}"
         for path in modules()
         for name in (path.stem, *defined(ast.parse(path.read_text())))
-        if name.lower().removesuffix("s") in EMPTY or re.search(r"(Manager|Helper|Util)s?$", name)
+        if {name.lower(), name.lower().removesuffix("s")} & EMPTY or re.search(r"(Manager|Helper|Util)s?$", name)
     ]
     assert found == []
 

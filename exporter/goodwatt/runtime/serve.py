@@ -15,7 +15,8 @@ from typing import Any
 
 from goodwatt import __version__
 from goodwatt.config.plan import Plan
-from goodwatt.publish.http import About, Publisher
+from goodwatt.publish.http import Publisher
+from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.discovery.local_ports import LocalPorts
 from goodwatt.runtime.errors import StartupError
 from goodwatt.runtime.reload import Reloader
@@ -115,6 +116,7 @@ def exit_within_timeout() -> None:
 
 
 def _restart_reason(sources: Sequence[Source]) -> str | None:
-    if any(isinstance(source, GpuSource) and source.needs_restart for source in sources):
-        return "nvml: the driver refuses every call until this process is restarted"
+    for source in sources:
+        if isinstance(source, GpuSource) and source.needs_restart:
+            return f"{source.id}: the driver refuses every call until this process is restarted"
     return None

@@ -262,7 +262,10 @@ async def test_only_one_body_is_decoded_at_a_time() -> None:
 
     section = OtlpSection(listen="127.0.0.1:0")
     receiver = OtlpSource(
-        section, PROFILES.values(), lambda: ("chat",), known={JSON_CONTENT_TYPE: replace(JSON_ENCODING, spans=counted)}
+        section,
+        PROFILES.values(),
+        lambda: ("chat",),
+        encodings={JSON_CONTENT_TYPE: replace(JSON_ENCODING, spans=counted)},
     )
     await receiver.read()
     body = zipped(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [{}] * 5000}]}]}).encode())
@@ -375,7 +378,7 @@ async def test_without_the_package_json_is_read_and_protobuf_says_what_to_instal
 
     known = supported_encodings(no_package)
     assert known == {JSON_CONTENT_TYPE: JSON_ENCODING}
-    receiver = OtlpSource(section, PROFILES.values(), lambda: ("chat",), known=known)
+    receiver = OtlpSource(section, PROFILES.values(), lambda: ("chat",), encodings=known)
     await receiver.read()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as client:
         status, reply, _ = await send(client, BATCH)

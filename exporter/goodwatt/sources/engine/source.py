@@ -68,7 +68,7 @@ class EngineSource:
         self._section = section
         self._candidates = profiles if section.engine == "auto" else {section.engine: profiles[section.engine]}
         self._url = _address(section, self._candidates)
-        self._identity = ClientCredentials(self.name, section)
+        self._credentials = ClientCredentials(self.name, section)
         self._clock = clock
         self._simulated = simulated
         self._session: aiohttp.ClientSession | None = None
@@ -123,8 +123,8 @@ class EngineSource:
     async def _get(self, url: URL) -> HttpAnswer:
         if self._session is None:
             self._session = new_http_session()
-        tls = self._identity.context() if url.scheme == "https" else None
-        target = HttpTarget(self.name, url, self._identity.headers(), tls, self._section.tls.server_name)
+        tls = self._credentials.context() if url.scheme == "https" else None
+        target = HttpTarget(self.name, url, self._credentials.headers(), tls, self._section.tls.server_name)
         return await http_get(self._session, target, self._clock)
 
     def _refuse_bad_status(self, answer: HttpAnswer) -> None:

@@ -32,7 +32,7 @@ class GpuSource:
         self.deadline_seconds = deadline_seconds
         self._driver = driver
         self._clock = clock
-        self._lane = Lane(self.id.label, self._beat, clock)
+        self._lane = Lane(self.id.label, self._sample_if_due, clock)
         self._session: DriverSession | None = None
         self._former: DriverSession | None = None
         self._sampled_at_seconds = clock()
@@ -105,7 +105,7 @@ class GpuSource:
         with suppress(DriverError):
             self._driver.close()
 
-    def _beat(self) -> float | None:
+    def _sample_if_due(self) -> float | None:
         """Sample power between reads. Returns the seconds to the next sample, or None if no GPU integrates power."""
         if self._session is None or not self._session.integrates:
             return None

@@ -60,13 +60,13 @@ class TraceServer:
         self,
         queue: SpanQueue,
         bodies: BodyReader,
-        known: dict[str, OtlpEncoding],
+        encodings: dict[str, OtlpEncoding],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
         self._bodies = bodies
-        self._known = known
+        self._encodings = encodings
         self._clock = clock
         self._listening: WebListener | None = None
         self.lacks_protobuf = False  # protobuf was received, but its package is missing
@@ -111,7 +111,7 @@ class TraceServer:
             return _text(404, f"not found; send spans to {TRACES_PATH}")
         if request.method != "POST":
             return _text(405, "use POST", {"Allow": "POST"})
-        encoding = self._known.get(request.content_type)
+        encoding = self._encodings.get(request.content_type)
         if encoding is None:
             return self._unsupported_type(request.content_type)
         try:

@@ -29,14 +29,14 @@ class OtlpSource:
         *,
         clock: Callable[[], float] = time.monotonic,
         simulated: bool = False,
-        known: dict[str, OtlpEncoding] | None = None,
+        encodings: dict[str, OtlpEncoding] | None = None,
     ) -> None:
         self._address = parse_address(section.listen)
         self._queue = SpanQueue(span_rules(profiles), ServiceMapping(section.services, servers), section.queue_requests)
         self._http = TraceServer(
             self._queue,
             BodyReader(section.largest_body_bytes),
-            supported_encodings() if known is None else known,
+            supported_encodings() if encodings is None else encodings,
             clock=clock,
         )
         self._clock = clock
