@@ -27,7 +27,7 @@ class Bounds:
 
 
 def bounds(page: Page, slo: str) -> Bounds:
-    """goodwatt's bounds for an SLO; zeros before its first window closes and while the server is down."""
+    """goodwatt's bounds for an SLO; zeros while the server is down."""
     good = (page.total("goodwatt_slo_good_requests_total", slo=slo, bound=bound) for bound in ("lower", "upper"))
     eligible = page.total("goodwatt_slo_requests_total", slo=slo, method="histogram")
     return Bounds(eligible or 0.0, *(value or 0.0 for value in good))
