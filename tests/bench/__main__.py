@@ -11,7 +11,21 @@ from pathlib import Path
 from tests.bench.rows import CannotRun, Row, as_lines, as_table, keep
 
 RESULTS = Path(__file__).parents[2] / "build" / "bench.json"
-NAMES = ("whole", "start", "gpu", "tick", "servers", "parse", "render", "page", "memory", "otlp", "energy", "proxy")
+NAMES = (
+    "whole",
+    "start",
+    "gpu",
+    "tick",
+    "servers",
+    "parse",
+    "render",
+    "page",
+    "memory",
+    "otlp",
+    "energy",
+    "proxy",
+    "goodput",
+)
 
 Bench = Callable[[bool], list[Row]]
 
