@@ -1,7 +1,7 @@
-"""What holds for every test."""
+"""Settings for every test."""
 
 from hypothesis import settings
 
-# A stopwatch beside an example tells of a busy machine, not of the code.
+# A deadline on an example would fail on a busy machine, whatever the code does.
 settings.register_profile("goodwatt", deadline=None)
 settings.load_profile("goodwatt")

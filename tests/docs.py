@@ -1,4 +1,4 @@
-"""Write every generated page of docs/ and the rules for Prometheus anew: `make docs`. Tests compare what is there."""
+"""Regenerates the generated pages of docs/ and the Prometheus rules: `make docs`. Tests compare both with the files."""
 
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ BEGIN, END = "<!-- made by `make docs` -->\n\n", "\n<!-- end -->"
 
 
 def engines() -> str:
-    """docs/engines.md with its tables made anew and every other word as it stands."""
+    """docs/engines.md with regenerated tables and everything else unchanged."""
     before, _, rest = (DOCS / "engines.md").read_text().partition(BEGIN)
     return before + BEGIN + coverage_matrix(load_profiles()) + END + rest.partition(END)[2]
 

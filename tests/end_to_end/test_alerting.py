@@ -1,4 +1,4 @@
-"""From a fault to somebody who is told: demo, real Prometheus with our rules, real Alertmanager, webhook."""
+"""From a fault to its notification: demo, real Prometheus with our rules, real Alertmanager, webhook."""
 
 import json
 from dataclasses import replace

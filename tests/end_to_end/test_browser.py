@@ -73,7 +73,7 @@ OVERFLOW = """() => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 480, 768, 866, 1024, 1280])
 def test_no_width_scrolls_sideways(browser: Browser, demo: Goodwatt, width: int, scheme: str) -> None:
-    """From a phone to a desk nothing reaches beyond the screen, with every definition open."""
+    """From a phone to a desktop nothing extends beyond the screen, with every definition open."""
     with tab(browser, demo.url, viewport={"width": width, "height": 740}, color_scheme=scheme) as one:
         one.wait_for("live")
         assert one.page.evaluate(OVERFLOW) == [width, []]
@@ -382,8 +382,8 @@ def test_one_page_too_many_says_so(browser: Browser, tmp_path: Path) -> None:
             one.wait_for("live", 40)
 
 
-def test_another_version_loads_the_page_anew(browser: Browser, demo: Goodwatt) -> None:
-    """When the stream is suddenly of another goodwatt the page loads itself anew, once."""
+def test_another_version_reloads_the_page(browser: Browser, demo: Goodwatt) -> None:
+    """When the stream comes from another version of goodwatt, the page reloads itself once."""
     with tab(browser, demo.url) as one:
         one.wait_for("live")
         other = json.dumps({"version": "other", "at": 1, "interval_seconds": 1, "live": ["other"]})

@@ -175,7 +175,7 @@ def test_without_a_file_and_in_the_demo_there_is_nothing_to_reload(tmp_path: Pat
 
 def test_servers_follow_the_files_that_list_them(tmp_path: Path, engines: EngineThread) -> None:
     """Servers come and go with their files, JSON and YAML, without a reload; a half-written file changes nothing and
-    is said once."""
+    is reported once."""
     folder = tmp_path / "servers"
     folder.mkdir()
     address = {name: engines.url(name).removeprefix("http://") for name in ("a", "b")}
