@@ -45,11 +45,11 @@ def parse(text: str, file: str = "<config>") -> Config:
     try:
         document = _mapping(read_yaml(text))
     except UnreadableDocument as unreadable:
-        raise ConfigError([_problem(file, (), unreadable.fault)]) from None
+        raise ConfigError([_problem(file, (), unreadable.mistake)]) from None
     config, refused = _validated(document)
-    found = _kept(document, (*document.faults, *rule_mistakes(document, known_engines())), refused)
+    found = _kept(document, (*document.mistakes, *rule_mistakes(document, known_engines())), refused)
     if found or config is None:
-        raise ConfigError(_problem(file, document.lines, fault) for fault in found)
+        raise ConfigError(_problem(file, document.lines, mistake) for mistake in found)
     return config
 
 
@@ -58,7 +58,7 @@ def _whole_file(file: str, message: str) -> ConfigError:
 
 
 def _mapping(document: Document) -> Document:
-    if document.value is None and not document.faults:
+    if document.value is None and not document.mistakes:
         return Document({}, document.lines, ())
     if not isinstance(document.value, dict):
         raise UnreadableDocument(
@@ -96,6 +96,6 @@ def _inside_unknown(mistake: Mistake) -> bool:
     return False
 
 
-def _problem(file: str, known: Collection[KeyPath], fault: Mistake) -> Problem:
-    place = fault.path if fault.path in known else fault.path[:-1]  # a missing key is named in the message
-    return Problem(file, fault.line, display_path(Config, place), fault.message)
+def _problem(file: str, known: Collection[KeyPath], mistake: Mistake) -> Problem:
+    place = mistake.path if mistake.path in known else mistake.path[:-1]  # a missing key is named in the message
+    return Problem(file, mistake.line, display_path(Config, place), mistake.message)

@@ -84,10 +84,10 @@ def test_a_broken_version_keeps_the_last_good_one(tmp_path: Path, content: bytes
     good = listing(TargetFileListing(), str(path))
     path.write_bytes(content)
     broken = listing(good, str(path))
-    assert names(broken) == ["a-1"] and why in broken.files[path].faults[0]
+    assert names(broken) == ["a-1"] and why in broken.files[path].problems[0]
     path.write_text("- targets: ['b:1']")
     healed = listing(broken, str(path))
-    assert names(healed) == ["b-1"] and healed.files[path].faults == ()
+    assert names(healed) == ["b-1"] and healed.files[path].problems == ()
     path.unlink()
     assert listing(healed, str(path)).files == {}
 
@@ -97,7 +97,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p.yaml")
     (tmp_path / "d.yaml").mkdir()
     found = listing(TargetFileListing(), f"{tmp_path}/*.yaml")
-    assert [file.faults for file in found.files.values()] == [
+    assert [file.problems for file in found.files.values()] == [
         (f"{tmp_path}/d.yaml: is not a regular file",),
         (f"{tmp_path}/p.yaml: is not a regular file",),
     ]
@@ -109,13 +109,13 @@ def test_an_unreadable_folder_keeps_the_known_servers(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "s.yaml").write_text("- targets: ['a:1']")
     first = listing(TargetFileListing(), f"{folder}/*.yaml", f"{tmp_path}/none/*.yaml", f"{tmp_path}/none.yaml")
-    assert sorted(first.faults) == [f"{tmp_path}/none.yaml", f"{tmp_path}/none/*.yaml"]
-    assert all("no file matches" in fault for fault in first.faults.values())
+    assert sorted(first.problems) == [f"{tmp_path}/none.yaml", f"{tmp_path}/none/*.yaml"]
+    assert all("no file matches" in problem for problem in first.problems.values())
     (folder / "s.yaml").unlink()
     folder.rmdir()
     folder.write_text("now a file")
     second = listing(first, f"{folder}/*.yaml")
-    assert "Not a directory; its last known servers stay" in second.faults[f"{folder}/*.yaml"]
+    assert "Not a directory; its last known servers stay" in second.problems[f"{folder}/*.yaml"]
 
 
 async def test_candidates_take_the_settings_of_their_section(tmp_path: Path) -> None:

@@ -35,10 +35,12 @@ def parse_targets(text: str, file: str) -> tuple[FileSdTarget, ...]:
     try:
         document = _json(text) if file.lower().endswith(".json") else read_yaml(text)
     except UnreadableDocument as unreadable:
-        raise ConfigError([_problem(file, unreadable.fault)]) from None
-    faults = [*document.faults, *target_mistakes(document)]
-    if faults:
-        raise ConfigError(_problem(file, fault) for fault in sorted(faults, key=lambda fault: fault.line or 0))
+        raise ConfigError([_problem(file, unreadable.mistake)]) from None
+    mistakes = [*document.mistakes, *target_mistakes(document)]
+    if mistakes:
+        raise ConfigError(
+            _problem(file, mistake) for mistake in sorted(mistakes, key=lambda mistake: mistake.line or 0)
+        )
     return tuple(dict.fromkeys(_distinct(list(_targets(document.value)))))
 
 
@@ -51,14 +53,14 @@ def _json(text: str) -> Document:
         raise UnreadableDocument(None, "contains a number that is too long, or is nested too deeply") from None
 
 
-def _problem(file: str, fault: Mistake) -> Problem:
+def _problem(file: str, mistake: Mistake) -> Problem:
     """Show keys only while they look like labels: anything else may be a misplaced secret."""
     shown = ""
-    for key in fault.path:
+    for key in mistake.path:
         if isinstance(key, str) and not SHOWN_LABEL.fullmatch(key):
             break
         shown += f"[{key}]" if isinstance(key, int) else f".{key}"
-    return Problem(file, fault.line, shown, fault.message)
+    return Problem(file, mistake.line, shown, mistake.message)
 
 
 def _targets(groups: list[dict[str, YamlValue]]) -> Iterator[tuple[FileSdTarget, bool]]:

@@ -47,7 +47,7 @@ def rule_mistakes(document: Document, engines: tuple[str, ...]) -> Iterator[Mist
 
 
 def _values(document: Document) -> Iterator[Mistake]:
-    known = {faulty.path for faulty in document.faults}
+    known = {mistake.path for mistake in document.mistakes}
     for path, value in _leaves((), document.value):
         if value is None and path not in known:
             yield mistake(document, path, _ABSENT.get(path, "has no value; add one or remove the key"))

@@ -18,7 +18,7 @@ def find_proxy_mistakes(document: Document) -> Iterator[Mistake]:
             message = "the key 'url' is missing; add it, or a proxy where the server has no metrics page"
             yield mistake(document, path, message)
     for path, proxy in _proxies(document):
-        yield from _faults(document, path, proxy)
+        yield from _proxy_mistakes(document, path, proxy)
     yield from repeated(document, _listening(document), "proxy.listen")
 
 
@@ -28,7 +28,7 @@ def _proxies(document: Document) -> Iterator[tuple[KeyPath, dict[str, YamlValue]
             yield (*path, "proxy"), server["proxy"]
 
 
-def _faults(document: Document, path: KeyPath, proxy: dict[str, YamlValue]) -> Iterator[Mistake]:
+def _proxy_mistakes(document: Document, path: KeyPath, proxy: dict[str, YamlValue]) -> Iterator[Mistake]:
     good: dict[str, str] = {}
     for key, message in (("listen", listen_message), ("upstream", upstream_message)):
         value = proxy.get(key)

@@ -45,20 +45,20 @@ class Mistake:
 
 
 class UnreadableDocument(Exception):
-    """The text cannot be parsed; nothing after `fault` is known."""
+    """The text cannot be parsed; nothing after `mistake` is known."""
 
     def __init__(self, line: int | None, message: str) -> None:
         super().__init__(message)
-        self.fault = Mistake((), line, message)
+        self.mistake = Mistake((), line, message)
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file. `lines` has every value's path; a value at a path in `faults` is None."""
+    """A parsed file. `lines` has every value's path; a value at a path in `mistakes` is None."""
 
     value: YamlValue
     lines: Mapping[KeyPath, int]
-    faults: tuple[Mistake, ...]
+    mistakes: tuple[Mistake, ...]
 
     def line(self, path: KeyPath) -> int | None:
         """Return the line of `path`, or of the nearest value that contains it."""
@@ -72,7 +72,7 @@ def read_yaml(text: str) -> Document:
     root = _root(text)
     plain = _Plain()
     value = None if root is None else plain.value((), root, root.start_mark.line + 1)
-    return Document(value, plain.lines, tuple(plain.faults))
+    return Document(value, plain.lines, tuple(plain.mistakes))
 
 
 def _root(text: str) -> Node | None:
@@ -140,7 +140,7 @@ class _Plain:
     merging: int = 0  # depth of nested merges, which paths do not show
     values: int = 0
     lines: dict[KeyPath, int] = field(default_factory=dict)
-    faults: list[Mistake] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
 
     def value(self, path: KeyPath, node: Node, line: int) -> YamlValue:
         self._count(path, line)
@@ -153,14 +153,14 @@ class _Plain:
             case ScalarNode():
                 self.lines[path] = _line(node)
                 return self._scalar(path, node)
-        return self._fault(path, line, _NO_TAG)
+        return self._reject(path, line, _NO_TAG)
 
     def _count(self, path: KeyPath, line: int) -> None:
         self.values += 1
         _within_limits(len(path) + self.merging + 1, self.values, line)
 
-    def _fault(self, path: KeyPath, line: int, message: str) -> None:
-        self.faults.append(Mistake(path, line, message))
+    def _reject(self, path: KeyPath, line: int, message: str) -> None:
+        self.mistakes.append(Mistake(path, line, message))
 
     def _mapping(self, path: KeyPath, node: MappingNode) -> dict[str, YamlValue]:
         entries: dict[str, YamlValue] = {}
@@ -169,10 +169,10 @@ class _Plain:
             if _is_merge(key):
                 continue
             if not isinstance(key, ScalarNode) or key.tag != f"{_TAG}str" or _SURROGATE.search(key.value):
-                self._fault(path, line, "a key must be text; put it in quotes")
+                self._reject(path, line, "a key must be text; put it in quotes")
             elif key.value in entries:
                 first = self.lines[(*path, key.value)]
-                self._fault((*path, key.value), line, f"duplicate key, first on line {first}; remove one")
+                self._reject((*path, key.value), line, f"duplicate key, first on line {first}; remove one")
             else:
                 entries[key.value] = self.value((*path, key.value), item, line)
         for key, item in node.value:
@@ -185,7 +185,7 @@ class _Plain:
             if isinstance(source, MappingNode):
                 self._add_missing(path, source, entries, line)
             else:
-                self._fault(path, line, "<< must be followed by an alias of a mapping, like *name")
+                self._reject(path, line, "<< must be followed by an alias of a mapping, like *name")
 
     def _add_missing(self, path: KeyPath, source: MappingNode, entries: dict[str, YamlValue], line: int) -> None:
         aside = _Plain(self.merging + 1, self.values)
@@ -193,26 +193,26 @@ class _Plain:
         for name, value in aside._mapping(path, source).items():
             entries.setdefault(name, value)
         self.values = aside.values
-        self.faults.extend(aside.faults)
+        self.mistakes.extend(aside.mistakes)
         self.lines = {**aside.lines, **self.lines}
 
     def _scalar(self, path: KeyPath, node: ScalarNode) -> YamlValue:
         text, kind = str(node.value), node.tag.removeprefix(_TAG)
-        message = _scalar_fault(kind, text)
-        return _SCALARS[kind](text) if message is None else self._fault(path, _line(node), message)
+        message = _scalar_message(kind, text)
+        return _SCALARS[kind](text) if message is None else self._reject(path, _line(node), message)
 
 
-def _scalar_fault(kind: str, text: str) -> str | None:
+def _scalar_message(kind: str, text: str) -> str | None:
     if kind not in _SCALARS:
         return _NO_TAG
     if kind != "str" and not _SHAPES[kind].fullmatch(text):
         return "does not fit its YAML tag (!!...); remove the tag"
     if kind in ("int", "float"):
-        return _number_fault(kind, text)
+        return _number_message(kind, text)
     return "contains an escape for half of a surrogate pair; remove it" if _SURROGATE.search(text) else None
 
 
-def _number_fault(kind: str, text: str) -> str | None:
+def _number_message(kind: str, text: str) -> str | None:
     if len(text) > MAX_NUMBER_CHARACTERS:
         return f"is a number of more than {MAX_NUMBER_CHARACTERS} characters; shorten it"
     return None if math.isfinite(_SCALARS[kind](text)) else "must be a finite number"

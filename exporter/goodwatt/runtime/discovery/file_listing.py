@@ -21,7 +21,7 @@ class TargetFile:
 
     stamp: Stamp | None
     targets: tuple[FileSdTarget, ...] = ()
-    faults: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +30,24 @@ class TargetFileListing:
 
     files: Mapping[Path, TargetFile] = field(default_factory=dict)
     matched: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
-    faults: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_target_files(patterns: Iterable[str], before: TargetFileListing) -> TargetFileListing:
     """Read every changed file and return the new listing. Blocks as long as the file system does."""
-    matched, faults = {}, {}
+    matched, problems = {}, {}
     for pattern in dict.fromkeys(patterns):
         try:
             matched[pattern] = tuple(sorted(_paths(pattern)))
         except OSError as error:
             matched[pattern] = before.matched.get(pattern, ())
-            faults[pattern] = f"{printable(pattern)}: {error.strerror}; its last known servers stay"
-        if not matched[pattern] and pattern not in faults:
-            faults[pattern] = f"no file matches {printable(pattern)}; it lists no servers until one exists"
+            problems[pattern] = f"{printable(pattern)}: {error.strerror}; its last known servers stay"
+        if not matched[pattern] and pattern not in problems:
+            problems[pattern] = f"no file matches {printable(pattern)}; it lists no servers until one exists"
     paths = dict.fromkeys(path for listed in matched.values() for path in listed)
     files = {path: file for path in paths if (file := _file(path, before.files.get(path))) is not None}
     return TargetFileListing(
-        files, {p: tuple(path for path in listed if path in files) for p, listed in matched.items()}, faults
+        files, {p: tuple(path for path in listed if path in files) for p, listed in matched.items()}, problems
     )
 
 
@@ -101,7 +101,7 @@ def _text(path: Path) -> str:
 def target_file_problems(sections: Iterable[DiscoverySection]) -> tuple[str, ...]:
     """Return one line for each problem with the files of `server_discovery` now. Blocks."""
     listing = read_target_files(file_patterns(sections), TargetFileListing())
-    return (*listing.faults.values(), *(fault for file in listing.files.values() for fault in file.faults))
+    return (*listing.problems.values(), *(problem for file in listing.files.values() for problem in file.problems))
 
 
 def file_patterns(sections: Iterable[DiscoverySection]) -> list[str]:

@@ -61,9 +61,9 @@ class TargetFiles:
 
 
 def _log_changes(before: TargetFileListing, now: TargetFileListing) -> None:
-    for pattern, fault in now.faults.items():
-        if before.faults.get(pattern) != fault:
-            log.warning("server_discovery: %s", fault)
+    for pattern, problem in now.problems.items():
+        if before.problems.get(pattern) != problem:
+            log.warning("server_discovery: %s", problem)
     for path, file in now.files.items():
         known = before.files.get(path)
         if file != known:
@@ -71,15 +71,15 @@ def _log_changes(before: TargetFileListing, now: TargetFileListing) -> None:
 
 
 def _log_file(path: Path, file: TargetFile, known: TargetFile | None) -> None:
-    for fault in _shortened(file.faults):
-        log.error("server_discovery: %s", fault)
-    if file.faults:
+    for problem in _shortened(file.problems):
+        log.error("server_discovery: %s", problem)
+    if file.problems:
         log.error(
             "server_discovery: %s is rejected; the %d servers of its last good version stay", path, len(file.targets)
         )
-    elif known is not None and known.faults:
+    elif known is not None and known.problems:
         log.info("server_discovery: %s is valid again", path)
 
 
-def _shortened(faults: Sequence[str], limit: int = 10) -> Sequence[str]:
-    return faults if len(faults) <= limit else [*faults[:limit], f"... and {len(faults) - limit} more"]
+def _shortened(problems: Sequence[str], limit: int = 10) -> Sequence[str]:
+    return problems if len(problems) <= limit else [*problems[:limit], f"... and {len(problems) - limit} more"]
