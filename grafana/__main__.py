@@ -1,4 +1,4 @@
-"""Write the dashboards that differ, and say which."""
+"""`python -m grafana`: write the dashboards that differ, and print their names."""
 
 from grafana.files import write
 

@@ -1,4 +1,4 @@
-"""A dashboard: variables, and panels laid out from left to right."""
+"""A dashboard: its variables, and its panels laid out from left to right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,74 +9,76 @@ from grafana.panels import DATASOURCE, GRID_COLUMNS, Panel
 
 SCHEMA_VERSION = 39
 TAG = "goodwatt"
-UNCHOSEN = {"selected": False, "text": "", "value": ""}  # Grafana takes the first value
+UNSELECTED = {"selected": False, "text": "", "value": ""}  # Grafana selects the first value
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable filled by `label_values(metric{selector}, label)`. `several` allows more than one value, and All."""
+    """A variable filled by `label_values(metric{selector}, label)`. `several` allows several values, and All."""
 
     name: str
     label: str
     metric: str
     selector: str = ""
-    of: str = ""  # the label; its own name when empty
+    of: str = ""  # the label; empty: the same as `name`
     several: bool = True
-    last_first: bool = False  # the last value in the alphabet is the one chosen at first
-    everything: str = ".+"  # what All stands for
+    last_first: bool = False  # preselect the alphabetically last value
+    everything: str = ".+"  # regular expression for All
 
     @property
     def query(self) -> str:
-        """What Grafana asks for."""
+        """The Grafana query that lists the values."""
         return f"label_values({self.metric}{{{self.selector}}}, {self.of or self.name})"
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A variable with fixed values by what is shown for them, the first one chosen."""
+    """A variable with fixed (text, value) pairs; the first is preselected."""
 
     name: str
     label: str
     values: tuple[tuple[str, str], ...]
 
 
-# An account may have no model's name, and is in All nevertheless.
-NAMELESS_TOO = ".*"
+# All includes accounts with an empty model name.
+ANY_MODEL = ".*"
 
 JOB = Variable("job", "Job", "goodwatt_build_info")
 INSTANCE = Variable("instance", "Instance", "goodwatt_build_info", 'job=~"$job"')
 SERVER = Variable("server", "Server", "goodwatt_server_up", q.JOBS)
-MODEL = Variable("model", "Model", "goodwatt_generated_tokens_total", q.SERVERS, everything=NAMELESS_TOO)
+MODEL = Variable("model", "Model", "goodwatt_generated_tokens_total", q.SERVERS, everything=ANY_MODEL)
 SLO = Variable("slo", "SLO", "goodwatt_slo_objective_ratio", q.JOBS, several=False)
 GPU = Variable("gpu", "GPU", "goodwatt_gpu_info", q.JOBS)
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """Moments that are marked on every panel: the values of a query, which are Unix times."""
+class Annotation:
+    """An annotation on every panel at the times that a query returns, in Unix milliseconds."""
 
     name: str
     expression: str
 
 
 # New prices, objectives or servers explain a jump.
-CONFIGURED = Marks("Configuration read", f"goodwatt_config_last_reload_success_timestamp_seconds{{{q.JOBS}}} * 1000")
+CONFIGURED = Annotation(
+    "Configuration loaded", f"goodwatt_config_last_reload_success_timestamp_seconds{{{q.JOBS}}} * 1000"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One dashboard. `uid` is also the name of its file."""
+    """One dashboard. `uid` is also its file name."""
 
     uid: str
     title: str
     description: str
     variables: tuple[Variable | Choice, ...]
     panels: tuple[Panel, ...]
-    marks: tuple[Marks, ...] = (CONFIGURED,)
+    annotations: tuple[Annotation, ...] = (CONFIGURED,)
     range: str = "now-1h"
 
     def json(self) -> Json:
-        """As Grafana imports and provisions it."""
+        """The dashboard JSON for import and provisioning."""
         return {
             "uid": self.uid,
             "title": self.title,
@@ -91,7 +93,7 @@ class Board:
             "timezone": "browser",
             "time": {"from": self.range, "to": "now"},
             "timepicker": {},
-            "annotations": {"list": [_marks(marks) for marks in self.marks]},
+            "annotations": {"list": [_annotation(each) for each in self.annotations]},
             "links": [_others()],
             "templating": {"list": [_datasource(), *(_variable(v) for v in self.variables)]},
             "panels": placed(self.panels),
@@ -99,7 +101,7 @@ class Board:
 
 
 def placed(panels: Sequence[Panel]) -> list[Json]:
-    """Panels with ids and places: from left to right, on a new line where one does not fit any more."""
+    """Assign ids and grid positions, left to right, wrapping to a new row when a panel does not fit."""
     found: list[Json] = []
     x = y = line = 0
     for number, panel in enumerate(panels, start=1):
@@ -111,15 +113,15 @@ def placed(panels: Sequence[Panel]) -> list[Json]:
     return found
 
 
-def _marks(marks: Marks) -> Json:
+def _annotation(annotation: Annotation) -> Json:
     return {
-        "name": marks.name,
+        "name": annotation.name,
         "datasource": DATASOURCE,
         "enable": True,
         "hide": False,
         "iconColor": "purple",
-        "target": {"refId": "Anno", "expr": marks.expression, "interval": "60s"},
-        "titleFormat": marks.name,
+        "target": {"refId": "Anno", "expr": annotation.expression, "interval": "60s"},
+        "titleFormat": annotation.name,
         "tagKeys": "instance",
         "useValueForTime": True,
     }
@@ -146,7 +148,7 @@ def _datasource() -> Json:
         "label": "Data source",
         "type": "datasource",
         "query": "prometheus",
-        "current": UNCHOSEN,
+        "current": UNSELECTED,
         "hide": 0,
         "includeAll": False,
         "multi": False,
@@ -168,7 +170,7 @@ def _variable(variable: Variable | Choice) -> Json:
         "datasource": DATASOURCE,
         "definition": variable.query,
         "query": {"query": variable.query, "refId": variable.name},
-        "current": everything if variable.several else UNCHOSEN,
+        "current": everything if variable.several else UNSELECTED,
         "hide": 0,
         "includeAll": variable.several,
         "multi": variable.several,

@@ -1,11 +1,11 @@
-"""Two servers, two models or two times side by side, and efficiency at like load."""
+"""Dashboard Compare: two servers, models or times side by side, and efficiency at similar load."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 from grafana import queries as q
-from grafana.board import JOB, NAMELESS_TOO, Board, Choice, Variable
+from grafana.board import ANY_MODEL, JOB, Board, Choice, Variable
 from grafana.looks import (
     EFFICIENCY,
     GOOD,
@@ -20,17 +20,17 @@ from grafana.overrides import Json, by_pattern, coloured
 from grafana.panels import Look, Panel, Query, bars, row, stat, text, timeseries
 from grafana.queries import COST, ENERGY, GENERATED
 
-# Prometheus refuses an offset of nothing.
+# Prometheus rejects an offset of zero.
 SHIFTS = (("none", "1ms"), *((time, time) for time in ("15m", "1h", "1d", "7d")))
-# Running requests at or above the first and below the second figure.
+# Ranges of running requests: from the first number up to, but not including, the second.
 LOADS = ((0, 1), (1, 4), (4, 16), (16, 64), (64, 256), (256, None))
 TTFT, TPOT = "time_to_first_token_seconds", "time_per_output_token_seconds"
-DIFFERENCE = "B against A"
+DIFFERENCE = "B vs. A"
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """A function over a range, which side B looks at as long ago as it is shifted."""
+    """A PromQL function and its window; side B is additionally offset by `Shift B`."""
 
     function: str
     window: str
@@ -41,7 +41,7 @@ Expression = Callable[[str], str]  # of a side, a or b
 
 
 def _variables(side: str) -> tuple[Variable, Variable, Variable]:
-    """B begins with the last server, so that two servers are compared at first sight."""
+    """Preselect the last server for B, so the dashboard opens on two different servers."""
     name = side.upper()
     instances = f'job=~"$job", instance=~"$instance_{side}"'
     servers = f'{instances}, server=~"$server_{side}"'
@@ -54,7 +54,7 @@ def _variables(side: str) -> tuple[Variable, Variable, Variable]:
         ),
         Variable(
             *(f"model_{side}", f"Model {name}", "goodwatt_generated_tokens_total", servers, "model"),
-            everything=NAMELESS_TOO,
+            everything=ANY_MODEL,
         ),
     )
 
@@ -95,7 +95,7 @@ def _good(side: str, bound: str) -> str:
 
 
 def _at_start(gauge: str, side: str) -> str:
-    """A gauge of the objective when the time shown began; a subquery adds the shift of side B to that."""
+    """Return an SLO gauge at the start of the time range; a subquery adds the shift of side B."""
     then = f'sum (goodwatt_{gauge}{{{_selector(side)}, slo="$slo"}} offset $__range)'
     return f"last_over_time(({then})[1m:1m]{_offset(side)})"
 
@@ -105,19 +105,19 @@ def _quantile(side: str, histogram: str, over: Over = NOW) -> str:
 
 
 def _difference(a: str, b: str) -> str:
-    """How much more B is than A, as a share of A."""
+    """Return the difference of B from A as a share of A."""
     return f"{q.ratio(f'({b})', f'({a})')} - 1"
 
 
 def _versus(
     title: str, description: str, expression: Callable[[str, Over], str], look: Look, legend: str = ""
 ) -> Panel:
-    """A, B and how they differ, in one panel over the time shown."""
+    """Show A, B and their relative difference over the time range."""
     a, b = expression("a", SHOWN), expression("b", SHOWN)
     relative = by_pattern(f"/^{DIFFERENCE}/", {"unit": RATIO, "decimals": 1})
     return stat(
         title,
-        f"{description} Over the time shown.",
+        f"{description} Over the time range.",
         [
             Query(a, f"A{legend}", instant=True),
             Query(b, f"B{legend}", instant=True),
@@ -138,21 +138,21 @@ def _headline() -> list[Panel]:
         _versus("Tokens per watt", "Generated tokens per joule, idle time included.", _efficiency, EFFICIENCY),
         _versus(
             "Cost per million tokens",
-            "Money for a million generated tokens, idle time included.",
+            "Cost of a million generated tokens, idle time included.",
             _price,
             PRICE,
             " {{currency}}",
         ),
         stat(
             "Good requests",
-            "Share of requests that met every threshold over the time shown: at least, and at most.",
+            "Share of requests over the time range that met every threshold: proved lower and upper bound.",
             good,
             GOOD,
             width=12,
         ),
         _versus(
             "Time to first token, p95",
-            "Interpolated inside buckets: for looking, not for judging.",
+            "Interpolated within histogram buckets: an estimate, not a verdict.",
             lambda side, over: _quantile(side, TTFT, over),
             replace(LATENCY, decimals=2),
         ),
@@ -168,18 +168,18 @@ def _colors() -> list[Json]:
     return [by_pattern("/^A/", coloured("blue")), by_pattern("/^B/", coloured("orange"))]
 
 
-def _courses() -> list[Panel]:
-    interpolated = "Interpolated inside buckets: for looking, not for judging."
+def _trends() -> list[Panel]:
+    interpolated = "Interpolated within histogram buckets: an estimate, not a verdict."
     return [
         _both("Tokens per watt", "Generated tokens per joule, idle time included.", _efficiency, EFFICIENCY),
         _both("Cost per million generated tokens", "Idle time included.", _price, PRICE, " {{currency}}"),
         _both(
             "Generated tokens per second",
-            "The load that the figures above were made at.",
+            "The load behind the figures above.",
             lambda side: _series(GENERATED, side, NOW),
             SPEED,
         ),
-        _both("Power", "Mean watts of GPU power given to each side.", lambda side: _series(ENERGY, side, NOW), POWER),
+        _both("Power", "Mean GPU power attributed to each side.", lambda side: _series(ENERGY, side, NOW), POWER),
         _both("Time to first token, p95", interpolated, lambda side: _quantile(side, TTFT), LATENCY),
         _both("Time per output token, p95", interpolated, lambda side: _quantile(side, TPOT), LATENCY),
     ]
@@ -187,11 +187,16 @@ def _courses() -> list[Panel]:
 
 def _against_load() -> Panel:
     return bars(
-        "Tokens per watt against requests running",
-        "Generated tokens per joule of the time shown while so many requests were running on a server: load alone "
-        "changes efficiency several times over: compare A and B at like load.",
+        "Tokens per watt by requests running",
+        "Generated tokens per joule over the time range, grouped by the number of requests running on a server. Load "
+        "alone changes efficiency several times over, so compare A and B at similar load.",
         [
-            Query(_at_load(side, low, high), f"{side.upper()}, {_load_name(low, high)}", True, "no time at this load")
+            Query(
+                _at_load(side, low, high),
+                f"{side.upper()}, {_load_name(low, high)}",
+                True,
+                "never at this load",
+            )
             for low, high in LOADS
             for side in ("a", "b")
         ],
@@ -202,7 +207,7 @@ def _against_load() -> Panel:
 
 
 def _at_load(side: str, low: int, high: int | None) -> str:
-    """Sums of live figures over the moments at which the load was such; their ratio is of sums as well."""
+    """Divide summed live figures, restricted to the times at this load; the result is a ratio of sums."""
     limit = "" if high is None else f" < {high}"
     at_load = f"sum by (server, model) (goodwatt_requests_running{{{_selector(side)}}}) >= {low}{limit}"
     tokens, watts = (
@@ -218,19 +223,19 @@ def _at_load(side: str, low: int, high: int | None) -> str:
 
 def _load_name(low: int, high: int | None) -> str:
     if high is None:
-        return f"{low} and more"
+        return f"{low} or more"
     return "none" if high == 1 else f"{low} to {high - 1}"
 
 
 WORDS = (
-    "Choose **A** and **B** above: two servers, two models, or the same ones at two times. `Shift B` shows B as "
-    "it was that long ago, beside A as it is now."
+    "Choose **A** and **B** above: two servers, two models, or the same ones at two times. `Shift B` compares B "
+    "that long ago with A now."
 )
 
 BOARD = Board(
     "goodwatt-compare",
     "goodwatt / Compare",
-    "Two servers, models or times side by side, and tokens per watt at like load.",
+    "Two servers, models or times side by side, and tokens per watt at similar load.",
     (
         JOB,
         *_variables("a"),
@@ -241,10 +246,10 @@ BOARD = Board(
     (
         *_headline(),
         text("How to compare", WORDS),
-        row("At like load"),
+        row("At similar load"),
         _against_load(),
         row("Side by side"),
-        *_courses(),
+        *_trends(),
     ),
-    marks=(),
+    annotations=(),
 )

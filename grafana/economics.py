@@ -1,4 +1,4 @@
-"""What tokens cost, in money and in energy, and how much of it was within the objective."""
+"""Dashboard Economics: what tokens cost in money and energy, and how many requests met the SLO."""
 
 from dataclasses import replace
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 from grafana import queries as q
 from grafana.board import INSTANCE, JOB, MODEL, SERVER, SLO, Board
 from grafana.looks import (
-    BILL,
+    COST_LOOK,
     EFFICIENCY,
     GOOD,
     GRAMS_PER_HOUR,
@@ -25,14 +25,14 @@ from grafana.looks import (
 from grafana.panels import STACKED, Column, Look, Panel, Query, row, stat, table, timeseries
 from grafana.queries import COST, ENERGY, GENERATED, REVENUE
 
-NO_TOKEN_PRICES = "no prices of tokens are configured"  # noqa: S105 - these tokens are no secrets
+NO_TOKEN_PRICES = "no token prices are configured"  # noqa: S105 - not a secret
 NO_CARBON = "no carbon intensity is configured"
 CARBON = Look(GRAMS_PER_HOUR, decimals=0, least=0, nothing=NO_CARBON)
 UNCLAIMED = "unattributed"
 
 
 def _per_million(*, by: str = "") -> str:
-    """By currency, and by what else is named."""
+    """Return the cost per million tokens by currency and the given labels."""
     return _price("increase", "$__range", by)
 
 
@@ -46,7 +46,7 @@ def _margin(by: str) -> str:
 
 
 def _cost_per_good(bound: str) -> str:
-    """What the servers and models cost that the objective is for, by thousand good requests."""
+    """Return the cost per thousand good requests, over the servers and models that the SLO covers."""
     concerned = f"on (server, model) goodwatt_slo_requests_total{{{q.judged(bound)}}}"
     cost = f"sum by (currency) (rate(goodwatt_{COST}{{{q.ACCOUNTS}}}[$__rate_interval]) and {concerned})"
     return q.ratio(f"1e3 * {cost}", f"({q.good_rate(bound)})", matching="on () group_left ()")
@@ -56,15 +56,15 @@ def _headline() -> list[Panel]:
     return [
         stat(
             "Generated tokens",
-            "Tokens generated per second now, over all chosen servers and models.",
+            "Tokens generated per second now, over all selected servers and models.",
             [Query(q.rate(GENERATED))],
-            replace(SPEED, nothing="no server tells its tokens"),
+            replace(SPEED, nothing="no server reports tokens"),
             width=6,
         ),
         stat(
             "Tokens per watt",
-            "Generated tokens per second for each watt, which is tokens per joule. GPU energy, idle time "
-            "included, over the time shown.",
+            "Generated tokens per second per watt, which equals tokens per joule, over the time range. GPU energy, "
+            "idle time included.",
             [Query(q.ratio(q.increase(GENERATED), q.increase(ENERGY)), instant=True)],
             EFFICIENCY,
             width=6,
@@ -72,16 +72,16 @@ def _headline() -> list[Panel]:
         ),
         stat(
             "Cost per million tokens",
-            "Money for a million generated tokens over the time shown, idle time included. GPUs that no server claims "
-            "are not in it; see Unattributed cost.",
+            "Cost of a million generated tokens over the time range, idle time included. GPUs that no server claims "
+            "are excluded; see Unattributed cost.",
             [Query(_per_million(), "{{currency}}", instant=True)],
             PRICE,
             width=6,
         ),
         stat(
-            "Goodput of the SLO",
-            "Share of requests that met every threshold over the time shown. Histograms prove a lower and an upper "
-            "bound, between which the truth lies; records of requests tell it exactly.",
+            "Good requests",
+            "Share of requests over the time range that met every threshold of the SLO. Histograms prove a lower and "
+            "an upper bound that contain the true share; request records give it exactly.",
             [
                 Query(q.good_share_shown("lower"), "at least", instant=True),
                 Query(q.good_share_shown("exact"), "exact", instant=True, optional=NO_RECORDS),
@@ -94,42 +94,42 @@ def _headline() -> list[Panel]:
     ]
 
 
-def _bill() -> list[Panel]:
+def _rates() -> list[Panel]:
     return [
         stat(
             "Cost per hour",
-            "Money spent per hour now on the chosen servers and models, idle time included.",
+            "Current cost per hour of the selected servers and models, idle time included.",
             [Query(f"3600 * {q.rate(COST, by='currency')}", "{{currency}}")],
-            BILL,
+            COST_LOOK,
         ),
         stat(
             "Margin per hour",
-            "What tokens earn per hour now at the configured prices, less what they cost.",
+            "Current revenue per hour at the configured token prices, minus cost.",
             [Query(_margin("currency"), "{{currency}}", optional=NO_TOKEN_PRICES)],
-            replace(BILL, steps=((None, "red"), (0, "green"))),
+            replace(COST_LOOK, steps=((None, "red"), (0, "green"))),
         ),
         stat(
             "Unattributed cost",
-            "Money spent per hour now on GPUs that no server claims, of all chosen instances.",
+            "Current cost per hour of GPUs that no server claims, over all selected instances.",
             [Query(f"3600 * {q.rate('unattributed_cost_total', q.JOBS, by='currency')}", "{{currency}}")],
-            BILL,
+            COST_LOOK,
         ),
         stat(
             "Idle energy",
-            "Share of the attributed joules that were spent while no request was served, over the time shown.",
+            "Share of the attributed energy over the time range that was spent while no request was served.",
             [Query(q.ratio(q.increase(ENERGY, q.IDLE), q.increase(ENERGY)), instant=True)],
             replace(SHARE, nothing="no GPU is read"),
         ),
         stat(
             "Power",
-            "Mean watts now given to the chosen servers and models. GPUs only.",
+            "Mean GPU power attributed to the selected servers and models now.",
             [Query(q.rate(ENERGY))],
             Look("watt", nothing="no GPU is read"),
             to="goodwatt-energy",
         ),
         stat(
             "Carbon",
-            "Grams of CO2 equivalent per hour now, host and facility factors included.",
+            "Grams of CO2 equivalent per hour now, host factor and PUE included.",
             [Query(f"3600 * {q.rate('carbon_grams_total')}")],
             CARBON,
         ),
@@ -168,31 +168,31 @@ def _ledger(title: str, by: str, labels: tuple[Column, ...], description: str) -
         ),
         height=5,
         most_first="Cost",
-        nothing="no server tells its tokens",
+        nothing="no server reports tokens",
     )
 
 
 BOARD = Board(
     "goodwatt-economics",
     "goodwatt / Economics",
-    "Tokens, joules, money and goodput of the whole fleet, by model and by server, on one ledger.",
+    "Tokens, energy, cost and goodput of the whole fleet, by model and by server.",
     (JOB, INSTANCE, SERVER, MODEL, SLO),
     (
         *_headline(),
-        *_bill(),
-        row("Who earns and who burns"),
+        *_rates(),
+        row("Revenue and cost by model"),
         _ledger(
             "By model",
             "model",
             (Column("model", "Model", width=250),),
-            "Each model over all its servers and the time shown. Tok/J and per million are of generated tokens, "
-            "idle time included.",
+            "Each model over all its servers and the time range. Tok/J and Per million count generated tokens, idle "
+            "time included.",
         ),
         _ledger(
             "By server",
             q.BY_ACCOUNT,
             (Column("server", "Server"), Column("model", "Model", width=240)),
-            "Each model on each server over the time shown, idle time included.",
+            "Each model on each server over the time range, idle time included.",
         ),
         row("Efficiency"),
         timeseries(
@@ -203,14 +203,14 @@ BOARD = Board(
         ),
         timeseries(
             "Tokens per watt",
-            "Generated tokens per joule of GPU energy, idle time included. It rises with load: compare at like load.",
+            "Generated tokens per joule of GPU energy, idle included. It rises with load; compare at similar load.",
             [Query(q.ratio(q.rate(GENERATED, by=q.BY_ACCOUNT), q.rate(ENERGY, by=q.BY_ACCOUNT)), q.ACCOUNT)],
             EFFICIENCY,
         ),
         timeseries(
             "Tokens by kind",
-            "Prompt tokens worked on, prompt tokens found in the prefix cache (nearly free), and generated tokens. An "
-            "engine that does not tell the cached ones has them among the former.",
+            "Computed prompt tokens, prompt tokens found in the prefix cache (nearly free), and generated tokens. If "
+            "an engine does not report cached tokens, they are counted as computed.",
             [
                 Query(
                     f"{q.rate('prompt_tokens_total')} - ({q.rate('cached_prompt_tokens_total')} or vector(0))", "prompt"
@@ -223,14 +223,14 @@ BOARD = Board(
         ),
         timeseries(
             "Idle energy",
-            "Share of each server's joules that were spent while no request was served.",
+            "Share of each server's energy that was spent while it served no request.",
             [Query(q.ratio(q.rate(ENERGY, q.IDLE, by="server"), q.rate(ENERGY, by="server")), "{{server}}")],
             replace(SHARE, nothing="no GPU is read"),
         ),
         row("Money and carbon"),
         timeseries(
             "Cost per million generated tokens",
-            "Money for a million tokens, idle time included, by model over all its servers.",
+            "Cost of a million generated tokens, idle time included, by model over all its servers.",
             [
                 Query(_price("rate", "$__rate_interval", "model"), "{{model}} {{currency}}"),
             ],
@@ -238,25 +238,25 @@ BOARD = Board(
         ),
         timeseries(
             "Cost per hour",
-            "What the chosen servers spend and, on top, what GPUs cost that no server claims.",
+            "Cost of the selected servers and, on top, of GPUs that no server claims.",
             [
                 Query(f"3600 * {q.rate(COST, by='server, model, currency')}", q.ACCOUNT + " {{currency}}"),
                 Query(
                     f"3600 * {q.rate('unattributed_cost_total', q.JOBS, by='currency')}", UNCLAIMED + " {{currency}}"
                 ),
             ],
-            replace(BILL, least=0),
+            replace(COST_LOOK, least=0),
             lines=STACKED,
         ),
         timeseries(
             "Margin per hour",
-            "What tokens earn at the configured prices, less what they cost. Below zero they cost more.",
+            "Revenue at the configured token prices, minus cost. Below zero the model loses money.",
             [Query(_margin("model, currency"), "{{model}} {{currency}}", optional=NO_TOKEN_PRICES)],
-            BILL,
+            COST_LOOK,
         ),
         timeseries(
             "Carbon",
-            "Grams of CO2 equivalent per hour, host and facility factors included, and what no server claims.",
+            "Grams of CO2 equivalent per hour, host factor and PUE included, and the unattributed part.",
             [
                 Query(f"3600 * {q.rate('carbon_grams_total', by=q.BY_ACCOUNT)}", q.ACCOUNT),
                 Query(f"3600 * {q.rate('unattributed_carbon_grams_total', q.JOBS)}", UNCLAIMED),
@@ -267,8 +267,8 @@ BOARD = Board(
         row("Goodput"),
         timeseries(
             "Good requests per second",
-            "Requests that met every threshold of the SLO: at least, at most, and exactly where records of requests "
-            "are received.",
+            "Requests that met every threshold of the SLO: lower and upper bound, and the exact rate where goodwatt "
+            "receives request records.",
             [
                 *(Query(q.good_rate(bound), name, step=q.SLO_STEP) for bound, name in q.BOUNDS),
                 Query(q.good_rate("exact"), "exact", optional=NO_RECORDS, step=q.SLO_STEP),
@@ -277,8 +277,8 @@ BOARD = Board(
         ),
         timeseries(
             "Cost per thousand good requests",
-            "Money for a thousand requests that met every threshold, of the servers and models that the SLO is for. "
-            "The upper bound of good requests gives the least cost.",
+            "Cost of a thousand requests that met every threshold, over the servers and models that the SLO covers. "
+            "The upper bound of good requests gives the lowest cost.",
             [
                 Query(_cost_per_good("upper"), "at least", step=q.SLO_STEP),
                 Query(_cost_per_good("lower"), "at most", step=q.SLO_STEP),

@@ -1,4 +1,4 @@
-"""The dashboards as files."""
+"""The dashboards as JSON files in grafana/dashboards."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,12 @@ BOARDS: tuple[Board, ...] = tuple(module.BOARD for module in (economics, goodput
 
 
 def rendered() -> dict[str, str]:
-    """Text by file name."""
+    """Return the text of each file by its name."""
     return {f"{board.uid}.json": json.dumps(board.json(), indent=2, ensure_ascii=False) + "\n" for board in BOARDS}
 
 
 def write() -> list[str]:
-    """Names of the files that were written, since they differed."""
+    """Write the files that differ and return their names."""
     FOLDER.mkdir(exist_ok=True)
     changed = []
     for name, text in rendered().items():

@@ -1,4 +1,4 @@
-"""Whether the promised latencies were kept, as bounds and exactly."""
+"""Dashboard Goodput and SLO: how many requests met the latency targets, as bounds and exactly."""
 
 from dataclasses import replace
 from functools import partial
@@ -27,13 +27,13 @@ NO_EXACT = f"{NO_RECORDS}, or no objective"
 SIGNAL_COLORS = {"ttft": "blue", "tpot": "purple", "e2e": "orange"}
 BURNING = Look(TIMES, decimals=1, least=0, nothing=NO_OBJECTIVE, steps=((None, "green"), (1, "orange"), (6, "red")))
 BUDGET = Look(RATIO, decimals=0, nothing=NO_OBJECTIVE, steps=((None, "red"), (0, "orange"), (0.25, "green")))
-VERDICTS = (("missed", "red"), ("cannot be told", "orange"), ("kept", "green"))
+VERDICTS = (("missed", "red"), ("unknown", "orange"), ("met", "green"))
 
 
 def _verdict() -> str:
-    """0 where the objective was surely missed, 2 where it was surely kept, 1 where the bounds cannot tell."""
+    """Return 0 if the objective was certainly missed, 2 if certainly met, 1 if the bounds leave it open."""
     lower, upper, exact = (
-        f"({q.good_share_shown(bound)} >= bool {q.PROMISED})" for bound in ("lower", "upper", "exact")
+        f"({q.good_share_shown(bound)} >= bool {q.OBJECTIVE_RATIO})" for bound in ("lower", "upper", "exact")
     )
     by_bounds = f"({lower} + {upper})"
     return f"{by_bounds} != 1 or 2 * {exact} or {by_bounds}"
@@ -46,23 +46,23 @@ def _burn(bound: str, window: str) -> str:
 def _headline() -> list[Panel]:
     return [
         stat(
-            "The objective was",
-            "Over the time shown: kept if even the lower bound of good requests is at the objective, missed if even "
-            "the upper bound is below it. Between them only records of requests can tell.",
+            "Objective met?",
+            "Over the time range: met if even the lower bound of good requests reaches the objective, missed if even "
+            "the upper bound is below it. In between, only request records can decide.",
             [Query(_verdict(), instant=True)],
             Look("none", nothing=NO_OBJECTIVE, words=VERDICTS),
         ),
         stat(
             "Objective",
-            "Share of requests that was promised to be good.",
-            [Query(q.PROMISED)],
+            "Target share of good requests.",
+            [Query(q.OBJECTIVE_RATIO)],
             replace(GOOD, nothing="no objective is configured"),
             width=3,
         ),
         stat(
             "Good requests",
-            "Share of the requests of the time shown that met every threshold: at least and at most, as histograms "
-            "prove, and exactly where an OTLP receiver or a proxy gives records of requests.",
+            "Share of requests over the time range that met every threshold: lower and upper bound proved from "
+            "histograms, and the exact share where an OTLP receiver or a proxy delivers request records.",
             [
                 Query(q.good_share_shown("lower"), "at least", instant=True),
                 Query(q.good_share_shown("exact"), "exact", instant=True, optional=NO_RECORDS),
@@ -73,18 +73,18 @@ def _headline() -> list[Panel]:
         ),
         stat(
             "Error budget left",
-            "Share of the allowed bad requests that is left over the time shown, at least and at most. If even the "
-            "latter is below zero, the objective is surely missed. Of servers without histograms by records, then both "
-            "are the same.",
+            "Share of the allowed bad requests that is left over the time range, as bounds. If even the upper bound "
+            "is below zero, the objective is certainly missed. Servers without histograms use request records; both "
+            "bounds are then equal.",
             [Query(q.proven(q.budget_left, bound), name, instant=True) for bound, name in q.BOUNDS],
             BUDGET,
             width=5,
         ),
         stat(
             "Burn rate, last hour",
-            "How many times faster than allowed the error budget is spent: surely, by the upper bound of good "
-            "requests, and perhaps, by the lower one. Of servers without histograms both are by records of requests.",
-            [Query(_burn("upper", "1h"), "surely", True), Query(_burn("lower", "1h"), "perhaps", True)],
+            "How many times faster than allowed the error budget is spent: certain by the upper bound of good "
+            "requests, possible by the lower one. Servers without histograms use request records for both.",
+            [Query(_burn("upper", "1h"), "certain", True), Query(_burn("lower", "1h"), "possible", True)],
             BURNING,
             width=5,
         ),
@@ -95,21 +95,21 @@ def _attainment() -> list[Panel]:
     each = [Query(q.threshold_share(bound), f"{{{{signal}}}}, {name}", step=q.SLO_STEP) for bound, name in q.BOUNDS]
     return [
         timeseries(
-            "Good requests, as a band",
-            "The truth lies in the band. It is narrow where thresholds lie on bucket edges, which goodwatt check "
-            "names. Where records of requests are received, the exact share is the line in it.",
+            "Good requests, bounds",
+            "The true share lies within the band. The band is narrow if thresholds lie on bucket edges, which goodwatt "
+            "check lists. The line within it is the exact share, where goodwatt receives request records.",
             [
                 *(Query(q.good_share(bound), name, step=q.SLO_STEP) for bound, name in q.BOUNDS),
                 Query(q.good_share("exact"), "exact", optional=NO_RECORDS, step=q.SLO_STEP),
-                Query(q.PROMISED, "objective", step=q.SLO_STEP),
+                Query(q.OBJECTIVE_RATIO, "objective", step=q.SLO_STEP),
             ],
             replace(GOOD, overrides=band()),
             height=10,
         ),
         timeseries(
-            "Requests within each threshold alone",
-            "Share of requests within one threshold, whatever the others: the lowest band is the one to work on. A "
-            "band is a line where the threshold lies on a bucket's edge.",
+            "Requests within each threshold",
+            "Share of requests within each threshold, regardless of the others: improve the lowest band first. A band "
+            "shrinks to a line if the threshold lies on a bucket edge.",
             [*each, Query(q.threshold_share("exact"), "{{signal}}, exact", optional=NO_RECORDS, step=q.SLO_STEP)],
             replace(GOOD, overrides=[one for signal in SIGNAL_COLORS for one in _signal_band(signal)]),
             height=10,
@@ -132,25 +132,25 @@ def _budget() -> list[Panel]:
     return [
         timeseries(
             "Error budget left",
-            "Share of the allowed bad requests that was left at each moment, over as long a time before it as the time "
-            "shown. Below zero the objective is missed.",
+            "Share of the allowed bad requests that was left at each point, over a window as long as the time range. "
+            "Below zero the objective is missed.",
             [Query(q.proven(q.budget_left, bound), name, step=q.SLO_STEP) for bound, name in q.BOUNDS],
             Look(RATIO, most=1, nothing=NO_OBJECTIVE, overrides=band()),
             width=8,
             lines=Lines(points=100),
         ),
         timeseries(
-            "Burn rate, surely",
-            "How many times faster than allowed the error budget is spent over each window before, by the upper bound "
-            "of good requests: what an alert may page for. At 1 the budget lasts exactly as long as it should.",
+            "Burn rate, certain",
+            "How many times faster than allowed the error budget is spent over each window, by the upper bound of good "
+            "requests: this can page. At 1 the budget is used up exactly at the end of its period.",
             [Query(_burn("upper", window), window, step=q.SLO_STEP) for window in windows],
             burning,
             width=8,
             lines=Lines(points=100),
         ),
         timeseries(
-            "Burn rate, perhaps",
-            "The same by the lower bound of good requests: what is worth a ticket, since it may or may not be so.",
+            "Burn rate, possible",
+            "The same by the lower bound of good requests: this only opens a ticket, as it is not proved.",
             [Query(_burn("lower", window), window, step=q.SLO_STEP) for window in windows],
             burning,
             width=8,
@@ -169,7 +169,7 @@ def _details() -> list[Panel]:
     return [
         table(
             "Servers and models",
-            "Each server and model that the SLO is for, over the time shown.",
+            "Each server and model that the SLO covers, over the time range.",
             [
                 *(Query(column, instant=True) for column in columns),
                 Query(q.good_share_shown("exact", by=q.BY_ACCOUNT), instant=True, optional=NO_RECORDS),
@@ -179,7 +179,7 @@ def _details() -> list[Panel]:
                 Column("model", "Model", width=260),
                 Column("Value #A", "Requests", "short", 0),
                 Column("Value #B", "Good, at least", RATIO, 2),
-                Column("Value #D", "Good, exactly", RATIO, 2),
+                Column("Value #D", "Good, exact", RATIO, 2),
                 Column("Value #C", "Good, at most", RATIO, 2),
             ),
             width=16,
@@ -189,7 +189,7 @@ def _details() -> list[Panel]:
         ),
         bars(
             "Thresholds of the SLO",
-            "Latencies that a good request does not exceed.",
+            "A good request exceeds none of these latencies.",
             [Query(f'max by (signal) (goodwatt_slo_threshold_seconds{{{q.JOBS}, slo="$slo"}})', "{{signal}}", True)],
             replace(LATENCY, nothing="no objective is configured", overrides=_signal_colors()),
             width=8,
@@ -206,8 +206,8 @@ def _records() -> list[Panel]:
     return [
         timeseries(
             "Good tokens",
-            "Generated tokens per second of requests that met every threshold, and of all that count. Only records of "
-            "requests can tell.",
+            "Generated tokens per second of requests that met every threshold, and of all eligible requests. Known "
+            "only from request records.",
             [
                 Query(q.rate("slo_good_tokens_total", q.good("exact")), "good", optional=NO_EXACT),
                 Query(q.rate("slo_tokens_total", q.judged("exact")), "all", optional=NO_EXACT),
@@ -218,8 +218,8 @@ def _records() -> list[Panel]:
         ),
         timeseries(
             "Requests with a record",
-            "Records of requests over requests that ended. Exact figures are exact of these: below 100 % spans are "
-            "sampled, or clients go around the proxy.",
+            "Request records over finished requests. Exact figures cover only requests with a record: below 100 %, "
+            "spans are sampled or clients bypass the proxy.",
             [
                 Query(
                     q.ratio(q.rate("request_records_total", by="server"), q.rate("requests_total", by="server")),
@@ -233,14 +233,14 @@ def _records() -> list[Panel]:
             height=7,
         ),
         timeseries(
-            "Records that judge nobody",
-            "Records per minute that are on neither side of the objective, and why: excluded by its conventions, or "
-            "without a latency that it has a threshold for.",
+            "Requests without a verdict",
+            "Records per minute that count as neither good nor bad, by reason: excluded by the SLO's settings, or "
+            "missing a latency that the SLO limits.",
             [
                 Query(
                     f"60 * {q.rate('slo_unjudged_requests_total', q.OBJECTIVE, by='reason')}",
                     "{{reason}}",
-                    optional="every record was judged, or there are none",
+                    optional="every record had a verdict, or there are none",
                 )
             ],
             Look(PER_MINUTE, least=0),
@@ -254,7 +254,7 @@ def _records() -> list[Panel]:
 BOARD = Board(
     "goodwatt-goodput",
     "goodwatt / Goodput and SLO",
-    "Which share of requests met every latency threshold: what histograms prove, and what records of requests show.",
+    "Share of requests that met every latency threshold: proved from histograms, and exact from request records.",
     (JOB, INSTANCE, SERVER, MODEL, SLO),
     (
         *_headline(),
@@ -267,7 +267,7 @@ BOARD = Board(
         *latency_panels(),
         row("Load"),
         *load_panels(),
-        row("Exactly, from records of requests"),
+        row("Exact, from request records"),
         *_records(),
     ),
 )

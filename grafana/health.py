@@ -1,10 +1,10 @@
-"""Whether goodwatt itself is well: what it reads, what it fails to read, and what it costs."""
+"""Dashboard Exporter health: what goodwatt reads, what it fails to read, and what it costs to run."""
 
 from dataclasses import replace
 
 from grafana import queries as q
 from grafana.board import INSTANCE, JOB, Board, Variable
-from grafana.looks import BAD_WHEN_ANY, COUNT, JUST_BEGUN, LATENCY, PER_MINUTE, SHARE
+from grafana.looks import BAD_WHEN_ANY, COUNT, JUST_STARTED, LATENCY, PER_MINUTE, SHARE
 from grafana.panels import Column, Lines, Look, Panel, Query, row, stat, table, timeseries
 
 SOURCE = Variable("source", "Source", "goodwatt_source_up", q.JOBS)
@@ -22,37 +22,37 @@ def _headline() -> list[Panel]:
     return [
         stat(
             "Exporters",
-            "goodwatts that Prometheus can scrape, and those that it cannot.",
+            "Instances that Prometheus can scrape (up) and cannot scrape (down).",
             [Query(f"sum(up{{{q.JOBS}}})", "up"), Query(f"sum(up{{{q.JOBS}}} == bool 0)", "down")],
             NUMBER,
         ),
         stat(
             "Sources down",
-            "GPU drivers, servers and listeners whose latest read failed.",
+            "GPU drivers, servers and listeners whose last read failed.",
             [Query(q.how_many("source_up", "== bool 0", SOURCES))],
             ALARM,
         ),
         stat(
             "Oldest reading",
-            "Time since the source that was read last of all was read with success.",
+            "Longest time since any source was last read successfully.",
             [Query(f"max(goodwatt_source_age_seconds{{{SOURCES}}})")],
             Look("s", decimals=1, nothing=NO_EXPORTER, steps=((None, "green"), (30, "orange"), (120, "red"))),
         ),
         stat(
-            "Configuration refused",
-            "goodwatts whose latest configuration file was refused; the one before is in force there.",
+            "Configuration rejected",
+            "Instances that rejected their last reload; the previous configuration is still active there.",
             [Query(q.how_many("config_last_reload_successful", "== bool 0", q.JOBS))],
             ALARM,
         ),
         stat(
             "CPU",
-            "Share of one core, of the costliest goodwatt.",
+            "Share of one core, for the busiest instance.",
             [Query(f"max({CPU})")],
             Look("percentunit", decimals=2, nothing=NO_EXPORTER),
         ),
         stat(
             "Memory",
-            "Resident, of the largest goodwatt.",
+            "Resident memory of the largest instance.",
             [Query(f"max({MEMORY})")],
             Look("bytes", decimals=0, nothing=NO_EXPORTER),
         ),
@@ -64,8 +64,7 @@ def _source_table() -> Panel:
     failures = q.events("source_failures_total", SOURCES, by="instance, source", window="$__range")
     return table(
         "Sources",
-        "Every source: whether its latest read succeeded, how old its reading is, and how many reads failed "
-        "in the time shown.",
+        "Every source: whether its last read succeeded, the age of its reading, and failed reads over the time range.",
         [
             *(
                 Query(f"max by (instance, source) (goodwatt_source_{gauge}{{{SOURCES}}})", instant=True)
@@ -91,8 +90,7 @@ def _exporter_table() -> Panel:
     settings = f"max by (instance, hash) (goodwatt_config_info{{{q.JOBS}}})"
     return table(
         "Exporters",
-        "Every goodwatt: its version, whether anything simulated stands behind its figures, a hash of its "
-        "configuration, and how long it has been running.",
+        "Every instance: version, whether its figures are simulated, a hash of its configuration, and its uptime.",
         [
             Query(per_instance, instant=True),
             Query(settings, instant=True),
@@ -105,7 +103,7 @@ def _exporter_table() -> Panel:
             Column("python", "Python"),
             Column("simulated", "Simulated"),
             Column("hash", "Configuration", width=150),
-            Column("Value #C", "Running for", "s", 0),
+            Column("Value #C", "Uptime", "s", 0),
             Column("Value #D", "Interval", "s", 0),
         ),
         height=5,
@@ -118,42 +116,42 @@ def _sources() -> list[Panel]:
         q.events(metric, SOURCES, by="source, reason", window="$__rate_interval")
         for metric in ("source_failures_total", "request_records_dropped_total")
     )
-    dropped = f"60 * {q.rate('server_dropped_lines_total', q.JOBS, by='server')}"
+    lines = f"60 * {q.rate('server_dropped_lines_total', q.JOBS, by='server')}"
     return [
         timeseries(
             "Read time",
-            "How long the latest read of each source took.",
+            "Duration of the last read of each source.",
             [Query(f"goodwatt_source_read_duration_seconds{{{SOURCES}}}", EACH)],
             LATENCY,
         ),
         timeseries(
             "Age of readings",
-            "Time since each source was last read with success. It is 0 while all is well.",
+            "Time since each source was last read successfully; 0 while reads succeed.",
             [Query(f"goodwatt_source_age_seconds{{{SOURCES}}}", EACH)],
             LATENCY,
             lines=Lines(reach=10),
         ),
         timeseries(
             "Failures by reason",
-            "Reads that failed in the four minutes before each point, or in more where points are further apart.",
+            "Failed reads in the four minutes before each point, or longer where points are further apart.",
             [Query(failures, "{{source}} {{reason}}", optional=NO_FAILURE, step="1m")],
             COUNT,
             width=8,
         ),
         timeseries(
             "Lines dropped",
-            "Malformed lines of servers' pages that were left out, per minute.",
-            [Query(dropped, "{{server}}")],
+            "Malformed lines on servers' metrics pages, per minute.",
+            [Query(lines, "{{server}}")],
             Look(PER_MINUTE, least=0),
             width=8,
             lines=Lines(reach=1),
         ),
         timeseries(
-            "Records shed",
-            "What arrived as a request's record in the moments before each point and could not be counted, and why.",
+            "Request records dropped",
+            "Request records that arrived in the four minutes before each point and could not be counted, by reason.",
             [
                 Query(
-                    dropped, "{{source}} {{reason}}", optional="no record was refused, or none are received", step="1m"
+                    dropped, "{{source}} {{reason}}", optional="no record was dropped, or none are received", step="1m"
                 )
             ],
             COUNT,
@@ -163,7 +161,7 @@ def _sources() -> list[Panel]:
 
 
 def _missed_ticks() -> str:
-    """Only where goodwatt was there a whole window ago: to `rate` a younger one looks as if it had missed ticks."""
+    """Return the share of missed ticks. Skips instances younger than the window, whose `rate` would be too low."""
     ticks, interval = f"goodwatt_ticks_total{{{q.JOBS}}}", f"goodwatt_interval_seconds{{{q.JOBS}}}"
     missed = f"clamp_min(round(1 - rate({ticks}[$__rate_interval]) * {interval}, 0.001), 0)"
     return f"{missed} and {ticks} offset $__rate_interval"
@@ -173,24 +171,24 @@ def _cost() -> list[Panel]:
     busy = q.ratio(f"goodwatt_tick_duration_seconds{{{q.JOBS}}}", f"goodwatt_interval_seconds{{{q.JOBS}}}")
     return [
         timeseries(
-            "Tick duration, share of the interval",
-            "At 100 % a tick takes as long as the time between two.",
+            "Tick duration, share of interval",
+            "At 100 % a tick takes the whole interval until the next one.",
             [Query(busy, "{{instance}}")],
             SHARE,
             width=8,
         ),
         timeseries(
             "Ticks missed",
-            "Share of the ticks that were due and did not happen. Above 0 the machine is too busy, or a tick too slow.",
+            "Share of the due ticks that were skipped. Above 0, the machine is too busy or a tick is too slow.",
             [
-                Query(_missed_ticks(), "{{instance}}", optional=JUST_BEGUN, step="1m"),
+                Query(_missed_ticks(), "{{instance}}", optional=JUST_STARTED, step="1m"),
             ],
             SHARE,
             width=8,
         ),
         timeseries(
             "Scrapes",
-            "How long Prometheus's scrapes of goodwatt took.",
+            "Duration of Prometheus's scrapes of goodwatt.",
             [Query(f"scrape_duration_seconds{{{q.JOBS}}}", "{{instance}}")],
             LATENCY,
             width=8,
@@ -205,7 +203,7 @@ def _cost() -> list[Panel]:
         timeseries("Memory", "Resident memory.", [Query(MEMORY, "{{instance}}")], Look("bytes", least=0), width=8),
         timeseries(
             "Series",
-            "Samples in one scrape.",
+            "Samples per scrape.",
             [Query(f"scrape_samples_scraped{{{q.JOBS}}}", "{{instance}}")],
             Look("short", least=0),
             width=8,
@@ -220,10 +218,10 @@ BOARD = Board(
     (JOB, INSTANCE, SOURCE),
     (
         *_headline(),
-        row("What is read"),
+        row("Sources"),
         _source_table(),
         *_sources(),
-        row("What it costs"),
+        row("Resource usage"),
         _exporter_table(),
         *_cost(),
     ),

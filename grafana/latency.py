@@ -1,4 +1,4 @@
-"""How long requests took: quantiles, their course as heat, and how they spread over the engine's buckets."""
+"""Latency panels: quantiles, heatmaps, and the distribution over the engine's buckets."""
 
 from dataclasses import replace
 
@@ -7,25 +7,25 @@ from grafana.looks import LATENCY, LOWER, dashed, heat
 from grafana.overrides import Json, by_name, coloured
 from grafana.panels import Lines, Look, Panel, Query, bars, timeseries
 
-# What a latency is called on the page, in metrics and in objectives, and from where on it is hot.
+# Title, metric, signal name and colour scale of each latency.
 LATENCIES = (
     ("Time to first token", "time_to_first_token_seconds", "ttft", heat(1, 1)),
     ("Time per output token", "time_per_output_token_seconds", "tpot", heat(0, 2)),
     ("Request duration", "request_duration_seconds", "e2e", heat(5, 1)),
 )
 BEYOND = by_name("+Inf", {"displayName": "slower"})
-ONE_ENGINE = "Choose servers of one engine: buckets with different edges do not add up."
+ONE_ENGINE = "Select servers of one engine: buckets with different edges cannot be summed."
 NO_HISTOGRAM = "the engine publishes no such histogram"
 
 
-def _course(title: str, histogram: str, signal: str) -> Panel:
+def _quantiles(title: str, histogram: str, signal: str) -> Panel:
     shares = ((0.5, "p50", LOWER), (0.95, "p95", "purple"), (0.99, "p99", "red"))
     threshold = f'max(goodwatt_slo_threshold_seconds{{{q.JOBS}, slo="$slo", signal="{signal}"}})'
     colors = [by_name(name, coloured(color)) for _, name, color in shares]
     return timeseries(
         title,
-        "Over all chosen servers and models, beside the SLO's threshold where it has one. Quantiles are interpolated "
-        f"inside buckets: for looking, not for judging. {ONE_ENGINE}",
+        "Over all selected servers and models, with the SLO's threshold where it has one. Quantiles are interpolated "
+        f"within buckets: estimates, not verdicts. {ONE_ENGINE}",
         [
             *(Query(q.quantile(share, histogram), name) for share, name, _ in shares),
             Query(threshold, "threshold", optional="the SLO has no such threshold"),
@@ -38,9 +38,9 @@ def _course(title: str, histogram: str, signal: str) -> Panel:
 
 def _heat(title: str, histogram: str, colors: list[Json]) -> Panel:
     return timeseries(
-        f"{title}, heat",
-        "Which share of the requests fell into which bucket of the engine's histogram: fast ones at the bottom and "
-        f"green, slow ones at the top and red or violet. The bars below are the key to the colours. {ONE_ENGINE}",
+        f"{title}, heatmap",
+        "Share of requests in each bucket of the engine's histogram: fast ones are green at the bottom, slow ones red "
+        f"or violet at the top. The bars below show the colour of each bucket. {ONE_ENGINE}",
         [Query(q.rate(f"{histogram}_bucket", by="le"), "{{le}}", format="heatmap")],
         Look("reqps", least=0, nothing=NO_HISTOGRAM, overrides=[*colors, BEYOND]),
         width=8,
@@ -48,11 +48,11 @@ def _heat(title: str, histogram: str, colors: list[Json]) -> Panel:
     )
 
 
-def _spread(title: str, histogram: str, colors: list[Json]) -> Panel:
+def _distribution(title: str, histogram: str, colors: list[Json]) -> Panel:
     return bars(
-        f"{title}, spread",
-        "Requests of the time shown in each bucket of the engine's histogram, by the bucket's upper edge in seconds. "
-        f"{ONE_ENGINE}",
+        f"{title}, distribution",
+        "Requests over the time range in each bucket of the engine's histogram, by the bucket's upper edge in "
+        f"seconds. {ONE_ENGINE}",
         [Query(q.increase(f"{histogram}_bucket", by="le"), "{{le}}", instant=True, format="heatmap")],
         Look("short", decimals=0, least=0, nothing=NO_HISTOGRAM, overrides=[*colors, BEYOND]),
         width=8,
@@ -62,9 +62,9 @@ def _spread(title: str, histogram: str, colors: list[Json]) -> Panel:
 
 
 def latency_panels() -> list[Panel]:
-    """Three panels a row, one a latency."""
+    """Return three rows of panels with one column per latency."""
     return [
-        *(_course(title, histogram, signal) for title, histogram, signal, _ in LATENCIES),
+        *(_quantiles(title, histogram, signal) for title, histogram, signal, _ in LATENCIES),
         *(_heat(title, histogram, colors) for title, histogram, _, colors in LATENCIES),
-        *(_spread(title, histogram, colors) for title, histogram, _, colors in LATENCIES),
+        *(_distribution(title, histogram, colors) for title, histogram, _, colors in LATENCIES),
     ]

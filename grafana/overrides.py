@@ -1,4 +1,4 @@
-"""What differs for one series or column from the rest of its panel."""
+"""Field overrides for single series or columns of a panel."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,17 +7,17 @@ Json = dict[str, Any]
 
 
 def by_name(name: str, properties: Mapping[str, Any]) -> Json:
-    """An override of the series or column of this name."""
+    """Return an override for the series or column with this name."""
     return _override("byName", name, properties)
 
 
 def by_pattern(pattern: str, properties: Mapping[str, Any]) -> Json:
-    """An override of the series whose names match a regular expression."""
+    """Return an override for series with names that match a regular expression."""
     return _override("byRegexp", pattern, properties)
 
 
 def coloured(color: str) -> Json:
-    """The properties that give a series a colour of its own."""
+    """Return the properties that give a series a fixed colour."""
     return {"color": {"mode": "fixed", "fixedColor": color}}
 
 

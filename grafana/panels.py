@@ -1,7 +1,7 @@
-"""Panels of classic dashboard JSON (schemaVersion 39): one function a kind.
+"""Panels in classic dashboard JSON (schemaVersion 39), one function per kind.
 
-Every panel has a title, a description, a unit and a text for when there is nothing to show. An `optional` query may be
-empty on a healthy installation, for the reason that it gives; where all queries are, the panel shows the reason.
+Every panel has a title, a description, a unit and a text for no data. An `optional` query may be empty on a healthy
+installation, for the reason it states; if all queries of a panel are optional, the panel shows the first reason.
 """
 
 from collections.abc import Sequence
@@ -11,30 +11,30 @@ from grafana.overrides import Json, by_name
 
 DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 GRID_COLUMNS = 24
-# Of the first Grafana that writes schema 39: without it Grafana would take the options for very old ones and move them.
+# The first Grafana that writes schema 39. Without a version Grafana would migrate the options from ancient ones.
 PLUGIN_VERSION = "11.0.0"
-NOTHING = "no samples in this time"
+NO_DATA = "no samples in this time range"
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One PromQL expression. `instant` asks for now only; tables and bars want that.
+    """One PromQL expression. `instant` evaluates it once, at the end of the time range, as tables and bars need.
 
-    `step` is the least time between two points. $__rate_interval is at least four times as long, which is what counters
-    need that move seldom.
+    `step` is the minimum time between points. $__rate_interval is at least four times as long, which slow counters
+    need.
     """
 
     expression: str
     legend: str = ""
     instant: bool = False
     optional: str = ""  # why it may return nothing
-    format: str = "time_series"  # `heatmap` makes of a histogram's cumulative buckets what is in each of them
+    format: str = "time_series"  # `heatmap` turns a histogram's cumulative buckets into counts per bucket
     step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel, before it has a place. `json` lacks `id` and `gridPos`."""
+    """One panel before layout: `json` lacks `id` and `gridPos`."""
 
     width: int
     height: int
@@ -43,15 +43,15 @@ class Panel:
 
     @property
     def title(self) -> str:
-        """What stands above it."""
+        """The panel title."""
         return str(self.json["title"])
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How values are written. `steps` colours from the value on, the first one from minus infinity.
+    """How values are displayed. `steps` are colour thresholds; the first starts at minus infinity.
 
-    `words` stand for whole numbers from 0 on, each with its colour. `nothing` is shown where there is no value.
+    `words` are the texts, with colours, shown in place of the values 0, 1, 2 ... `nothing` is the text for no value.
     """
 
     unit: str
@@ -60,21 +60,21 @@ class Look:
     most: float | None = None
     steps: Sequence[tuple[float | None, str]] = ()
     words: Sequence[tuple[str, str]] = ()
-    nothing: str = NOTHING
+    nothing: str = NO_DATA
     overrides: Sequence[Json] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """How a course over time is drawn. `stack` adds the lines up: `normal`, or `percent` of their sum.
+    """How a time series is drawn. `stack` is `none`, `normal`, or `percent` of the sum.
 
-    `reach` is how far the axis goes at least. A legend is a `table` with figures, a `list`, or `none`.
+    `reach` is the soft maximum of the axis. `legend` is a `table` with figures, a `list`, or `none`.
     """
 
     stack: str = "none"
     legend: str = "table"
     reach: float | None = None
-    points: int | None = None  # at most so many; for queries that look far back at each of them
+    points: int | None = None  # maximum number of points, for queries with long windows
 
 
 STACKED = Lines(stack="normal")
@@ -90,7 +90,7 @@ def timeseries(
     height: int = 9,
     lines: Lines = Lines(),
 ) -> Panel:
-    """Lines over time. Grafana chooses the decimals, so that the axis stays legible."""
+    """Lines over time. Grafana chooses the decimals to keep the axis legible."""
     custom = {
         "drawStyle": "line",
         "lineWidth": 1 if lines.stack == "none" else 0,
@@ -118,7 +118,7 @@ def stat(
     height: int = 4,
     to: str = "",
 ) -> Panel:
-    """One large figure a query. `to` is the dashboard that tells more."""
+    """One large figure per query. `to` is the uid of a dashboard with more detail."""
     coloured = bool(look.steps or look.words)
     options = {
         "colorMode": "value" if coloured else "none",
@@ -148,7 +148,7 @@ def bars(
     height: int = 8,
     mode: str = "basic",
 ) -> Panel:
-    """Horizontal bars, one a series; in mode `lcd` so low that a histogram's buckets fit."""
+    """Horizontal bars, one per series; mode `lcd` makes them thin enough for a histogram's buckets."""
     options = {
         "displayMode": mode,
         "orientation": "horizontal",
@@ -168,13 +168,13 @@ def bars(
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: the field of the merged result, its header, and the unit of its values ("" for text)."""
+    """A table column: field of the merged result, header, and unit of its values ("" for text)."""
 
     field: str
     header: str
     unit: str = ""
     decimals: int | None = None
-    width: int | None = None  # pixels; absent: what is left over, shared
+    width: int | None = None  # pixels; None: an equal share of the remaining width
 
 
 def table(
@@ -186,9 +186,9 @@ def table(
     width: int = 24,
     height: int = 8,
     most_first: str = "",
-    nothing: str = NOTHING,
+    nothing: str = NO_DATA,
 ) -> Panel:
-    """One row for each set of labels that the queries share. Fields are label names and `Value #A`, `Value #B` ..."""
+    """One row per set of labels that the queries share. Fields are label names and `Value #A`, `Value #B` ..."""
     organize = {
         "includeByName": {column.field: True for column in columns},
         "indexByName": {column.field: at for at, column in enumerate(columns)},
@@ -210,14 +210,14 @@ def table(
 
 
 def text(title: str, content: str, *, width: int = 24, height: int = 3) -> Panel:
-    """Words in Markdown."""
+    """Markdown text."""
     code = {"language": "plaintext", "showLineNumbers": False, "showMiniMap": False}
     options = {"mode": "markdown", "content": content, "code": code}
     return _panel("text", title, content, (), Look("none"), (width, height), options, {})
 
 
 def row(title: str) -> Panel:
-    """A heading across the page."""
+    """A heading across the dashboard."""
     return Panel(GRID_COLUMNS, 1, {"type": "row", "title": title, "collapsed": False, "panels": []})
 
 
@@ -237,7 +237,7 @@ def _latest() -> Json:
     return {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
-def _panel(  # noqa: PLR0917 - one call a kind, next to each other
+def _panel(  # noqa: PLR0917 - one call per kind, all in this module
     kind: str,
     title: str,
     description: str,
@@ -278,7 +278,7 @@ def _defaults(look: Look, custom: Json, nothing: str) -> Json:
 
 
 def _mappings(look: Look, nothing: str) -> list[Json]:
-    """Words for numbers; and where values are coloured, no colour for none: Grafana would give it the lowest one's."""
+    """Map numbers to words. Where values are coloured, no data stays grey: Grafana would use the lowest colour."""
     words = {str(at): {"text": word, "color": color, "index": at} for at, (word, color) in enumerate(look.words)}
     silence = {"match": "null", "result": {"text": nothing, "color": "text", "index": len(words)}}
     named = [{"type": "value", "options": words}] if words else []

@@ -50,7 +50,7 @@ def expressions(board: Board) -> Iterator[str]:
     """All that a dashboard asks: its panels, its variables, and the moments that it marks."""
     yield from (query.expression for panel in board.panels for query in panel.queries)
     yield from (query for _, query in variables(board) if query)
-    yield from (marks.expression for marks in board.marks)
+    yield from (marks.expression for marks in board.annotations)
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

@@ -166,7 +166,7 @@ def test_moments_are_marked(seen: Prometheus) -> None:
     """What a board marks on its panels are moments, in milliseconds, not long ago."""
     for board in BOARDS:
         values = chosen(seen, board, everything=True)
-        for marks in board.marks:
+        for marks in board.annotations:
             answer = seen.query(filled(marks.expression, values))
             assert answer
             assert all(abs(float(series["value"][1]) / 1000 - time.time()) < 600 for series in answer)

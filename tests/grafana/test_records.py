@@ -14,7 +14,7 @@ RECORDS: Series = {
 }
 CHOSEN = {"job": ".+", "instance": ".+", "server": ".+", "model": ".*", "slo": "a"}
 CLOCK = {"__rate_interval": "5m", "__range": "1h"}
-BURN = "Burn rate, surely", "Burn rate, perhaps", "Burn rate, last hour"
+BURN = "Burn rate, certain", "Burn rate, possible", "Burn rate, last hour"
 
 
 def test_budgets_and_burn_rates_are_told_by_records_alone(tmp_path: Path) -> None:
