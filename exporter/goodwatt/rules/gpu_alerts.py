@@ -13,7 +13,7 @@ from goodwatt.rules.promql import (
 )
 from goodwatt.rules.rule import PAGE, TICKET, AlertRule, RuleGroup, group_of
 
-GPU_LABELS = "job, instance, gpu, uuid"
+EACH_GPU = "job, instance, gpu, uuid"
 GPU_NAME = "GPU {{ $labels.gpu }} of {{ $labels.instance }}"
 # Throttle reasons that an operator set, or that are normal at full load.
 EXPECTED_REASONS = "sw_power_cap|applications_clocks_setting|sync_boost"
@@ -50,16 +50,16 @@ def gpu_throttled(alerting: Alerting) -> Iterator[AlertRule]:
 def energy_disagreement(alerting: Alerting) -> Iterator[AlertRule]:
     """Fires when a GPU's energy counter and its power sensor differ. Integrated energy cannot differ: it is skipped."""
     window = scaled_duration(HOUR, alerting)
-    counted = sum_rate("gpu_energy_joules_total", window, by=GPU_LABELS)
-    sampled = f"(avg by ({GPU_LABELS}) (avg_over_time(goodwatt_gpu_power_watts[{window}])) > 0)"
+    counted = sum_rate("gpu_energy_joules_total", window, by=EACH_GPU)
+    sampled = f"(avg by ({EACH_GPU}) (avg_over_time(goodwatt_gpu_power_watts[{window}])) > 0)"
     throughout = present_throughout("gpu_power_watts", scaled_seconds(HOUR, alerting))
     measured = 'goodwatt_gpu_info{energy_method="measured", energy_scope="gpu"}'
     limit = f"{alerting.energy_disagreement_ratio:g}"
     yield AlertRule(
         "GoodwattEnergyDisagreement",
         TICKET,
-        f"abs({counted}\n  / {sampled} - 1) > {limit}\n  and on ({GPU_LABELS}) {throughout}\n"
-        f"  and on ({GPU_LABELS}) {measured}",
+        f"abs({counted}\n  / {sampled} - 1) > {limit}\n  and on ({EACH_GPU}) {throughout}\n"
+        f"  and on ({EACH_GPU}) {measured}",
         f"{GPU_NAME}: energy counter and power sensor disagree",
         f"They differ by {{{{ $value | humanizePercentage }}}} over the last {window}. This GPU's per-joule figures "
         "may be wrong by as much.",
