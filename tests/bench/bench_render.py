@@ -13,7 +13,7 @@ from goodwatt.publish.exposition import writer
 from goodwatt.publish.exposition.collector import registry
 from goodwatt.publish.exposition.formats import Format, Pages, Variant
 from goodwatt.publish.http import About, Publisher
-from goodwatt.publish.metrics.table import table
+from goodwatt.publish.metrics.table import metric_table
 from tests.bench.rows import Row, as_lines, median, percentile
 from tests.fakes.snapshots import snapshot
 
@@ -37,7 +37,7 @@ def rows(quick: bool) -> list[Row]:
 
 
 def _rendering(gpus: int, picture: Snapshot, rounds: int) -> Iterator[Row]:
-    rows_ = table(ABOUT)
+    rows_ = metric_table(ABOUT)
     source = registry(rows_, lambda: picture)
     yield Row(f"page, {gpus} GPUs", len(writer.text(source.collect())), "bytes")
     forms: Iterable[tuple[str, Callable[[], bytes], Callable[[CollectorRegistry], bytes]]] = (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from goodwatt.publish.metrics.row import About, Kind
-from goodwatt.publish.metrics.table import table
+from goodwatt.publish.metrics.table import metric_table
 from grafana.files import BOARDS, FOLDER, rendered
 from grafana.looks import heat
 from tests.grafana.expressions import asked, divisors, expressions, selectors
@@ -134,7 +134,7 @@ def test_percent_stacks_have_no_limits(panel: dict[str, Any]) -> None:
 
 def labels_by_metric() -> dict[str, set[str]]:
     known: dict[str, set[str]] = {}
-    for metric in table(About()):
+    for metric in metric_table(About()):
         known[metric.exposed] = set(metric.labels)
         if metric.kind is Kind.HISTOGRAM:
             known |= {f"{metric.exposed}_{suffix}": set(metric.labels) for suffix in ("count", "sum")}

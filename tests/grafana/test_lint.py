@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from goodwatt.publish.metrics.row import About, Kind
-from goodwatt.publish.metrics.table import table
+from goodwatt.publish.metrics.table import metric_table
 from grafana.files import BOARDS
 from tests.grafana.expressions import asked, selectors
 from tests.grafana.test_dashboards import PROCESS, boards, panels
@@ -107,7 +107,7 @@ def test_target_rate_interval_rule() -> None:
 
 
 def counters() -> set[str]:
-    ours = {metric.exposed for metric in table(About()) if metric.kind is Kind.COUNTER}
+    ours = {metric.exposed for metric in metric_table(About()) if metric.kind is Kind.COUNTER}
     return ours | {name for name in PROCESS if name.endswith("_total")}
 
 

@@ -13,12 +13,12 @@ from goodwatt.model.source import Reason, Unavailable
 from goodwatt.publish.exposition import writer
 from goodwatt.publish.exposition.collector import SnapshotCollector
 from goodwatt.publish.metrics.row import About
-from goodwatt.publish.metrics.table import table
+from goodwatt.publish.metrics.table import metric_table
 from tests.fakes.readings import record
 from tests.fakes.snapshots import INTERVAL, START, after, gpus, page
 
 ABOUT = About("0.1.0", "3.11.7", "0123456789ab", reload_ok=True, reloaded_unix_seconds=1_750_000_000.0)
-ROWS = table(ABOUT)
+ROWS = metric_table(ABOUT)
 WRITERS = {"text": (writer.text, parse_text), "openmetrics": (writer.openmetrics, parse_openmetrics)}
 
 Series = tuple[str, frozenset[tuple[str, str]]]

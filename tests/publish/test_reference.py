@@ -1,6 +1,6 @@
 """docs/metrics.md is made from the table."""
 
-from goodwatt.publish.metrics.table import table
+from goodwatt.publish.metrics.table import metric_table
 from goodwatt.publish.reference import reference
 from tests.publish.regenerate import REFERENCE
 
@@ -13,6 +13,6 @@ def test_the_file_is_up_to_date() -> None:
 def test_every_metric_is_in_it() -> None:
     """Each row has its own heading, its help text and its labels."""
     text = reference()
-    for row in table():
+    for row in metric_table():
         assert text.count(f"### `{row.exposed}`\n\n{row.help}\n") == 1
         assert all(f"`{label}`" in text for label in row.labels)

@@ -37,7 +37,7 @@ async def scrape_once(plan: "Plan") -> str:
     running with the same configuration.
     """
     from goodwatt.publish.exposition.formats import render
-    from goodwatt.publish.metrics.table import table
+    from goodwatt.publish.metrics.table import metric_table
     from goodwatt.runtime.sampler import Sampler
     from goodwatt.runtime.serve import about_process
     from goodwatt.runtime.source_set import SourceSet
@@ -47,7 +47,7 @@ async def scrape_once(plan: "Plan") -> str:
     source_set = SourceSet(sampler, plan.without_listeners(), SourceContext())
     try:
         await source_set.refresh()
-        return render(await sampler.tick(), table(about_process(plan))).decode()
+        return render(await sampler.tick(), metric_table(about_process(plan))).decode()
     finally:
         await source_set.aclose()
         await sampler.aclose()

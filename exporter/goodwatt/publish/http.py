@@ -11,7 +11,7 @@ from aiohttp import web
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.publish.exposition.formats import Pages, choose
 from goodwatt.publish.metrics.row import About
-from goodwatt.publish.metrics.table import table
+from goodwatt.publish.metrics.table import metric_table
 from goodwatt.publish.page.document import Link
 from goodwatt.publish.page.routes import PATHS, Front
 from goodwatt.web.address import Address, cannot_listen, parse_address
@@ -69,7 +69,7 @@ class Publisher:
         self._reload = reload
         self._adopted: tuple[About, str] | None = None
         self._clock = clock
-        self._pages = Pages(table(about), clock)
+        self._pages = Pages(metric_table(about), clock)
         self._began = clock()
         self._front = Front(self._links(), self._note)
         self._front.describe(about)
@@ -85,7 +85,7 @@ class Publisher:
         if self._adopted is not None:
             self._about, self._config_text = self._adopted
             self._adopted = None
-            self._pages.describe(table(self._about))
+            self._pages.describe(metric_table(self._about))
             self._front.describe(self._about)
         self._pages.turn(snapshot)
         self._front.turn(snapshot)

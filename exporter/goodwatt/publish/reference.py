@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from goodwatt.publish.metrics.row import Kind, Metric
-from goodwatt.publish.metrics.table import groups
+from goodwatt.publish.metrics.table import metric_groups
 
 _INTRODUCTION = """\
 # Metrics
@@ -23,7 +23,7 @@ Made by `goodwatt metrics`; a test compares this page with the table in `exporte
 def reference() -> str:
     """The page, ending in one newline."""
     parts = [_INTRODUCTION]
-    for heading, rows in groups():
+    for heading, rows in metric_groups():
         parts.append(f"\n## {heading}\n")
         parts += [_entry(row) for row in rows]
     return "".join(parts)

@@ -8,7 +8,7 @@ from goodwatt.model.gpu import GpusReading
 from goodwatt.model.policy import Policy
 from goodwatt.model.source import NVML_SOURCE, Reason, SourceId, SourceKind, SourceResult, Unavailable, server_source
 from goodwatt.model.tariff import Tariff
-from goodwatt.publish.metrics.goodwatt import source_info
+from goodwatt.publish.metrics.goodwatt import GOODWATT
 from tests.derive.laws import law
 from tests.derive.worlds import gpu_readings
 from tests.fakes.readings import Fold, gpu, gpus, no_gpus, tokens_page
@@ -44,7 +44,8 @@ def test_a_second_gpu_source_is_published_and_charged():
     assert energy(shown) == {"GPU-0": 1000, "GPU-7": 3000}
     assert sum(shown.ledger.cost.values()) == 10.0
     assert shown.gpus.simulated and shown.gpus.notes == ("dcgm: a note",)
-    assert list(source_info(shown))[:2] == [(("nvml", "false"), 1), (("dcgm", "true"), 1)]
+    (source_info,) = (row for row in GOODWATT if row.name == "source_info")
+    assert list(source_info.value(shown))[:2] == [(("nvml", "false"), 1), (("dcgm", "true"), 1)]
 
 
 def test_a_lone_source_of_any_name_is_published():

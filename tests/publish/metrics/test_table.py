@@ -6,11 +6,11 @@ import pytest
 
 from goodwatt.model.histogram import Histogram
 from goodwatt.publish.metrics.row import Kind, Metric
-from goodwatt.publish.metrics.table import table
+from goodwatt.publish.metrics.table import metric_table
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import recorded
 
-ROWS = table()
+ROWS = metric_table()
 UNITLESS = {
     "slo_possibly_bad_in_flight",
     "slo_possibly_good_in_flight",

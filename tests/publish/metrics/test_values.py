@@ -434,9 +434,9 @@ def test_an_account_that_is_only_live_of_a_lost_server_is_hidden() -> None:
 
 def test_no_config_no_hash() -> None:
     """Where no configuration was read there is no config_info."""
-    from goodwatt.publish.metrics.table import table
+    from goodwatt.publish.metrics.table import metric_table
 
-    row = next(row for row in table(About()) if row.name == "config_info")
+    row = next(row for row in metric_table(About()) if row.name == "config_info")
     assert list(row.value(small())) == []
     assert value(small(), "config_info", hash="0123456789ab") == 1
 

@@ -1,7 +1,7 @@
-"""Metrics of the GPUs: one series for each GPU with a fresh reading that has the value.
+"""Metrics of the GPUs: one series for each GPU whose fresh reading has the value.
 
-A row of model/gpu_quantities.py is a metric without a row here. The rows here are what the ledger counts and what takes
-labels of its own.
+Every row of model/gpu_quantities.py becomes a metric here. Only metrics of the ledger, and those with further labels,
+have a row of their own.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from goodwatt.model.ledger import Ledger
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.publish.metrics.row import Kind, Metric, Sample, Stability
 
-GPU_LABELS = ("gpu", "uuid")
+_GPU_LABELS = ("gpu", "uuid")
 
 
 def _readings(snapshot: Snapshot) -> tuple[GpuReading, ...]:
@@ -39,7 +39,7 @@ def _from_readings(get: Callable[[GpuReading], float | None]) -> Callable[[Snaps
 def _from_ledger(
     get: Callable[[Ledger], Mapping[str, int]], per_unit: int = 1
 ) -> Callable[[Snapshot], Iterator[Sample]]:
-    """One sample for each fresh GPU in the ledger's totals by UUID, divided by `per_unit`."""
+    """One sample for each fresh GPU: its total in the ledger, divided by `per_unit`."""
 
     def samples(snapshot: Snapshot) -> Iterator[Sample]:
         totals = get(snapshot.ledger)
@@ -57,7 +57,7 @@ def _info(snapshot: Snapshot) -> Iterator[Sample]:
 
 
 def _energy_labels(reading: GpuReading, ledger: Ledger) -> tuple[str, str]:
-    """Return method and scope. A GPU whose energy was counted before is only unavailable now, as a lost one is."""
+    """Return method and scope. A lost GPU, or one whose energy was counted before, is only unavailable now."""
     if reading.energy is not None:
         return reading.energy.method.value, reading.energy.scope.value
     counted_before = reading.gpu.uuid in ledger.gpu_energy_millijoules
@@ -83,7 +83,7 @@ def _row(quantity: GpuQuantity) -> Metric:
         kind=Kind.COUNTER if quantity.name.endswith("_total") else Kind.GAUGE,
         unit=quantity.unit,
         help=quantity.help,
-        labels=GPU_LABELS,
+        labels=_GPU_LABELS,
         value=_from_readings(lambda reading: reading.quantities.get(quantity.name)),
         stability=Stability.STABLE if quantity.stable else Stability.BETA,
     )
@@ -94,9 +94,9 @@ GPUS = (
         name="gpu_info",
         kind=Kind.INFO,
         unit="",
-        help="Which GPU this is, and how its joules are obtained: measured by the driver's counter, integrated from "
-        "sampled power, unsupported, or unavailable now; and what they cover.",
-        labels=(*GPU_LABELS, "product", "driver", "energy_method", "energy_scope"),
+        help="Identity of the GPU, and the method and scope of its energy: measured by the driver's counter, "
+        "integrated from sampled power, unsupported, or unavailable now.",
+        labels=(*_GPU_LABELS, "product", "driver", "energy_method", "energy_scope"),
         value=_info,
     ),
     _row(POWER),
@@ -105,9 +105,9 @@ GPUS = (
         name="gpu_energy_joules_total",
         kind=Kind.COUNTER,
         unit="joules",
-        help="Energy of the GPU since goodwatt started. Over all GPUs it equals what is given to servers and models, "
-        "what is unattributed, and what closed accounts once were given.",
-        labels=GPU_LABELS,
+        help="Energy of the GPU since goodwatt started. Summed over GPUs it equals the attributed energy, the "
+        "unattributed energy and that of closed accounts.",
+        labels=_GPU_LABELS,
         value=_from_ledger(lambda ledger: ledger.gpu_energy_millijoules, 1000),
         stability=Stability.STABLE,
     ),
@@ -115,8 +115,8 @@ GPUS = (
         name="gpu_unattributed_energy_joules_total",
         kind=Kind.COUNTER,
         unit="joules",
-        help="Energy of the GPU that no server claimed.",
-        labels=GPU_LABELS,
+        help="Unattributed energy of the GPU: no server claimed it.",
+        labels=_GPU_LABELS,
         value=_from_ledger(lambda ledger: ledger.gpu_unattributed_millijoules, 1000),
         stability=Stability.STABLE,
     ),
@@ -124,8 +124,8 @@ GPUS = (
         name="gpu_energy_glitches_total",
         kind=Kind.COUNTER,
         unit="glitches",
-        help="Jumps of the GPU's energy counter that its power limit rules out; they were left out of the energy.",
-        labels=GPU_LABELS,
+        help="Jumps of the GPU's energy counter that its power limit rules out. They are not counted as energy.",
+        labels=_GPU_LABELS,
         value=_from_ledger(lambda ledger: ledger.gpu_glitches),
     ),
     *(_row(quantity) for quantity in GPU_QUANTITIES if quantity not in (POWER, POWER_LIMIT)),
@@ -133,33 +133,32 @@ GPUS = (
         name="gpu_throttled",
         kind=Kind.GAUGE,
         unit="",
-        help="1 while the reason holds the GPU's clocks back, 0 while it does not.",
-        labels=(*GPU_LABELS, "reason"),
+        help="1 while the GPU's clocks are throttled for this reason, 0 otherwise.",
+        labels=(*_GPU_LABELS, "reason"),
         value=_throttled,
     ),
     Metric(
         name="gpu_state",
         kind=Kind.GAUGE,
         unit="",
-        help="1 for the state that the GPU is in, 0 for the others. A lost GPU keeps its identity and counts "
-        "no energy.",
-        labels=(*GPU_LABELS, "state"),
+        help="1 for the GPU's current state, 0 for the others. A lost GPU keeps its identity and counts no energy.",
+        labels=(*_GPU_LABELS, "state"),
         value=_state,
     ),
     Metric(
         name="gpu_xid_errors_total",
         kind=Kind.COUNTER,
         unit="errors",
-        help="Xid errors that the driver reported of the GPU since goodwatt began to listen.",
-        labels=GPU_LABELS,
+        help="Xid errors that the driver reported for the GPU since goodwatt started listening for them.",
+        labels=_GPU_LABELS,
         value=_from_readings(lambda reading: reading.xid_errors),
     ),
     Metric(
         name="gpu_last_xid",
         kind=Kind.GAUGE,
         unit="",
-        help="Number of the GPU's latest Xid error, as NVIDIA's documentation lists them. Absent until there is one.",
-        labels=GPU_LABELS,
+        help="Code of the GPU's latest Xid error, as listed in NVIDIA's documentation. Absent until one occurs.",
+        labels=_GPU_LABELS,
         value=_from_readings(lambda reading: reading.last_xid),
     ),
 )

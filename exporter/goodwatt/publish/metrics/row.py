@@ -1,4 +1,4 @@
-"""What a row of the metric table is."""
+"""The row of the metric table, and the labels that rows share."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,12 +9,15 @@ from goodwatt.model.snapshot import Snapshot
 
 PREFIX = "goodwatt_"
 
+ACCOUNT_LABELS = ("server", "model")
+SLO_LABELS = (*ACCOUNT_LABELS, "slo")
+
 Value = float | Histogram
 Sample = tuple[tuple[str, ...], Value]  # label values in the row's order, and the value
 
 
 class Kind(StrEnum):
-    """What a reader may do with the numbers."""
+    """The metric type, as OpenMetrics defines it."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -23,7 +26,7 @@ class Kind(StrEnum):
 
 
 class Stability(StrEnum):
-    """What an upgrade may do to a metric."""
+    """What an upgrade may change about a metric."""
 
     STABLE = "stable"  # name, labels and meaning stay; a change is announced with both names
     BETA = "beta"  # may still change in a minor version
@@ -31,9 +34,10 @@ class Stability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One exposed metric. `name` is without PREFIX; `unit` is empty, or the part of the name that says the unit.
+    """One exposed metric.
 
-    `value` is pure. It gives one sample a series and none for what is unknown; it never gives a series twice.
+    `name` lacks PREFIX. `unit` is the unit within the name, or empty. `value` is pure: it yields one sample for each
+    series, none for an unknown value, and never the same label values twice.
     """
 
     name: str
@@ -46,12 +50,12 @@ class Metric:
 
     @property
     def exposed(self) -> str:
-        """The name as it is queried (a histogram's series add _bucket, _count and _sum)."""
+        """Return the name to query; a histogram's series append _bucket, _count and _sum."""
         return PREFIX + self.name
 
     @property
     def family(self) -> str:
-        """The name without the suffix that counters and info metrics owe to their kind."""
+        """Return the metric family's name: without the _total of a counter or the _info of an info metric."""
         return self.exposed.removesuffix(_SUFFIXES.get(self.kind, ""))
 
 
@@ -60,10 +64,10 @@ _SUFFIXES = {Kind.COUNTER: "_total", Kind.INFO: "_info"}
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the program says of itself. `simulated`: no hardware stands behind any figure.
+    """The program's own facts. `simulated` means that all hardware and servers are simulated, as in the demo.
 
-    `reload_ok` and `reloaded_unix_seconds` are of the last reading of the configuration, and of the last good one;
-    None where no configuration can be read again.
+    `reload_ok` is the result of the last reload and `reloaded_unix_seconds` the time of the last successful one; both
+    are None when there is no configuration to reload.
     """
 
     version: str = "unknown"

@@ -5,7 +5,7 @@ from itertools import islice
 
 from goodwatt.model.ledger import Account
 from goodwatt.model.snapshot import Live, Snapshot
-from goodwatt.publish.metrics.live import lives
+from goodwatt.publish.metrics.live import live_accounts
 from goodwatt.publish.page.headline import Figure, headline
 from goodwatt.publish.page.history import MOST_ACCOUNTS, History, Point
 from goodwatt.publish.page.html import Element, el
@@ -16,7 +16,7 @@ from goodwatt.publish.page.table import UNKNOWN, section
 
 def shown(snapshot: Snapshot) -> Iterable[tuple[Account, Live]]:
     """The accounts that have a card: the first few."""
-    return islice(lives(snapshot), MOST_ACCOUNTS)
+    return islice(live_accounts(snapshot), MOST_ACCOUNTS)
 
 
 def remember(history: History, snapshot: Snapshot) -> None:
@@ -29,7 +29,7 @@ def remember(history: History, snapshot: Snapshot) -> None:
 def cards(snapshot: Snapshot, history: History) -> Element:
     """All cards, or what there is instead."""
     made = [_card(snapshot, history, account, live) for account, live in shown(snapshot)]
-    left = sum(1 for _ in lives(snapshot)) - len(made)
+    left = sum(1 for _ in live_accounts(snapshot)) - len(made)
     more = el("p", f"{left} more in the table below.", class_="soft") if left else None
     return section("figures", "Efficiency, cost, goodput", *(made or [_nobody(snapshot)]), more)
 

@@ -9,7 +9,7 @@ from goodwatt.model.ledger import Account, SloKey
 from goodwatt.model.slo import Slo
 from goodwatt.model.snapshot import Live, Snapshot, SourceState
 from goodwatt.publish.metrics.goodwatt import age_seconds
-from goodwatt.publish.metrics.live import lives
+from goodwatt.publish.metrics.live import live_accounts
 from goodwatt.publish.page.headline import headline, looking_back, no_gpu
 from goodwatt.publish.page.html import Node, el
 from goodwatt.publish.page.numbers import ago, percent, short
@@ -30,7 +30,7 @@ def accounts(snapshot: Snapshot) -> Node | None:
         *(number(heading) for heading in ("Tokens/s", "Power", "J/token", money, "Idle", "Running", "Waiting")),
     )
     window = f"Over {looking_back(snapshot)}, generated tokens. Joules and money include idle time."
-    rows = (_account(snapshot, account, live) for account, live in lives(snapshot))
+    rows = (_account(snapshot, account, live) for account, live in live_accounts(snapshot))
     return table("models", "Servers and models", window, columns, rows)
 
 
