@@ -12,7 +12,7 @@ from goodwatt.engines import load_profiles
 from goodwatt.engines.page.reader import read_page
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.source import server_source
-from goodwatt.publish.exposition.formats import Format, Variant
+from goodwatt.publish.exposition.formats import ExpositionFormat, Variant
 from goodwatt.publish.http import About, Publisher
 from goodwatt.runtime.sampler import Clocks, Sampler
 from goodwatt.sources.engine.exposition import ExpositionParser
@@ -26,7 +26,7 @@ from tests.fakes.fake_driver import Clock, FakeDriver, FakeGpu
 GPUS = 8
 SETTLE_TICKS = 1000  # caches and numbers have their size by then
 GROWTH_MEBIBYTES = 1.0
-VARIANTS = (Variant(Format.TEXT), Variant(Format.OPENMETRICS, gzip=True))
+VARIANTS = (Variant(ExpositionFormat.TEXT), Variant(ExpositionFormat.OPENMETRICS, gzip=True))
 
 
 class PageReader:

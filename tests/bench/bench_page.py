@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.publish.http import About, Publisher
-from goodwatt.publish.page.cards import remember
+from goodwatt.publish.page.cards import record_headlines
 from goodwatt.publish.page.history import HOUR_SECONDS, History
-from goodwatt.publish.page.live import event, live
+from goodwatt.publish.page.live import live_event, live_nodes
 from tests.bench.rows import Row, median
 from tests.fakes.snapshots import INTERVAL, snapshot
 
@@ -48,7 +48,7 @@ def _kept(picture: Snapshot, ticks: int) -> Iterator[float]:
     history = History()
     for one in _pictures(picture, ticks):
         began = time.perf_counter()
-        remember(history, one)
+        record_headlines(history, one)
         yield (time.perf_counter() - began) * 1000
 
 
@@ -84,8 +84,8 @@ async def _published(picture: Snapshot, ticks: int, pages: int) -> float:
 def _bytes(picture: Snapshot) -> int:
     history = History()
     for one in _pictures(picture, int(HOUR_SECONDS / INTERVAL)):
-        remember(history, one)
-    return len(event(picture, "bench", live(picture, About("bench"), history)))
+        record_headlines(history, one)
+    return len(live_event(picture, "bench", live_nodes(picture, About("bench"), history)))
 
 
 async def _read(port: int, pages: int) -> None:

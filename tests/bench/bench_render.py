@@ -10,8 +10,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.publish.exposition import writer
-from goodwatt.publish.exposition.collector import registry
-from goodwatt.publish.exposition.formats import Format, Pages, Variant
+from goodwatt.publish.exposition.collector import snapshot_registry
+from goodwatt.publish.exposition.formats import ExpositionFormat, ExpositionPages, Variant
 from goodwatt.publish.http import About, Publisher
 from goodwatt.publish.metrics.table import metric_table
 from tests.bench.rows import Row, as_lines, median, percentile
@@ -38,21 +38,21 @@ def rows(quick: bool) -> list[Row]:
 
 def _rendering(gpus: int, picture: Snapshot, rounds: int) -> Iterator[Row]:
     rows_ = metric_table(ABOUT)
-    source = registry(rows_, lambda: picture)
-    yield Row(f"page, {gpus} GPUs", len(writer.text(source.collect())), "bytes")
+    source = snapshot_registry(rows_, lambda: picture)
+    yield Row(f"page, {gpus} GPUs", len(writer.write_text(source.collect())), "bytes")
     forms: Iterable[tuple[str, Callable[[], bytes], Callable[[CollectorRegistry], bytes]]] = (
-        ("text", lambda: writer.text(source.collect()), generate_latest),
-        ("OpenMetrics", lambda: writer.openmetrics(source.collect()), generate_openmetrics),
+        ("text", lambda: writer.write_text(source.collect()), generate_latest),
+        ("OpenMetrics", lambda: writer.write_openmetrics(source.collect()), generate_openmetrics),
     )
     for name, ours, theirs in forms:
         own = _timed(ours, rounds)
         yield from _quantiles(f"render {name}, {gpus} GPUs", own)
         ratio = median(own) / median(_timed(lambda theirs=theirs: theirs(source), rounds // 3))  # type: ignore[misc]
         yield Row(f"render {name} / prometheus_client, {gpus} GPUs", ratio, "ratio", 1.0)
-    pages = Pages(rows_, time.monotonic)
-    pages.turn(picture)
-    pages.page(Variant(Format.OPENMETRICS, gzip=True))
-    yield from _quantiles(f"new snapshot, {gpus} GPUs", _timed(lambda: pages.turn(picture), rounds))
+    pages = ExpositionPages(rows_, time.monotonic)
+    pages.show(picture)
+    pages.page(Variant(ExpositionFormat.OPENMETRICS, gzip=True))
+    yield from _quantiles(f"new snapshot, {gpus} GPUs", _timed(lambda: pages.show(picture), rounds))
 
 
 def _timed(work: Callable[[], object], rounds: int) -> list[float]:

@@ -331,7 +331,7 @@ def test_a_screen_reader_finds_its_way(browser: Browser, demo: Goodwatt, viewpor
 def test_without_script(browser: Browser, demo: Goodwatt) -> None:
     """Without script the figures of the snapshot are there, no dead button is, and the page comes again by itself."""
     with tab(browser, demo.url, java_script_enabled=False) as one:
-        assert one.page.inner_text("#link") == "as of loading; comes again every 1 s"
+        assert one.page.inner_text("#link") == "as of loading; refreshes every 1 s"
         assert one.page.locator("#live .figure").count() == 6
         assert one.page.locator("button:visible").count() == 0
         first = len(one.responses)

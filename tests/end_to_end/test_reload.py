@@ -120,7 +120,7 @@ def test_http_reloads_only_where_it_may(tmp_path: Path) -> None:
     with goodwatt(tmp_path, "run", config=BASE + "servers: []\n") as running:
         assert send(running, "POST") == (
             403,
-            "reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP\n",
+            "reloading over HTTP is disabled; start with --web.enable-lifecycle, or send SIGHUP\n",
             "",
         )
         assert send(running, "GET")[::2] == (405, "POST, PUT")

@@ -19,7 +19,7 @@ from tests.fakes.snapshots import INTERVAL, START, after, gpus, page
 
 ABOUT = About("0.1.0", "3.11.7", "0123456789ab", reload_ok=True, reloaded_unix_seconds=1_750_000_000.0)
 ROWS = metric_table(ABOUT)
-WRITERS = {"text": (writer.text, parse_text), "openmetrics": (writer.openmetrics, parse_openmetrics)}
+WRITERS = {"text": (writer.write_text, parse_text), "openmetrics": (writer.write_openmetrics, parse_openmetrics)}
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 

@@ -10,8 +10,8 @@ from urllib.parse import urljoin
 
 import pytest
 
-from goodwatt.publish.exposition.formats import Format, Variant
-from goodwatt.publish.http import About, Address, Publisher, Reloaded, checked_path, stale
+from goodwatt.publish.exposition.formats import ExpositionFormat, Variant
+from goodwatt.publish.http import About, Address, Publisher, Reloaded, checked_path, staleness
 from goodwatt.web.connection_limits import FIRST_REQUEST_TIMEOUT_SECONDS, IDLE_TIMEOUT_SECONDS, MAX_CONNECTIONS
 from goodwatt.web.listener import SWEEP_INTERVAL_SECONDS
 from tests.fakes.snapshots import snapshot
@@ -19,7 +19,7 @@ from tests.publish.pages import small
 from tests.publish.serving import ABOUT, Clock, connecting, serving
 
 ASK = b"GET /config HTTP/1.1\r\nHost: x\r\n\r\n"
-NOT_YET = "no readings yet; the first tick is under way\n"
+NOT_YET = "no readings yet; the first tick is in progress\n"
 
 
 async def test_metrics_by_accept() -> None:
@@ -28,12 +28,12 @@ async def test_metrics_by_accept() -> None:
         publisher.latest = small()
         async with client.get("/metrics") as answer:
             assert answer.status == 200
-            assert answer.headers["Content-Type"] == Format.TEXT.value
+            assert answer.headers["Content-Type"] == ExpositionFormat.TEXT.value
             assert answer.headers["Vary"] == "Accept, Accept-Encoding"
             assert answer.headers["Server"] == "goodwatt"
             assert "goodwatt_generated_tokens_total" in await answer.text()
         async with client.get("/metrics", headers={"Accept": "application/openmetrics-text"}) as answer:
-            assert answer.headers["Content-Type"] == Format.OPENMETRICS.value
+            assert answer.headers["Content-Type"] == ExpositionFormat.OPENMETRICS.value
             assert (await answer.text()).endswith("# EOF\n")
 
 
@@ -46,7 +46,7 @@ async def test_gzip() -> None:
             assert answer.headers["Content-Encoding"] == "gzip"
             assert int(answer.headers["Content-Length"]) < len(plain) / 4
             assert await answer.read() == plain
-        zipped = publisher._pages.page(Variant(Format.TEXT, gzip=True))
+        zipped = publisher._pages.page(Variant(ExpositionFormat.TEXT, gzip=True))
         assert zipped is not None
         assert gzip.decompress(zipped) == plain
 
@@ -92,7 +92,7 @@ async def test_unhealthy_when_ticks_stop() -> None:
         clock.now += 31
         async with client.get("/-/healthy") as answer:
             assert answer.status == 503
-            assert await answer.text() == "no tick has ended for 31 s; restart goodwatt and report its log\n"
+            assert await answer.text() == "no tick has completed for 31 s; restart goodwatt and report its log\n"
         assert (await client.get("/metrics")).status == 200
 
 
@@ -108,12 +108,12 @@ def test_stale() -> None:
     """A snapshot is stale after 30 s, or after three intervals where they are longer; before one, the start counts."""
     s = small()
     slow = replace(s, policy=replace(s.policy, interval_seconds=60.0))
-    assert stale(s, s.at_seconds + 30, 0) is None
-    assert stale(s, s.at_seconds + 30.1, 0) is not None
-    assert stale(slow, s.at_seconds + 180, 0) is None
-    assert stale(slow, s.at_seconds + 180.1, 0) is not None
-    assert stale(None, 30, 0) is None
-    assert stale(None, 31, 0) is not None
+    assert staleness(s, s.at_seconds + 30, 0) is None
+    assert staleness(s, s.at_seconds + 30.1, 0) is not None
+    assert staleness(slow, s.at_seconds + 180, 0) is None
+    assert staleness(slow, s.at_seconds + 180.1, 0) is not None
+    assert staleness(None, 30, 0) is None
+    assert staleness(None, 31, 0) is not None
 
 
 async def test_config_is_shown_as_given() -> None:
@@ -163,7 +163,7 @@ async def test_other_methods_are_refused(method: str) -> None:
         async with client.request(method, "/metrics", data=b"x" * 1000) as answer:
             assert answer.status == 405
             assert answer.headers["Allow"] == "GET, HEAD"
-            assert await answer.text() == f"{method} is not possible here; use GET or HEAD\n"
+            assert await answer.text() == f"{method} is not allowed here; use GET or HEAD\n"
 
 
 async def test_telemetry_path() -> None:
@@ -183,7 +183,7 @@ async def test_telemetry_path() -> None:
 def test_paths_that_cannot_be(path: str) -> None:
     """A telemetry path that is no plain absolute path is refused in one line."""
     with pytest.raises(
-        ValueError, match=r"^telemetry path '.*' must begin with '/' and hold only letters, digits and '/-\._~'$"
+        ValueError, match=r"^telemetry path '.*' must start with '/' and contain only letters, digits and '/-\._~'$"
     ):
         checked_path(path)
 
@@ -191,7 +191,7 @@ def test_paths_that_cannot_be(path: str) -> None:
 @pytest.mark.parametrize("path", ["/config", "/-/healthy", "/-/ready"])
 def test_paths_that_are_taken(path: str) -> None:
     """A telemetry path that goodwatt needs itself is refused."""
-    with pytest.raises(ValueError, match="is taken by goodwatt itself"):
+    with pytest.raises(ValueError, match="is reserved by goodwatt"):
         Publisher(ABOUT, telemetry_path=path)
 
 
@@ -346,7 +346,7 @@ async def test_no_page_mixes_two_configurations() -> None:
             async with client.get("/metrics") as page, client.get("/config") as config:
                 return await page.text(), await config.text()
 
-        publisher.tell(About("1", "3", "bbb"))
+        publisher.update_about(About("1", "3", "bbb"))
         publisher.latest = first
         page, config = await shown()
         assert 'hash="bbb"' in page and config == "old\n"
@@ -355,7 +355,7 @@ async def test_no_page_mixes_two_configurations() -> None:
         publisher.latest = second
         page, config = await shown()
         assert 'hash="ccc"' in page and "goodwatt_config_last_reload_successful 1.0" in page and config == "new\n"
-        publisher.tell(About("1", "3", "ccc", reload_ok=False))
+        publisher.update_about(About("1", "3", "ccc", reload_ok=False))
         page, config = await shown()
         assert "goodwatt_config_last_reload_successful 0.0" in page and config == "new\n"
 

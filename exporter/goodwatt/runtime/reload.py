@@ -51,7 +51,7 @@ class Reloader:
             log.error("reload: %s", problem)
         log.error("reload: the file is rejected; the previous configuration stays in force")
         self.about = replace(self.about, reload_ok=False)
-        self._parts[2].tell(self.about)
+        self._parts[2].update_about(self.about)
         return Reloaded(False, f"{wrong}\nthe file is rejected; the previous configuration stays in force")
 
     async def _applied(self, plan: Plan) -> Reloaded:

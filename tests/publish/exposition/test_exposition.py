@@ -1,4 +1,4 @@
-"""Pages as bytes: the golden ones, both parsers, and any text in a label."""
+"""ExpositionPages as bytes: the golden ones, both parsers, and any text in a label."""
 
 import shutil
 import subprocess
@@ -12,8 +12,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.publish.exposition import writer
-from goodwatt.publish.exposition.collector import SnapshotCollector, registry
-from goodwatt.publish.exposition.formats import Format, render
+from goodwatt.publish.exposition.collector import SnapshotCollector, snapshot_registry
+from goodwatt.publish.exposition.formats import ExpositionFormat, render
 from goodwatt.publish.metrics.row import Kind, Metric
 from tests.fakes.snapshots import after, gpus, page, snapshot
 from tests.publish.pages import ABOUT, ROWS, WRITERS, parsed, rendered, small
@@ -121,7 +121,7 @@ def test_promtool_finds_nothing() -> None:
 def test_registry_is_our_own() -> None:
     """Two registries live side by side, each with the process_* families; none is global."""
     for _ in range(2):
-        found = {family.name for family in registry(ROWS, small).collect()}
+        found = {family.name for family in snapshot_registry(ROWS, small).collect()}
         assert {"goodwatt_generated_tokens", "process_cpu_seconds"} <= found
 
 
@@ -136,11 +136,11 @@ def test_describe_names_every_family() -> None:
 def test_render_has_the_process_families() -> None:
     """One page for the terminal is what a scrape would give."""
     assert b"process_resident_memory_bytes" in render(small(), ROWS)
-    assert render(small(), ROWS, Format.OPENMETRICS).endswith(b"# EOF\n")
+    assert render(small(), ROWS, ExpositionFormat.OPENMETRICS).endswith(b"# EOF\n")
     assert ABOUT.version.encode() in render(small(), ROWS)
 
 
 def test_writers_of_nothing() -> None:
     """No families give an empty text page and an OpenMetrics page of its end mark."""
-    assert writer.text([]) == b""
-    assert writer.openmetrics([]) == b"# EOF\n"
+    assert writer.write_text([]) == b""
+    assert writer.write_openmetrics([]) == b"# EOF\n"

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.publish.exposition.formats import ASKED_LATELY_SECONDS, Format, Pages, Variant, choose
+from goodwatt.publish.exposition.formats import (
+    RECENTLY_SCRAPED_SECONDS,
+    ExpositionFormat,
+    ExpositionPages,
+    Variant,
+    negotiate,
+)
 from goodwatt.publish.metrics.row import Kind, Metric
 from tests.publish.pages import small
 
@@ -23,20 +29,20 @@ PROMETHEUS_3 = (
 TEXT_FIRST = "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 ACCEPT = {
-    PROMETHEUS_2: Format.OPENMETRICS,
-    PROMETHEUS_3: Format.OPENMETRICS,
-    TEXT_FIRST: Format.TEXT,
-    BROWSER: Format.TEXT,
-    "text/plain": Format.TEXT,
-    "*/*": Format.TEXT,
-    "": Format.TEXT,
-    None: Format.TEXT,
-    "application/openmetrics-text": Format.OPENMETRICS,
-    "Application/OpenMetrics-Text; Version=1.0.0": Format.OPENMETRICS,
-    "application/openmetrics-text; version=0.0.1": Format.TEXT,
-    "application/openmetrics-text; version=2.0.0": Format.TEXT,
-    "application/openmetrics-text; q=0": Format.TEXT,
-    "application/openmetrics-text; q=much": Format.TEXT,
+    PROMETHEUS_2: ExpositionFormat.OPENMETRICS,
+    PROMETHEUS_3: ExpositionFormat.OPENMETRICS,
+    TEXT_FIRST: ExpositionFormat.TEXT,
+    BROWSER: ExpositionFormat.TEXT,
+    "text/plain": ExpositionFormat.TEXT,
+    "*/*": ExpositionFormat.TEXT,
+    "": ExpositionFormat.TEXT,
+    None: ExpositionFormat.TEXT,
+    "application/openmetrics-text": ExpositionFormat.OPENMETRICS,
+    "Application/OpenMetrics-Text; Version=1.0.0": ExpositionFormat.OPENMETRICS,
+    "application/openmetrics-text; version=0.0.1": ExpositionFormat.TEXT,
+    "application/openmetrics-text; version=2.0.0": ExpositionFormat.TEXT,
+    "application/openmetrics-text; q=0": ExpositionFormat.TEXT,
+    "application/openmetrics-text; q=much": ExpositionFormat.TEXT,
 }
 ENCODING = {
     "gzip": True,
@@ -50,21 +56,21 @@ ENCODING = {
 
 
 @pytest.mark.parametrize(("accept", "format_"), ACCEPT.items())
-def test_format(accept: str | None, format_: Format) -> None:
+def test_format(accept: str | None, format_: ExpositionFormat) -> None:
     """OpenMetrics 1.0.0 is for who asks for it and does not prefer text; everybody else gets text."""
-    assert choose(accept, None) == Variant(format_)
+    assert negotiate(accept, None) == Variant(format_)
 
 
 @pytest.mark.parametrize(("encoding", "zipped"), ENCODING.items())
 def test_encoding(encoding: str | None, zipped: bool) -> None:
     """gzip is for who accepts it."""
-    assert choose(None, encoding) == Variant(Format.TEXT, zipped)
+    assert negotiate(None, encoding) == Variant(ExpositionFormat.TEXT, zipped)
 
 
 @given(accept=st.text(), encoding=st.text())
 def test_any_header_gets_an_answer(accept: str, encoding: str) -> None:
     """Any header text gets one of the variants."""
-    assert choose(accept, encoding).format in Format
+    assert negotiate(accept, encoding).format in ExpositionFormat
 
 
 class Counted:
@@ -73,7 +79,7 @@ class Counted:
     def __init__(self) -> None:
         self.times = 0
         self.now = 100.0
-        self.pages = Pages([Metric("a", Kind.GAUGE, "", "A.", (), self._value)], lambda: self.now)
+        self.pages = ExpositionPages([Metric("a", Kind.GAUGE, "", "A.", (), self._value)], lambda: self.now)
 
     def _value(self, _: Snapshot) -> list[tuple[tuple[str, ...], float]]:
         self.times += 1
@@ -83,17 +89,17 @@ class Counted:
 def test_bytes_are_made_once_a_snapshot() -> None:
     """However many scrapers ask, plain or zipped, a format is made once a snapshot."""
     counted = Counted()
-    counted.pages.turn(small())
+    counted.pages.show(small())
     assert counted.times == 0
-    plain = counted.pages.page(Variant(Format.TEXT))
-    assert counted.pages.page(Variant(Format.TEXT)) is plain
-    zipped = counted.pages.page(Variant(Format.TEXT, gzip=True))
+    plain = counted.pages.page(Variant(ExpositionFormat.TEXT))
+    assert counted.pages.page(Variant(ExpositionFormat.TEXT)) is plain
+    zipped = counted.pages.page(Variant(ExpositionFormat.TEXT, gzip=True))
     assert counted.times == 1
     assert plain is not None
     assert zipped is not None
     assert gzip.decompress(zipped) == plain
     assert plain.startswith(b"# HELP goodwatt_a A.\n# TYPE goodwatt_a gauge\ngoodwatt_a 1.0\n")
-    openmetrics = counted.pages.page(Variant(Format.OPENMETRICS))
+    openmetrics = counted.pages.page(Variant(ExpositionFormat.OPENMETRICS))
     assert openmetrics is not None
     assert openmetrics.endswith(b"# EOF\n")
     assert counted.times == 2
@@ -102,21 +108,21 @@ def test_bytes_are_made_once_a_snapshot() -> None:
 def test_formats_asked_for_lately_are_made_beforehand() -> None:
     """A format that was asked for in the last three minutes is made with the snapshot; one that was not, is not."""
     counted = Counted()
-    counted.pages.turn(small())
-    counted.pages.page(Variant(Format.TEXT, gzip=True))
-    counted.now += ASKED_LATELY_SECONDS
-    counted.pages.turn(small())
+    counted.pages.show(small())
+    counted.pages.page(Variant(ExpositionFormat.TEXT, gzip=True))
+    counted.now += RECENTLY_SCRAPED_SECONDS
+    counted.pages.show(small())
     assert counted.times == 2
-    counted.pages.page(Variant(Format.OPENMETRICS))
+    counted.pages.page(Variant(ExpositionFormat.OPENMETRICS))
     counted.now += 1
-    counted.pages.turn(small())
+    counted.pages.show(small())
     assert counted.times == 4  # OpenMetrics at the request and now; text no longer
-    counted.pages.page(Variant(Format.TEXT))
+    counted.pages.page(Variant(ExpositionFormat.TEXT))
     assert counted.times == 5
 
 
 def test_nothing_before_the_first_snapshot() -> None:
     """Before the first snapshot there are no bytes."""
     pages = Counted().pages
-    assert pages.page(Variant(Format.TEXT)) is None
+    assert pages.page(Variant(ExpositionFormat.TEXT)) is None
     assert pages.latest is None

@@ -14,7 +14,7 @@ from aiohttp import ClientSession, web
 from goodwatt.publish.http import Publisher
 from goodwatt.publish.metrics.row import About
 from goodwatt.publish.page.assets import ASSETS, SCRIPT, STYLE, Asset
-from goodwatt.publish.page.events import ALIVE, MOST_LISTENERS, RETRY, Feed, _Listener
+from goodwatt.publish.page.events import ALIVE, MAX_LISTENERS, RETRY, EventStream, _Listener
 from goodwatt.web.connection_limits import IDLE_TIMEOUT_SECONDS
 from tests.fakes.snapshots import snapshot
 from tests.publish.pages import small
@@ -25,7 +25,7 @@ LISTEN = b"GET / HTTP/1.0\r\n\r\n"  # of a bare feed; HTTP/1.0, so that no chunk
 
 
 @asynccontextmanager
-async def feeding(feed: Feed, first: Callable[[], bytes | None] = lambda: None) -> AsyncIterator[int]:
+async def feeding(feed: EventStream, first: Callable[[], bytes | None] = lambda: None) -> AsyncIterator[int]:
     """A server of one feed and nothing else; gives its port."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
@@ -53,7 +53,7 @@ async def until(what: Callable[[], bool]) -> None:
 
 async def test_everybody_gets_the_same_event_made_once() -> None:
     """Ten pages get each event, and it was made once for all of them."""
-    feed, made = Feed(), 0
+    feed, made = EventStream(), 0
 
     def make() -> bytes:
         nonlocal made
@@ -66,7 +66,7 @@ async def test_everybody_gets_the_same_event_made_once() -> None:
             await reader.readuntil(RETRY + b"data: first\n\n")
         assert feed.listeners == 10
         for number in (1, 2):
-            feed.tell(make)
+            feed.send(make)
             assert [await reader.readuntil(b"\n\n") for reader, _ in pages] == [f"data: {number}\n\n".encode()] * 10
         assert made == 2
         feed.close()
@@ -78,19 +78,19 @@ async def test_nothing_is_made_for_nobody() -> None:
     def never() -> bytes:
         raise AssertionError("made for nobody")
 
-    feed = Feed(keep_alive_seconds=0.02)
-    feed.tell(never)
+    feed = EventStream(keep_alive_seconds=0.02)
+    feed.send(never)
     async with feeding(feed) as port, connecting(port) as connect:
         reader, writer = await connect(LISTEN)
         await reader.readuntil(ALIVE)
         writer.transport.abort()
         await until(lambda: feed.listeners == 0)
-        feed.tell(never)
+        feed.send(never)
 
 
 async def test_a_quiet_stream_shows_that_it_is_alive() -> None:
     """While there is nothing to tell a comment comes now and then, which no page shows."""
-    feed = Feed(keep_alive_seconds=0.02)
+    feed = EventStream(keep_alive_seconds=0.02)
     async with feeding(feed) as port, connecting(port) as connect:
         reader, _ = await connect(LISTEN)
         await reader.readuntil(RETRY)
@@ -101,7 +101,7 @@ async def test_a_quiet_stream_shows_that_it_is_alive() -> None:
 
 async def test_one_too_many_is_told_so() -> None:
     """Beyond the limit the answer is 503 with one line that says what to do; who leaves makes room at once."""
-    feed = Feed(most=2)
+    feed = EventStream(most=2)
     async with feeding(feed) as port, connecting(port) as connect, ClientSession(f"http://127.0.0.1:{port}") as client:
         first, writer = await connect(LISTEN)
         second, _ = await connect(LISTEN)
@@ -113,7 +113,7 @@ async def test_one_too_many_is_told_so() -> None:
                 said = await answer.text()
         async with client.get("/") as answer:
             said = await answer.text()
-        assert said == "2 pages listen already; close one of them, or read / again now and then\n"
+        assert said == "all 2 event streams are in use; close another page, or reload / to update\n"
         writer.transport.abort()
         for _ in range(100):
             third, _ = await connect(LISTEN)
@@ -127,7 +127,7 @@ async def test_one_too_many_is_told_so() -> None:
 
 async def test_head_tells_whether_there_is_room() -> None:
     """HEAD opens no stream and counts for nobody."""
-    feed = Feed()
+    feed = EventStream()
     async with feeding(feed) as port, ClientSession(f"http://127.0.0.1:{port}") as client, client.head("/") as answer:
         assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
         assert feed.listeners == 0
@@ -135,7 +135,7 @@ async def test_head_tells_whether_there_is_room() -> None:
 
 async def test_a_slow_reader_is_cut_and_holds_little() -> None:
     """One that takes nothing is cut, the others get every event meanwhile, and what waits for it stays small."""
-    feed = Feed(slow_seconds=0.3)
+    feed = EventStream(slow_seconds=0.3)
     large = b"data: " + b"x" * 500_000 + b"\n\n"
     async with feeding(feed) as port, connecting(port) as connect:
         slow = socket.socket()
@@ -147,7 +147,7 @@ async def test_a_slow_reader_is_cut_and_holds_little() -> None:
         await until(lambda: feed.listeners == 2)
         waiting = 0
         for _ in range(200):
-            feed.tell(lambda: large)
+            feed.send(lambda: large)
             assert await reader.readexactly(len(large)) == large
             waiting = max([waiting, *(_unsent(one) for one in feed._listeners)])
             if feed.listeners == 1:
@@ -166,12 +166,12 @@ def _unsent(listener: _Listener) -> int:
 
 async def test_only_the_newest_waits() -> None:
     """Several events between two looks of a page come as one: the last."""
-    feed = Feed()
+    feed = EventStream()
     async with feeding(feed) as port, connecting(port) as connect:
         reader, _ = await connect(LISTEN)
         await reader.readuntil(ALIVE)
         for number in range(5):
-            feed.tell(lambda number=number: f"data: {number}\n\n".encode())  # type: ignore[misc]
+            feed.send(lambda number=number: f"data: {number}\n\n".encode())  # type: ignore[misc]
         assert await reader.readuntil(b"\n\n") == b"data: 4\n\n"
         feed.close()
 
@@ -264,7 +264,7 @@ async def test_pages_cannot_take_every_connection() -> None:
         publisher.latest = small()
         assert client._base_url is not None and client._base_url.port is not None
         async with connecting(client._base_url.port) as connect:
-            readers = [(await connect(ASK))[0] for _ in range(MOST_LISTENERS)]
+            readers = [(await connect(ASK))[0] for _ in range(MAX_LISTENERS)]
             for reader in readers:
                 await received(reader)
             assert (await client.get("/-/events")).status == 503

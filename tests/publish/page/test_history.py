@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from goodwatt.model.ledger import Account
 from goodwatt.model.snapshot import Live, TokenRates
-from goodwatt.publish.page.cards import remember
-from goodwatt.publish.page.history import HOUR_SECONDS, MOST_ACCOUNTS, MOST_MOMENTS, History, Point
+from goodwatt.publish.page.cards import record_headlines
+from goodwatt.publish.page.history import HOUR_SECONDS, MAX_CARDS, MAX_POINTS, History, Point
 from goodwatt.publish.page.html import Element
-from goodwatt.publish.page.live import live
+from goodwatt.publish.page.live import live_nodes
 from goodwatt.publish.page.sparkline import HEIGHT, WIDTH, band, bar, extremes, trend
 from tests.fakes.snapshots import MODEL, snapshot
 from tests.publish.page.test_landing import ACCOUNT
@@ -27,15 +27,15 @@ def filled(seconds: float, interval: float) -> History:
     history = History()
     for tick in range(int(seconds / interval)):
         if history.due(tick * interval):
-            history.note(tick * interval, {ONE: ((tick, tick + 1.0), None)})
+            history.append(tick * interval, {ONE: ((tick, tick + 1.0), None)})
     return history
 
 
 @pytest.mark.parametrize("interval", [0.2, 1.0, 5.0, 60.0])
 def test_the_last_hour_in_few_moments(interval: float) -> None:
     """After two hours at any interval the course covers the last hour, ends with the present, and is bounded."""
-    points = filled(2 * HOUR_SECONDS, interval).course(ONE, 0)
-    assert len(points) <= MOST_MOMENTS
+    points = filled(2 * HOUR_SECONDS, interval).trend_of(ONE, 0)
+    assert len(points) <= MAX_POINTS
     covered = points[-1].at_seconds - points[0].at_seconds
     assert 0.9 * HOUR_SECONDS <= covered <= HOUR_SECONDS
     assert 2 * HOUR_SECONDS - points[-1].at_seconds <= max(45.0, interval)
@@ -45,7 +45,7 @@ def test_the_last_hour_in_few_moments(interval: float) -> None:
 
 def test_the_first_minute_is_already_seen() -> None:
     """At the usual interval a minute gives a dozen points, and none of them is invented."""
-    points = filled(60.0, 5.0).course(ONE, 0)
+    points = filled(60.0, 5.0).trend_of(ONE, 0)
     assert [point.at_seconds for point in points] == [tick * 5.0 for tick in range(12)]
     assert points[3].range == (3, 4.0)
 
@@ -53,10 +53,10 @@ def test_the_first_minute_is_already_seen() -> None:
 @pytest.mark.parametrize("minutes", [12, 25, 40, 55])
 def test_the_beginning_is_thinned_and_not_forgotten(minutes: int) -> None:
     """Within the first hour the course always begins at the start."""
-    points = filled(minutes * 60.0, 5.0).course(ONE, 0)
+    points = filled(minutes * 60.0, 5.0).trend_of(ONE, 0)
     assert points[0].at_seconds == 0.0
     assert points[-1].at_seconds >= minutes * 60.0 - 45.0
-    assert MOST_MOMENTS / 3 < len(points) <= MOST_MOMENTS
+    assert MAX_POINTS / 3 < len(points) <= MAX_POINTS
 
 
 @given(st.lists(st.floats(0.01, 900.0), max_size=400))
@@ -66,9 +66,9 @@ def test_it_is_bounded_whatever_the_ticks(pauses: list[float]) -> None:
     for pause in pauses:
         now += pause
         if history.due(now):
-            history.note(now, {ONE: ((1.0, 1.0),)})
-    times = [point.at_seconds for point in history.course(ONE, 0)]
-    assert len(times) <= MOST_MOMENTS
+            history.append(now, {ONE: ((1.0, 1.0),)})
+    times = [point.at_seconds for point in history.trend_of(ONE, 0)]
+    assert len(times) <= MAX_POINTS
     assert times == sorted(set(times))
     assert not times or times[-1] - times[0] <= HOUR_SECONDS
 
@@ -77,24 +77,24 @@ def test_unknown_is_a_gap() -> None:
     """A figure that was unknown for a while has a gap there; before it was first known there is nothing."""
     history = History()
     for at, known in enumerate([None, (1.0, 1.0), None, (2.0, 3.0)]):
-        history.note(10.0 * at, {OTHER: ((5.0, 5.0),)} if at == 2 else {ONE: (known,)})
-    assert history.course(ONE, 0) == (Point(10.0, (1.0, 1.0)), Point(20.0, None), Point(30.0, (2.0, 3.0)))
-    assert history.course(Account("c", "m"), 0) == ()
+        history.append(10.0 * at, {OTHER: ((5.0, 5.0),)} if at == 2 else {ONE: (known,)})
+    assert history.trend_of(ONE, 0) == (Point(10.0, (1.0, 1.0)), Point(20.0, None), Point(30.0, (2.0, 3.0)))
+    assert history.trend_of(Account("c", "m"), 0) == ()
 
 
 def test_what_has_a_card_is_remembered() -> None:
     """Of many accounts the first few are kept, with all three figures; the same snapshot again adds nothing."""
     history, s = History(), snapshot(1, [f"s{number}" for number in range(20)], ticks=3)
-    remember(history, s)
-    remember(history, s)
-    assert [len(history.course(Account(f"s{n}", MODEL), 0)) for n in (0, 7)] == [
+    record_headlines(history, s)
+    record_headlines(history, s)
+    assert [len(history.trend_of(Account(f"s{n}", MODEL), 0)) for n in (0, 7)] == [
         1,
         1,
     ]
-    assert not history.course(Account(f"s{MOST_ACCOUNTS}", MODEL), 0)
+    assert not history.trend_of(Account(f"s{MAX_CARDS}", MODEL), 0)
     history = History()
-    remember(history, small())
-    (of_tokens, of_cost, goodput) = (history.course(Account("vllm-0", "tiny"), which)[0].range for which in range(3))
+    record_headlines(history, small())
+    (of_tokens, of_cost, goodput) = (history.trend_of(Account("vllm-0", "tiny"), which)[0].range for which in range(3))
     assert of_tokens is not None and of_tokens[0] == of_tokens[1] == pytest.approx(4.2, abs=0.01)
     assert of_cost is not None and of_cost[0] == pytest.approx(0.182, abs=0.001)
     assert goodput == pytest.approx((19.6, 19.8))
@@ -114,8 +114,8 @@ def test_no_figure_stops_a_tick(
     )
     history = History()
     for later in (0.0, 60.0):
-        remember(history, replace(s, at_seconds=s.at_seconds + later))
-    assert live(s, ABOUT, history)
+        record_headlines(history, replace(s, at_seconds=s.at_seconds + later))
+    assert live_nodes(s, ABOUT, history)
 
 
 def path(drawing: Element, css: str) -> str | None:

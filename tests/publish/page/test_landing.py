@@ -17,8 +17,8 @@ from goodwatt.model.source import Reason, Unavailable
 from goodwatt.model.tariff import Tariff
 from goodwatt.publish.http import About
 from goodwatt.publish.page.assets import SCRIPT, STYLE
-from goodwatt.publish.page.document import CONTENT_SECURITY_POLICY, Link, not_found, page
-from goodwatt.publish.page.glossary import meanings
+from goodwatt.publish.page.document import CONTENT_SECURITY_POLICY, NavigationLink, landing_page, not_found_page
+from goodwatt.publish.page.glossary import glossary_section
 from goodwatt.publish.page.headline import headline
 from goodwatt.publish.page.html import html
 from goodwatt.sources.gpu.device import THROTTLE_BITS
@@ -26,7 +26,7 @@ from tests.fakes import snapshots as fake
 from tests.publish.pages import recorded, small
 from tests.publish.serving import ABOUT, serving
 
-LINKS = (Link("/metrics", "metrics"),)
+LINKS = (NavigationLink("/metrics", "metrics"),)
 HOSTILE = "<script>alert(1)</script>\"'&amp;</title><img src=x onerror=alert(1)>"
 ACCOUNT = Account("vllm-0", "tiny")
 
@@ -57,7 +57,7 @@ class Reader(HTMLParser):
 
 
 def read(s: Snapshot | None, about: About = ABOUT) -> Reader:
-    return Reader(page(s, about, LINKS).decode())
+    return Reader(landing_page(s, about, LINKS).decode())
 
 
 def notes(s: Snapshot) -> list[str]:
@@ -76,7 +76,7 @@ def test_three_figures() -> None:
     assert (efficiency.value, efficiency.note) == ("4.2", "0.238 J per token, at 1,230 W")
     assert (cost.value, cost.unit, cost.note) == ("0.182", "USD", "3.38 USD per hour")
     assert (goodput.value, goodput.unit) == ("19.6 to 19.8", "requests/s")
-    assert goodput.note == "98 to 99 % of requests are within objective default"
+    assert goodput.note == "98 to 99 % of requests meet SLO default"
     text = read(s).text
     for figure in (efficiency, cost, goodput):
         assert figure.label in text
@@ -89,15 +89,15 @@ def test_missing_figures_say_why() -> None:
     no_tokens = "no token was generated in the last 60 s"
     assert notes(with_live(s, tokens=TokenRates(0.0, 0.0))) == [no_tokens, f"{no_tokens}; 3.38 USD per hour", ""]
     assert notes(with_live(s, watts=None)) == ["no energy was counted for it", "", ""]
-    assert notes(replace(with_live(s, watts=None), gpus=None))[0] == "no GPU can be read, see the sources below"
-    assert notes(replace(s, policy=Policy()))[1] == "no price is set; add cost: to the configuration"
-    assert notes(with_live(s, cost_per_second=None))[1] == "nothing has been spent on it yet"
+    assert notes(replace(with_live(s, watts=None), gpus=None))[0] == "no GPU can be read; see Sources below"
+    assert notes(replace(s, policy=Policy()))[1] == "no price is configured; add cost: to the configuration"
+    assert notes(with_live(s, cost_per_second=None))[1] == "no cost has been counted for it yet"
     assert notes(replace(with_live(s, cost_per_second=None), gpus=None))[1].startswith("no GPU can be read")
     assert notes(with_live(s, tokens=TokenRates()))[0] == "the engine does not count generated tokens"
-    assert notes(replace(s, slo_live={}))[2] == "no objective fits this server's latency histograms"
+    assert notes(replace(s, slo_live={}))[2] == "this server's latency histograms cover no SLO"
     (key,) = s.slo_live
     quiet = replace(s, slo_live={key: replace(s.slo_live[key], eligible=0.0, good_lower=0.0, good_upper=0.0)})
-    assert notes(quiet)[2] == "no request ended in the last 60 s"
+    assert notes(quiet)[2] == "no request finished in the last 60 s"
     assert no_tokens in read(with_live(s, tokens=TokenRates(0.0, 0.0))).text
 
 
@@ -118,10 +118,10 @@ def test_a_gpu_of_which_little_is_known() -> None:
     bare = GpuReading(gpu=s.gpus.gpus[0].gpu, at_seconds=0.0, state=GpuState.LOST)
     text = read(replace(s, gpus=replace(s.gpus, gpus=(bare,)))).text
     assert text.count("\N{EN DASH}\n") == 6
-    assert "Power, Utilization, Memory, Temperature, Held back by, Energy: the GPU cannot be reached" in text
+    assert "Power, Utilization, Memory, Temperature, Throttled by, Energy: the GPU cannot be reached" in text
     assert "lost" in text
     blind = replace(bare, state=GpuState.OK)
-    assert "Energy: the driver does not tell" in read(replace(s, gpus=replace(s.gpus, gpus=(blind,)))).text
+    assert "Energy: the driver does not report it" in read(replace(s, gpus=replace(s.gpus, gpus=(blind,)))).text
 
 
 def test_power_without_a_limit() -> None:
@@ -141,7 +141,7 @@ def test_without_servers_and_gpus() -> None:
     assert "driver_missing: nvml: driver not loaded" in reader.text
     assert "Product" not in reader.text
     first = fake.after([{"server/vllm-0": fake.page("vllm-0", 0)}])
-    assert "No model has been served for two ticks yet." in read(first).text
+    assert "Waiting for the second tick of a served model." in read(first).text
 
 
 def test_what_is_missing_on_a_gpu_is_said() -> None:
@@ -264,7 +264,7 @@ def test_no_name_adds_a_tag(name: str) -> None:
 
 def test_not_found_page() -> None:
     """The 404 page links to the front page and to all the rest."""
-    reader = Reader(not_found("/nowhere", LINKS).decode())
+    reader = Reader(not_found_page("/nowhere", LINKS).decode())
     assert [a["href"] for tag, a in reader.tags if tag == "a"] == ["./", "./metrics"]
 
 
@@ -287,7 +287,7 @@ def test_an_exact_figure_takes_the_place_of_bounds() -> None:
     """Where records tell, goodput is one number, at the top and in the list of objectives."""
     s = recorded()
     goodput = headline(s, ACCOUNT, s.live[ACCOUNT])[2]
-    assert (goodput.value, goodput.note) == ("0.6", "60 % of requests are within objective default")
+    assert (goodput.value, goodput.note) == ("0.6", "60 % of requests meet SLO default")
     text = read(s).text
     assert "60 % of 60" in text and "60 % of 70" in text and "98 to 99 %" not in text
 
@@ -303,7 +303,7 @@ def test_bounds_stay_where_no_record_counted() -> None:
     assert headline(silent, ACCOUNT, s.live[ACCOUNT])[2].value == "19.6 to 19.8"
     assert "98 to 99 % of 1,200" in read(silent).text
     only = replace(silent, slo_live={}, ledger=replace(silent.ledger, slos={}))
-    assert notes(only)[2] == "no request ended in the last 60 s"
+    assert notes(only)[2] == "no request finished in the last 60 s"
     assert "default" in read(only).text
 
 
@@ -318,4 +318,4 @@ def test_an_objective_of_records_alone_is_listed() -> None:
 def test_an_idle_gpu_is_not_held_back() -> None:
     """Having nothing to do is no reason that is read, and the page does not say that it were."""
     assert not any("idle" in reason for reason in THROTTLE_BITS)
-    assert "Having nothing to do is not among the reasons." in html(meanings())
+    assert "Being idle is not a throttle reason." in html(glossary_section())

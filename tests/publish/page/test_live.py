@@ -14,12 +14,12 @@ from goodwatt.model.slo import Slo, Threshold
 from goodwatt.model.snapshot import ExactLive, Live, Snapshot, TokenRates
 from goodwatt.publish.metrics.row import About
 from goodwatt.publish.page.assets import ASSETS, VERSION
-from goodwatt.publish.page.cards import remember
-from goodwatt.publish.page.document import page
-from goodwatt.publish.page.history import MOST_ACCOUNTS, History
-from goodwatt.publish.page.html import Element, el, html, merged
-from goodwatt.publish.page.live import event, live
-from goodwatt.publish.page.table import MOST_REASONS, Cell, Column, cell, table
+from goodwatt.publish.page.cards import record_headlines
+from goodwatt.publish.page.document import landing_page
+from goodwatt.publish.page.history import MAX_CARDS, History
+from goodwatt.publish.page.html import Element, el, html, merge_texts
+from goodwatt.publish.page.live import live_event, live_nodes
+from goodwatt.publish.page.table import MAX_REASONS, Cell, Column, cell, section_with_table
 from tests.fakes import snapshots as fake
 from tests.publish.page.test_landing import ACCOUNT, HOSTILE, LINKS, hostile, read
 from tests.publish.pages import recorded, small
@@ -33,7 +33,7 @@ KNOWN_TO_THE_SCRIPT = {
 
 def told(s: Snapshot, about: About = ABOUT, history: History | None = None) -> dict[str, Any]:
     """What a page reads from the event."""
-    sent = event(s, VERSION, live(s, about, history or History())).decode()
+    sent = live_event(s, VERSION, live_nodes(s, about, history or History())).decode()
     assert sent.startswith("data: ") and sent.endswith("\n\n") and sent.count("\n") == 2
     return dict(json.loads(sent.removeprefix("data: ")))
 
@@ -61,9 +61,9 @@ def text(nodes: list[Any]) -> str:
 def test_an_event_is_what_a_reload_would_show(s: Snapshot) -> None:
     """The nodes of an event, written as HTML, stand on the page as it is served."""
     history = History()
-    remember(history, s)
+    record_headlines(history, s)
     nodes = told(s, history=history)["live"]
-    assert "".join(map(as_html, nodes)) in page(s, ABOUT, LINKS, history).decode()
+    assert "".join(map(as_html, nodes)) in landing_page(s, ABOUT, LINKS, history).decode()
 
 
 def test_the_script_knows_every_element() -> None:
@@ -71,7 +71,7 @@ def test_the_script_knows_every_element() -> None:
     script = next(asset.body.decode() for asset in ASSETS if asset.path.endswith(".js"))
     history, s = History(), recorded()
     for tick in (0.0, 60.0, 120.0):
-        remember(history, replace(s, at_seconds=s.at_seconds + tick))
+        record_headlines(history, replace(s, at_seconds=s.at_seconds + tick))
     assert s.gpus is not None
     noted = replace(s, gpus=replace(s.gpus, notes=("gpu 0: no",)), servers={**s.servers, "x": s.servers["vllm-0"]})
     tags = {tag for tag, _, _ in elements(told(noted, About(simulated=True), history)["live"])}
@@ -115,7 +115,7 @@ async def test_a_name_that_is_no_text_costs_nothing_else() -> None:
 
 def test_only_what_is_new_is_text() -> None:
     """Neighbouring texts are one, as in a browser, and nothing is empty."""
-    assert merged(["a", None, "b", "", el("p"), "c"]) == ["ab", el("p"), "c"]
+    assert merge_texts(["a", None, "b", "", el("p"), "c"]) == ["ab", el("p"), "c"]
     assert html(el("p", "<", class_="x", aria_label='"', hidden=None)) == '<p class="x" aria-label="&quot;">&lt;</p>'
 
 
@@ -145,27 +145,27 @@ def test_what_is_unknown_of_a_model_is_a_dash_with_its_reason() -> None:
     assert [one.split()[0] for one in row[2:]] == [dash] * 7
     assert row[2] == f"{dash} (the engine does not count generated tokens)"
     said = text(told(s)["live"])
-    assert "Cost of a million tokens: no price is set; add cost: to the configuration" in said
-    assert "Running, Waiting: the engine does not tell" in said
+    assert "Cost per million tokens: no price is configured; add cost: to the configuration" in said
+    assert "Running, Waiting: the engine does not report it" in said
     idle = replace(s, live={ACCOUNT: Live(seconds=60.0, tokens=TokenRates(0.0), watts=0.0, busy_watts=0.0)})
-    assert next(row for row in rows(idle, "models") if row[0] == "tiny")[6] == f"{dash} (it used no energy)"
+    assert next(row for row in rows(idle, "models") if row[0] == "tiny")[6] == f"{dash} (no energy was used)"
     assert next(row for row in rows(idle, "models") if row[0] == "tiny")[2] == "0"
     blind = replace(s, gpus=None)
-    assert "Power, J/token, Idle: no GPU can be read, see the sources below" in text(told(blind)["live"])
+    assert "Power, J/token, Idle: no GPU can be read; see Sources below" in text(told(blind)["live"])
 
 
 def test_reasons_are_few_however_many_rows() -> None:
     """Each reason stands under the table once, and beyond a dozen only their number."""
     columns = [Column("A"), Column("B")]
     lines = [[cell("x"), Cell(why=f"because {number % 20}")] for number in range(200)]
-    said = html(table("k", "T", "C", columns, lines) or "")
-    assert said.count("<li>") == MOST_REASONS + 1 and "and 8 more reasons" in said
-    assert table("k", "T", "C", columns, []) is None
-    assert "reasons" not in html(table("k", "T", "C", columns, [[cell("x"), cell("y")]]) or "")
+    said = html(section_with_table("k", "T", "C", columns, lines) or "")
+    assert said.count("<li>") == MAX_REASONS + 1 and "and 8 more reasons" in said
+    assert section_with_table("k", "T", "C", columns, []) is None
+    assert "reasons" not in html(section_with_table("k", "T", "C", columns, [[cell("x"), cell("y")]]) or "")
 
 
 def test_an_objective_is_kept_or_not_or_cannot_be_told() -> None:
-    """Yes with the lower bound at what is wanted, no with the upper one below it, else it cannot be told."""
+    """Yes with the lower bound at what is wanted, no with the upper one below it, else it unknown."""
     s = recorded()
     (key,) = s.exact_live
     for good, word in ((95, "yes"), (94, "no")):
@@ -174,13 +174,13 @@ def test_an_objective_is_kept_or_not_or_cannot_be_told() -> None:
         )
         assert rows(replace(s, exact_live={key: exact}), "slos")[1][5] == word
     s = small()
-    for lower, upper, word in ((95, 100, "yes"), (90, 94, "no"), (90, 100, "cannot be told")):
+    for lower, upper, word in ((95, 100, "yes"), (90, 94, "no"), (90, 100, "unknown")):
         seen = replace(s.slo_live[key], eligible=100.0, good_lower=lower, good_upper=upper)
         row = rows(replace(s, slo_live={key: seen}), "slos")[1]
         assert row[0] == "default ttft 1 s, tpot 0.1 s"
         assert (row[4], row[5]) == (f"{lower} to {upper} % of 100", word)
     quiet = replace(s, slo_live={key: replace(s.slo_live[key], eligible=0.0)})
-    assert "no request ended in the window" in rows(quiet, "slos")[1][4]
+    assert "no request finished in the window" in rows(quiet, "slos")[1][4]
 
 
 def test_what_holds_a_gpu_back_is_named() -> None:
@@ -196,10 +196,10 @@ def test_what_holds_a_gpu_back_is_named() -> None:
 
 def test_many_models_have_few_cards_and_every_row() -> None:
     """Beyond the first few, models are in the table alone, and the page says how many."""
-    names = [f"server-{number}" for number in range(MOST_ACCOUNTS + 3)]
+    names = [f"server-{number}" for number in range(MAX_CARDS + 3)]
     s = fake.snapshot(8, names, ticks=3)
     said = told(s)["live"]
-    assert sum(tag == "article" for tag, _, _ in elements(said)) == MOST_ACCOUNTS
+    assert sum(tag == "article" for tag, _, _ in elements(said)) == MAX_CARDS
     assert "3 more in the table below." in text(said)
     assert [row[1].split()[0] for row in rows(s, "models")[1:]] == names
 
@@ -210,7 +210,7 @@ def test_a_trend_says_in_words_what_it_shows() -> None:
     assert not [a for tag, a, _ in elements(told(s, history=history)["live"]) if a.get("role") == "img"]
     for seconds, watts in ((-120, 1000.0), (-60, 3000.0), (0, 1228.0)):
         one = replace(s, at_seconds=s.at_seconds + seconds, live={ACCOUNT: replace(s.live[ACCOUNT], watts=watts)})
-        remember(history, one)
+        record_headlines(history, one)
     names = [a["aria-label"] for _, a, _ in elements(told(s, history=history)["live"]) if a.get("role") == "img"]
     assert names[0] == "Generated tokens per watt: 1.72 to 5.16 over the last 2 min, now 4.2 tokens/s per W"
     assert len(names) == 3
@@ -255,9 +255,9 @@ def test_an_objective_without_a_window_or_a_name() -> None:
 def test_how_far_the_figures_look_back_is_said() -> None:
     """Where an engine counts tokens when a request ends they look back five times as far, and the page says so."""
     s = small()
-    assert text(told(s)["live"]).count("the last 60 s, ") + text(told(s)["live"]).count("the last 60 s\n") == 2
+    assert text(told(s)["live"]).count("the last 60 s. ") + text(told(s)["live"]).count("the last 60 s\n") == 2
     lumpy = {
         name: replace(one, traits=replace(one.traits, tokens_move=Moves.FINISH)) for name, one in s.servers.items()
     }
     words = text(told(replace(s, servers=lumpy))["live"])
-    assert words.count("the last 60 s (300 s where tokens are counted when a request ends)") == 2
+    assert words.count("the last 60 s (300 s where the engine counts tokens only when a request ends)") == 2

@@ -1,1 +1,1 @@
-"""Rows and a snapshot to Prometheus text."""
+"""Render the metric table and a snapshot as Prometheus text."""

@@ -1,4 +1,4 @@
-"""The metric table as a collector of prometheus_client."""
+"""The metric table as a prometheus_client collector."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,44 +9,44 @@ from prometheus_client.samples import Sample as Line
 
 from goodwatt.model.histogram import Histogram
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.publish.exposition.writer import number
+from goodwatt.publish.exposition.writer import format_value
 from goodwatt.publish.metrics.row import Metric
 
 
 class SnapshotCollector(Collector):
-    """Families of the snapshot that `latest` gives; none before the first. A family without samples is left out."""
+    """Collects from the snapshot that `latest` returns; nothing before the first. Omits families without samples."""
 
     def __init__(self, rows: Sequence[Metric], latest: Callable[[], Snapshot | None]) -> None:
         self._rows = rows
         self._latest = latest
 
     def describe(self) -> Iterator[Family]:
-        """Every family that may appear, without samples."""
-        return map(family, self._rows)
+        """Return every family that may appear, without samples."""
+        return map(empty_family, self._rows)
 
     def collect(self) -> Iterator[Family]:
-        """The families that have samples, in the order of the table."""
+        """Yield the families that have samples, in table order."""
         snapshot = self._latest()
         if snapshot is not None:
-            yield from (found for found in (filled(row, snapshot) for row in self._rows) if found.samples)
+            yield from (found for found in (filled_family(row, snapshot) for row in self._rows) if found.samples)
 
 
-def registry(rows: Sequence[Metric], latest: Callable[[], Snapshot | None]) -> CollectorRegistry:
-    """A registry of its own, with the table's families and the process_* ones."""
+def snapshot_registry(rows: Sequence[Metric], latest: Callable[[], Snapshot | None]) -> CollectorRegistry:
+    """Return a new registry with the table's families and the process_* ones."""
     own = CollectorRegistry(auto_describe=True)
     own.register(SnapshotCollector(rows, latest))
     ProcessCollector(registry=own)
     return own
 
 
-def family(row: Metric) -> Family:
-    """The family of a row, without samples."""
+def empty_family(row: Metric) -> Family:
+    """Return the row's family without samples."""
     return Family(row.family, row.help, row.kind.value, row.unit)
 
 
-def filled(row: Metric, snapshot: Snapshot) -> Family:
-    """The family of a row, with the samples of a snapshot."""
-    found = family(row)
+def filled_family(row: Metric, snapshot: Snapshot) -> Family:
+    """Return the row's family with the snapshot's samples."""
+    found = empty_family(row)
     lines = found.samples
     for values, value in row.value(snapshot):
         labels = dict(zip(row.labels, values, strict=True))
@@ -58,10 +58,10 @@ def filled(row: Metric, snapshot: Snapshot) -> Family:
 
 
 def _buckets(name: str, labels: dict[str, str], histogram: Histogram) -> Iterator[Line]:
-    """Without a sum there is no count either: OpenMetrics has them together or not at all. The +Inf bucket says it."""
+    """Omit the count if the sum is unknown: OpenMetrics allows both or neither, and the +Inf bucket has the count."""
     bucket = name + "_bucket"
     for edge, count in zip(histogram.edges, histogram.counts, strict=True):
-        yield Line(bucket, {**labels, "le": number(edge)}, count)
+        yield Line(bucket, {**labels, "le": format_value(edge)}, count)
     yield Line(bucket, {**labels, "le": "+Inf"}, histogram.count)
     if histogram.sum is not None:
         yield Line(name + "_count", labels, histogram.count)

@@ -1,4 +1,4 @@
-"""Which bytes a scraper gets: chosen by what it accepts, made once a snapshot."""
+"""Content negotiation of /metrics; each variant is rendered at most once per snapshot."""
 
 import gzip
 from collections.abc import Callable, Iterable, Sequence
@@ -11,11 +11,11 @@ from goodwatt.model.snapshot import Snapshot
 from goodwatt.publish.exposition import collector, writer
 from goodwatt.publish.metrics.row import Metric
 
-ASKED_LATELY_SECONDS = 180.0
-_GZIP_LEVEL = 1  # a third of the time of the default level, for a page a sixth larger
+RECENTLY_SCRAPED_SECONDS = 180.0
+_GZIP_LEVEL = 1  # takes a third of the default level's time; the page is a sixth larger
 
 
-class Format(StrEnum):
+class ExpositionFormat(StrEnum):
     """Exposition formats; the value is the content type."""
 
     TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -23,14 +23,14 @@ class Format(StrEnum):
 
 
 class Variant(NamedTuple):
-    """One way to send a snapshot."""
+    """A format, compressed or not."""
 
-    format: Format
+    format: ExpositionFormat
     gzip: bool = False
 
 
-def choose(accept: str | None, accept_encoding: str | None) -> Variant:
-    """The variant for a request's headers. OpenMetrics only for who prefers it to text; anything odd gets text."""
+def negotiate(accept: str | None, accept_encoding: str | None) -> Variant:
+    """Return the variant for a request's headers: OpenMetrics if accepted with at least the quality of text."""
     openmetrics = text = 0.0
     for name, parameters in _entries(accept):
         if name == "application/openmetrics-text" and parameters.get("version", "1.0.0") == "1.0.0":
@@ -39,7 +39,9 @@ def choose(accept: str | None, accept_encoding: str | None) -> Variant:
             text = max(text, _quality(parameters))
     encodings = {name: _quality(parameters) for name, parameters in _entries(accept_encoding)}
     prefers_openmetrics = openmetrics > 0 and openmetrics >= text
-    return Variant(Format.OPENMETRICS if prefers_openmetrics else Format.TEXT, encodings.get("gzip", 0.0) > 0)
+    return Variant(
+        ExpositionFormat.OPENMETRICS if prefers_openmetrics else ExpositionFormat.TEXT, encodings.get("gzip", 0.0) > 0
+    )
 
 
 def _entries(header: str | None) -> Iterable[tuple[str, dict[str, str]]]:
@@ -56,56 +58,58 @@ def _quality(parameters: dict[str, str]) -> float:
         return 0.0
 
 
-def render(snapshot: Snapshot, rows: Sequence[Metric], format_: Format = Format.TEXT) -> bytes:
-    """One page of one snapshot, with the process_* families."""
-    return _write(format_, collector.registry(rows, lambda: snapshot).collect())
+def render(snapshot: Snapshot, rows: Sequence[Metric], format_: ExpositionFormat = ExpositionFormat.TEXT) -> bytes:
+    """Render one snapshot, with the process_* families."""
+    return _write(format_, collector.snapshot_registry(rows, lambda: snapshot).collect())
 
 
-class Pages:
-    """The pages of the latest snapshot. Not for use from several threads."""
+class ExpositionPages:
+    """Renders and caches the variants of the latest snapshot. Not thread-safe."""
 
     def __init__(self, rows: Sequence[Metric], clock: Callable[[], float]) -> None:
         self._clock = clock
         self._latest: Snapshot | None = None
-        self._registry = collector.registry(rows, lambda: self._latest)
-        self._made: dict[Variant, bytes] = {}
-        self._asked: dict[Variant, float] = {}
+        self._registry = collector.snapshot_registry(rows, lambda: self._latest)
+        self._rendered: dict[Variant, bytes] = {}
+        self._scraped: dict[Variant, float] = {}
 
     @property
     def latest(self) -> Snapshot | None:
-        """The snapshot that the pages show."""
+        """Return the snapshot being rendered; None before the first."""
         return self._latest
 
     def describe(self, rows: Sequence[Metric]) -> None:
-        """Show these rows from the next page that is made on: after `turn`, or of a variant not made yet."""
-        self._registry = collector.registry(rows, lambda: self._latest)
+        """Use these rows for every page not rendered yet; call `show` to render again."""
+        self._registry = collector.snapshot_registry(rows, lambda: self._latest)
 
-    def turn(self, snapshot: Snapshot) -> None:
-        """Show another snapshot. Pages that were asked for lately are made now, so that no scraper waits for them."""
+    def show(self, snapshot: Snapshot) -> None:
+        """Switch to another snapshot, and render recently scraped variants now so that no scraper waits for them."""
         self._latest = snapshot
-        self._made = {}
-        since = self._clock() - ASKED_LATELY_SECONDS
-        self._asked = {variant: at for variant, at in self._asked.items() if at >= since}
-        for variant in self._asked:
+        self._rendered = {}
+        since = self._clock() - RECENTLY_SCRAPED_SECONDS
+        self._scraped = {variant: at for variant, at in self._scraped.items() if at >= since}
+        for variant in self._scraped:
             self._page(variant)
 
     def page(self, variant: Variant) -> bytes | None:
-        """Bytes in one variant, made at most once a snapshot; None before the first snapshot."""
+        """Return the page in one variant; None before the first snapshot."""
         if self._latest is None:
             return None
-        self._asked[variant] = self._clock()
+        self._scraped[variant] = self._clock()
         return self._page(variant)
 
     def _page(self, variant: Variant) -> bytes:
-        if variant not in self._made:
-            self._made[variant] = self._make(variant)
-        return self._made[variant]
+        if variant not in self._rendered:
+            self._rendered[variant] = self._render(variant)
+        return self._rendered[variant]
 
-    def _make(self, variant: Variant) -> bytes:
+    def _render(self, variant: Variant) -> bytes:
         if variant.gzip:
             return gzip.compress(self._page(variant._replace(gzip=False)), _GZIP_LEVEL, mtime=0)
         return _write(variant.format, self._registry.collect())
 
 
-def _write(format_: Format, families: Iterable[Family]) -> bytes:
-    return writer.openmetrics(families) if format_ is Format.OPENMETRICS else writer.text(families)
+def _write(format_: ExpositionFormat, families: Iterable[Family]) -> bytes:
+    return (
+        writer.write_openmetrics(families) if format_ is ExpositionFormat.OPENMETRICS else writer.write_text(families)
+    )

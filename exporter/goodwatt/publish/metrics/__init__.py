@@ -1,1 +1,1 @@
-"""Every metric: one row each, with the function that computes its value beside it."""
+"""Every metric: one row each, next to the function that computes its value."""

@@ -1,4 +1,4 @@
-"""The files that the page consists of besides itself. They come with the program; nothing is from elsewhere."""
+"""The static files of the page. All are part of the package; nothing is loaded from elsewhere."""
 
 from hashlib import sha256
 from importlib.resources import files
@@ -8,7 +8,7 @@ _HOME = files("goodwatt.publish.page")
 
 
 class Asset(NamedTuple):
-    """A file as it is served; `tag` changes whenever it does."""
+    """A static file; `tag` is its ETag, which changes with its content."""
 
     path: str
     content_type: str

@@ -1,4 +1,4 @@
-"""The document around the live part. It works as it stands; the script only keeps it up to date."""
+"""The HTML document around the live part. It works without script; the script only keeps it up to date."""
 
 from collections.abc import Iterable
 from html import escape
@@ -8,10 +8,10 @@ from goodwatt.model.snapshot import Snapshot
 from goodwatt.publish.metrics.goodwatt import is_simulated
 from goodwatt.publish.metrics.row import About
 from goodwatt.publish.page.assets import ICON, SCRIPT, STYLE, VERSION
-from goodwatt.publish.page.glossary import meanings, more
+from goodwatt.publish.page.glossary import further_reading, glossary_section
 from goodwatt.publish.page.history import History
 from goodwatt.publish.page.html import Element, Node, el, html
-from goodwatt.publish.page.live import live, waiting
+from goodwatt.publish.page.live import live_nodes, waiting_nodes
 
 EVENTS = "/-/events"
 CONTENT_SECURITY_POLICY = (
@@ -20,38 +20,40 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-class Link(NamedTuple):
-    """A path of this server, and its name."""
+class NavigationLink(NamedTuple):
+    """A path of this server, and its label in the navigation."""
 
     path: str
     name: str
 
 
-def page(snapshot: Snapshot | None, about: About, links: Iterable[Link], history: History | None = None) -> bytes:
-    """The whole page. Its addresses are relative, for use behind a prefix; without script it comes again by itself."""
+def landing_page(
+    snapshot: Snapshot | None, about: About, links: Iterable[NavigationLink], history: History | None = None
+) -> bytes:
+    """Render the whole page. Its links are relative, to work behind a prefix; without script it refreshes itself."""
     seconds = 1 if snapshot is None else max(1, round(snapshot.policy.interval_seconds))
     simulated = about.simulated if snapshot is None else is_simulated(snapshot, about)
-    nodes = waiting(about) if snapshot is None else live(snapshot, about, history or History())
+    nodes = waiting_nodes(about) if snapshot is None else live_nodes(snapshot, about, history or History())
     return _document(
         "goodwatt (simulated)" if simulated else "goodwatt",
         "./",
         f'<noscript><meta http-equiv="refresh" content="{seconds}"></noscript><script src=".{SCRIPT.path}"></script>',
         _header(about, seconds),
-        el("main", el("div", *nodes, id="live"), meanings(), more()),
+        el("main", el("div", *nodes, id="live"), glossary_section(), further_reading()),
         _nav("./", links),
     )
 
 
-def not_found(path: str, links: Iterable[Link]) -> bytes:
-    """What to offer where nothing is; `path` is where that was."""
+def not_found_page(path: str, links: Iterable[NavigationLink]) -> bytes:
+    """Render the 404 page for `path`, with links to the pages that exist."""
     root = "../" * (path.count("/") - 1) or "./"
-    offered = (Link("/", "front page"), *links)
-    words = el("main", el("h1", "Nothing is here"), el("p", "Try one of these:"))
-    return _document("not found", root, "", words, _nav(root, offered))
+    offered = (NavigationLink("/", "front page"), *links)
+    message = el("main", el("h1", "Page not found"), el("p", "Try one of these:"))
+    return _document("not found", root, "", message, _nav(root, offered))
 
 
 def _document(title: str, root: str, head: str, *body: Node) -> bytes:
-    """A name that is not text at all, as a lone surrogate, must not cost the whole page."""
+    """Encode the document. A name that UTF-8 cannot encode, such as a lone surrogate, is replaced by `?`."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -62,12 +64,12 @@ def _document(title: str, root: str, head: str, *body: Node) -> bytes:
 
 
 def _header(about: About, seconds: int) -> Element:
-    """Buttons come to life with the script; without one nobody sees them."""
+    """Buttons stay hidden until the script enables them."""
     return el(
         "header",
         el("h1", "goodwatt"),
         el("span", about.version, class_="soft"),
-        el("p", f"as of loading; comes again every {seconds} s", id="link", role="status", data_state="loaded"),
+        el("p", f"as of loading; refreshes every {seconds} s", id="link", role="status", data_state="loaded"),
         el("button", "Pause", type="button", id="pause", hidden="hidden"),
         el(
             "button",
@@ -80,6 +82,6 @@ def _header(about: About, seconds: int) -> Element:
     )
 
 
-def _nav(root: str, links: Iterable[Link]) -> Element:
+def _nav(root: str, links: Iterable[NavigationLink]) -> Element:
     anchors = (el("a", link.name, href=f"{root}{link.path[1:]}") for link in links)
     return el("nav", *anchors, aria_label="Pages of this exporter")

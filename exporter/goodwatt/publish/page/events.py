@@ -1,4 +1,4 @@
-"""Server-sent events: every new snapshot to every open page, made once for all of them."""
+"""Server-sent events: sends every new snapshot to all open pages, encoded once."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from aiohttp import web
 
 from goodwatt.web.plain_text import text_response
 
-MOST_LISTENERS = 32
+MAX_LISTENERS = 32
 KEEP_ALIVE_SECONDS = 15.0
 SLOW_SECONDS = 10.0
 ALIVE = b": alive\n\n"
@@ -15,19 +15,19 @@ RETRY = b"retry: 2000\n\n"
 _HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # a proxy that collects an answer before it passes it on would never pass this one on
+    "X-Accel-Buffering": "no",  # a proxy that buffers responses would never forward this one
     "X-Content-Type-Options": "nosniff",
     "Server": "goodwatt",
 }
 
 
-class Feed:
-    """Its listeners. One that is slow misses events; one that takes nothing for `slow_seconds` is cut."""
+class EventStream:
+    """The open streams. A slow client misses events; one that reads nothing for `slow_seconds` is disconnected."""
 
     def __init__(
         self,
         *,
-        most: int = MOST_LISTENERS,
+        most: int = MAX_LISTENERS,
         keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
         slow_seconds: float = SLOW_SECONDS,
     ) -> None:
@@ -38,27 +38,27 @@ class Feed:
 
     @property
     def listeners(self) -> int:
-        """How many there are."""
+        """Return the number of open streams."""
         return len(self._listeners)
 
-    def tell(self, make: Callable[[], bytes]) -> None:
-        """Send one event to everybody. It is not even made when nobody listens."""
+    def send(self, make: Callable[[], bytes]) -> None:
+        """Send one event to all streams. `make` is called only if there are any."""
         if self._listeners:
             event = make()
             for listener in self._listeners:
                 listener.offer(event)
 
     def close(self) -> None:
-        """End every stream at once."""
+        """End every stream immediately."""
         for listener in self._listeners:
             listener.end()
 
     async def serve(
         self, request: web.Request, first: Callable[[], bytes | None], progress: Callable[[], None]
     ) -> web.StreamResponse:
-        """A stream that begins with `first`, or 503 where there are too many. `progress` is called as bytes leave."""
+        """Stream events, starting with `first`; answer 503 at the limit. Calls `progress` after each write."""
         if self._is_full():
-            line = f"{self._most} pages listen already; close one of them, or read / again now and then"
+            line = f"all {self._most} event streams are in use; close another page, or reload / to update"
             return text_response(line, 503, {"Retry-After": "30"})
         response = web.StreamResponse(headers=_HEADERS)
         if request.method == "HEAD":
@@ -70,7 +70,7 @@ class Feed:
             listener.offer(RETRY + (first() or ALIVE))
             await self._pour(listener, response, progress)
         except ConnectionError:
-            pass  # the reader left
+            pass  # the client disconnected
         except TimeoutError:
             listener.cut()
         finally:
@@ -78,7 +78,7 @@ class Feed:
         return response
 
     def _is_full(self) -> bool:
-        """Whether no more fit, those left out that are gone and were not told anything since."""
+        """Whether the limit is reached, not counting disconnected clients, which are forgotten here."""
         self._listeners = {one for one in self._listeners if not one.is_gone()}
         return len(self._listeners) >= self._most
 
@@ -90,7 +90,7 @@ class Feed:
 
 
 class _Listener:
-    """One open page. It holds the newest event only, so nothing piles up behind a slow reader."""
+    """One open page. Keeps only the newest event, so that no backlog grows behind a slow client."""
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
@@ -114,7 +114,7 @@ class _Listener:
             self._request.transport.abort()
 
     async def next(self, seconds: float) -> bytes | None:
-        """The newest event; a comment when there is none for so long; None at the end."""
+        """Return the newest event, a keep-alive comment after `seconds` without one, or None at the end."""
         try:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()

@@ -1,4 +1,4 @@
-"""What each figure of the page means, in a sentence or three."""
+"""What each figure on the page means, in one to three sentences."""
 
 from goodwatt.publish.page.html import Element, el
 from goodwatt.publish.page.table import UNKNOWN, section
@@ -6,70 +6,70 @@ from goodwatt.publish.page.table import UNKNOWN, section
 _MEANINGS = (
     (
         "Tokens per watt",
-        "Generated tokens per second for each watt that the GPUs draw, which is the same as tokens per joule. "
-        "Joules per token is its inverse. Idle energy is inside, so it falls when little is asked of a server.",
+        "Generated tokens per second per watt of GPU power, which equals tokens per joule; joules per token is the "
+        "inverse. Idle energy is included, so it falls when a server has little traffic.",
     ),
     (
-        "Cost of a million tokens",
-        "What was spent on a model in the window over the tokens it generated in it, idle time included. Rent counts "
-        "by the GPU-hour; electricity counts the GPUs' joules times host factor and PUE.",
+        "Cost per million tokens",
+        "The model's cost over the window divided by the tokens it generated, idle time included. Rental is charged "
+        "per GPU-hour; electricity is GPU energy x host factor x PUE.",
     ),
     (
         "Goodput",
-        "Requests that met all thresholds of an objective at once. Histograms know one latency at a time, so they only "
-        "prove a lower and an upper bound, and the truth is between them; where single requests are recorded "
-        "the figure is one exact number.",
+        "Requests that met every threshold of an SLO. A histogram covers one latency at a time, so histograms only "
+        "prove a lower and an upper bound. Where request records are available, the figure is exact.",
     ),
     (
-        "Kept",
-        "Yes when even the lower bound reaches what is wanted, no when even the upper bound does not, and "
-        "otherwise it cannot be told from histograms. Thresholds on bucket edges bring the bounds together.",
+        "Met",
+        "Yes if even the lower bound reaches the target, no if even the upper bound misses it, otherwise unknown. Put "
+        "thresholds on bucket boundaries to bring the bounds together.",
     ),
-    ("Idle", "The share of a model's joules that were drawn while it worked on nothing."),
+    ("Idle", "Share of a model's energy used while it had no work."),
     (
         "Power of a model",
-        "In each interval a GPU's joules go to the models on it by generated tokens, else by prompt tokens, else by "
-        "running requests; if nobody works they are shared evenly, and if nobody is there they are unattributed.",
+        "In each interval a GPU's energy is attributed to its models by generated tokens, else by prompt tokens, else "
+        "by running requests. If no model is working it is split evenly; if no server claims the GPU "
+        "it is unattributed.",
     ),
     (
         "Energy: measured, integrated",
-        "Measured joules are the driver's own counter. Integrated ones are sampled power over time, where the driver "
-        "has no counter.",
+        "Measured energy is read from the driver's own counter. Where the driver has none, energy is integrated from "
+        "sampled power.",
     ),
     (
-        "Held back by",
-        "Why the driver keeps the GPU's clocks below what they could be; a power cap is usual at full load. Having "
-        "nothing to do is not among the reasons.",
+        "Throttled by",
+        "Why the driver limits the GPU's clocks; a power cap is normal at full load. Being idle is not a "
+        "throttle reason.",
     ),
     (
         f"A dash ({UNKNOWN})",
-        "A figure that is not known, which is never a zero. The reason stands beside it or under the table.",
+        "An unknown figure, which is not a zero. The reason is next to it or below the table.",
     ),
 )
 
 
-def meanings() -> Element:
-    """All of them, closed until somebody asks."""
+def glossary_section() -> Element:
+    """Return the glossary, with every entry collapsed."""
     entries = (el("details", el("summary", name), el("p", text)) for name, text in _MEANINGS)
     return section("meanings", "What the figures mean", el("div", *entries, class_="meanings"))
 
 
-def more() -> Element:
-    """Where to look further."""
-    return section("more", "Look further", *(el("p", *words) for words in _MORE))
+def further_reading() -> Element:
+    """Return pointers to the commands and documents that explain more."""
+    return section("more", "Learn more", *(el("p", *words) for words in _MORE))
 
 
 _MORE = (
     (
         el("code", "goodwatt engines --url URL"),
-        " tells of one server which metric is behind each figure, what is missing, and what to change for it.",
+        " shows which of a server's metrics feeds each figure, what is missing, and how to enable it.",
     ),
     (
         el("code", "goodwatt metrics"),
-        " is the reference of every metric, and ",
+        " documents every metric, and ",
         el("code", "goodwatt check --config FILE"),
-        " gives advice on a configuration. The folder ",
+        " reviews a configuration. For everything else, see the folder ",
         el("code", "docs/"),
-        " of the source has the rest.",
+        " of the source.",
     ),
 )

@@ -1,4 +1,4 @@
-"""The headline figures of the last hour, in memory: what the trends on the page are drawn from."""
+"""The last hour of the headline figures, kept in memory for the trend lines."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,16 +6,16 @@ from typing import NamedTuple
 from goodwatt.model.ledger import Account
 
 HOUR_SECONDS = 3600.0
-MOST_MOMENTS = 120
-MOST_ACCOUNTS = 8  # those that have a card on the page
-_FIRST_SPACING_SECONDS = 3.75  # three doublings lead to an hour over MOST_MOMENTS
+MAX_POINTS = 120
+MAX_CARDS = 8  # only accounts with a card on the page are kept
+_FIRST_SPACING_SECONDS = 3.75  # doubled three times, MAX_POINTS of them span an hour
 
-Range = tuple[float, float]  # lower and upper bound; the same twice where a figure is exact
-Ranges = tuple[Range | None, ...]  # of the headline figures, in their order; None: unknown then
+Range = tuple[float, float]  # (lower, upper) bound, equal if the figure is exact
+Ranges = tuple[Range | None, ...]  # of the headline figures in order; None: unknown
 
 
 class Point(NamedTuple):
-    """A figure at one moment. None is unknown, and a gap in the picture."""
+    """A figure at one time. An unknown `range` is None and leaves a gap in the trend line."""
 
     at_seconds: float
     range: Range | None
@@ -31,27 +31,27 @@ class _Moment(NamedTuple):
 
 
 class History:
-    """At most MOST_MOMENTS moments, dense at first and thinned as time goes on; nothing older than an hour."""
+    """Keeps at most MAX_POINTS points of the last hour; it starts with dense points and thins them out over time."""
 
     def __init__(self) -> None:
         self._moments: list[_Moment] = []
         self._spacing = _FIRST_SPACING_SECONDS
 
     def due(self, at_seconds: float) -> bool:
-        """Whether a moment at this time would be kept."""
+        """Whether enough time has passed since the last point to add another."""
         return not self._moments or at_seconds - self._moments[-1].at_seconds >= self._spacing
 
-    def note(self, at_seconds: float, figures: Mapping[Account, Ranges]) -> None:
-        """Keep one more moment, later than every other."""
+    def append(self, at_seconds: float, figures: Mapping[Account, Ranges]) -> None:
+        """Add the figures at `at_seconds`, which must be later than every earlier point."""
         self._moments.append(_Moment(at_seconds, figures))
-        if len(self._moments) > MOST_MOMENTS and self._spacing < HOUR_SECONDS / MOST_MOMENTS:
+        if len(self._moments) > MAX_POINTS and self._spacing < HOUR_SECONDS / MAX_POINTS:
             self._spacing *= 2
             self._moments = self._moments[::2]
         began = at_seconds - HOUR_SECONDS
-        self._moments = [one for one in self._moments[-MOST_MOMENTS:] if one.at_seconds >= began]
+        self._moments = [one for one in self._moments[-MAX_POINTS:] if one.at_seconds >= began]
 
-    def course(self, account: Account, which: int) -> tuple[Point, ...]:
-        """One figure of an account, from the first moment at which it was known on."""
+    def trend_of(self, account: Account, which: int) -> tuple[Point, ...]:
+        """Return one figure of an account over time, starting at its first known value."""
         points = [Point(one.at_seconds, one.range(account, which)) for one in self._moments]
         first = next((i for i, point in enumerate(points) if point.range is not None), len(points))
         return tuple(points[first:])

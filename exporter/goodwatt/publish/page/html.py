@@ -1,4 +1,4 @@
-"""A piece of the page as values. The server writes it as HTML; the script gets the very same as JSON."""
+"""Page elements as values: the server renders them as HTML, the script receives the same tree as JSON."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -8,7 +8,7 @@ Node: TypeAlias = Union[str, "Element"]
 
 
 class Element(NamedTuple):
-    """In JSON `[tag, {attribute: value}, [child, ...]]`. Only values and texts ever come from outside, never names."""
+    """An HTML element; in JSON `[tag, {attribute: value}, [child, ...]]`. Tags and attribute names are never input."""
 
     tag: str
     attributes: Mapping[str, str]
@@ -16,13 +16,13 @@ class Element(NamedTuple):
 
 
 def el(tag: str, *children: Node | None, **attributes: str | None) -> Element:
-    """An element without what is None or empty. `class_` is class and `aria_label` is aria-label."""
+    """Build an element, dropping None and empty values. `class_` becomes class, and `aria_label` aria-label."""
     named = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value}
-    return Element(tag, named, tuple(merged(children)))
+    return Element(tag, named, tuple(merge_texts(children)))
 
 
-def merged(children: Iterable[Node | None]) -> list[Node]:
-    """Neighbouring texts as one, since that is what a browser makes of them."""
+def merge_texts(children: Iterable[Node | None]) -> list[Node]:
+    """Join adjacent texts, as a browser does, and drop empty children."""
     found: list[Node] = []
     for child in children:
         if isinstance(child, str) and found and isinstance(found[-1], str):
@@ -33,7 +33,7 @@ def merged(children: Iterable[Node | None]) -> list[Node]:
 
 
 def html(node: Node) -> str:
-    """HTML in which every text and value is escaped."""
+    """Render HTML with every text and attribute value escaped."""
     if isinstance(node, str):
         return escape(node)
     attributes = "".join(f' {name}="{escape(value)}"' for name, value in node.attributes.items())

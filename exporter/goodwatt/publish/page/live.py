@@ -1,4 +1,4 @@
-"""The part of the page that changes with every snapshot."""
+"""The part of the page that is updated with every snapshot."""
 
 import json
 from datetime import UTC, datetime
@@ -8,14 +8,14 @@ from goodwatt.publish.metrics.goodwatt import is_simulated
 from goodwatt.publish.metrics.row import About
 from goodwatt.publish.page import tables
 from goodwatt.publish.page.cards import cards
-from goodwatt.publish.page.headline import looking_back
+from goodwatt.publish.page.headline import window_in_words
 from goodwatt.publish.page.history import History
 from goodwatt.publish.page.html import Element, Node, el
 from goodwatt.publish.page.numbers import short
 
 
-def live(snapshot: Snapshot, about: About, history: History) -> tuple[Node, ...]:
-    """One snapshot as it is shown."""
+def live_nodes(snapshot: Snapshot, about: About, history: History) -> tuple[Node, ...]:
+    """Return the live part of the page for one snapshot."""
     parts = (
         _when(snapshot, about),
         cards(snapshot, history),
@@ -29,44 +29,44 @@ def live(snapshot: Snapshot, about: About, history: History) -> tuple[Node, ...]
     return tuple(part for part in parts if part is not None)
 
 
-def waiting(about: About) -> tuple[Node, ...]:
-    """What stands there before the first snapshot."""
-    return el("p", badge() if about.simulated else None, class_="when"), el("p", "No readings yet.")
+def waiting_nodes(about: About) -> tuple[Node, ...]:
+    """Return the live part of the page before the first snapshot."""
+    return el("p", _badge() if about.simulated else None, class_="when"), el("p", "No readings yet.")
 
 
-def event(snapshot: Snapshot, version: str, nodes: tuple[Node, ...]) -> bytes:
-    """One server-sent event. Its shape belongs to the script beside it and is no public API: /metrics is.
+def live_event(snapshot: Snapshot, version: str, nodes: tuple[Node, ...]) -> bytes:
+    """Encode one server-sent event. Its format is private to page.js; the public API is /metrics.
 
-    `version` is that of the script and style (another one: load the page anew), `at` the snapshot's Unix time,
-    `interval_seconds` how soon to expect the next, `live` what `live()` gave: a text, or [tag, {attribute: value},
-    [child, ...]], a list of them.
+    `version` is the version of script and style (the page reloads if it differs), `at` the snapshot's Unix time,
+    `interval_seconds` the time until the next event, and `live` the list of `live_nodes()`: texts, or
+    [tag, {attribute: value}, [child, ...]].
     """
-    told = {
+    message = {
         "version": version,
         "at": snapshot.unix_seconds,
         "interval_seconds": snapshot.policy.interval_seconds,
         "live": nodes,
     }
-    return f"data: {json.dumps(told, separators=(',', ':'))}\n\n".encode()
+    return f"data: {json.dumps(message, separators=(',', ':'))}\n\n".encode()
 
 
-def badge() -> Element:
-    """That nothing here was measured."""
+def _badge() -> Element:
+    """Return the badge that marks simulated figures."""
     return el("strong", "simulated: not measured on real hardware", class_="simulated")
 
 
 def _when(snapshot: Snapshot, about: About) -> Element:
     clock = datetime.fromtimestamp(snapshot.unix_seconds, UTC)
-    over = f"figures over {looking_back(snapshot)}"
-    when = el("span", f"{clock:%Y-%m-%d %H:%M:%S} UTC, {over}", class_="soft")
-    return el("p", badge() if is_simulated(snapshot, about) else None, " ", when, class_="when")
+    period = f"figures over {window_in_words(snapshot)}"
+    when = el("span", f"{clock:%Y-%m-%d %H:%M:%S} UTC, {period}", class_="soft")
+    return el("p", _badge() if is_simulated(snapshot, about) else None, " ", when, class_="when")
 
 
 def _factors(snapshot: Snapshot) -> Element:
     facility = snapshot.policy.facility
     return el(
         "p",
-        "Joules are those of the GPUs. Prices by the kilowatt-hour and carbon count them "
-        f"times host factor {short(facility.host_factor)} and PUE {short(facility.pue)}.",
+        "Energy is GPU energy. Electricity cost and carbon are GPU energy "
+        f"x host factor {short(facility.host_factor)} x PUE {short(facility.pue)}.",
         class_="soft foot",
     )

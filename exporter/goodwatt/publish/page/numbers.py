@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers formatted for people."""
 
 from math import floor, log10
 
@@ -7,7 +7,7 @@ _LEAST_MISSING = 1e-7  # percent; below it floats have no digits left
 
 
 def short(value: float) -> str:
-    """Three significant digits: 0.0912, 8.4, 614, 5,160. Below 0.0001 with an exponent."""
+    """Format with three significant digits (0.0912, 8.4, 614, 5,160), and with an exponent below 0.0001."""
     if value == 0:
         return "0"
     size = abs(value)
@@ -19,19 +19,19 @@ def short(value: float) -> str:
 
 
 def span(lower: float, upper: float) -> str:
-    """Bounds: `3.2 to 4.1`, or one number where both read the same."""
+    """Format two bounds as `3.2 to 4.1`, or as one number if both look the same."""
     low, high = short(lower), short(upper)
     return low if low == high else f"{low} to {high}"
 
 
 def percent(lower: float, upper: float) -> str:
-    """Bounds of a share, in percent. What is not all is never written as 100."""
+    """Format two bounds of a share in percent. Less than the whole is never rounded up to 100."""
     low, high = _hundredths(lower), _hundredths(upper)
     return f"{low if low == high else f'{low} to {high}'} %"
 
 
 def _hundredths(share: float) -> str:
-    """Close below 100 it is what is missing that has two significant digits: 99.95, 99.999."""
+    """Close to 100, keep two significant digits of what is missing: 99.95, 99.999."""
     rest = (1 - share) * 100
     if not _LEAST_MISSING <= rest < 1:
         return short(share * 100)
@@ -39,12 +39,12 @@ def _hundredths(share: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """An age: `0.4 s ago`, `3 min ago`."""
+    """Format an age: `0.4 s ago`, `3 min ago`."""
     return f"{_duration(seconds)} ago"
 
 
-def lately(seconds: float) -> str:
-    """A stretch of time that ends now: `last 45 s`, `last 12 min`."""
+def last_period(seconds: float) -> str:
+    """Format a period that ends now: `last 45 s`, `last 12 min`."""
     return f"last {_duration(round(seconds))}"
 
 

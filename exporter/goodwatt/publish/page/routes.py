@@ -1,4 +1,4 @@
-"""The front page over HTTP: itself, its files, and its stream. What nobody asks for is never made."""
+"""The landing page over HTTP: the page, its static files and its event stream. Everything is rendered on demand."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -8,22 +8,22 @@ from goodwatt.model.snapshot import Snapshot
 from goodwatt.publish.metrics.row import About
 from goodwatt.publish.page import document
 from goodwatt.publish.page.assets import ASSETS, VERSION, Asset
-from goodwatt.publish.page.cards import remember
-from goodwatt.publish.page.events import Feed
+from goodwatt.publish.page.cards import record_headlines
+from goodwatt.publish.page.events import EventStream
 from goodwatt.publish.page.history import History
-from goodwatt.publish.page.live import event, live
+from goodwatt.publish.page.live import live_event, live_nodes
 
-PATHS = (document.EVENTS, *(asset.path for asset in ASSETS))
+PAGE_PATHS = (document.EVENTS, *(asset.path for asset in ASSETS))
 
 
-class Front:
-    """Shows the snapshot that it was turned to last. Not for use from several threads."""
+class LandingPage:
+    """Serves the latest snapshot that it was given. Not thread-safe."""
 
-    def __init__(self, links: Iterable[document.Link], asked: Callable[[web.Request], None]) -> None:
-        """`asked` notes that a client takes what it is sent."""
+    def __init__(self, links: Iterable[document.NavigationLink], progress: Callable[[web.Request], None]) -> None:
+        """`progress` is called whenever a client of the event stream has received bytes."""
         self._links = tuple(links)
-        self._asked = asked
-        self._feed = Feed()
+        self._progress = progress
+        self._stream = EventStream()
         self._history = History()
         self._about = About()
         self._snapshot: Snapshot | None = None
@@ -31,40 +31,40 @@ class Front:
         self._event: bytes | None = None
 
     def describe(self, about: About) -> None:
-        """Say this of the program, from the next page that is made on."""
+        """Use these facts from the next page rendered."""
         self._about, self._page, self._event = about, None, None
 
-    def turn(self, snapshot: Snapshot) -> None:
-        """Show another snapshot, and tell the pages that are open."""
+    def show(self, snapshot: Snapshot) -> None:
+        """Serve this snapshot from now on, and send it to all open pages."""
         self._snapshot, self._page, self._event = snapshot, None, None
-        remember(self._history, snapshot)
-        self._feed.tell(lambda: self._told() or b"")
+        record_headlines(self._history, snapshot)
+        self._stream.send(lambda: self._newest_event() or b"")
 
     def close(self) -> None:
-        """End the streams at once."""
-        self._feed.close()
+        """End all event streams immediately."""
+        self._stream.close()
 
     def routes(self, home: bool) -> list[web.RouteDef]:
-        """What is served; without the page itself only what a page of links needs."""
+        """Return the routes; without `home` only the static files, which the 404 page needs."""
         files = [web.get(asset.path, _serve(asset)) for asset in ASSETS]
         return [*files, web.get("/", self._home), web.get(document.EVENTS, self._events)] if home else files
 
     def not_found(self, request: web.Request) -> web.Response:
-        """A page of links."""
-        return _html(document.not_found(request.path, self._links), 404)
+        """Return the 404 page, with links to the pages that exist."""
+        return _html(document.not_found_page(request.path, self._links), 404)
 
     async def _home(self, _: web.Request) -> web.Response:
         if self._page is None:
-            self._page = document.page(self._snapshot, self._about, self._links, self._history)
+            self._page = document.landing_page(self._snapshot, self._about, self._links, self._history)
         return _html(self._page)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        return await self._feed.serve(request, self._told, lambda: self._asked(request))
+        return await self._stream.serve(request, self._newest_event, lambda: self._progress(request))
 
-    def _told(self) -> bytes | None:
+    def _newest_event(self) -> bytes | None:
         if self._event is None and self._snapshot is not None:
-            nodes = live(self._snapshot, self._about, self._history)
-            self._event = event(self._snapshot, VERSION, nodes)
+            nodes = live_nodes(self._snapshot, self._about, self._history)
+            self._event = live_event(self._snapshot, VERSION, nodes)
         return self._event
 
 
@@ -79,7 +79,7 @@ def _html(page: bytes, status: int = 200) -> web.Response:
 
 
 def _serve(asset: Asset) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A file that a browser keeps, and asks after each time: another version of goodwatt is seen at once."""
+    """Serve a file that browsers cache but revalidate each time, so that an upgrade takes effect immediately."""
     headers = {"Cache-Control": "no-cache", "Content-Type": f"{asset.content_type}; charset=utf-8"}
 
     async def serve(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Small drawings beside the numbers. Each says in words what it shows, or is hidden where a number says it already."""
+"""Small SVG charts. Each has a text alternative, or is hidden from screen readers if the number is next to it."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -9,19 +9,19 @@ from goodwatt.publish.page.numbers import span
 
 WIDTH, HEIGHT = 200.0, 40.0
 _PAD = 3.0
-_LEAST_SPREAD = 0.1  # of the highest value: noise below this does not fill the picture
+_LEAST_SPREAD = 0.1  # of the highest value, so that small noise does not fill the chart
 
 
 def bar(share: float) -> Element:
-    """A share of a whole, 0 to 1, under the number that says the same."""
+    """Draw a share between 0 and 1."""
     full = el("rect", class_="track", width="100", height="4")
     part = el("rect", class_="part", width=_n(100 * _within(share)), height="4")
     return el("svg", full, part, class_="bar", viewBox="0 0 100 4", preserveAspectRatio="none", aria_hidden="true")
 
 
-def band(lower: float, upper: float, wanted: float, verdict: str) -> Element:
-    """From lower to upper bound of a share, with a mark at what is wanted; a thin line where it is exact."""
-    low, high, mark = (100 * _within(share) for share in (lower, upper, wanted))
+def band(lower: float, upper: float, target: float, verdict: str) -> Element:
+    """Draw the lower to upper bound of a share with a mark at the target; equal bounds are a thin line."""
+    low, high, mark = (100 * _within(share) for share in (lower, upper, target))
     left = min(low, 98.0)
     return el(
         "svg",
@@ -36,12 +36,12 @@ def band(lower: float, upper: float, wanted: float, verdict: str) -> Element:
 
 
 def trend(points: Sequence[Point], label: str) -> Element:
-    """The course of a figure over time: a line, or the area between its bounds. Gaps stay gaps. One point is known."""
+    """Draw a figure over time: a line, or the area between its bounds, with gaps. At least one point must be known."""
     known = [one for one in points if one.range is not None]
-    place = _Places(points, known)
+    scale = _Scale(points, known)
     runs = [list(run) for there, run in groupby(points, lambda one: one.range is not None) if there]
-    area = "".join(f"M{place.path(run, 1)}L{place.path(run[::-1], 0)}Z" for run in runs) if _parted(known) else ""
-    lines = "".join(_lines(place, runs, bool(area)))
+    area = "".join(f"M{scale.path(run, 1)}L{scale.path(run[::-1], 0)}Z" for run in runs) if _parted(known) else ""
+    lines = "".join(_lines(scale, runs, bool(area)))
     return el(
         "svg",
         el("path", class_="area", d=area) if area else None,
@@ -55,7 +55,7 @@ def trend(points: Sequence[Point], label: str) -> Element:
 
 
 def extremes(points: Iterable[Point]) -> str | None:
-    """The lowest and the highest value, as people read them; None without any."""
+    """Return the lowest and highest value as text; None if no point is known."""
     ranges = [one.range for one in points if one.range is not None]
     return span(min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else None
 
@@ -64,15 +64,15 @@ def _parted(known: Iterable[Point]) -> bool:
     return any(one.range is not None and one.range[0] != one.range[1] for one in known)
 
 
-def _lines(place: "_Places", runs: Iterable[Sequence[Point]], both: bool) -> Iterable[str]:
+def _lines(scale: "_Scale", runs: Iterable[Sequence[Point]], both: bool) -> Iterable[str]:
     for run in runs:
-        yield f"M{place.path(run, 1)}h0"
+        yield f"M{scale.path(run, 1)}h0"
         if both:
-            yield f"M{place.path(run, 0)}h0"
+            yield f"M{scale.path(run, 0)}h0"
 
 
-class _Places:
-    """Where on the picture a point is. The picture shows the spread of the values, and never less than a tenth."""
+class _Scale:
+    """Maps points to coordinates. The y axis spans the values, and at least a tenth of the highest."""
 
     def __init__(self, points: Sequence[Point], known: Sequence[Point]) -> None:
         self._began = points[0].at_seconds
@@ -83,7 +83,7 @@ class _Places:
         self._low -= (self._spread - (high - self._low)) / 2
 
     def path(self, run: Sequence[Point], which: int) -> str:
-        """Coordinates of one bound along a run of points that are known."""
+        """Return the coordinates of one bound along consecutive known points."""
         return "L".join(f"{self._x(one)} {self._y(one.range[which])}" for one in run if one.range is not None)
 
     def _x(self, one: Point) -> str:

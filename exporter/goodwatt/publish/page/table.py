@@ -1,4 +1,4 @@
-"""Tables of the page: what is unknown is a dash, and under the table stands why."""
+"""The page's tables: an unknown value is a dash, and the reason is listed below the table."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -6,11 +6,11 @@ from typing import NamedTuple
 from goodwatt.publish.page.html import Element, Node, el
 
 UNKNOWN = "\N{EN DASH}"
-MOST_REASONS = 12
+MAX_REASONS = 12
 
 
 class Cell(NamedTuple):
-    """What stands in a cell; `why` is set where nothing is known, and then it is all there is to say."""
+    """The content of a table cell, or in `why` the reason that it is unknown."""
 
     content: tuple[Node, ...] = ()
     css: str = ""
@@ -18,29 +18,31 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A heading; columns of numbers are aligned by their digits."""
+    """The heading of a column, and the class that aligns its cells."""
 
     heading: str
     css: str = ""
 
 
-def number(heading: str) -> Column:
-    """A column of numbers."""
+def number_column(heading: str) -> Column:
+    """Return a column whose cells are right-aligned numbers."""
     return Column(heading, "number")
 
 
 def cell(*content: Node, css: str = "") -> Cell:
-    """What is known."""
+    """Return a cell with known content."""
     return Cell(content, css)
 
 
-def told(text: str | None, why: str) -> Cell:
-    """A text, or why there is none."""
+def known_or(text: str | None, why: str) -> Cell:
+    """Return a cell with `text`; if it is None, one with the reason `why`."""
     return Cell(why=why) if text is None else Cell((text,))
 
 
-def table(key: str, title: str, caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> Node | None:
-    """A section with one table, named by its first column; None without a row. `key` is its id on the page."""
+def section_with_table(
+    key: str, title: str, caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]
+) -> Node | None:
+    """Return a section with one table, or None without rows. `key` is the section's id; column 1 names each row."""
     lines = [tuple(row) for row in rows]
     if not lines:
         return None
@@ -51,7 +53,7 @@ def table(key: str, title: str, caption: str, columns: Sequence[Column], rows: I
 
 
 def section(key: str, title: str, *content: Node | None) -> Element:
-    """A part of the page under its heading."""
+    """Return a section of the page with its heading, whose id is `key`."""
     return el("section", el("h2", title, id=key), *content, aria_labelledby=key)
 
 
@@ -71,13 +73,13 @@ def _field(column: Column, one: Cell) -> Element:
 
 
 def _reasons(columns: Sequence[Column], lines: Sequence[Sequence[Cell]]) -> Node | None:
-    """Why there are dashes, each reason once with the columns that lack something for it."""
+    """List each reason once, with the columns that have a dash because of it."""
     found: dict[str, dict[str, None]] = {}
     for line in lines:
         for column, one in zip(columns, line, strict=True):
             if one.why:
                 found.setdefault(one.why, {})[column.heading] = None
     items = [el("li", f"{', '.join(headings)}: {why}") for why, headings in found.items()]
-    left = len(items) - MOST_REASONS
+    left = len(items) - MAX_REASONS
     more = el("li", f"and {left} more reasons") if left > 0 else None
-    return el("ul", *items[:MOST_REASONS], more, class_="reasons") if items else None
+    return el("ul", *items[:MAX_REASONS], more, class_="reasons") if items else None

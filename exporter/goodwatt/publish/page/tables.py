@@ -1,4 +1,4 @@
-"""The tables of the page: servers and models, GPUs, objectives, sources."""
+"""The tables of the page: servers and models, GPUs, SLOs, sources."""
 
 from collections.abc import Iterator
 
@@ -10,28 +10,28 @@ from goodwatt.model.slo import Slo
 from goodwatt.model.snapshot import Live, Snapshot, SourceState
 from goodwatt.publish.metrics.goodwatt import age_seconds
 from goodwatt.publish.metrics.live import live_accounts
-from goodwatt.publish.page.headline import headline, looking_back, no_gpu
+from goodwatt.publish.page.headline import headline, no_gpu, window_in_words
 from goodwatt.publish.page.html import Node, el
 from goodwatt.publish.page.numbers import ago, percent, short
-from goodwatt.publish.page.slo_summary import Attained, in_window, objectives, since_start
+from goodwatt.publish.page.slo_summary import Attainment, in_window, since_start, slo_keys
 from goodwatt.publish.page.sparkline import band, bar
-from goodwatt.publish.page.table import Cell, Column, cell, number, table, told
+from goodwatt.publish.page.table import Cell, Column, cell, known_or, number_column, section_with_table
 
-_NOT_TOLD = "the engine does not tell"
+_NOT_REPORTED = "the engine does not report it"
 
 
 def accounts(snapshot: Snapshot) -> Node | None:
-    """Every served model with its rates over the window."""
+    """List every served model with its rates over the window; None without any."""
     tariff = snapshot.policy.tariff
-    money = f"{tariff.currency} per million tokens" if tariff else "Cost of a million tokens"
+    money = f"{tariff.currency} per million tokens" if tariff else "Cost per million tokens"
     columns = (
         Column("Model"),
         Column("Server"),
-        *(number(heading) for heading in ("Tokens/s", "Power", "J/token", money, "Idle", "Running", "Waiting")),
+        *(number_column(heading) for heading in ("Tokens/s", "Power", "J/token", money, "Idle", "Running", "Waiting")),
     )
-    window = f"Over {looking_back(snapshot)}, generated tokens. Joules and money include idle time."
+    window = f"Generated tokens over {window_in_words(snapshot)}. Energy and cost include idle time."
     rows = (_account(snapshot, account, live) for account, live in live_accounts(snapshot))
-    return table("models", "Servers and models", window, columns, rows)
+    return section_with_table("models", "Servers and models", window, columns, rows)
 
 
 def _account(snapshot: Snapshot, account: Account, live: Live) -> tuple[Cell, ...]:
@@ -45,10 +45,10 @@ def _account(snapshot: Snapshot, account: Account, live: Live) -> tuple[Cell, ..
         _number(live.tokens.generated, "", "the engine does not count generated tokens"),
         _number(live.watts, " W", _no_energy(snapshot)),
         _number(each, "", of_tokens.note),
-        told(of_cost.value, of_cost.note),
+        known_or(of_cost.value, of_cost.note),
         _idle(snapshot, live),
-        _number(running, "", _NOT_TOLD),
-        _number(waiting, "", _NOT_TOLD),
+        _number(running, "", _NOT_REPORTED),
+        _number(waiting, "", _NOT_REPORTED),
     )
 
 
@@ -58,8 +58,8 @@ _QUEUE = Signal.REQUESTS_RUNNING, Signal.REQUESTS_WAITING
 def _idle(snapshot: Snapshot, live: Live) -> Cell:
     busy = figures.ratio(live.busy_watts, live.watts)
     idle = None if busy is None else max(1 - busy, 0.0)
-    why = _no_energy(snapshot) if live.watts is None else "it used no energy"
-    return told(None if idle is None else percent(idle, idle), why)
+    why = _no_energy(snapshot) if live.watts is None else "no energy was used"
+    return known_or(None if idle is None else percent(idle, idle), why)
 
 
 def _no_energy(snapshot: Snapshot) -> str:
@@ -67,30 +67,32 @@ def _no_energy(snapshot: Snapshot) -> str:
 
 
 def _number(value: float | None, unit: str, why: str) -> Cell:
-    return told(None if value is None else short(value) + unit, why)
+    return known_or(None if value is None else short(value) + unit, why)
 
 
 def gpus(snapshot: Snapshot) -> Node | None:
-    """Every GPU as it was read last."""
+    """List every GPU with its latest reading; None without any."""
     columns = (
         Column("GPU"),
         Column("Product"),
-        *(number(heading) for heading in ("Power", "Utilization", "Memory", "Temperature")),
-        *(Column(heading) for heading in ("Held back by", "Energy", "State")),
+        *(number_column(heading) for heading in ("Power", "Utilization", "Memory", "Temperature")),
+        *(Column(heading) for heading in ("Throttled by", "Energy", "State")),
     )
     rows = map(_gpu, snapshot.gpus.gpus if snapshot.gpus else ())
-    return table("gpus", "GPUs", "As the driver told at the last read.", columns, rows)
+    return section_with_table("gpus", "GPUs", "As last reported by the driver.", columns, rows)
 
 
 def missing(snapshot: Snapshot) -> Node | None:
-    """What is missing on which GPU, in the words of the source."""
+    """List what could not be read from which GPU, as the source reported it; None if all was."""
     rows = ((cell(note),) for note in (snapshot.gpus.notes if snapshot.gpus else ()))
-    return table("missing", "Missing on GPUs", "What the driver refuses, and why.", (Column("What"),), rows)
+    return section_with_table(
+        "missing", "Missing on GPUs", "What the driver could not provide, and why.", (Column("What"),), rows
+    )
 
 
 def _gpu(reading: GpuReading) -> tuple[Cell, ...]:
     lost = reading.state is not GpuState.OK
-    why = "the GPU cannot be reached" if lost else "the driver does not tell"
+    why = "the GPU cannot be reached" if lost else "the driver does not report it"
     ratio, celsius, energy = reading.utilization_ratio, reading.temperature_celsius, reading.energy
     return (
         cell(str(reading.gpu.index)),
@@ -98,9 +100,9 @@ def _gpu(reading: GpuReading) -> tuple[Cell, ...]:
         _power(reading, why),
         Cell(why=why) if ratio is None else cell(percent(ratio, ratio), bar(ratio)),
         _memory(reading, why),
-        told(None if celsius is None else f"{short(celsius)} °C", why),
+        known_or(None if celsius is None else f"{short(celsius)} °C", why),
         _throttled(reading, why),
-        told(None if energy is None else energy.method.value, why),
+        known_or(None if energy is None else energy.method.value, why),
         cell(reading.state.value, css="down" if lost else "up"),
     )
 
@@ -122,35 +124,35 @@ def _memory(reading: GpuReading, why: str) -> Cell:
 def _throttled(reading: GpuReading, why: str) -> Cell:
     if reading.throttled is None:
         return Cell(why=why)
-    active = [reason.replace("_", " ") for reason, holds in reading.throttled.items() if holds]
+    active = [reason.replace("_", " ") for reason, throttles in reading.throttled.items() if throttles]
     return cell(", ".join(active), css="mark wrap") if active else cell("nothing")
 
 
 def slos(snapshot: Snapshot) -> Node | None:
-    """Every objective on every model: the share of good requests as a band between its bounds."""
+    """List every SLO of every model, with the share of good requests as a band between its bounds; None without any."""
     columns = (
-        Column("Objective"),
+        Column("SLO"),
         Column("Model"),
         Column("Server"),
-        number("Wanted"),
+        number_column("Target"),
         Column("Good over the window", "share"),
-        Column("Kept"),
-        number("Good since start"),
+        Column("Met"),
+        number_column("Good since start"),
     )
-    known = {slo.name: slo for slo in snapshot.policy.slos}
-    caption = "The band reaches from the lower to the upper bound of good requests; the mark is what is wanted."
-    return table("slos", "Objectives", caption, columns, _slos(snapshot, known))
+    configured = {slo.name: slo for slo in snapshot.policy.slos}
+    caption = "The band spans the lower to the upper bound of the share of good requests; the mark is the target."
+    return section_with_table("slos", "SLOs", caption, columns, _slos(snapshot, configured))
 
 
-def _slos(snapshot: Snapshot, known: dict[str, Slo]) -> Iterator[tuple[Cell, ...]]:
-    for key in objectives(snapshot):
-        slo, now = known[key.slo], in_window(snapshot, key)
+def _slos(snapshot: Snapshot, configured: dict[str, Slo]) -> Iterator[tuple[Cell, ...]]:
+    for key in slo_keys(snapshot):
+        slo, now = configured[key.slo], in_window(snapshot, key)
         yield (
             cell(key.slo, " ", el("small", _thresholds(slo))),
             cell(key.account.model or key.account.server),
             cell(key.account.server),
             cell(percent(slo.objective, slo.objective)),
-            *_attained(now, slo.objective),
+            *_attainment(now, slo.objective),
             _since_start(snapshot, key),
         )
 
@@ -159,36 +161,36 @@ def _thresholds(slo: Slo) -> str:
     return ", ".join(f"{one.signal.value} {short(one.seconds)}\N{NO-BREAK SPACE}s" for one in slo.thresholds)
 
 
-def _attained(now: Attained | None, wanted: float) -> tuple[Cell, Cell]:
+def _attainment(now: Attainment | None, target: float) -> tuple[Cell, Cell]:
     if now is None or not now.eligible:
-        why = "no window behind it yet" if now is None else "no request ended in the window"
+        why = "no complete window yet" if now is None else "no request finished in the window"
         return Cell(why=why), Cell(why=why)
     low, high = now.lower / now.eligible, now.upper / now.eligible
-    word, css = _verdict(low, high, wanted)
-    return cell(_share(now), band(low, high, wanted, css)), cell(word, css=css)
+    word, css = _verdict(low, high, target)
+    return cell(_share(now), band(low, high, target, css)), cell(word, css=css)
 
 
-def _verdict(low: float, high: float, wanted: float) -> tuple[str, str]:
-    if low >= wanted:
+def _verdict(low: float, high: float, target: float) -> tuple[str, str]:
+    if low >= target:
         return "yes", "up"
-    return ("no", "down") if high < wanted else ("cannot be told", "mark")
+    return ("no", "down") if high < target else ("unknown", "mark")
 
 
 def _since_start(snapshot: Snapshot, key: SloKey) -> Cell:
     totals = since_start(snapshot, key)
-    return cell(_share(totals)) if totals.eligible else Cell(why="counted at the end of each window")
+    return cell(_share(totals)) if totals.eligible else Cell(why="no request finished yet")
 
 
-def _share(attained: Attained) -> str:
-    low, high = attained.lower / attained.eligible, attained.upper / attained.eligible
-    return f"{percent(low, high)} of {short(attained.eligible)}"
+def _share(attainment: Attainment) -> str:
+    low, high = attainment.lower / attainment.eligible, attainment.upper / attainment.eligible
+    return f"{percent(low, high)} of {short(attainment.eligible)}"
 
 
 def sources(snapshot: Snapshot) -> Node | None:
-    """What is read, how it fares, and what to do where it does not."""
-    columns = (Column("Source"), Column("State"), Column("Last read"), Column("Why, and what to do"))
+    """List every source with its state and, if it is down, the reason and what to do."""
+    columns = (Column("Source"), Column("State"), Column("Last read"), Column("Reason, and what to do"))
     rows = (_source(snapshot, state) for state in snapshot.sources)
-    return table("sources", "Sources", "What goodwatt reads, at every tick.", columns, rows)
+    return section_with_table("sources", "Sources", "Read on every tick.", columns, rows)
 
 
 def _source(snapshot: Snapshot, state: SourceState) -> tuple[Cell, ...]:
