@@ -23,7 +23,7 @@ def engines() -> str:
 
 
 def rules(kind: str) -> str:
-    """deploy/prometheus/goodwatt-KIND.rules.yml: for whatever objectives the scraped goodwatts publish."""
+    """deploy/prometheus/goodwatt-KIND.rules.yml, for the objectives that the scraped goodwatts publish."""
     return rules_text(Alerting(), kind)
 
 

@@ -26,17 +26,17 @@ slos:
   - {name: fluent, tpot_seconds: 0.05, objective_ratio: 0.95}
 """
 ROUTING = """\
-route: {{receiver: everybody, group_by: [alertname, server, model], group_wait: 0s, group_interval: 1s}}
-receivers: [{{name: everybody, webhook_configs: [{{url: '{url}', send_resolved: true}}]}}]
+route: {{receiver: webhook, group_by: [alertname, server, model], group_wait: 0s, group_interval: 1s}}
+receivers: [{{name: webhook, webhook_configs: [{{url: '{url}', send_resolved: true}}]}}]
 """
 BURN = {"alertname": "GoodwattSloBudgetBurn", "severity": "page", "slo": "fluent", "long_window": "24s"}
 DOWN = {"alertname": "GoodwattServerDown", "severity": "page", "server": "batch"}
 
 
-def test_a_fault_is_told_and_its_end_too(tmp_path: Path) -> None:
-    """A slow server burns its error budget and a dead one is down: the webhook hears of both, and that they are over.
+def test_a_fault_is_notified_and_resolved(tmp_path: Path) -> None:
+    """A slow server and a dead one each fire an alert that reaches the webhook, and both resolve.
 
-    The other server's objective is left alone, and the documented inhibition silences no page.
+    The other server's objective stays quiet, and the documented inhibition silences no page.
     """
     rules = tmp_path / "rules.yml"
     rules.write_text(rules_text(_alerting(), "all"))
@@ -45,12 +45,12 @@ def test_a_fault_is_told_and_its_end_too(tmp_path: Path) -> None:
         webhook() as heard,
         alertmanager(tmp_path, ROUTING.format(url=heard.url) + _documented_inhibition()) as address,
         goodwatt(tmp_path, "demo", *faults, config=CONFIG) as demo,
-        prometheus(tmp_path, demo.url.removeprefix("http://"), _watching(rules, address)) as server,
+        prometheus(tmp_path, demo.url.removeprefix("http://"), _prometheus_config(rules, address)) as server,
     ):
         for status in ("firing", "resolved"):
-            _hear(heard, status, DOWN)
-            _hear(heard, status, BURN)
-        _rules_are_well(server)
+            _await_notification(heard, status, DOWN)
+            _await_notification(heard, status, BURN)
+        _check_rules(server)
     burn = heard.received("firing", **BURN)[0]
     assert burn["labels"]["model"] == "meta-llama/Llama-3.1-8B-Instruct"
     assert burn["annotations"]["summary"].startswith("meta-llama/Llama-3.1-8B-Instruct: the error budget of SLO fluent")
@@ -58,8 +58,8 @@ def test_a_fault_is_told_and_its_end_too(tmp_path: Path) -> None:
     assert not heard.received("firing", alertname="GoodwattSloBudgetBurn", model="openai/gpt-oss-20b")
 
 
-def _rules_are_well(server: Prometheus) -> None:
-    """Every rule evaluates without an error, and the headline figures are recorded at every level."""
+def _check_rules(server: Prometheus) -> None:
+    """Check that every rule evaluates without error and the headline figures are recorded at every level."""
     groups = json.loads(get(f"{server.url}/api/v1/rules")[1])["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
@@ -74,7 +74,7 @@ def _alerting() -> Alerting:
     return replace(alerting(parse(CONFIG)), scale=SCALE)
 
 
-def _watching(rules: Path, address: str) -> str:
+def _prometheus_config(rules: Path, address: str) -> str:
     managers = {"alertmanagers": [{"static_configs": [{"targets": [address]}]}]}
     return yaml.safe_dump({"rule_files": [str(rules)], "alerting": managers})
 
@@ -84,7 +84,7 @@ def _documented_inhibition() -> str:
     return "#" + text
 
 
-def _hear(heard: Webhook, status: str, labels: dict[str, str]) -> None:
+def _await_notification(heard: Webhook, status: str, labels: dict[str, str]) -> None:
     seen = sorted({(one["status"], one["labels"]["alertname"]) for one in heard.alerts})
     until(
         lambda: heard.received(status, **labels) or None, seconds=90, why=lambda: f"{status} {labels}; so far: {seen}"

@@ -18,7 +18,7 @@ from goodwatt.sources.open import SourceContext, open_source
 
 
 class HandClock:
-    """Time that the test moves."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 5000.0
@@ -29,7 +29,7 @@ class HandClock:
 
 @dataclass
 class Bench:
-    """The demo, and a sampler over its real sources, on one hand-moved clock."""
+    """The demo, and a sampler over its real sources, on one test clock."""
 
     demo: Demo
     sampler: Sampler
@@ -63,8 +63,8 @@ def accounts(bench: Bench) -> list[Account]:
     return [Account(server.name, server.model) for server in bench.demo.servers]
 
 
-async def test_tokens_joules_and_money_are_the_truth_s_across_a_restart(bench: Bench) -> None:
-    """Tokens and requests equal the truth exactly, joules to a millijoule, rent to rounding, over restarts."""
+async def test_tokens_energy_and_cost_match_the_truth_across_restarts(bench: Bench) -> None:
+    """Across restarts, tokens and requests match exactly, energy to a millijoule, rental cost to rounding."""
     await bench.tick()
     began = {a: (_tokens(bench, a), _joules(bench, a), _finished(bench, a)) for a in accounts(bench)}
     snapshot = None
@@ -83,8 +83,10 @@ async def test_tokens_joules_and_money_are_the_truth_s_across_a_restart(bench: B
 
 
 async def test_goodput_bounds_contain_the_truth_at_every_tick(bench: Bench) -> None:
-    """At every tick, through load, overload, a slowed engine and a restart: lower <= good <= upper,
-    and the requests that count are counted exactly. On bucket edges, without a fault, the bounds are tight."""
+    """Through load, overload, a slow engine and a restart, lower <= good <= upper at every tick.
+
+    Eligible requests are counted exactly. With thresholds on bucket edges and no fault, the bounds are tight.
+    """
     await bench.tick()
     began = {key: _good(bench, key) for key in _keys(bench)}
     previous = None

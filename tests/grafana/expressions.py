@@ -1,4 +1,4 @@
-"""The PromQL of the dashboards: what is asked, with Grafana's variables filled in, and what it is made of."""
+"""The PromQL of the dashboards: lists the queries, fills in Grafana's variables, and takes expressions apart."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -47,33 +47,33 @@ def asked() -> Iterator[Asked]:
 
 
 def expressions(board: Board) -> Iterator[str]:
-    """All that a dashboard asks: its panels, its variables, and the moments that it marks."""
+    """Every query of a dashboard: panels, variables and annotations."""
     yield from (query.expression for panel in board.panels for query in panel.queries)
     yield from (query for _, query in variables(board) if query)
     yield from (marks.expression for marks in board.annotations)
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """With `$name` replaced by its value, longer names first."""
+    """Replace each `$name` with its value, longer names first."""
     for name in sorted(values, key=len, reverse=True):
         text = text.replace(f"${name}", values[name])
     return text
 
 
 def variables(board: Board) -> Iterator[tuple[str, str]]:
-    """Names of the variables, and what fills them: a Prometheus query, or nothing where the values are fixed."""
+    """Every variable with its Prometheus query; empty if its values are fixed."""
     for variable in board.variables:
         yield variable.name, "" if isinstance(variable, Choice) else variable.query
 
 
 def selectors(expression: str) -> Iterator[Selector]:
-    """Every selector of series."""
+    """Every series selector in the expression."""
     for function, opened, metric, matchers, window in SELECTOR.findall(expression):
         yield Selector(function if opened else "", metric, tuple(MATCHER.findall(matchers)), window)
 
 
 def divisors(expression: str) -> Iterator[str]:
-    """What stands under every fraction's line: a number, or all between its parentheses."""
+    """Every divisor: a number, or the contents of its parentheses."""
     for found in re.finditer(r" / ", expression):
         rest = MATCHING.sub("", expression[found.end() :], count=1)
         number = re.match(r"[\d.e]+", rest)
@@ -81,7 +81,7 @@ def divisors(expression: str) -> Iterator[str]:
 
 
 def _closing(text: str) -> int:
-    """Where the parenthesis is closed that the text begins with."""
+    """Return the index that closes the opening parenthesis."""
     assert text.startswith("("), text
     depth = 0
     for at, character in enumerate(text):

@@ -1,8 +1,8 @@
 """Pictures of the dashboards: `python -m tests.grafana.render [MINUTES]` writes docs/dashboards/*.png.
 
-A demo runs for so many minutes (25 unless told otherwise) under a real Prometheus; then Grafana's published UI
-libraries draw each dashboard in Chromium. It wants node, npm, chromium, pngquant and prometheus. npm fills the
-cache folder with 750 MB. Before the pictures, the dashboards are checked against the types that Grafana publishes.
+A demo runs for MINUTES (default 25) under a real Prometheus; then Grafana's published UI libraries draw each dashboard
+in Chromium. Needs node, npm, chromium, pngquant and prometheus; npm fills the cache folder with 750 MB. The dashboards
+are first checked against Grafana's published TypeScript types.
 """
 
 import functools
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent / "view"
 PICTURES = Path(__file__).parents[2] / "docs" / "dashboards"
 CACHE = Path(os.environ.get("GOODWATT_CACHE", Path.home() / ".cache" / "goodwatt")) / "dashboard-view"
 MINUTES, WIDTH = 25, 1400
-TOPS = {"economics": 776, "goodput": 632}  # pixels of those whose top is drawn alone as well, for a first look
+TOPS = {"economics": 776, "goodput": 632}  # height in pixels of a second picture with only the top rows
 CHOSEN = {"goodwatt-goodput": "&var-slo=strict", "goodwatt-economics": "&var-slo=comfortable"}
 TSC = "--noEmit --strict --skipLibCheck --target es2022 --module esnext --moduleResolution bundler check.ts"
 

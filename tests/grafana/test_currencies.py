@@ -1,4 +1,4 @@
-"""Prices of tokens where servers are paid in several currencies, under promtool."""
+"""Cost per token with servers paid in several currencies, under promtool."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from tests.rules.promtool import Counter, Scene, Series
 
 
 def server(name: str, currency: str, tokens: float, money: float) -> Series:
-    """Per minute."""
+    """Return series of a server; the figures are per minute."""
     account = f'job="j", instance="i", server="{name}", model="m"'
     return {
         f"goodwatt_generated_tokens_total{{{account}}}": Counter((90, tokens)),
@@ -22,7 +22,7 @@ CLOCK = {"__rate_interval": "5m", "__range": "1h"}
 PRICES = {"Cost per million tokens", "Cost per million generated tokens"}
 
 
-def test_each_currency_is_over_the_tokens_that_it_paid(tmp_path: Path) -> None:
+def test_cost_per_token_is_per_currency(tmp_path: Path) -> None:
     """2 USD for a million tokens stay 2 USD when another server's tokens were paid in EUR, on every dashboard."""
     found = {one.query.expression for one in asked() if one.panel.title in PRICES}
     found = {expression for expression in found if not expression.endswith(" - 1")}

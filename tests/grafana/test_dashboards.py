@@ -1,4 +1,4 @@
-"""The dashboards as files: what Grafana and its users may rely on."""
+"""The dashboard files: importable, consistent with the metric table, and self-explanatory."""
 
 import json
 import re
@@ -16,10 +16,10 @@ from tests.grafana.expressions import asked, divisors, expressions, selectors
 
 KINDS = {"timeseries", "stat", "bargauge", "table", "text", "row"}
 SCRAPE_LABELS = {"job", "instance"}
-# What every Prometheus and every client library has.
+# Metrics of every Prometheus target and client library.
 FOREIGN = {"up", "scrape_duration_seconds", "scrape_samples_scraped"}
 PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"}
-# Bounds over a range are charged once for what was in flight when it began: a short range makes them loose.
+# Bounds are charged once per range for the requests in flight at its start, so short ranges are loose.
 CHARGED_ONCE_A_RANGE = {"goodwatt_slo_requests_total", "goodwatt_slo_good_requests_total"}
 
 
@@ -44,20 +44,20 @@ def test_the_files_are_what_the_generator_makes() -> None:
 
 @pytest.mark.parametrize("board", boards())
 def test_a_board_imports_anywhere(board: dict[str, Any]) -> None:
-    """Schema 39 with no import inputs and no id of a Grafana; the data source is a variable."""
+    """Schema 39 without import inputs or instance ids; the data source is a variable."""
     assert board["schemaVersion"] == 39
     assert not {"__inputs", "__requires", "id"} & set(board)
     assert "${DS_" not in json.dumps(board)
     assert re.fullmatch(r"[a-z-]{1,40}", board["uid"])
 
 
-def test_boards_are_told_apart() -> None:
+def test_boards_have_unique_ids_and_titles() -> None:
     """No two dashboards share a uid or a title."""
     assert len({board.uid for board in BOARDS}) == len({board.title for board in BOARDS}) == len(BOARDS)
 
 
 def test_links_lead_to_our_own_boards() -> None:
-    """Each board links to all others by their tag, and a panel's link names a board that there is."""
+    """Each board links to all others by tag, and every panel link leads to an existing board."""
     known = {board.uid for board in BOARDS}
     for board in BOARDS:
         made = board.json()
@@ -68,7 +68,7 @@ def test_links_lead_to_our_own_boards() -> None:
 
 @pytest.mark.parametrize("board", boards())
 def test_variables_are_chained_over_our_own_metrics(board: dict[str, Any]) -> None:
-    """Every variable asks one of our metrics, and is limited by every wider one that stands before it."""
+    """Every variable queries one of our metrics and is narrowed by the wider variables before it."""
     asked_of = [v["query"]["query"] for v in board["templating"]["list"] if v["type"] == "query"]
     assert all(re.fullmatch(r"label_values\(goodwatt_\w+\{.*\}, \w+\)", query) for query in asked_of)
     assert all('job=~"$job"' in query for query in asked_of[1:])
@@ -82,14 +82,14 @@ def test_variables_are_chained_over_our_own_metrics(board: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("board", boards())
 def test_all_models_include_the_nameless_one(board: dict[str, Any]) -> None:
-    """Joules of a server that has told no model's name yet carry an empty label, and All shows them too."""
+    """Energy of a server without a known model has an empty label, which All includes."""
     models = [v for v in board["templating"]["list"] if v["name"].startswith("model")]
     assert all(variable["allValue"] == ".*" for variable in models)
 
 
 @pytest.mark.parametrize("board", boards())
 def test_panels_do_not_overlap(board: dict[str, Any]) -> None:
-    """Ids are unique, panels lie within the 24 columns, and no two of them cover the same place."""
+    """Panel ids are unique, and panels fit the 24 columns without overlap."""
     places = [panel["gridPos"] for panel in board["panels"]]
     assert len({panel["id"] for panel in board["panels"]}) == len(places)
     assert all(place["x"] + place["w"] <= 24 for place in places)
@@ -100,7 +100,7 @@ def test_panels_do_not_overlap(board: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("board", boards())
 def test_lines_of_panels_are_full(board: dict[str, Any]) -> None:
-    """No line leaves a hole: its panels fill all 24 columns and are of one height."""
+    """The panels of each row fill all 24 columns and have the same height."""
     for y in {panel["gridPos"]["y"] for panel in board["panels"]}:
         line = [panel["gridPos"] for panel in board["panels"] if panel["gridPos"]["y"] == y]
         assert sum(place["w"] for place in line) == 24, (y, line)
@@ -109,7 +109,7 @@ def test_lines_of_panels_are_full(board: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("panel", panels())
 def test_a_panel_explains_itself(panel: dict[str, Any]) -> None:
-    """A panel is of a known kind with a title; all but headings have a description, a unit and a word for nothing."""
+    """Every panel has a known kind and a title; all but headings have a description, a unit and a no-data text."""
     assert panel["type"] in KINDS
     assert panel["title"]
     if panel["type"] != "row":
@@ -165,14 +165,14 @@ def test_ratios_are_sums_over_sums() -> None:
 
 
 def test_nothing_is_divided_by_zero() -> None:
-    """Where there is nothing to divide by there is no sample, and the panel shows its words instead of NaN."""
+    """Every divisor is guarded, so the panel shows its no-data text instead of NaN."""
     for one in asked():
         for divisor in divisors(one.query.expression):
             assert divisor.endswith(" > 0") or float(divisor) > 0, str(one)
 
 
 def test_usual_objectives_are_not_rounded_to_all() -> None:
-    """99.95 % and 99.99 % are read as such wherever a share of good requests, or what was promised, is a number."""
+    """Shares of good requests and objectives show two decimals, so 99.95 % and 99.99 % differ."""
     for one in asked():
         told = one.panel.json["fieldConfig"]
         fields = [told["defaults"]] if one.panel.json["type"] == "stat" else []

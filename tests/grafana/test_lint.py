@@ -1,6 +1,6 @@
-"""The rules of Grafana's dashboard-linter (github.com/grafana/dashboard-linter), by their names there.
+"""The rules of Grafana's dashboard-linter (github.com/grafana/dashboard-linter), by name.
 
-A rule that a dashboard does not follow is named here with the reason, as the linter wants it.
+Exceptions are listed here with a reason, as the linter requires.
 """
 
 import re
@@ -14,16 +14,16 @@ from grafana.files import BOARDS
 from tests.grafana.expressions import asked, selectors
 from tests.grafana.test_dashboards import PROCESS, boards, panels
 
-SIDES = "each side of the comparison chooses an instance of its own"
+SIDES = "each side of the comparison selects its instance"
 NO_INSTANCE = {"goodwatt-compare": SIDES}
-SINCE_START = "joules since start have to add up, whatever the range"
+SINCE_START = "energy since start must add up, independent of the range"
 NOT_RATED = {
     ("goodwatt-energy", "Conservation"): SINCE_START,
-    ("goodwatt-health", "Ticks missed"): "whether the counter was there a window ago",
+    ("goodwatt-health", "Ticks missed"): "checks that the counter existed a window ago",
 }
 # A reason that never occurred has no series: rate and increase miss the first time.
 EVENTS = {"goodwatt_source_failures_total", "goodwatt_request_records_dropped_total"}
-# Burn rates are of the windows that alerts look at, all else over the time shown.
+# Burn rates use the windows of the alerts, everything else the time range.
 WINDOWS = {"5m", "1h", "6h", "3d", "$__range"}
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
@@ -34,7 +34,7 @@ def variable(board: dict[str, Any], name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("board", boards())
 def test_template_datasource_rule(board: dict[str, Any]) -> None:
-    """The one data source is a variable named datasource and labelled so."""
+    """The only data source is the variable `datasource`, labelled Data source."""
     sources = [v for v in board["templating"]["list"] if v["type"] == "datasource"]
     assert [(s["name"], s["label"], s["query"]) for s in sources] == [("datasource", "Data source", "prometheus")]
     assert board["templating"]["list"][0] == sources[0]
@@ -43,7 +43,7 @@ def test_template_datasource_rule(board: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["job", "instance"])
 @pytest.mark.parametrize("board", boards())
 def test_template_job_and_instance_rules(board: dict[str, Any], name: str) -> None:
-    """Job and instance are variables of several values, of the chosen data source, and All is `.+`."""
+    """Job and instance are multi-value variables of the selected data source, and All is `.+`."""
     if name == "instance" and board["uid"] in NO_INSTANCE:
         names = {v["name"] for v in board["templating"]["list"]}
         assert {"instance_a", "instance_b"} <= names, NO_INSTANCE[board["uid"]]
@@ -55,7 +55,7 @@ def test_template_job_and_instance_rules(board: dict[str, Any], name: str) -> No
 
 @pytest.mark.parametrize("board", boards())
 def test_template_label_promql_and_reload_rules(board: dict[str, Any]) -> None:
-    """A query variable asks label_values of a selector, and asks again when the time range changes."""
+    """A query variable uses label_values with a selector and refreshes when the time range changes."""
     for found in board["templating"]["list"]:
         if found["type"] == "query":
             assert re.fullmatch(r"label_values\(\w+\{.*\}, \w+\)", found["query"]["query"])
@@ -65,7 +65,7 @@ def test_template_label_promql_and_reload_rules(board: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
 def test_template_unused_rule(board: Any) -> None:
-    """Every variable limits what a panel asks, or what another variable offers."""
+    """Every variable is used by a panel or by another variable."""
     asks = [query.expression for panel in board.panels for query in panel.queries]
     for one in board.variables:
         offers = [other.query for other in board.variables if other is not one and hasattr(other, "query")]
@@ -74,20 +74,20 @@ def test_template_unused_rule(board: Any) -> None:
 
 @pytest.mark.parametrize("board", boards())
 def test_uneditable_dashboard_rule(board: dict[str, Any]) -> None:
-    """A dashboard is made from code, so it is not edited in place."""
+    """A dashboard is generated from code, so it is not editable."""
     assert board["editable"] is False
 
 
 @pytest.mark.parametrize("panel", panels())
 def test_panel_datasource_and_no_targets_rules(panel: dict[str, Any]) -> None:
-    """A panel and its queries use the data source variable; a heading and words ask nothing, all others something."""
+    """Panels and queries use the data source variable; all panels but headings and texts have queries."""
     assert panel["type"] == "row" or panel["datasource"] == DATASOURCE
     assert all(target["datasource"] == DATASOURCE for target in panel.get("targets", ()))
     assert bool(panel.get("targets")) == (panel["type"] not in {"row", "text"})
 
 
 def test_target_job_and_instance_rules() -> None:
-    """Every selector is limited to the chosen jobs and instances."""
+    """Every selector filters by the selected jobs and instances."""
     for one in asked():
         for selector in selectors(one.query.expression):
             assert ("job", "=~", "$job") in selector.matchers, str(one)
@@ -97,7 +97,7 @@ def test_target_job_and_instance_rules() -> None:
 
 
 def test_target_rate_interval_rule() -> None:
-    """Rates use $__rate_interval, or a window that is meant."""
+    """Rates use $__rate_interval or an intended window."""
     for one in asked():
         for selector in selectors(one.query.expression):
             if selector.function == "rate":
@@ -112,7 +112,7 @@ def counters() -> set[str]:
 
 
 def test_target_counter_agg_rule() -> None:
-    """A counter is looked at through rate or increase, and nothing else is."""
+    """Counters, and only counters, are queried through rate or increase."""
     known = counters()
     for one in asked():
         for selector in selectors(one.query.expression):
@@ -126,14 +126,14 @@ def test_target_counter_agg_rule() -> None:
 
 
 def test_target_histogram_rule() -> None:
-    """Buckets become a quantile, or are shown as buckets."""
+    """Buckets are used for quantiles or shown as buckets."""
     for one in asked():
         if "_bucket{" in one.query.expression:
             assert "histogram_quantile(" in one.query.expression or one.query.format == "heatmap", str(one)
 
 
 def test_every_exception_is_needed() -> None:
-    """What is excepted from a rule exists and breaks it."""
+    """Every exception names an existing dashboard or panel."""
     titles = {(one.board.uid, one.panel.title) for one in asked()}
     assert set(NOT_RATED) <= titles
     assert set(NO_INSTANCE) <= {board.uid for board in BOARDS}

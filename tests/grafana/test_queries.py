@@ -19,8 +19,8 @@ from grafana.panels import Panel
 from tests.end_to_end.programs import Goodwatt, Prometheus, get, goodwatt, prometheus, until
 from tests.grafana.expressions import Asked, asked, filled
 
-# Windows that close every few seconds, so that the counters of objectives move while the test looks on; thresholds on
-# edges of buckets that some requests keep at any time, so that even the lower bound moves where a server is overloaded.
+# Short windows make the SLO counters move during the test. The thresholds lie on bucket edges that some requests always
+# meet, so even the lower bound of an overloaded server moves.
 CONFIG = """\
 interval_seconds: 1
 window_seconds: 3
@@ -35,7 +35,7 @@ SAMPLE = re.compile(r"^([a-z]\w*(?:\{.*\})?) \S+$", re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus, Prometheus]]:
-    """One looks at the demo, the other at the demo's page with a 0 in place of every value."""
+    """One Prometheus scrapes the demo, the other the demo's page with every value set to 0."""
     one, other = tmp_path_factory.mktemp("seen"), tmp_path_factory.mktemp("idle")
     with (
         goodwatt(one, "demo", config=CONFIG) as running,
@@ -59,14 +59,14 @@ def idle(both: tuple[Prometheus, Prometheus]) -> Prometheus:
 
 
 def _is_ready(running: Goodwatt, server: Prometheus) -> bool:
-    """Both simulated servers have seen windows close since Prometheus looks: their evidence has been there a while."""
+    """Whether Prometheus has several SLO samples of both simulated servers."""
     assert running.process.poll() is None
     return len(server.query('count_over_time(goodwatt_slo_requests_total{method="histogram"}[10s]) > 4')) >= 2
 
 
 @contextmanager
 def _served(page: Callable[[], str]) -> Iterator[str]:
-    """Host and port at which this page is served."""
+    """Serve the page and yield its host and port."""
 
     class Always(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -90,7 +90,7 @@ def _served(page: Callable[[], str]) -> Iterator[str]:
 
 
 def offered(server: Prometheus, query: str) -> list[str]:
-    """The values that a variable offers, in Grafana's order."""
+    """Return the values of a variable in Grafana's order."""
     found = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
     assert found, query
     match = urllib.parse.urlencode({"match[]": found[1]})
@@ -98,7 +98,7 @@ def offered(server: Prometheus, query: str) -> list[str]:
 
 
 def chosen(server: Prometheus, board: Board, *, everything: bool) -> dict[str, str]:
-    """What every variable stands for when a board opens, or when one value of each is chosen."""
+    """Return the variables' values when a board opens, or with one value of each selected."""
     values = dict(CLOCK)
     for variable in board.variables:
         if isinstance(variable, Variable):
@@ -112,7 +112,7 @@ def chosen(server: Prometheus, board: Board, *, everything: bool) -> dict[str, s
 
 
 def answers(server: Prometheus, *, everything: bool = True) -> Iterator[tuple[Asked, list[Any]]]:
-    """What every query returns."""
+    """Run every query and yield its result."""
     values = {board.uid: chosen(server, board, everything=everything) for board in BOARDS}
     for one in asked():
         yield one, server.query(filled(one.query.expression, values[one.board.uid]))
@@ -120,9 +120,9 @@ def answers(server: Prometheus, *, everything: bool = True) -> Iterator[tuple[As
 
 @pytest.mark.parametrize("everything", [True, False], ids=["all", "one of each"])
 def test_every_query_answers(seen: Prometheus, everything: bool) -> None:
-    """Each expression parses and returns data, unless it says why it may not: for All, and for one value of each.
+    """Every expression returns data or states why it may be empty, for All and for one value of each variable.
 
-    Within a while: on a busy machine a lower bound of good requests may be 0 in the first windows.
+    It retries, because on a busy machine the lower bound of good requests can be 0 at first.
     """
 
     def silent() -> list[Asked]:
@@ -131,24 +131,24 @@ def test_every_query_answers(seen: Prometheus, everything: bool) -> None:
     until(lambda: not silent(), seconds=30, why=lambda: "\n".join(map(str, silent())))
 
 
-def test_reasons_are_not_excuses(seen: Prometheus) -> None:
-    """Most queries have no excuse, and each reason is a sentence's worth of words."""
+def test_few_queries_are_optional(seen: Prometheus) -> None:
+    """Fewer than a quarter of the queries may be empty, and each states a reason of four words or more."""
     optional = [one for one in asked() if one.query.optional]
     assert len(optional) < len(list(asked())) / 4
     assert all(len(one.query.optional.split()) >= 4 for one in optional)
 
 
-def test_no_query_returns_what_is_not_a_number(seen: Prometheus, idle: Prometheus) -> None:
-    """Neither on a busy fleet nor where every figure is 0 is there a NaN or an infinity to show."""
+def test_no_query_returns_nan_or_infinity(seen: Prometheus, idle: Prometheus) -> None:
+    """No query returns NaN or infinity, on a busy fleet or with every figure at 0."""
     for server in (seen, idle):
-        told = list(answers(server))
-        assert sum(bool(answer) for _, answer in told) > len(told) / 3
-        for one, answer in told:
+        results = list(answers(server))
+        assert sum(bool(answer) for _, answer in results) > len(results) / 3
+        for one, answer in results:
             assert all(math.isfinite(float(series["value"][1])) for series in answer), str(one)
 
 
 def test_columns_of_tables_are_filled(seen: Prometheus) -> None:
-    """Each column that names a label has one, in the answer to one of the table's queries at least."""
+    """Every label column of a table is returned by at least one of its queries."""
     labels: dict[int, set[str]] = {}
     tables: dict[int, Panel] = {}
     for one, answer in answers(seen):
@@ -162,8 +162,8 @@ def test_columns_of_tables_are_filled(seen: Prometheus) -> None:
         assert set(columns) <= labels[key] | values, panel.title
 
 
-def test_moments_are_marked(seen: Prometheus) -> None:
-    """What a board marks on its panels are moments, in milliseconds, not long ago."""
+def test_annotations_have_recent_times(seen: Prometheus) -> None:
+    """Annotations return recent times in milliseconds."""
     for board in BOARDS:
         values = chosen(seen, board, everything=True)
         for marks in board.annotations:

@@ -1,4 +1,4 @@
-"""Servers without latency histograms, of which only records of requests tell, under promtool."""
+"""SLO panels for servers with request records but no latency histograms, under promtool."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ CLOCK = {"__rate_interval": "5m", "__range": "1h"}
 BURN = "Burn rate, certain", "Burn rate, possible", "Burn rate, last hour"
 
 
-def test_budgets_and_burn_rates_are_told_by_records_alone(tmp_path: Path) -> None:
-    """Half of an error budget is spent at half the pace that is allowed, and the panels say so without a histogram."""
+def test_budgets_and_burn_rates_work_with_records_alone(tmp_path: Path) -> None:
+    """With half of the allowed bad requests, budget left and burn rate are 0.5 without a histogram."""
     panels = (*BURN, "Error budget left")
     found = [one.query for one in asked() if one.board.uid == "goodwatt-goodput" and one.panel.title in panels]
     expected = {(f"round({filled(query.expression, CHOSEN | CLOCK)}, 0.001)", 80): {"{}": 0.5} for query in found}

@@ -1,4 +1,4 @@
-"""Rules under promtool's unit tests: series in, alerts and samples out, at any moment of a simulated week."""
+"""Runs rules under promtool's unit tests: series in, alerts and samples out, at any minute of a simulated week."""
 
 import json
 import shutil
@@ -20,20 +20,20 @@ Series = Mapping[str, "Counter | Gauge | Gap"]
 
 
 def promtool() -> str:
-    """The program. Fails when it is not installed."""
+    """Return the path of promtool. Fails if it is not installed."""
     program = shutil.which("promtool")
     assert program, "promtool is missing: apt-get install --no-install-recommends prometheus"
     return program
 
 
 class Counter:
-    """A counter that begins at 0: (minutes, growth per minute) one after the other."""
+    """A counter that starts at 0, as consecutive legs of (minutes, increase per minute)."""
 
     def __init__(self, *legs: tuple[int, float]) -> None:
         self.legs = legs
 
     def text(self, step: int) -> str:
-        """In promtool's notation, a sample in `step` minutes."""
+        """Return promtool's notation with one sample per `step` minutes."""
         parts, value = [], 0.0
         for minutes, growth in self.legs:
             parts.append(f"{value:.12g}+{growth * step:.12g}x{minutes // step - 1}")
@@ -42,13 +42,13 @@ class Counter:
 
 
 class Gauge:
-    """A gauge: (minutes, value) one after the other; None is a gap."""
+    """A gauge, as consecutive legs of (minutes, value); None is a gap."""
 
     def __init__(self, *legs: tuple[int, float | None]) -> None:
         self.legs = legs
 
     def text(self, step: int) -> str:
-        """In promtool's notation, a sample in `step` minutes."""
+        """Return promtool's notation with one sample per `step` minutes."""
         parts = []
         for minutes, value in self.legs:
             count = minutes // step
@@ -57,19 +57,19 @@ class Gauge:
 
 
 class Gap:
-    """A counter that is gone for some minutes and begins anew."""
+    """A counter that is absent for some minutes and restarts at 0."""
 
     def __init__(self, before: Counter, minutes: int, after: Counter) -> None:
         self.before, self.minutes, self.after = before, minutes, after
 
     def text(self, step: int) -> str:
-        """In promtool's notation, a sample in `step` minutes."""
+        """Return promtool's notation with one sample per `step` minutes."""
         return f"{self.before.text(step)} _x{self.minutes // step} {self.after.text(step)}"
 
 
 @dataclass(frozen=True)
 class Fired:
-    """An alert that is expected, whole."""
+    """An expected alert with all its labels and annotations."""
 
     labels: Mapping[str, str]
     summary: str
@@ -78,17 +78,17 @@ class Fired:
 
 @dataclass(frozen=True)
 class Story:
-    """What happens, and what one alert does: by minute, nothing (an empty tuple) or what has fired."""
+    """Input series, and the alerts expected to fire at given minutes (an empty tuple: none)."""
 
     alert: str
     series: Series
     moments: Mapping[int, Sequence[Fired]]
     alerting: Alerting = ALERTING
-    groups: tuple[str, ...] = ()  # that are evaluated; empty: all
+    groups: tuple[str, ...] = ()  # groups to evaluate; empty: all
     step: int = 1  # minutes between scrapes, and between evaluations
 
     def complaints(self, folder: Path) -> str:
-        """What promtool has to say; empty where the story is true."""
+        """Return promtool's complaints; empty if the story holds."""
         tests = [{"eval_time": f"{minute}m", **self._expected(fired)} for minute, fired in self.moments.items()]
         return Scene(self.series, self.alerting, self.groups, self.step).complaints(folder, {"alert_rule_test": tests})
 
@@ -106,7 +106,7 @@ class Story:
 
 @dataclass(frozen=True)
 class Scene:
-    """What happens, without an end: tests in promtool's own words are asked of it."""
+    """Input series for tests in promtool's own format."""
 
     series: Series
     alerting: Alerting = ALERTING
@@ -114,7 +114,7 @@ class Scene:
     step: int = 1
 
     def sample_complaints(self, folder: Path, expected: Mapping[tuple[str, int], Mapping[str, float]]) -> str:
-        """What promtool has to say, where (expression, minute) should have these values by series."""
+        """Return promtool's complaints about expected values, by (expression, minute) and series."""
         tests = [
             {
                 "expr": expr,
@@ -126,7 +126,7 @@ class Scene:
         return self.complaints(folder, {"promql_expr_test": tests})
 
     def complaints(self, folder: Path, tests: Mapping[str, Any]) -> str:
-        """What promtool has to say; empty where it agrees."""
+        """Return promtool's complaints; empty if all tests pass."""
         groups = self._groups()
         (folder / "rules.yml").write_text(yaml.safe_dump({"groups": groups}, sort_keys=False))
         inputs = [{"series": name, "values": values.text(self.step)} for name, values in self.series.items()]
@@ -144,5 +144,5 @@ class Scene:
     def _groups(self) -> list[dict[str, Any]]:
         groups = [group for group in rule_groups(self.alerting) if not self.groups or group["name"] in self.groups]
         for group in groups:
-            group.pop("interval", None)  # the step, so that a week takes seconds
+            group.pop("interval", None)  # evaluate once per step: a simulated week takes seconds
         return groups

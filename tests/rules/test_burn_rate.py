@@ -1,4 +1,4 @@
-"""Burn factors: what fits an objective, and what can never be reached."""
+"""Burn rate factors fit the objective, and unreachable ones are recognized."""
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ SLO = "slos: [{{name: a, ttft_seconds: 1, objective_ratio: {}}}]\n"
 
 @given(st.floats(0.001, 0.99999))
 def test_every_alert_can_fire_at_every_objective(objective: float) -> None:
-    """Whatever the objective: bad requests enough to fire are possible, and no fewer than the objective allows."""
+    """At any objective, some share of bad requests fires every alert, and it is at least the allowed share."""
     for pair in BURN_WINDOWS:
         share = bad_ratio_limit(pair, BurnFactors(), objective)
         assert (1 - objective) * (1 - 1e-6) <= share < 1
@@ -24,8 +24,8 @@ def test_every_alert_can_fire_at_every_objective(objective: float) -> None:
 
 
 @given(st.floats(0.001, 0.99999))
-def test_a_longer_window_needs_no_more(objective: float) -> None:
-    """From pair to pair the share that fires does not grow."""
+def test_longer_windows_need_a_smaller_share(objective: float) -> None:
+    """A longer window never needs a larger share of bad requests."""
     shares = [bad_ratio_limit(pair, BurnFactors(), objective) for pair in BURN_WINDOWS]
     assert shares == sorted(shares, reverse=True)
 
@@ -41,25 +41,25 @@ def test_a_longer_window_needs_no_more(objective: float) -> None:
     ],
 )
 def test_shares_by_objective(objective: float, shares: list[float]) -> None:
-    """The usual factors wherever they can be reached, 90 % bad requests where they ask for more."""
+    """The standard factors apply where they can be reached; otherwise 90 % bad requests suffice."""
     assert [bad_ratio_limit(pair, BurnFactors(), objective) for pair in BURN_WINDOWS] == shares
 
 
 def test_the_largest_burn_is_never_exceeded() -> None:
-    """At 90 % a budget burns at most 10 times as fast, so 10 itself never fires and 9.99 does."""
+    """At 90 % a budget burns at most 10 times as fast, so a factor of 10 never fires and 9.99 can."""
     assert max_burn_rate(0.9) == 10
     assert not can_fire(14.4, 0.9)
     assert not can_fire(10, 0.9)
     assert can_fire(9.99, 0.9)
 
 
-def test_an_explicit_factor_is_taken_as_it_is() -> None:
-    """Also one that asks for more than 90 % bad requests."""
+def test_a_configured_factor_is_used_unchanged() -> None:
+    """Even one that requires more than 90 % bad requests."""
     assert bad_ratio_limit(BURN_WINDOWS[0], BurnFactors(over_1h=9.9), 0.9) == 0.99
 
 
-def test_check_says_which_factors_are_used() -> None:
-    """Where the usual ones do not fit, and nowhere else; an explicit factor is the operator's own word."""
+def test_check_reports_lowered_factors() -> None:
+    """`check` reports factors only where the standard ones do not fit and none is configured."""
     assert config_advice(parse(SLO.format(0.9))) == (
         "slo a: at an objective of 0.9 a budget burns at most 10 times as fast as allowed; its alerts use the factors "
         "9 instead of 14.4",
@@ -72,5 +72,5 @@ def test_check_says_which_factors_are_used() -> None:
     ("seconds", "text"), [(300, "5m"), (5400, "1h30m"), (86400, "1d"), (0.2, "1s"), (90061, "1d1h1m1s"), (59.5, "1m")]
 )
 def test_durations(seconds: float, text: str) -> None:
-    """As Prometheus writes them, never shorter than asked for."""
+    """Durations use Prometheus's notation and are rounded up."""
     assert duration(seconds) == text

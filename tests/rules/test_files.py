@@ -1,4 +1,4 @@
-"""The rules as files: what Prometheus, its operator and a reader may rely on."""
+"""The rule files: accepted by Prometheus and its operator, consistent with metrics and runbooks."""
 
 import re
 import shutil
@@ -33,7 +33,7 @@ VARIANTS = {
     "none": alerting(parse("slos: []")),
 }
 DURATION = re.compile(r"(\d+d)?(\d+h)?(\d+m)?(\d+s)?")
-# What Prometheus knows of a target, and what it adds to it.
+# Labels that Prometheus adds to every target.
 SCRAPE_LABELS = {"job", "instance"}
 RECORDED = re.compile(r"\b[a-z_]+:goodwatt_\w+:\w+")
 variants = pytest.mark.parametrize("alerting", VARIANTS.values(), ids=VARIANTS)
@@ -50,15 +50,15 @@ def test_the_shipped_files_are_what_is_generated(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", RULE_KINDS)
-def test_the_command_prints_them(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """`goodwatt rules` prints YAML with the groups of the kind; all is both."""
+def test_the_command_prints_every_kind(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`goodwatt rules` prints the groups of the kind as YAML; `all` prints both."""
     assert main(["rules", "--kind", kind]) == 0
     assert yaml.safe_load(capsys.readouterr().out) == {"groups": rule_groups(Alerting(), kind)}
     assert rule_groups(Alerting()) == rule_groups(Alerting(), "recording") + rule_groups(Alerting(), "alerts")
 
 
 def test_the_command_reads_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Objectives, targets and the runbooks' address are those that were given; a wrong file is refused."""
+    """Objectives, limits and the runbook URL come from the configuration; an invalid file is rejected."""
     file = tmp_path / "g.yaml"
     file.write_text(
         OWN_SLOS + "cost: {price_per_gpu_hour: 1, currency: EUR}\n"
@@ -77,8 +77,8 @@ def test_the_command_reads_the_configuration(tmp_path: Path, capsys: pytest.Capt
 
 @variants
 @pytest.mark.parametrize("kind", ["recording", "alerts"])
-def test_promtool_has_nothing_to_say(alerting: Alerting, kind: str, tmp_path: Path) -> None:
-    """Every variant passes promtool's check with all its lints, each file alone."""
+def test_promtool_accepts_every_variant(alerting: Alerting, kind: str, tmp_path: Path) -> None:
+    """Each file of every variant passes promtool's check with all lints."""
     (tmp_path / "r.yml").write_text(yaml.safe_dump({"groups": rule_groups(alerting, kind)}))
     command = [promtool(), "check", "rules", "--lint=all", "--lint-fatal", str(tmp_path / "r.yml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -86,8 +86,8 @@ def test_promtool_has_nothing_to_say(alerting: Alerting, kind: str, tmp_path: Pa
 
 
 @variants
-def test_every_name_is_one_of_ours(alerting: Alerting) -> None:
-    """Metrics and labels that rules mention are in the metric table, or are recorded by a rule of the same file."""
+def test_rules_use_only_existing_names(alerting: Alerting) -> None:
+    """Every metric and label in a rule is in the metric table or recorded in the same file."""
     known = labels_by_metric()
     for kind in ("recording", "alerts"):
         recorded = {rule["record"] for rule in all_rules(alerting, kind) if "record" in rule}
@@ -99,10 +99,11 @@ def test_every_name_is_one_of_ours(alerting: Alerting) -> None:
 
 
 @variants
-def test_what_is_recorded_is_there_before_it_is_asked_for(alerting: Alerting) -> None:
-    """A rule uses what an earlier rule of its group records. Groups run beside each other, so that only tickets, which
+def test_series_are_recorded_before_they_are_used(alerting: Alerting) -> None:
+    """A rule uses only series that an earlier rule of its group records.
 
-    are in no hurry, use windows of the pages' group too: those may be an evaluation old.
+    Groups are evaluated concurrently. Only tickets, which are not urgent, also use the page group's series, which may
+    be one evaluation old.
     """
     groups = rule_groups(alerting)
     recorded = {group["name"]: {rule["record"] for rule in group["rules"] if "record" in rule} for group in groups}
@@ -115,14 +116,14 @@ def test_what_is_recorded_is_there_before_it_is_asked_for(alerting: Alerting) ->
 
 @variants
 def test_nothing_is_recorded_twice(alerting: Alerting) -> None:
-    """No series is written by two rules, also when both files are loaded."""
+    """No two rules write the same series, even with both files loaded."""
     names = Counter(rule["record"] for rule in all_rules(alerting) if "record" in rule)
     assert [name for name, count in names.items() if count > 1] == []
 
 
 @variants
 def test_groups_fit_a_prometheus_rule(alerting: Alerting) -> None:
-    """Keys, names and durations are those that the custom resource of Prometheus's operator allows."""
+    """Keys, names and durations are valid in the PrometheusRule custom resource."""
     groups = rule_groups(alerting)
     assert len({group["name"] for group in groups}) == len(groups)
     for group in groups:
@@ -140,15 +141,15 @@ def sections() -> dict[str, str]:
     return {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
 
 
-def test_every_alert_has_its_runbook_and_every_runbook_its_alert() -> None:
-    """The sections of docs/runbooks.md are the alerts; each says what it means, where to look, what to do."""
+def test_alerts_and_runbook_sections_match() -> None:
+    """docs/runbooks.md has one section per alert with meaning, places to look and actions."""
     assert sorted(sections()) == sorted(alert_names())
     for name, text in sections().items():
         assert [word for word in ("**Means**", "**Look at**", "**Do**") if word not in text] == [], name
 
 
 def test_every_alert_explains_itself() -> None:
-    """Severity, summary, a description that is a sentence, and a link to its own section."""
+    """Every alert has a severity, a summary, a description in sentences, and a link to its runbook section."""
     for rule in all_rules(ALERTING, "alerts"):
         if "alert" in rule:
             notes = rule["annotations"]
@@ -159,7 +160,7 @@ def test_every_alert_explains_itself() -> None:
 
 
 def test_the_runbooks_mention_only_what_exists() -> None:
-    """Metrics that docs/runbooks.md and docs/alerts.md name are in the table, or recorded."""
+    """Every metric in docs/runbooks.md and docs/alerts.md is in the metric table or recorded."""
     known = {*labels_by_metric(), *(rule.get("record", "") for rule in all_rules(ALERTING))}
     for page in ("runbooks.md", "alerts.md"):
         text = (ROOT / "docs" / page).read_text()
@@ -168,14 +169,14 @@ def test_the_runbooks_mention_only_what_exists() -> None:
             assert name in known or any(one.startswith(tuple(full)) for one in known), f"{name} in {page}"
 
 
-def test_no_objective_no_alert_on_it() -> None:
-    """`slos: []` leaves error budgets out and everything else in."""
+def test_without_objectives_there_are_no_slo_alerts() -> None:
+    """`slos: []` removes the error budget alerts and keeps the others."""
     names = {rule["alert"] for rule in all_rules(VARIANTS["none"]) if "alert" in rule}
     assert not any(name.startswith("GoodwattSlo") for name in names)
     assert "GoodwattServerDown" in names
 
 
-def test_the_documented_inhibition_is_one(tmp_path: Path) -> None:
+def test_the_documented_inhibition_is_valid(tmp_path: Path) -> None:
     """The example for Alertmanager in docs/alerts.md is accepted by amtool."""
     program = shutil.which("amtool")
     assert program, "amtool is missing: apt-get install --no-install-recommends prometheus-alertmanager"

@@ -1,4 +1,4 @@
-"""Recording rules under promtool: sums over sums at three levels, and nothing where nothing is known."""
+"""Recording rules under promtool: ratios of sums at three levels, and no sample for unknown figures."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def account(server: str, model: str, more: str = "", instance: str = "i") -> str
 
 
 def work(server: str, model: str, tokens: float, busy: float, idle: float, *, instance: str = "i") -> Series:
-    """Per second."""
+    """Return series of a server; the figures are per second."""
     return {
         f'goodwatt_server_up{{job="j", instance="{instance}", server="{server}"}}': Gauge((LENGTH, 1)),
         "goodwatt_generated_tokens_total" + account(server, model, instance=instance): Counter((LENGTH, 60 * tokens)),
@@ -71,8 +71,8 @@ def test_ratios_are_of_sums_at_every_level(tmp_path: Path) -> None:
     )
 
 
-def test_money_of_each_currency_is_over_the_tokens_that_it_paid(tmp_path: Path) -> None:
-    """A server paid in another currency is no part of a price, and rent is known also where no joules are."""
+def test_cost_per_token_is_per_currency(tmp_path: Path) -> None:
+    """A server paid in another currency does not affect the price, and cost is known even without energy."""
     series = {
         **work("s1", "m", 1000, 500, 0),
         'goodwatt_server_up{job="j", instance="i", server="s2"}': Gauge((LENGTH, 1)),
@@ -84,8 +84,8 @@ def test_money_of_each_currency_is_over_the_tokens_that_it_paid(tmp_path: Path) 
     check(tmp_path, series, {"fleet:goodwatt_cost_per_million_tokens:ratio_rate5m": prices})
 
 
-def test_what_is_not_known_has_no_sample(tmp_path: Path) -> None:
-    """No tokens, no joules or no prices: no ratio and no money, neither 0 nor NaN nor infinite."""
+def test_unknown_figures_have_no_sample(tmp_path: Path) -> None:
+    """Without tokens, energy or prices the ratio or amount is absent, not 0, NaN or infinite."""
     series = work("idle", "m", 0, 0, 100)
     series = {name: values for name, values in series.items() if "cost" not in name}
     series |= {
@@ -103,8 +103,8 @@ def test_what_is_not_known_has_no_sample(tmp_path: Path) -> None:
     )
 
 
-def test_a_server_s_gap_is_left_out_of_every_level(tmp_path: Path) -> None:
-    """Tokens of a time in which a server could not be read come later and its joules never do: no ratio has them."""
+def test_ratios_leave_out_a_server_after_an_outage(tmp_path: Path) -> None:
+    """After an outage the missed tokens are counted but the energy is not, so ratios exclude the server for a while."""
     down = {'goodwatt_server_up{job="j", instance="i", server="s2"}': Gauge((28, 1), (1, 0), (11, 1))}
     kind = 'job="j", kind="generated"'
     name = "tokens_per_joule:ratio_rate5m"
@@ -120,7 +120,7 @@ def test_a_server_s_gap_is_left_out_of_every_level(tmp_path: Path) -> None:
 
 
 def test_goodput_by_bound_and_method(tmp_path: Path) -> None:
-    """Bounds are sums over servers, each over the requests of its own method, and methods are never added up."""
+    """Bounds are summed over servers and divided by the same method's requests; methods are never summed."""
     series: dict[str, Counter | Gauge] = {}
     for server, lower in (("s1", 30), ("s2", 60)):
         for method, bounds in (("histogram", {"lower": lower, "upper": 60}), ("exact", {"exact": 45})):
@@ -143,8 +143,8 @@ def test_goodput_by_bound_and_method(tmp_path: Path) -> None:
     )
 
 
-def test_margin_carbon_and_what_nobody_claims(tmp_path: Path) -> None:
-    """Margin is revenue less cost in the same currency; the share of joules that no server claims is of all GPUs."""
+def test_margin_carbon_and_unattributed_energy(tmp_path: Path) -> None:
+    """Margin is revenue minus cost in one currency; the unattributed share is over the energy of all GPUs."""
     earned = ', kind="generated", currency="USD"'
     gpu = '{job="j", instance="i", gpu="0", uuid="G"}'
     series = FLEET | {
@@ -165,7 +165,7 @@ def test_margin_carbon_and_what_nobody_claims(tmp_path: Path) -> None:
 
 
 def test_two_jobs_stay_apart(tmp_path: Path) -> None:
-    """Every level keeps the job."""
+    """Every level keeps the label `job`."""
     other = {name.replace('job="j"', 'job="demo"'): values for name, values in work("s1", "m1", 10, 10, 0).items()}
     check(
         tmp_path,

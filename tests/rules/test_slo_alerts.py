@@ -1,4 +1,4 @@
-"""Error budgets: who is told, when, and when not, under promtool."""
+"""Error budget alerts under promtool: when they fire, when they resolve, and when they stay quiet."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def judged(method: str, bounds: dict[str, Counter], total: Counter, server: str 
     return {"goodwatt_slo_requests_total" + account(server, how): total, **good}
 
 
-def told(objective: float) -> dict[str, Counter | Gauge]:
+def objective_of(objective: float) -> dict[str, Counter | Gauge]:
     return {'goodwatt_slo_objective_ratio{job="j", instance="i", slo="a"}': Gauge((20_000, objective))}
 
 
@@ -39,7 +39,7 @@ def traffic(objective: float, *legs: tuple[int, float], per_minute: float = PER_
     """(minutes, share of bad requests) one after the other; both bounds agree."""
     good = Counter(*((minutes, per_minute * (1 - bad)) for minutes, bad in legs))
     total = Counter((sum(minutes for minutes, _ in legs), per_minute))
-    return told(objective) | judged("histogram", {"lower": good, "upper": good}, total)
+    return objective_of(objective) | judged("histogram", {"lower": good, "upper": good}, total)
 
 
 def burnt(long: str, short: str, severity: str, description: str) -> Fired:
@@ -52,8 +52,8 @@ def may_burn(long: str, short: str, description: str) -> Fired:
     return Fired(labels, "m: the error budget of SLO a may be burning too fast", description)
 
 
-def test_a_sudden_outage_pages_within_minutes_and_stops_soon_after_it(tmp_path: Path) -> None:
-    """At 99 % everything bad pages once 14.4 % of an hour was bad, and 5 minutes after the end it is over."""
+def test_a_sudden_outage_pages_within_minutes_and_resolves_soon_after(tmp_path: Path) -> None:
+    """At 99 %, an outage pages once 14.4 % of an hour was bad, and resolves 5 minutes after its end."""
     page = burnt(
         "1h",
         "5m",
@@ -67,7 +67,7 @@ def test_a_sudden_outage_pages_within_minutes_and_stops_soon_after_it(tmp_path: 
 
 
 def test_a_slow_burn_pages_by_the_longer_windows(tmp_path: Path) -> None:
-    """10 % bad at 99 % is below 14.4 times and above 6 times: after 6 % of six hours somebody is told."""
+    """10 % bad at 99 % burns between 6 and 14.4 times as fast: it pages once 6 % of six hours were bad."""
     page = burnt(
         "6h",
         "30m",
@@ -81,7 +81,7 @@ def test_a_slow_burn_pages_by_the_longer_windows(tmp_path: Path) -> None:
 
 
 def test_a_leak_is_a_ticket(tmp_path: Path) -> None:
-    """5 % bad at 99 % pages nobody; after 3 % of a day, which is 1 % of three days, it is two tickets, which end."""
+    """5 % bad at 99 % does not page; at 3 % of a day and 1 % of three days it opens two tickets, which resolve."""
     words = "The objective allows 1 %; that is more than {} times as much."
     day = burnt("1d", "2h", "ticket", f"At least 3.056% of the requests of the last 1d were bad. {words.format(3)}")
     three = burnt("3d", "6h", "ticket", f"At least 1.019% of the requests of the last 3d were bad. {words.format(1)}")
@@ -95,9 +95,9 @@ def test_a_leak_is_a_ticket(tmp_path: Path) -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("named", [True, False])
 def test_an_outage_pages_at_every_objective(objective: float, named: bool, tmp_path: Path) -> None:
-    """When everything is bad somebody is woken, also where no budget can burn 14.4 times as fast; not a minute early.
+    """An outage pages on time, even at objectives where no budget can burn 14.4 times as fast.
 
-    The same whether the objective is in the file or only on the pages that are scraped.
+    It does not matter whether the objective is in the rule file or only in the scraped metrics.
     """
     alerting = slo(objective) if named else Alerting()
     share = bad_ratio_limit(BURN_WINDOWS[0], BurnFactors(), objective)
@@ -114,14 +114,14 @@ def test_an_outage_pages_at_every_objective(objective: float, named: bool, tmp_p
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_who_keeps_the_objective_is_left_alone(objective: float, tmp_path: Path) -> None:
-    """Nine tenths of the allowed bad requests, for a day, fire nothing."""
+def test_a_met_objective_fires_nothing(objective: float, tmp_path: Path) -> None:
+    """A day at nine tenths of the allowed bad requests fires nothing."""
     scene = Scene(traffic(objective, (24 * HOURS, 0.9 * (1 - objective))), slo(objective), TICKETS, step=30)
     expected = {('ALERTS{alertname=~"Goodwatt.*"}', minute): {} for minute in (6 * HOURS, 23 * HOURS)}
     assert not scene.sample_complaints(tmp_path, expected)
 
 
-def test_a_factor_of_one_s_own(tmp_path: Path) -> None:
+def test_a_configured_factor(tmp_path: Path) -> None:
     """burn_1h_factor moves the share of bad requests that pages: 5 at 99 % is 5 %, three minutes of an hour."""
     alerting = Alerting(objectives=slo(0.99).objectives, burn=BurnFactors(over_1h=5.0, over_6h=99.0))
     page = burnt(
@@ -136,8 +136,8 @@ def test_a_factor_of_one_s_own(tmp_path: Path) -> None:
     assert not Story("GoodwattSloBudgetBurn", series, moments, alerting, PAGES).complaints(tmp_path)
 
 
-def test_a_handful_of_requests_wakes_nobody(tmp_path: Path) -> None:
-    """Below the minimum of requests in the long window nothing fires, however bad they are; at it, something does."""
+def test_low_traffic_does_not_page(tmp_path: Path) -> None:
+    """Nothing fires below the minimum of requests in the long window, even if all are bad; at the minimum it does."""
     series = traffic(0.99, (2 * HOURS, 1), per_minute=0.5)  # 30 an hour
     alert, moments = "GoodwattSloBudgetBurn", {110: ()}
     few = Alerting(objectives=slo(0.99).objectives, minimum_requests=200)
@@ -146,8 +146,8 @@ def test_a_handful_of_requests_wakes_nobody(tmp_path: Path) -> None:
     assert 'long_window="1h"' in Story(alert, series, moments, enough, PAGES).complaints(tmp_path)
 
 
-def test_no_requests_no_alert(tmp_path: Path) -> None:
-    """Without traffic there is no share of it: nothing fires, and nothing is recorded."""
+def test_without_requests_nothing_fires(tmp_path: Path) -> None:
+    """Without traffic no alert fires and no share is recorded."""
     series = traffic(0.99, (2 * HOURS, 0), per_minute=0)
     assert not Story("GoodwattSloBudgetBurn", series, {110: ()}, slo(0.99), PAGES).complaints(tmp_path)
     none = Counter((2 * HOURS, 0))
@@ -165,13 +165,13 @@ def share(good: float, minutes: int = LONG) -> Counter:
 
 
 def fired(tmp_path: Path, alert: str, series: Series) -> bool:
-    """Whether the alert fires at the end of hours of the same."""
+    """Whether the alert fires after three hours of this traffic."""
     return bool(Story(alert, series, {LATE: ()}, slo(0.99), TICKETS, step=10).complaints(tmp_path))
 
 
-def test_what_only_may_be_bad_is_a_ticket_and_wakes_nobody(tmp_path: Path) -> None:
-    """Where the upper bound keeps the objective and the lower one breaks it, the breach is possible: tickets only."""
-    series = told(0.99) | judged("histogram", {"lower": share(0.5), "upper": share(1.0)}, share(1.0))
+def test_a_possible_burn_opens_tickets_and_does_not_page(tmp_path: Path) -> None:
+    """If the upper bound meets the objective and the lower one misses it, only tickets open."""
+    series = objective_of(0.99) | judged("histogram", {"lower": share(0.5), "upper": share(1.0)}, share(1.0))
     words = (
         "Up to 50% of the requests of the last {} may have been bad; the histograms cannot decide. The objective "
         "allows 1 %; that is more than {} times as much."
@@ -182,49 +182,46 @@ def test_what_only_may_be_bad_is_a_ticket_and_wakes_nobody(tmp_path: Path) -> No
     assert not fired(tmp_path, "GoodwattSloBudgetBurn", series)
 
 
-def test_what_may_be_bad_ends_when_the_bounds_close(tmp_path: Path) -> None:
-    """The ticket goes when the lower bound is good again for the short window."""
+def test_a_possible_burn_resolves_when_the_bounds_close(tmp_path: Path) -> None:
+    """The ticket resolves when the lower bound is good again over the short window."""
     lower = Counter((3 * HOURS, PER_MINUTE * 0.5), (7 * HOURS, PER_MINUTE))
     upper = Counter((10 * HOURS, PER_MINUTE))
-    series = told(0.99) | judged("histogram", {"lower": lower, "upper": upper}, upper)
+    series = objective_of(0.99) | judged("histogram", {"lower": lower, "upper": upper}, upper)
     moments: dict[int, tuple[Fired, ...]] = {9 * HOURS + 30: ()}
     assert not Story("GoodwattSloBudgetMayBurn", series, moments, slo(0.99), TICKETS, step=10).complaints(tmp_path)
 
 
-def test_records_are_believed_rather_than_bounds(tmp_path: Path) -> None:
-    """Where every request has a record, what it says counts: bad ones page that bounds cannot see, and the other way.
-
-    A possible breach is none when records say that it did not happen.
-    """
+def test_records_take_precedence_over_bounds(tmp_path: Path) -> None:
+    """If every request has a record, the records decide: they page where bounds cannot, and rule out possible burns."""
     bounds = judged("histogram", {"lower": share(0.1), "upper": share(1.0)}, share(1.0))
-    bad = told(0.99) | bounds | judged("exact", {"exact": share(0.5)}, share(1.0))
+    bad = objective_of(0.99) | bounds | judged("exact", {"exact": share(0.5)}, share(1.0))
     assert fired(tmp_path, "GoodwattSloBudgetBurn", bad)
-    good = told(0.99) | bounds | judged("exact", {"exact": share(1.0)}, share(1.0))
+    good = objective_of(0.99) | bounds | judged("exact", {"exact": share(1.0)}, share(1.0))
     assert not fired(tmp_path, "GoodwattSloBudgetBurn", good)
     assert not fired(tmp_path, "GoodwattSloBudgetMayBurn", good)
 
 
-def test_records_of_a_few_do_not_speak_for_all(tmp_path: Path) -> None:
-    """Sampled records, and records that have stopped, leave the word to the bounds."""
+def test_records_of_few_requests_are_ignored(tmp_path: Path) -> None:
+    """With sampled records, or records that have stopped, the bounds decide."""
     bounds = judged("histogram", {"lower": share(0.5), "upper": share(0.5)}, share(1.0))
-    few = told(0.99) | bounds | judged("exact", {"exact": share(0.2)}, share(0.2))
+    few = objective_of(0.99) | bounds | judged("exact", {"exact": share(0.2)}, share(0.2))
     assert fired(tmp_path, "GoodwattSloBudgetBurn", few)
-    none = told(0.99) | bounds | judged("exact", {"exact": share(0)}, share(0))
+    none = objective_of(0.99) | bounds | judged("exact", {"exact": share(0)}, share(0))
     assert fired(tmp_path, "GoodwattSloBudgetBurn", none)
 
 
 def test_records_alone_are_enough(tmp_path: Path) -> None:
-    """An engine without histograms is judged by its records."""
-    series = told(0.99) | judged("exact", {"exact": share(0.5)}, share(1.0))
+    """For an engine without histograms, records decide alone."""
+    series = objective_of(0.99) | judged("exact", {"exact": share(0.5)}, share(1.0))
     assert fired(tmp_path, "GoodwattSloBudgetBurn", series)
 
 
 def test_a_model_is_judged_over_all_its_servers(tmp_path: Path) -> None:
-    """Each server by its own method, and no request twice: one of four servers wholly bad is a quarter of the model."""
-    series: dict[str, Counter | Gauge] = told(0.99) | judged("exact", {"exact": share(0)}, share(1.0), "s1")
+    """Every server uses one method and no request counts twice: one bad server of four makes the model 25 % bad."""
+    series: dict[str, Counter | Gauge] = objective_of(0.99) | judged("exact", {"exact": share(0)}, share(1.0), "s1")
     series |= judged("histogram", {"lower": share(0), "upper": share(1.0)}, share(1.0), "s1")
     for server in ("s2", "s3", "s4"):
         series |= judged("histogram", {"lower": share(1.0), "upper": share(1.0)}, share(1.0), server)
-    surely = 'model:goodwatt_slo_surely_bad:ratio_rate1h{job="j", model="m", slo="a"}'
-    expected = {("model:goodwatt_slo_surely_bad:ratio_rate1h", LATE): {surely: 0.25}}
+    certain = 'model:goodwatt_slo_surely_bad:ratio_rate1h{job="j", model="m", slo="a"}'
+    expected = {("model:goodwatt_slo_surely_bad:ratio_rate1h", LATE): {certain: 0.25}}
     assert not Scene(series, slo(0.99), PAGES, step=10).sample_complaints(tmp_path, expected)
