@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from goodwatt.sources.proxy.http1.body import decoder
-from goodwatt.sources.proxy.http1.head import RequestHead, read_request
+from goodwatt.sources.proxy.http1.body import body_decoder
+from goodwatt.sources.proxy.http1.head import RequestHead, parse_request
 from tests.fakes.accepting import accepting
 
 
@@ -106,7 +106,7 @@ class OpenAiServer:
 
     script: Script
     eager: bool = False
-    keeps: bool = True
+    keep_alive: bool = True
     port: int = 0
     received: list[Received] = field(default_factory=list)
     connections: int = 0
@@ -123,7 +123,7 @@ class OpenAiServer:
         try:
             while True:
                 await self._one(Talk(self, reader, writer))
-                if not self.keeps or writer.is_closing():
+                if not self.keep_alive or writer.is_closing():
                     return
         except asyncio.IncompleteReadError:
             pass
@@ -135,7 +135,7 @@ class OpenAiServer:
 
     async def _one(self, talk: Talk) -> None:
         text = await talk.reader.readuntil(b"\r\n\r\n")
-        talk.received = Received(read_request(text[:-4]), text)
+        talk.received = Received(parse_request(text[:-4]), text)
         self.received.append(talk.received)
         if not self.eager:
             await self.read_body(talk)
@@ -143,21 +143,21 @@ class OpenAiServer:
 
     async def read_body(self, talk: Talk) -> None:
         assert talk.received is not None
-        body = decoder(talk.received.head.body)
+        body = body_decoder(talk.received.head.body)
         while not body.done:
             wire = await talk.reader.read(65536)
             if not wire:
                 raise ConnectionResetError
-            _, content = body.take(wire)
+            _, content = body.decode(wire)
             for piece in content:
                 talk.received.body += piece
 
 
 @asynccontextmanager
 async def openai_server(
-    script: Script | None = None, *, eager: bool = False, keeps: bool = True, port: int = 0
+    script: Script | None = None, *, eager: bool = False, keep_alive: bool = True, port: int = 0
 ) -> AsyncIterator[OpenAiServer]:
     """A server on a loopback port; by default it streams three tokens."""
-    fake = OpenAiServer(script or streams(), eager, keeps)
+    fake = OpenAiServer(script or streams(), eager, keep_alive)
     async with accepting(fake.serve, port=port, backlog=2048) as fake.port:
         yield fake

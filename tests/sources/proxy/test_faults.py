@@ -15,7 +15,7 @@ import pytest
 from goodwatt.model.engine import Outcome
 from goodwatt.sources.proxy import downstream
 from goodwatt.sources.proxy.recording import outbox
-from goodwatt.sources.proxy.upstream import IDLE_SECONDS
+from goodwatt.sources.proxy.upstream import UPSTREAM_IDLE_SECONDS
 from tests.bench.observed import memory_bytes
 from tests.fakes.http_server import unused_port
 from tests.fakes.openai_server import (
@@ -490,7 +490,7 @@ async def test_a_client_that_says_nothing_is_cut() -> None:
                 await gone.rest()
         await used.send(post())
         await used.whole()
-        await swept(through, downstream.IDLE_SECONDS + 2)
+        await swept(through, downstream.CLIENT_IDLE_SECONDS + 2)
         with pytest.raises(ConnectionResetError):
             await used.rest()
 
@@ -499,9 +499,9 @@ async def swept(through: Proxy, later: float) -> None:
     """What is cut when so many seconds have passed."""
 
     async def sweep() -> None:
-        desk = through.source._listener._desk
-        for client in tuple(desk.clients):
-            client.sweep(desk.clock() + later)
+        context = through.source._listener._context
+        for client in tuple(context.clients):
+            client.sweep(context.clock() + later)
 
     await through.source._thread.call(sweep())
 
@@ -511,7 +511,7 @@ async def test_idle_connections_to_the_server_are_not_kept_for_long() -> None:
     async with openai_server() as server, proxy(server.url) as through:
         await ask(through.port, post())
         assert len(server.open) == 1
-        await soon(lambda: not server.open, IDLE_SECONDS + 5)
+        await soon(lambda: not server.open, UPSTREAM_IDLE_SECONDS + 5)
 
 
 async def test_a_server_that_speaks_out_of_turn() -> None:
@@ -560,12 +560,12 @@ async def test_a_server_that_has_begun_is_not_asked_again() -> None:
     async with openai_server(streams(1)) as server, proxy(server.url) as through:
         await ask(through.port, post())
 
-        async def begins(talk: Talk) -> None:
+        async def start_response(talk: Talk) -> None:
             await talk.send(b"HTTP/1.1 100 Continue\r\n\r\n")
             await asyncio.sleep(0.05)
             talk.kill()
 
-        server.script = begins
+        server.script = start_response
         async with calling(through.port) as client:
             await client.send(post())
             assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -593,17 +593,17 @@ async def test_a_client_may_leave_while_it_uploads_or_cannot_be_written_to() -> 
             client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         await soon(lambda: not server.open)
         assert (await through.told(1))[0].outcome is Outcome.CANCELLED
-        assert not through.source._listener._desk.running
+        assert not through.source._listener._context.running
 
 
 async def test_what_does_not_fit_between_two_ticks_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Records beyond the limit are shed, never silently."""
-    monkeypatch.setattr(outbox, "MOST_TOLD", 2)
+    monkeypatch.setattr(outbox, "MAX_PENDING_RECORDS", 2)
     async with openai_server(streams(1)) as server, proxy(server.url) as through:
-        through.source._tally._most = 2
+        through.source._outbox._most = 2
         for _ in range(5):
             await ask(through.port, post())
-        await soon(lambda: len(through.source._tally._told) == 5)
+        await soon(lambda: len(through.source._outbox._pending) == 5)
         await through.read()
     assert (len(through.records), through.dropped) == (2, {"overflow": 3})
 

@@ -4,26 +4,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.sources.proxy.http1.body import Chunks, Counted, Rest, decoder
+from goodwatt.sources.proxy.http1.body import ChunkedDecoder, LengthDecoder, UntilCloseDecoder, body_decoder
 from goodwatt.sources.proxy.http1.head import (
     NO_BODY,
     UNTIL_CLOSE,
     BadMessage,
-    Body,
-    read_request,
-    read_response,
-    write_request,
-    write_response,
+    BodyFraming,
+    parse_request,
+    parse_response,
+    serialize_request,
+    serialize_response,
 )
 from goodwatt.sources.proxy.upstream import Origin
 
 
 def request(*lines: str, start: str = "POST /v1/x?a=%2F&b HTTP/1.1", host: str = "Host: h"):
-    return read_request("\r\n".join([start, *([host] if host else []), *lines]).encode("latin-1"))
+    return parse_request("\r\n".join([start, *([host] if host else []), *lines]).encode("latin-1"))
 
 
 def response(*lines: str, start: str = "HTTP/1.1 200 OK", method: bytes = b"POST"):
-    return read_response("\r\n".join([start, *lines]).encode("latin-1"), method)
+    return parse_response("\r\n".join([start, *lines]).encode("latin-1"), method)
 
 
 def test_a_request_is_sent_on_as_it_came_but_for_what_is_of_one_hop() -> None:
@@ -43,7 +43,7 @@ def test_a_request_is_sent_on_as_it_came_but_for_what_is_of_one_hop() -> None:
         "x-One: 2",
         "Content-Length: 3",
     )
-    assert write_request(head, b"up:8000", b"/base", b"10.0.0.1") == (
+    assert serialize_request(head, b"up:8000", b"/base", b"10.0.0.1") == (
         b"POST /base/v1/x?a=%2F&b HTTP/1.1\r\nHost: up:8000\r\nx-One: 1\r\nAuthorization: Bearer k\r\n"
         b"Accept: text/event-stream\r\nx-One: 2\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\n"
         b"X-Forwarded-Host: h\r\nVia: 1.1 goodwatt\r\nContent-Length: 3\r\n\r\n"
@@ -60,7 +60,7 @@ def test_who_was_forwarded_for_stays_known() -> None:
         "Via: 2 edge",
         "Transfer-Encoding: chunked",
     )
-    assert write_request(head, b"up", b"", b"3.3.3.3") == (
+    assert serialize_request(head, b"up", b"", b"3.3.3.3") == (
         b"POST /v1/x?a=%2F&b HTTP/1.1\r\nHost: up\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: api\r\n"
         b"X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3\r\nVia: 2 edge, 1.1 goodwatt\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
@@ -83,21 +83,21 @@ def test_the_target_is_the_clients_own(start: str, target: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "version", "body", "keeps"),
+    ("lines", "version", "body", "keep_alive"),
     [
         ([], "1.1", NO_BODY, True),
         (["Connection: Close"], "1.1", NO_BODY, False),
         ([], "1.0", NO_BODY, False),
         (["Connection: keep-alive"], "1.0", NO_BODY, True),
-        (["Content-Length: 5"], "1.1", Body(5), True),
-        (["Content-Length: 5", "Content-Length: 5"], "1.1", Body(5), True),
-        (["Transfer-Encoding: Chunked"], "1.1", Body(None, True), True),
+        (["Content-Length: 5"], "1.1", BodyFraming(5), True),
+        (["Content-Length: 5", "Content-Length: 5"], "1.1", BodyFraming(5), True),
+        (["Transfer-Encoding: Chunked"], "1.1", BodyFraming(None, True), True),
     ],
 )
-def test_where_a_requests_body_ends(lines: list[str], version: str, body: Body, keeps: bool) -> None:
+def test_where_a_requests_body_ends(lines: list[str], version: str, body: BodyFraming, keep_alive: bool) -> None:
     """By its length or its last chunk; and who says what of the connection afterwards."""
     head = request(*lines, start=f"POST / HTTP/{version}")
-    assert (head.body, head.keeps, head.version_11) == (body, keeps, version == "1.1")
+    assert (head.body, head.keep_alive, head.is_http11) == (body, keep_alive, version == "1.1")
 
 
 @pytest.mark.parametrize(
@@ -139,23 +139,25 @@ def test_what_two_readers_might_read_in_two_ways_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("start", "lines", "method", "body", "keeps"),
+    ("start", "lines", "method", "body", "keep_alive"),
     [
-        ("HTTP/1.1 200 OK", ["Content-Length: 3"], b"GET", Body(3), True),
-        ("HTTP/1.1 200", ["Transfer-Encoding: chunked", "Content-Length: 3"], b"GET", Body(None, True), True),
+        ("HTTP/1.1 200 OK", ["Content-Length: 3"], b"GET", BodyFraming(3), True),
+        ("HTTP/1.1 200", ["Transfer-Encoding: chunked", "Content-Length: 3"], b"GET", BodyFraming(None, True), True),
         ("HTTP/1.1 200 OK", [], b"GET", UNTIL_CLOSE, False),
-        ("HTTP/1.0 200 OK", ["Content-Length: 3"], b"GET", Body(3), False),
-        ("HTTP/1.1 200 OK", ["Content-Length: 3", "Connection: close"], b"GET", Body(3), False),
+        ("HTTP/1.0 200 OK", ["Content-Length: 3"], b"GET", BodyFraming(3), False),
+        ("HTTP/1.1 200 OK", ["Content-Length: 3", "Connection: close"], b"GET", BodyFraming(3), False),
         ("HTTP/1.1 200 OK", ["Content-Length: 3"], b"HEAD", NO_BODY, True),
         ("HTTP/1.1 204 No Content", [], b"GET", NO_BODY, True),
         ("HTTP/1.1 304 Not Modified", ["Content-Length: 3"], b"GET", NO_BODY, True),
         ("HTTP/1.1 100 Continue", [], b"POST", NO_BODY, True),
     ],
 )
-def test_where_an_answers_body_ends(start: str, lines: list[str], method: bytes, body: Body, keeps: bool) -> None:
+def test_where_an_answers_body_ends(
+    start: str, lines: list[str], method: bytes, body: BodyFraming, keep_alive: bool
+) -> None:
     """Also where it has none whatever its headers say: after HEAD, 1xx, 204 and 304."""
     head = response(*lines, start=start, method=method)
-    assert (head.body, head.keeps) == (body, keeps)
+    assert (head.body, head.keep_alive) == (body, keep_alive)
 
 
 @pytest.mark.parametrize("start", ["HTTP/2 200 OK", "ICY 200 OK", "HTTP/1.1 20 OK", "HTTP/1.1 099 OK", ""])
@@ -170,12 +172,12 @@ def test_an_answer_goes_on_as_it_came_but_for_what_is_of_one_hop() -> None:
     """Several Set-Cookie stay several, an encoding stays, a reason stays; the framing is told anew."""
     lines = ["Set-Cookie: a=1", "set-cookie: b=2", "Content-Encoding: gzip", "Keep-Alive: timeout=5", "X: \xe9"]
     head = response(*lines, "Transfer-Encoding: chunked", start="HTTP/1.1 418 I'm a teapot")
-    assert write_response(head, chunked=True, closes=True) == (
+    assert serialize_response(head, chunked=True, closes=True) == (
         b"HTTP/1.1 418 I'm a teapot\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nContent-Encoding: gzip\r\nX: \xe9\r\n"
         b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     )
     head = response("Content-Length: 3", method=b"HEAD")
-    assert write_response(head, chunked=False, closes=False) == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+    assert serialize_response(head, chunked=False, closes=False) == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -192,12 +194,12 @@ def test_an_answer_goes_on_as_it_came_but_for_what_is_of_one_hop() -> None:
 def test_a_length_is_told_once_and_only_where_there_may_be_one(start: str, lines: list[str], told: bytes) -> None:
     """Whatever the server adds, the client sees the same end of the body as the proxy."""
     head = response(*lines, start=start)
-    assert write_response(head, chunked=False, closes=False) == start.encode() + b"\r\n" + told + b"\r\n"
+    assert serialize_response(head, chunked=False, closes=False) == start.encode() + b"\r\n" + told + b"\r\n"
 
 
 def test_what_is_asked_of_the_server_itself_stays_so() -> None:
     """`*` is no path, and has nothing before it."""
-    wire = write_request(request(start="OPTIONS * HTTP/1.1"), b"up", b"/base", b"10.0.0.1")
+    wire = serialize_request(request(start="OPTIONS * HTTP/1.1"), b"up", b"/base", b"10.0.0.1")
     assert wire.startswith(b"OPTIONS * HTTP/1.1\r\n")
 
 
@@ -218,9 +220,9 @@ def test_chunks_are_the_same_in_whatever_pieces_they_come(
     mark = b";a=b" if extended else b""
     wire = b"".join(b"%X%s\r\n%s\r\n" % (len(one), mark, one) for one in contents)
     wire += b"0\r\n" + (b"X: y\r\n" if trailers else b"") + b"\r\n"
-    chunks, taken, content = Chunks(400), 0, b""
+    chunks, taken, content = ChunkedDecoder(400), 0, b""
     for piece in cut(wire + b"next", at):
-        used, found = chunks.take(piece)
+        used, found = chunks.decode(piece)
         taken += used
         content += b"".join(found)
     assert (content, taken, chunks.done) == (b"".join(contents), len(wire), True)
@@ -249,31 +251,35 @@ def test_chunks_that_are_none_are_refused(wire: bytes) -> None:
     """Every departure from the grammar, and every line without end; whole or a byte at a time."""
     for parts in ([wire], [wire[n : n + 1] for n in range(len(wire))]):
         with pytest.raises(BadMessage) as refused:
-            fed(Chunks(502), parts)
+            fed(ChunkedDecoder(502), parts)
         assert refused.value.status == 502
 
 
-def fed(chunks: Chunks, parts: list[bytes]) -> None:
+def fed(chunks: ChunkedDecoder, parts: list[bytes]) -> None:
     for part in parts:
-        chunks.take(part)
+        chunks.decode(part)
 
 
 @given(st.binary(max_size=50), st.lists(st.integers(0, 1000), max_size=5))
 def test_a_counted_body_ends_with_its_length(content: bytes, at: list[int]) -> None:
     """What follows is of the next message."""
-    body, taken, found = Counted(len(content)), 0, b""
+    body, taken, found = LengthDecoder(len(content)), 0, b""
     for piece in cut(content + b"next", at):
-        used, parts = body.take(piece)
+        used, parts = body.decode(piece)
         taken += used
         found += b"".join(parts)
     assert (taken, found, body.done) == (len(content), content, True)
 
 
 def test_each_kind_of_body_has_its_decoder() -> None:
-    """Chunks, a length, or the rest of the connection."""
-    assert [type(decoder(body)) for body in (Body(None, True), Body(3), UNTIL_CLOSE)] == [Chunks, Counted, Rest]
-    rest = Rest()
-    assert rest.take(b"abc") == (3, [b"abc"])
+    """ChunkedDecoder, a length, or the rest of the connection."""
+    assert [type(body_decoder(body)) for body in (BodyFraming(None, True), BodyFraming(3), UNTIL_CLOSE)] == [
+        ChunkedDecoder,
+        LengthDecoder,
+        UntilCloseDecoder,
+    ]
+    rest = UntilCloseDecoder()
+    assert rest.decode(b"abc") == (3, [b"abc"])
     assert not rest.done
 
 

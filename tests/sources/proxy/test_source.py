@@ -13,9 +13,9 @@ import pytest
 from goodwatt.model.engine import Outcome, SeriesId, Signal
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import TlsSection
-from goodwatt.sources.proxy.downstream import Client
-from goodwatt.sources.proxy.listener import Listener, enough
-from goodwatt.sources.proxy.recording.outbox import Tally
+from goodwatt.sources.proxy.downstream import ClientConnection
+from goodwatt.sources.proxy.listener import Listener, raised_file_limit
+from goodwatt.sources.proxy.recording.outbox import RecordOutbox
 from goodwatt.sources.proxy.source import ProxySource
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.http_server import Reply, serving, unused_port
@@ -147,7 +147,7 @@ async def test_a_client_that_waits_for_leave_to_send_gets_the_servers() -> None:
             assert await client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             await client.send(b"body")
             assert (await client.whole())[1] == b"got"
-        assert server.received[0].head.first(b"expect") == b"100-continue"
+        assert server.received[0].head.first_value(b"expect") == b"100-continue"
         assert server.received[0].body == b"body"
 
 
@@ -166,7 +166,7 @@ async def test_connections_are_kept_on_both_sides() -> None:
 
 async def test_a_server_that_closes_kept_connections_is_asked_again() -> None:
     """It may close one just when it is used: such a request is sent again, on a new one, and nobody notices."""
-    async with openai_server(keeps=False) as server, proxy(server.url) as through:
+    async with openai_server(keep_alive=False) as server, proxy(server.url) as through:
         for _ in range(30):
             await ask(through.port, post())
         told = await through.told(30)
@@ -319,7 +319,7 @@ async def test_who_gives_up_opening_may_open_again(turns: int) -> None:
     async with openai_server() as server:
         free = unused_port()
         where = section(server.url).model_copy(update={"listen": f"127.0.0.1:{free}"})
-        listener = Listener("proxy/a", "a", where, Tally())
+        listener = Listener("proxy/a", "a", where, RecordOutbox())
         opening = asyncio.create_task(listener.open())
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -362,13 +362,13 @@ async def test_closing_lets_running_answers_end_and_frees_the_address() -> None:
 
 async def test_closing_lets_a_slow_client_have_its_answer_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the server has sent and the client has not yet taken is not lost with the thread."""
-    made, body = Client.connection_made, bytes(60_000)
+    made, body = ClientConnection.connection_made, bytes(60_000)
 
-    def with_a_small_buffer(self: Client, transport: asyncio.Transport) -> None:
+    def with_a_small_buffer(self: ClientConnection, transport: asyncio.Transport) -> None:
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         made(self, transport)
 
-    monkeypatch.setattr(Client, "connection_made", with_a_small_buffer)
+    monkeypatch.setattr(ClientConnection, "connection_made", with_a_small_buffer)
     async with openai_server(answers(plain(body))) as server, proxy(server.url) as old:
         with socket.socket() as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -404,8 +404,8 @@ async def test_a_stream_that_cannot_be_read_ends_as_the_server_ends_it() -> None
     [(4352, 8000, None), (-1, -1, None), (1024, 8000, 4352), (1024, -1, 4352), (1024, 2048, 2048)],
 )
 def test_how_many_files_may_be_open(soft: int, hard: int, expected: int | None) -> None:
-    """As many as the streams need, or as the system allows; a limit that is high enough stays."""
-    assert enough(soft, hard, 4352) == expected
+    """As many as the streams need, or as the system allows; a limit that is high raised_file_limit stays."""
+    assert raised_file_limit(soft, hard, 4352) == expected
 
 
 async def test_a_limit_of_files_that_is_too_low_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,8 +7,8 @@ import pytest
 from goodwatt.settings.sources import TlsSection
 from goodwatt.sources.http.credentials import ServerTrust
 from goodwatt.sources.proxy.exchange import Exchange
-from goodwatt.sources.proxy.http1.head import read_request
-from goodwatt.sources.proxy.upstream import Origin, Pool, Upstream
+from goodwatt.sources.proxy.http1.head import parse_request
+from goodwatt.sources.proxy.upstream import Origin, Upstream, UpstreamPool
 from tests.fakes.openai_server import plain
 
 
@@ -44,35 +44,35 @@ class Asker:
 
     def write(self, wire: bytes) -> None: ...
 
-    def hold(self, held: bool) -> None: ...
+    def pause_request(self, paused: bool) -> None: ...
 
-    def sent_whole(self) -> bool:
+    def request_complete(self) -> bool:
         return True
 
-    def refused(self, status: int, why: str) -> None:
+    def reply_error(self, status: int, why: str) -> None:
         raise AssertionError(status, why)
 
-    def cut(self, *, framed: bool) -> None:
+    def abort_response(self, *, framed: bool) -> None:
         raise AssertionError(framed)
 
-    def done(self, *, keeps: bool) -> None:
-        self.kept = keeps
+    def response_done(self, *, keep_alive: bool) -> None:
+        self.kept = keep_alive
 
 
-def idle(wire: Wire) -> tuple[Pool, Upstream]:
-    pool = Pool("a", Origin.of("http://h:1"), 1.0, ServerTrust("a", TlsSection()))
+def idle(wire: Wire) -> tuple[UpstreamPool, Upstream]:
+    pool = UpstreamPool("a", Origin.of("http://h:1"), 1.0, ServerTrust("a", TlsSection()))
     upstream = Upstream(pool)
     upstream.connection_made(wire)
-    pool.give_back(upstream)
+    pool.release(upstream)
     return pool, upstream
 
 
 def test_a_connection_that_is_ending_is_not_used() -> None:
     """The server has closed it, and the loop will tell so in a moment: nothing is written to it any more."""
     pool, upstream = idle(Wire())
-    assert pool.idle() is upstream
+    assert pool.take_idle() is upstream
     pool, _ = idle(Wire(closing=True))
-    assert pool.idle() is None
+    assert pool.take_idle() is None
 
 
 @pytest.mark.parametrize("unsent", [0, 1])
@@ -80,9 +80,9 @@ async def test_a_connection_is_kept_only_if_the_server_took_the_whole_request(un
     """One that answered before may never read the rest, and the next request would wait behind it."""
     pool, upstream = idle(wire := Wire(unsent=unsent))
     asker = Asker()
-    head = read_request(b"POST /v1/files HTTP/1.1\r\nHost: h")
-    exchange = Exchange(asker, head, b"request", pool, meter=None, largest_head=1024)
+    head = parse_request(b"POST /v1/files HTTP/1.1\r\nHost: h")
+    exchange = Exchange(asker, head, b"request", pool, recorder=None, largest_head=1024)
     exchange.start()
     upstream.data_received(plain(b"{}"))
     assert (asker.kept, wire.written, wire.closing) == (True, b"request", bool(unsent))
-    assert pool.idle() is (None if unsent else upstream)
+    assert pool.take_idle() is (None if unsent else upstream)

@@ -7,12 +7,12 @@ from typing import Protocol
 
 from goodwatt.settings.sources import ProxySection
 from goodwatt.sources.proxy.http1.head import BadMessage, RequestHead
-from goodwatt.sources.proxy.recording.api_formats import makes_records
-from goodwatt.sources.proxy.recording.outbox import Tally
-from goodwatt.sources.proxy.recording.recorder import Arrival, Meter
-from goodwatt.sources.proxy.upstream import Pool
+from goodwatt.sources.proxy.recording.api_formats import is_recorded
+from goodwatt.sources.proxy.recording.outbox import RecordOutbox
+from goodwatt.sources.proxy.recording.recorder import ArrivalTime, RequestRecorder
+from goodwatt.sources.proxy.upstream import UpstreamPool
 
-TOO_MANY = 503
+SERVICE_UNAVAILABLE = 503
 
 
 class Connection(Protocol):
@@ -32,38 +32,38 @@ class Connection(Protocol):
 
 
 @dataclass
-class Desk:
+class ProxyContext:
     """What the connections of one proxy share."""
 
     server: str
     section: ProxySection
-    pool: Pool
-    tally: Tally
+    pool: UpstreamPool
+    outbox: RecordOutbox
     clock: Callable[[], float] = time.monotonic
     unix: Callable[[], float] = time.time
     clients: set[Connection] = field(default_factory=set)
     running: int = 0
-    closes: bool = False  # takes no further request
+    closing: bool = False  # takes no further request
 
     @property
-    def most_clients(self) -> int:
+    def max_clients(self) -> int:
         """Connections, idle ones included."""
         return 2 * self.section.max_concurrent_requests + 64
 
-    def meter(self, head: RequestHead) -> Meter | None:
+    def recorder_for(self, head: RequestHead) -> RequestRecorder | None:
         """For a request that makes a record."""
-        if not makes_records(head.method, head.path):
+        if not is_recorded(head.method, head.path):
             return None
-        return Meter(self.server, Arrival(self.clock(), self.unix()))
+        return RequestRecorder(self.server, ArrivalTime(self.clock(), self.unix()))
 
-    def objection(self, head: RequestHead) -> BadMessage | None:
+    def rejection(self, head: RequestHead) -> BadMessage | None:
         """Why a request is not passed on; None where it is."""
         section = self.section
-        if head.wants_websocket or head.method == b"CONNECT":
+        if head.is_websocket_upgrade or head.method == b"CONNECT":
             return BadMessage(501, "WebSocket and CONNECT are not passed on; go to the server itself for them")
         if head.body.length is not None and head.body.length > section.max_body_bytes:
             return BadMessage(413, f"the body is longer than max_body_bytes ({section.max_body_bytes})")
         if self.running >= section.max_concurrent_requests:
             most = section.max_concurrent_requests
-            return BadMessage(TOO_MANY, f"{most} requests are running, max_concurrent_requests; try again")
+            return BadMessage(SERVICE_UNAVAILABLE, f"{most} requests are running, max_concurrent_requests; try again")
         return None

@@ -6,34 +6,34 @@ import socket
 import struct
 from http import HTTPStatus
 
-from goodwatt.sources.proxy.context import TOO_MANY, Desk
+from goodwatt.sources.proxy.context import SERVICE_UNAVAILABLE, ProxyContext
 from goodwatt.sources.proxy.exchange import Exchange
-from goodwatt.sources.proxy.http1.body import Decoder, decoder
-from goodwatt.sources.proxy.http1.head import END, BadMessage, RequestHead, read_request, write_request
+from goodwatt.sources.proxy.http1.body import BodyDecoder, body_decoder
+from goodwatt.sources.proxy.http1.head import HEAD_END, BadMessage, RequestHead, parse_request, serialize_request
 
 FIRST_BYTES_SECONDS = 30.0  # for a request's head, from the first byte of the connection
-IDLE_SECONDS = 300.0  # between two requests
+CLIENT_IDLE_SECONDS = 300.0  # between two requests
 LINGER_SECONDS = 1.0  # for a client to read an answer that came before its request was whole
 _EMPTY_LINE = b"\n\n"  # the end of a header to loose readers; such a client would wait for nothing
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Client(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One connection. It reads on while an answer is under way, to notice at once when the client leaves."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, context: ProxyContext) -> None:
         self.is_slow = False
-        self._desk = desk
+        self._context = context
         self._transport: asyncio.Transport | None = None
         self._address = b"unknown"
         self._exchange: Exchange | None = None
-        self._upload: Decoder | None = None  # the request's body, while it is not whole
+        self._upload: BodyDecoder | None = None  # the request's body, while it is not whole
         self._uploaded = 0
-        self._held = b""  # not yet looked at
+        self._buffer = b""  # not yet looked at
         self._is_full = False  # holds as much as it may of requests to come
-        self._deaf = False  # has been answered for the last time
-        self._since = desk.clock()
-        self._patience = FIRST_BYTES_SECONDS
+        self._ignores_input = False  # has been answered for the last time
+        self._waiting_since = context.clock()
+        self._wait_limit = FIRST_BYTES_SECONDS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio's."""
@@ -41,67 +41,69 @@ class Client(asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self._address = str(peer[0]).encode() if peer else b"unknown"
-        full = len(self._desk.clients) >= self._desk.most_clients
-        self._desk.clients.add(self)
+        full = len(self._context.clients) >= self._context.max_clients
+        self._context.clients.add(self)
         if full:
-            self._reply(TOO_MANY, "too many connections; try again")
+            self._reply(SERVICE_UNAVAILABLE, "too many connections; try again")
 
     def data_received(self, data: bytes) -> None:
         """Asyncio's."""
-        if self._deaf:
+        if self._ignores_input:
             return
         if self._upload is not None:
             self._take_upload(data)
         else:
-            self._held += data
-        self._go_on()
+            self._buffer += data
+        self._start_next()
 
-    def _go_on(self) -> None:
+    def _start_next(self) -> None:
         """Begin the next request if its head is there, or wait with what is there."""
-        while self._exchange is None and self._held and not self._deaf:
+        while self._exchange is None and self._buffer and not self._ignores_input:
             if not self._take_head():
                 return
-        self._is_full = self._exchange is not None and len(self._held) > self._desk.section.max_header_bytes
+        self._is_full = self._exchange is not None and len(self._buffer) > self._context.section.max_header_bytes
         if self._is_full:
             self._stream.pause_reading()
 
     def _take_head(self) -> bool:
         """Whether there was one."""
-        most = self._desk.section.max_header_bytes
-        self._held = self._held.lstrip(b"\r\n")
-        end = self._held.find(END)
-        if end > most or (end < 0 and len(self._held) > most):
+        most = self._context.section.max_header_bytes
+        self._buffer = self._buffer.lstrip(b"\r\n")
+        end = self._buffer.find(HEAD_END)
+        if end > most or (end < 0 and len(self._buffer) > most):
             self._reply(431, f"the header is longer than max_header_bytes ({most})")
-        elif end < 0 and _EMPTY_LINE in self._held:
+        elif end < 0 and _EMPTY_LINE in self._buffer:
             self._reply(400, "lines must end with carriage return and line feed")
         elif end >= 0:
-            text, self._held = self._held[:end], self._held[end + len(END) :]
+            text, self._buffer = self._buffer[:end], self._buffer[end + len(HEAD_END) :]
             try:
-                self._begin(read_request(text))
+                self._begin(parse_request(text))
             except BadMessage as bad:
                 self._reply(bad.status, str(bad))
         return end >= 0
 
     def _begin(self, head: RequestHead) -> None:
-        desk, meter = self._desk, self._desk.meter(head)
-        objection = desk.objection(head)
-        if objection is not None:
-            if meter is not None:
-                desk.tally.put(meter.refused(objection.status, desk.clock()))
-            raise objection
-        origin = desk.pool.origin
-        wire = write_request(head, origin.host_field, origin.prefix, self._address)
-        exchange = Exchange(self, head, wire, desk.pool, meter=meter, largest_head=desk.section.max_header_bytes)
-        exchange.touched = desk.clock()
+        context, recorder = self._context, self._context.recorder_for(head)
+        rejection = context.rejection(head)
+        if rejection is not None:
+            if recorder is not None:
+                context.outbox.put(recorder.finish_rejected(rejection.status, context.clock()))
+            raise rejection
+        origin = context.pool.origin
+        wire = serialize_request(head, origin.host_field, origin.prefix, self._address)
+        exchange = Exchange(
+            self, head, wire, context.pool, recorder=recorder, largest_head=context.section.max_header_bytes
+        )
+        exchange.last_activity = context.clock()
         self._exchange, self._uploaded = exchange, 0
-        desk.running += 1
-        if meter is not None:
-            desk.tally.begun(meter)
-        body = decoder(head.body)
+        context.running += 1
+        if recorder is not None:
+            context.outbox.add_running(recorder)
+        body = body_decoder(head.body)
         self._upload = None if body.done else body
         exchange.start()
-        if self._upload is not None and self._held:
-            wire, self._held = self._held, b""
+        if self._upload is not None and self._buffer:
+            wire, self._buffer = self._buffer, b""
             self._take_upload(wire)
 
     def _take_upload(self, wire: bytes) -> None:
@@ -109,26 +111,28 @@ class Client(asyncio.Protocol):
         assert exchange is not None
         assert upload is not None
         try:
-            used, content = upload.take(wire)
+            used, content = upload.decode(wire)
             self._uploaded += sum(map(len, content))
-            if self._uploaded > self._desk.section.max_body_bytes:
-                raise BadMessage(413, f"the body is longer than max_body_bytes ({self._desk.section.max_body_bytes})")
+            if self._uploaded > self._context.section.max_body_bytes:
+                raise BadMessage(
+                    413, f"the body is longer than max_body_bytes ({self._context.section.max_body_bytes})"
+                )
         except BadMessage as bad:
-            self._break_off(exchange, bad)
+            self._reject_upload(exchange, bad)
             return
-        exchange.touched = self._desk.clock()
+        exchange.last_activity = self._context.clock()
         exchange.send(content)
         if upload.done:
-            self._upload, self._held = None, wire[used:]
+            self._upload, self._buffer = None, wire[used:]
             exchange.send_end()
-            self.hold(False)
+            self.pause_request(False)
 
-    def _break_off(self, exchange: Exchange, bad: BadMessage) -> None:
+    def _reject_upload(self, exchange: Exchange, bad: BadMessage) -> None:
         exchange.abandon()
-        if exchange.has_begun:
-            self.cut(framed=False)
+        if exchange.response_started:
+            self.abort_response(framed=False)
         else:
-            self.refused(bad.status, str(bad))
+            self.reply_error(bad.status, str(bad))
 
     def eof_received(self) -> None:
         """Asyncio's. Who sends nothing more is taken to have left, as clients do that close their connection."""
@@ -136,11 +140,11 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
         """Asyncio's."""
-        self._desk.clients.discard(self)
+        self._context.clients.discard(self)
         self._leave()
 
     def _leave(self) -> None:
-        self._deaf = True
+        self._ignores_input = True
         if self._exchange is not None:
             self._exchange.abandon()
             self._ended(whole=False, gone=True)
@@ -149,49 +153,49 @@ class Client(asyncio.Protocol):
         """Asyncio's."""
         self.is_slow = True
         if self._exchange is not None:
-            self._exchange.slow(True)
+            self._exchange.pause_response(True)
 
     def resume_writing(self) -> None:
         """Asyncio's."""
         self.is_slow = False
         if self._exchange is not None:
-            self._exchange.touched = self._desk.clock()
-            self._exchange.slow(False)
+            self._exchange.last_activity = self._context.clock()
+            self._exchange.pause_response(False)
 
     def write(self, wire: bytes) -> None:
         """Send, now or as soon as the client takes it."""
         self._stream.write(wire)
 
-    def hold(self, held: bool) -> None:
+    def pause_request(self, paused: bool) -> None:
         """Whether to take no more of the request for now."""
-        if held and self._upload is not None:
+        if paused and self._upload is not None:
             self._stream.pause_reading()
-        elif not held and not self._is_full:
+        elif not paused and not self._is_full:
             self._stream.resume_reading()
 
-    def sent_whole(self) -> bool:
+    def request_complete(self) -> bool:
         """Whether the request's body has ended."""
         return self._upload is None
 
-    def refused(self, status: int, why: str) -> None:
+    def reply_error(self, status: int, why: str) -> None:
         """Answer in the proxy's own name."""
         self._ended(status=status)
         self._reply(status, why)
 
-    def done(self, *, keeps: bool) -> None:
+    def response_done(self, *, keep_alive: bool) -> None:
         """The answer has been written whole."""
         self._ended(whole=True)
-        if not keeps or self._desk.closes:
-            self._linger()
+        if not keep_alive or self._context.closing:
+            self._close_after_reply()
             return
-        self._since, self._patience, self._is_full = self._desk.clock(), IDLE_SECONDS, False
+        self._waiting_since, self._wait_limit, self._is_full = self._context.clock(), CLIENT_IDLE_SECONDS, False
         self._stream.resume_reading()
-        self._go_on()
+        self._start_next()
 
-    def cut(self, *, framed: bool) -> None:
+    def abort_response(self, *, framed: bool) -> None:
         """The answer breaks off. A client that cannot tell by the framing is reset."""
         self._ended(whole=False, gone=self.is_slow)
-        self._deaf = True
+        self._ignores_input = True
         if framed:
             self._stream.close()
         else:
@@ -200,10 +204,10 @@ class Client(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Cut what has not moved for too long."""
         if self._exchange is not None:
-            seconds = self._desk.section.silence_timeout_seconds
-            if now - self._exchange.touched > seconds:
-                self._exchange.stale(seconds)
-        elif now - self._since > self._patience:
+            seconds = self._context.section.silence_timeout_seconds
+            if now - self._exchange.last_activity > seconds:
+                self._exchange.timed_out(seconds)
+        elif now - self._waiting_since > self._wait_limit:
             self._reset()
 
     def close_if_idle(self) -> None:
@@ -218,22 +222,26 @@ class Client(asyncio.Protocol):
 
     def _ended(self, *, whole: bool = False, gone: bool = False, status: int | None = None) -> None:
         exchange, self._exchange = self._exchange, None
-        self._since, self._patience = self._desk.clock(), FIRST_BYTES_SECONDS
+        self._waiting_since, self._wait_limit = self._context.clock(), FIRST_BYTES_SECONDS
         if exchange is None:
             return
-        self._desk.running -= 1
-        meter, now = exchange.meter, self._desk.clock()
-        if meter is not None:
-            told = meter.ends(whole=whole, gone=gone, now=now) if status is None else meter.refused(status, now)
-            self._desk.tally.ended(meter, told)
+        self._context.running -= 1
+        recorder, now = exchange.recorder, self._context.clock()
+        if recorder is not None:
+            told = (
+                recorder.finish(whole=whole, gone=gone, now=now)
+                if status is None
+                else recorder.finish_rejected(status, now)
+            )
+            self._context.outbox.finish(recorder, told)
 
     def _reply(self, status: int, why: str) -> None:
-        self.write(own_answer(status, f"goodwatt: {why}"))
-        self._linger()
+        self.write(error_response(status, f"goodwatt: {why}"))
+        self._close_after_reply()
 
-    def _linger(self) -> None:
+    def _close_after_reply(self) -> None:
         """Send nothing more. A client that is still sending would lose the answer if the connection closed at once."""
-        self._deaf, self._held = True, b""
+        self._ignores_input, self._buffer = True, b""
         self._stream.resume_reading()
         if self._stream.can_write_eof():
             self._stream.write_eof()
@@ -251,9 +259,9 @@ class Client(asyncio.Protocol):
         return self._transport
 
 
-def own_answer(status: int, message: str) -> bytes:
+def error_response(status: int, message: str) -> bytes:
     """In the form of OpenAI's errors, which clients know how to show. The connection closes after it."""
     body = json.dumps({"error": {"message": message, "type": "goodwatt_proxy", "param": None, "code": status}}).encode()
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Content-Type: application/json"]
-    lines += ["Retry-After: 1"] if status == TOO_MANY else []
+    lines += ["Retry-After: 1"] if status == SERVICE_UNAVAILABLE else []
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "Connection: close", "", ""]).encode() + body

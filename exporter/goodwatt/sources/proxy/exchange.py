@@ -4,17 +4,24 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from goodwatt.sources.proxy.http1.body import Decoder, Rest, decoder
-from goodwatt.sources.proxy.http1.head import END, BadMessage, RequestHead, ResponseHead, read_response, write_response
-from goodwatt.sources.proxy.recording.recorder import Meter
-from goodwatt.sources.proxy.upstream import Pool, Upstream
+from goodwatt.sources.proxy.http1.body import BodyDecoder, UntilCloseDecoder, body_decoder
+from goodwatt.sources.proxy.http1.head import (
+    HEAD_END,
+    BadMessage,
+    RequestHead,
+    ResponseHead,
+    parse_response,
+    serialize_response,
+)
+from goodwatt.sources.proxy.recording.recorder import RequestRecorder
+from goodwatt.sources.proxy.upstream import Upstream, UpstreamPool
 
-HELD_BYTES = 64 * 1024  # of a request that has no connection yet, or that may have to be sent again
+MAX_REPLAY_BYTES = 64 * 1024  # of a request that has no connection yet, or that may have to be sent again
 _LAST_CHUNK = b"0\r\n\r\n"
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 
 
-class Client(Protocol):
+class Downstream(Protocol):
     """Who asked."""
 
     is_slow: bool  # takes no more of the answer for now
@@ -23,35 +30,42 @@ class Client(Protocol):
         """Send."""
         ...
 
-    def hold(self, held: bool) -> None:
+    def pause_request(self, paused: bool) -> None:
         """Whether to take no more of the request for now."""
         ...
 
-    def sent_whole(self) -> bool:
+    def request_complete(self) -> bool:
         """Whether the request's body has ended."""
         ...
 
-    def refused(self, status: int, why: str) -> None:
+    def reply_error(self, status: int, why: str) -> None:
         """Answer in the proxy's own name; nothing of an answer has been written."""
         ...
 
-    def done(self, *, keeps: bool) -> None:
+    def response_done(self, *, keep_alive: bool) -> None:
         """The answer has been written whole."""
         ...
 
-    def cut(self, *, framed: bool) -> None:
+    def abort_response(self, *, framed: bool) -> None:
         """The answer breaks off; its end must not look like a good one. `framed`: the client can tell by itself."""
         ...
 
 
 class Exchange:
-    """Created with the request's head, as it is to be sent on. `meter` is None for what makes no record."""
+    """Created with the request's head, as it is to be sent on. `recorder` is None for what makes no record."""
 
     def __init__(
-        self, client: Client, head: RequestHead, wire: bytes, pool: Pool, *, meter: Meter | None, largest_head: int
+        self,
+        client: Downstream,
+        head: RequestHead,
+        wire: bytes,
+        pool: UpstreamPool,
+        *,
+        recorder: RequestRecorder | None,
+        largest_head: int,
     ) -> None:
-        self.touched: float = 0.0  # when something last moved
-        self.meter = meter
+        self.last_activity: float = 0.0  # when something last moved
+        self.recorder = recorder
         self._client = client
         self._head = head
         self._pool = pool
@@ -62,15 +76,15 @@ class Exchange:
         self._connecting: asyncio.Task[None] | None = None
         self._answer: ResponseHead | None = None
         self._begun = b""  # of the answer's head
-        self._body: Decoder = Rest()
+        self._body: BodyDecoder = UntilCloseDecoder()
         self._in_chunks = False  # of ours, around a body that would end with the connection
         self._bare = False  # the client is given the content without its chunks
-        self._keeps = False
-        self.over = False
+        self._keep_alive = False
+        self.is_finished = False
 
     def start(self) -> None:
         """Go on an idle connection, or on a new one."""
-        upstream = self._pool.idle()
+        upstream = self._pool.take_idle()
         if upstream is None:
             self._connect()
         else:
@@ -87,7 +101,7 @@ class Exchange:
             self._fail(failure.status, str(failure))
             return
         self._connecting = None
-        if self.over:
+        if self.is_finished:
             upstream.close()
         else:
             self._attach(upstream)
@@ -98,13 +112,13 @@ class Exchange:
         upstream.write(b"".join(self._sent or ()))
         if not upstream.reused:
             self._sent = None
-        self._client.hold(False)
+        self._client.pause_request(False)
 
     def send(self, content: Iterable[bytes]) -> None:
         """Content of the request's body."""
         for piece in content:
-            if self.meter is not None:
-                self.meter.asks(piece)
+            if self.recorder is not None:
+                self.recorder.add_request_body(piece)
             self._send(b"%x\r\n%b\r\n" % (len(piece), piece) if self._head.body.chunked else piece)
 
     def send_end(self) -> None:
@@ -118,36 +132,36 @@ class Exchange:
         if self._sent is not None:
             self._sent.append(wire)
             self._sent_bytes += len(wire)
-            if self._sent_bytes > HELD_BYTES:
+            if self._sent_bytes > MAX_REPLAY_BYTES:
                 self._send_no_more_ahead()
 
     def _send_no_more_ahead(self) -> None:
         if self._upstream is None:
-            self._client.hold(True)
+            self._client.pause_request(True)
         else:
             self._sent = None
 
-    def hold(self, held: bool) -> None:
+    def pause_request(self, paused: bool) -> None:
         """The server takes no more for now, or takes more again."""
-        self._client.hold(held)
+        self._client.pause_request(paused)
 
-    def slow(self, is_slow: bool) -> None:
+    def pause_response(self, is_slow: bool) -> None:
         """The client takes no more for now, or takes more again."""
         if self._upstream is not None:
             self._upstream.read(on=not is_slow)
 
-    def answered(self, wire: bytes) -> None:
+    def response_received(self, wire: bytes) -> None:
         """Bytes from the server."""
-        self.touched = now = asyncio.get_running_loop().time()
+        self.last_activity = now = asyncio.get_running_loop().time()
         try:
             heads = b""
             while self._answer is None:
                 self._begun += wire
-                end = self._begun.find(END)
+                end = self._begun.find(HEAD_END)
                 if end < 0 or end > self._largest_head:
                     self._wait_for_head(heads)
                     return
-                wire, self._begun = self._begun[end + len(END) :], self._begun[:end]
+                wire, self._begun = self._begun[end + len(HEAD_END) :], self._begun[:end]
                 heads += self._take_head()
             self._take_body(heads, wire, now)
         except BadMessage as bad:
@@ -161,25 +175,25 @@ class Exchange:
 
     def _take_head(self) -> bytes:
         """The head for the client; the exchange goes on with the body unless it was one of several."""
-        head = read_response(self._begun, self._head.method)
+        head = parse_response(self._begun, self._head.method)
         self._begun = b""
         if head.status == 101:
             raise BadMessage(502, "it changes the protocol although nobody asked")
         if head.status < 200:
             self._sent = None  # the server has begun
-            return write_response(head, chunked=False, closes=False) if self._head.version_11 else b""
+            return serialize_response(head, chunked=False, closes=False) if self._head.is_http11 else b""
         self._answer, self._sent = head, None
-        self._body = decoder(head.body, 502)
+        self._body = body_decoder(head.body, 502)
         framed = head.body.length is not None
-        self._in_chunks = not framed and not head.body.chunked and self._head.version_11
-        self._bare = head.body.chunked and not self._head.version_11
-        self._keeps = self._head.version_11 and self._head.keeps and self._client.sent_whole()
-        if self.meter is not None:
-            self.meter.begins(head)
-        return write_response(head, chunked=not framed and self._head.version_11, closes=not self._keeps)
+        self._in_chunks = not framed and not head.body.chunked and self._head.is_http11
+        self._bare = head.body.chunked and not self._head.is_http11
+        self._keep_alive = self._head.is_http11 and self._head.keep_alive and self._client.request_complete()
+        if self.recorder is not None:
+            self.recorder.start_response(head)
+        return serialize_response(head, chunked=not framed and self._head.is_http11, closes=not self._keep_alive)
 
     def _take_body(self, heads: bytes, wire: bytes, now: float) -> None:
-        used, content = self._body.take(wire) if wire else (0, [])
+        used, content = self._body.decode(wire) if wire else (0, [])
         if self._in_chunks:
             out = heads + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in content)
         elif self._bare:
@@ -188,25 +202,25 @@ class Exchange:
             out = heads + (wire if used == len(wire) else wire[:used]) if heads else wire[:used]
         if out:
             self._client.write(out)
-        if self.meter is not None and content:
-            self.meter.hears(content, now)
+        if self.recorder is not None and content:
+            self.recorder.add_response_body(content, now)
         if self._body.done:
             self._finish(reusable=used == len(wire))
 
     def _finish(self, *, reusable: bool) -> None:
         """The answer is whole."""
         assert self._answer is not None
-        self.over = True
+        self.is_finished = True
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            if reusable and self._answer.keeps and self._client.sent_whole() and upstream.has_sent_all:
+            if reusable and self._answer.keep_alive and self._client.request_complete() and upstream.request_flushed:
                 upstream.read(on=True)
-                self._pool.give_back(upstream)
+                self._pool.release(upstream)
             else:
                 upstream.close()
-        self._client.done(keeps=self._keeps)
+        self._client.response_done(keep_alive=self._keep_alive)
 
-    def lost(self, *, reset: bool) -> None:
+    def upstream_closed(self, *, reset: bool) -> None:
         """The server's connection has ended."""
         upstream, self._upstream = self._upstream, None
         if self._answer is None:
@@ -223,12 +237,12 @@ class Exchange:
 
     def _may_repeat(self) -> bool:
         """Whether the server closes idle connections just when we use one, and asking again does no harm."""
-        return self._sent is not None and (self._head.method in _SAFE or self.meter is not None)
+        return self._sent is not None and (self._head.method in _SAFE or self.recorder is not None)
 
     def _ends_well(self, reset: bool) -> bool:
         """Of a body that ends with the connection: the server must have said that it is whole, where it can."""
-        lacks_end = self.meter is not None and self.meter.lacks_end
-        return isinstance(self._body, Rest) and not reset and not lacks_end
+        awaits_end = self.recorder is not None and self.recorder.awaits_end
+        return isinstance(self._body, UntilCloseDecoder) and not reset and not awaits_end
 
     def _broken(self, why: str) -> None:
         """The server failed. Before its answer the client is told why; within it the answer is cut."""
@@ -236,32 +250,32 @@ class Exchange:
             self._fail(502, why)
             return
         self.abandon()
-        framed = self._head.version_11 or self._answer.body.length is not None
-        self._client.cut(framed=framed)
+        framed = self._head.is_http11 or self._answer.body.length is not None
+        self._client.abort_response(framed=framed)
 
     def _fail(self, status: int, why: str) -> None:
-        if not self.over:
+        if not self.is_finished:
             self.abandon()
-            self._client.refused(status, why)
+            self._client.reply_error(status, why)
 
-    def stale(self, seconds: float) -> None:
+    def timed_out(self, seconds: float) -> None:
         """Nothing has moved for so long."""
-        if self.has_begun:
+        if self.response_started:
             self.abandon()
-            self._client.cut(framed=False)
-        elif self._client.sent_whole():
+            self._client.abort_response(framed=False)
+        elif self._client.request_complete():
             self._fail(504, f"{self._pool.origin.shown} has sent nothing for {seconds:g} s")
         else:
             self._fail(408, f"the request's body has stopped coming for {seconds:g} s")
 
     @property
-    def has_begun(self) -> bool:
+    def response_started(self) -> bool:
         """Whether the client has been sent the head of the answer."""
         return self._answer is not None
 
     def abandon(self) -> None:
         """Let go of the server at once; nobody is told."""
-        self.over = True
+        self.is_finished = True
         if self._connecting is not None:
             self._connecting.cancel()
         upstream, self._upstream = self._upstream, None

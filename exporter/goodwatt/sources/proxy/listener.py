@@ -9,10 +9,10 @@ from contextlib import suppress
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import ProxySection
 from goodwatt.sources.http.credentials import ServerTrust
-from goodwatt.sources.proxy.context import Desk
-from goodwatt.sources.proxy.downstream import Client
-from goodwatt.sources.proxy.recording.outbox import Tally
-from goodwatt.sources.proxy.upstream import Origin, Pool
+from goodwatt.sources.proxy.context import ProxyContext
+from goodwatt.sources.proxy.downstream import ClientConnection
+from goodwatt.sources.proxy.recording.outbox import RecordOutbox
+from goodwatt.sources.proxy.upstream import Origin, UpstreamPool
 from goodwatt.web.address import Address, cannot_listen, parse_address
 from goodwatt.web.listener import start_serving
 
@@ -27,16 +27,21 @@ class Listener:
     """Runs in the event loop that opens it."""
 
     def __init__(
-        self, name: str, server: str, section: ProxySection, tally: Tally, over: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        server: str,
+        section: ProxySection,
+        outbox: RecordOutbox,
+        on_closed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`over` is called once, when it has been closed and the last client has all of its answer."""
+        """`on_closed` is called once, when it has been closed and the last client has all of its answer."""
         self._name = name
-        self._over = over
+        self._on_closed = on_closed
         self._address = parse_address(section.listen)
         trust = ServerTrust(name, section.tls)
         origin = Origin.of(section.upstream)
-        pool = Pool(name, origin, section.connect_timeout_seconds, trust, server_name=section.tls.server_name)
-        self._desk = Desk(server, section, pool, tally)
+        pool = UpstreamPool(name, origin, section.connect_timeout_seconds, trust, server_name=section.tls.server_name)
+        self._context = ProxyContext(server, section, pool, outbox)
         self._listening: asyncio.Server | None = None
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -53,55 +58,61 @@ class Listener:
 
     async def open(self) -> None:
         """Listen. Raises SourceUnavailable(CANNOT_LISTEN) with a line that says what to do."""
-        desk, address = self._desk, self._address
+        context, address = self._context, self._address
         loop = asyncio.get_running_loop()
         try:
             bound = await loop.create_server(
-                lambda: Client(desk), address.host or None, address.port, backlog=BACKLOG, start_serving=False
+                lambda: ClientConnection(context),
+                address.host or None,
+                address.port,
+                backlog=BACKLOG,
+                start_serving=False,
             )
             self._listening = await start_serving(bound)
         except OSError as error:
             why = cannot_listen(address, error, "proxy.listen")
             raise SourceUnavailable(Reason.CANNOT_LISTEN, f"{self._name}: {why}") from None
-        _make_room(self._name, 2 * desk.section.max_concurrent_requests + _OWN_FILES)
-        log.info("%s: passes on what comes to %s to %s", self._name, _shown(address, self.port), desk.pool.origin.shown)
+        _raise_file_limit(self._name, 2 * context.section.max_concurrent_requests + _OWN_FILES)
+        log.info(
+            "%s: passes on what comes to %s to %s", self._name, _shown(address, self.port), context.pool.origin.shown
+        )
         self._sweep_later()
 
     def close(self) -> None:
         """Take nothing more. Answers under way go on to their end, and are not counted any more."""
-        self._desk.closes = True
+        self._context.closing = True
         if self._listening is not None:
             self._listening.close()
             self._listening = None
-        for client in tuple(self._desk.clients):
+        for client in tuple(self._context.clients):
             client.close_if_idle()
-        if not self._desk.clients:
+        if not self._context.clients:
             self._end()
 
     def abort(self) -> None:
         """Cut everything at once."""
         self.close()
-        for client in tuple(self._desk.clients):
+        for client in tuple(self._context.clients):
             client.abort()
         self._end()
 
     def _end(self) -> None:
-        self._desk.pool.close()
+        self._context.pool.close()
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-        over, self._over = self._over, lambda: None
-        over()
+        on_closed, self._on_closed = self._on_closed, lambda: None
+        on_closed()
 
     def _sweep_later(self) -> None:
         self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._swept)
 
     def _swept(self) -> None:
-        now = self._desk.clock()
-        for client in tuple(self._desk.clients):
+        now = self._context.clock()
+        for client in tuple(self._context.clients):
             client.sweep(now)
-        self._desk.pool.sweep()
-        if self._desk.closes and not self._desk.clients:
+        self._context.pool.sweep()
+        if self._context.closing and not self._context.clients:
             self._end()
         else:
             self._sweep_later()
@@ -111,10 +122,10 @@ def _shown(address: Address, port: int) -> Address:
     return address._replace(port=port)
 
 
-def _make_room(name: str, files: int) -> None:
+def _raise_file_limit(name: str, files: int) -> None:
     """Each running request needs two open files: raise the process's own limit as far as it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = enough(soft, hard, files)
+    most = raised_file_limit(soft, hard, files)
     if most is not None:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
@@ -123,8 +134,8 @@ def _make_room(name: str, files: int) -> None:
         log.warning(line, name, most, files)
 
 
-def enough(soft: int, hard: int, files: int) -> int | None:
-    """The soft limit to set so that so many files may be open; None where it is high enough."""
+def raised_file_limit(soft: int, hard: int, files: int) -> int | None:
+    """The soft limit to set so that so many files may be open; None where it is high raised_file_limit."""
     if soft == resource.RLIM_INFINITY or soft >= files:
         return None
     return files if hard == resource.RLIM_INFINITY else min(files, hard)

@@ -34,7 +34,7 @@ class LoopThread:
         assert self._loop is not None
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    async def done(self, work: Callable[[], None], within_seconds: float) -> None:
+    async def run_within(self, work: Callable[[], None], within_seconds: float) -> None:
         """Have it done in the thread's loop, and wait until that has happened, but for so long at most."""
         over: Future[None] = Future()
 
@@ -43,19 +43,19 @@ class LoopThread:
             if over.set_running_or_notify_cancel():  # somebody still waits
                 over.set_result(None)
 
-        self.tell(run)
+        self.submit(run)
         with suppress(TimeoutError):
             async with asyncio.timeout(within_seconds):
                 await asyncio.wrap_future(over)
 
-    def tell(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], None]) -> None:
         """Have it done in the thread's loop, soon; nothing once the thread has ended."""
         assert self._loop is not None
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(work)
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         """Between start and end."""
         return self._thread.is_alive()
 
@@ -80,6 +80,6 @@ class LoopThread:
 
 
 async def _settled() -> None:
-    """Let what has been closed be told so, and whoever waits hear of it."""
+    """Let what has been closed be told so, and whoever waits read_message of it."""
     for _ in range(_ROUNDS):
         await asyncio.sleep(0)

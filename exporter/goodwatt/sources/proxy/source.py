@@ -8,8 +8,8 @@ from goodwatt.model.source import proxy_source, server_source
 from goodwatt.settings.sources import ProxySection
 from goodwatt.sources.proxy.listener import Listener
 from goodwatt.sources.proxy.loop_thread import LoopThread
-from goodwatt.sources.proxy.recording.outbox import Tally
-from goodwatt.sources.proxy.recording.server_counters import Page
+from goodwatt.sources.proxy.recording.outbox import RecordOutbox
+from goodwatt.sources.proxy.recording.server_counters import ServerCounters
 
 _DEADLINE_SECONDS = 2.0
 _CLOSE_SECONDS = 0.5
@@ -33,11 +33,11 @@ class ProxySource:
         self.id = proxy_source(server) if has_page else server_source(server)
         self._clock = clock
         self._simulated = simulated
-        self._tally = Tally()
-        self._page = None if has_page else Page(server, simulated)
+        self._outbox = RecordOutbox()
+        self._counters = None if has_page else ServerCounters(server, simulated)
         self._closed = False
         self._thread = LoopThread(self.id.label)
-        self._listener = Listener(self.id.label, server, section, self._tally, self._thread.stop)
+        self._listener = Listener(self.id.label, server, section, self._outbox, self._thread.stop)
 
     @property
     def port(self) -> int:
@@ -48,28 +48,28 @@ class ProxySource:
         """What ended since the last read. Raises SourceUnavailable while the address cannot be listened on."""
         if not self._listener.is_open:
             await self._open()
-        drained, now = self._tally.drain(), self._clock()
-        page = self._page
+        drained, now = self._outbox.drain(), self._clock()
+        page = self._counters
         if page is not None:
-            page.add(drained.records)
-        told = None if page is None else page.reading(now, drained.asked)
+            page.count(drained.records)
+        reading = None if page is None else page.reading(now, drained.running_models)
         return RequestsReading(
-            at_seconds=now, records=drained.records, dropped=drained.dropped, page=told, simulated=self._simulated
+            at_seconds=now, records=drained.records, dropped=drained.dropped, page=reading, simulated=self._simulated
         )
 
     async def _open(self) -> None:
-        if not self._thread.runs:
+        if not self._thread.is_running:
             self._thread.start()
         await self._thread.call(self._listener.open())
 
     async def aclose(self) -> None:
         """Take nothing more, so that another may listen. Answers under way go on to their end, but uncounted."""
-        if self._thread.runs and not self._closed:
+        if self._thread.is_running and not self._closed:
             self._closed = True
-            await self._thread.done(self._listener.close, _CLOSE_SECONDS)
+            await self._thread.run_within(self._listener.close, _CLOSE_SECONDS)
 
     def abort(self) -> None:
         """Cut everything, and wait until that is done."""
-        if self._thread.runs:
-            self._thread.tell(self._listener.abort)
+        if self._thread.is_running:
+            self._thread.submit(self._listener.abort)
             self._thread.join(_PATIENCE_SECONDS)

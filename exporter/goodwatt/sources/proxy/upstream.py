@@ -15,23 +15,23 @@ from goodwatt.sources.proxy.http1.head import BadMessage
 
 log = logging.getLogger(__name__)
 
-IDLE_SECONDS = 2.0  # less than servers keep an idle connection: uvicorn and llama-server close it after 5 s
+UPSTREAM_IDLE_SECONDS = 2.0  # less than servers keep an idle connection: uvicorn and llama-server close it after 5 s
 
 _NO_NAME = "the host name does not resolve; check upstream"
 
 
-class Exchange(Protocol):
+class ResponseReceiver(Protocol):
     """What is told of the connection that it was given."""
 
-    def answered(self, wire: bytes) -> None:
+    def response_received(self, wire: bytes) -> None:
         """Bytes of the answer."""
         ...
 
-    def lost(self, *, reset: bool) -> None:
+    def upstream_closed(self, *, reset: bool) -> None:
         """The connection has ended, `reset` where not in good order."""
         ...
 
-    def hold(self, held: bool) -> None:
+    def pause_request(self, paused: bool) -> None:
         """Whether the server takes no more of the request for now."""
         ...
 
@@ -62,10 +62,10 @@ class Origin(NamedTuple):
 class Upstream(asyncio.Protocol):
     """One connection. It serves one exchange at a time."""
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: "UpstreamPool") -> None:
         self._pool = pool
         self._transport: asyncio.Transport | None = None
-        self.exchange: Exchange | None = None
+        self.exchange: ResponseReceiver | None = None
         self.reused = False
         self.idle_since = 0.0
 
@@ -79,24 +79,24 @@ class Upstream(asyncio.Protocol):
         if self.exchange is None:
             self.close()
         else:
-            self.exchange.answered(data)
+            self.exchange.response_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Asyncio's."""
         exchange, self.exchange = self.exchange, None
         self._pool.forget(self)
         if exchange is not None:
-            exchange.lost(reset=exc is not None)
+            exchange.upstream_closed(reset=exc is not None)
 
     def pause_writing(self) -> None:
         """Asyncio's."""
         if self.exchange is not None:
-            self.exchange.hold(True)
+            self.exchange.pause_request(True)
 
     def resume_writing(self) -> None:
         """Asyncio's."""
         if self.exchange is not None:
-            self.exchange.hold(False)
+            self.exchange.pause_request(False)
 
     def write(self, wire: bytes) -> None:
         """Send, now or as soon as the server takes it."""
@@ -112,13 +112,13 @@ class Upstream(asyncio.Protocol):
             self._transport.pause_reading()
 
     @property
-    def has_sent_all(self) -> bool:
+    def request_flushed(self) -> bool:
         """Whether the server has taken everything that was written."""
         assert self._transport is not None
         return self._transport.get_write_buffer_size() == 0
 
     @property
-    def ends(self) -> bool:
+    def is_closing(self) -> bool:
         """Whether the server has closed it, though it was not told yet."""
         assert self._transport is not None
         return self._transport.is_closing()
@@ -131,7 +131,7 @@ class Upstream(asyncio.Protocol):
         self._transport.abort()
 
 
-class Pool:
+class UpstreamPool:
     """All connections to one server."""
 
     def __init__(
@@ -153,11 +153,11 @@ class Pool:
         self._idle: list[Upstream] = []
         self._down = False
 
-    def idle(self) -> Upstream | None:
+    def take_idle(self) -> Upstream | None:
         """A connection that waits to be used again, the latest first; None where there is none."""
         while self._idle:
             found = self._idle.pop()
-            if self._clock() - found.idle_since <= IDLE_SECONDS and not found.ends:
+            if self._clock() - found.idle_since <= UPSTREAM_IDLE_SECONDS and not found.is_closing:
                 found.reused = True
                 return found
             found.close()
@@ -199,7 +199,7 @@ class Pool:
         self._down = True
         return BadMessage(status, why)
 
-    def give_back(self, upstream: Upstream) -> None:
+    def release(self, upstream: Upstream) -> None:
         """A connection over which everything has been said."""
         upstream.exchange = None
         upstream.idle_since = self._clock()
@@ -211,9 +211,9 @@ class Pool:
             self._idle.remove(upstream)
 
     def sweep(self) -> None:
-        """Close what nobody has used for IDLE_SECONDS."""
+        """Close what nobody has used for UPSTREAM_IDLE_SECONDS."""
         now = self._clock()
-        for upstream in [one for one in self._idle if now - one.idle_since > IDLE_SECONDS]:
+        for upstream in [one for one in self._idle if now - one.idle_since > UPSTREAM_IDLE_SECONDS]:
             upstream.close()
 
     def close(self) -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from goodwatt.model.engine import Outcome
 from goodwatt.model.request import Dropped, RequestRecord
 from goodwatt.sources.proxy.http1.head import UNTIL_CLOSE, ResponseHead
-from goodwatt.sources.proxy.recording.api_formats import Heard, hear, makes_records
-from goodwatt.sources.proxy.recording.recorder import Arrival, Meter
-from goodwatt.sources.proxy.recording.stream import LARGEST_ANSWER, LARGEST_EVENT
+from goodwatt.sources.proxy.recording.api_formats import MessageFacts, is_recorded, read_message
+from goodwatt.sources.proxy.recording.recorder import ArrivalTime, RequestRecorder
+from goodwatt.sources.proxy.recording.stream import MAX_EVENT_BYTES, MAX_WHOLE_BYTES
 from tests.fakes.openai_server import chat_events, event
 
 SSE, NDJSON, JSON = "text/event-stream; charset=utf-8", "application/x-ndjson", "application/json"
@@ -24,18 +24,18 @@ def head(kind: str = SSE, status: int = 200, encoding: str = "") -> ResponseHead
     return ResponseHead(status, b"", tuple(fields), UNTIL_CLOSE, False)
 
 
-def meter() -> Meter:
+def recorder() -> RequestRecorder:
     """Of a request that arrived at 10 s."""
-    return Meter("a", Arrival(10.0, 1e9))
+    return RequestRecorder("a", ArrivalTime(10.0, 1e9))
 
 
 def measured(*timed: tuple[float, bytes], kind: str = SSE, encoding: str = "", **how: bool) -> RequestRecord | Dropped:
     """The answer came in these pieces at these times, and ended whole at 20 s unless `how` says otherwise."""
-    one = meter()
-    one.begins(head(kind, encoding=encoding))
+    one = recorder()
+    one.start_response(head(kind, encoding=encoding))
     for at, piece in timed:
-        one.hears([piece], at)
-    return one.ends(**{"whole": True, "gone": False, **how}, now=20.0)
+        one.add_response_body([piece], at)
+    return one.finish(**{"whole": True, "gone": False, **how}, now=20.0)
 
 
 def record(*timed: tuple[float, bytes], kind: str = SSE, encoding: str = "", **how: bool) -> RequestRecord:
@@ -140,19 +140,19 @@ def test_how_a_stream_ends(how: dict[str, bool], stream: list[bytes], expected: 
 )
 def test_what_a_status_means(status: int, expected: Outcome | Dropped) -> None:
     """5xx and 429 are the server's failures; other 4xx are mistakes of the client's, and no request of the engine."""
-    one = meter()
-    one.begins(head(JSON, status))
-    one.hears([b"{}" if status < 300 else b'{"error": {"message": "x"}}'], 11.0)
-    told = one.ends(whole=True, gone=False, now=12.0)
+    one = recorder()
+    one.start_response(head(JSON, status))
+    one.add_response_body([b"{}" if status < 300 else b'{"error": {"message": "x"}}'], 11.0)
+    told = one.finish(whole=True, gone=False, now=12.0)
     assert (told.outcome if isinstance(told, RequestRecord) else told) is expected
 
 
 @pytest.mark.parametrize(("status", "expected"), [(502, Outcome.ERROR), (503, Outcome.ERROR), (413, Dropped.REFUSED)])
 def test_what_the_proxy_itself_answers_counts_alike(status: int, expected: Outcome | Dropped) -> None:
     """For the client it is the service that failed. No server named a model: the one that was asked for stands."""
-    one = meter()
-    one.asks(b'{"model": "wanted"}')
-    told = one.refused(status, 12.0)
+    one = recorder()
+    one.add_request_body(b'{"model": "wanted"}')
+    told = one.finish_rejected(status, 12.0)
     assert (told.outcome if isinstance(told, RequestRecord) else told) is expected
     if isinstance(told, RequestRecord):
         assert (told.model, told.e2e_seconds, told.generated_tokens, told.streaming) == ("wanted", 2.0, None, None)
@@ -170,34 +170,34 @@ def chat(**delta: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        (chat(role="assistant"), Heard(model="m")),
-        (chat(role="assistant", content=""), Heard(model="m")),
-        (chat(content=None), Heard(model="m")),
-        (chat(content=" "), Heard(True, "m")),
-        (chat(reasoning_content="x"), Heard(True, "m")),
-        (chat(reasoning="x"), Heard(True, "m")),
-        (chat(refusal="x"), Heard(True, "m")),
-        (chat(tool_calls=[{"index": 0, "function": {"name": "f"}}]), Heard(True, "m")),
-        (chat(tool_calls=[]), Heard(model="m")),
-        (chat(function_call={"name": "f"}), Heard(True, "m")),
-        ({"choices": [{"text": "x", "finish_reason": "length"}]}, Heard(True, finished=True)),
-        ({"choices": [{"text": ""}], "usage": None}, Heard()),
-        ({"choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 3}}, Heard(False, None, 2, None, 3)),
-        ({"choices": [], "timings": LLAMA}, Heard(False, None, 9, 4, 6)),
+        (chat(role="assistant"), MessageFacts(model="m")),
+        (chat(role="assistant", content=""), MessageFacts(model="m")),
+        (chat(content=None), MessageFacts(model="m")),
+        (chat(content=" "), MessageFacts(True, "m")),
+        (chat(reasoning_content="x"), MessageFacts(True, "m")),
+        (chat(reasoning="x"), MessageFacts(True, "m")),
+        (chat(refusal="x"), MessageFacts(True, "m")),
+        (chat(tool_calls=[{"index": 0, "function": {"name": "f"}}]), MessageFacts(True, "m")),
+        (chat(tool_calls=[]), MessageFacts(model="m")),
+        (chat(function_call={"name": "f"}), MessageFacts(True, "m")),
+        ({"choices": [{"text": "x", "finish_reason": "length"}]}, MessageFacts(True, finished=True)),
+        ({"choices": [{"text": ""}], "usage": None}, MessageFacts()),
+        ({"choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 3}}, MessageFacts(False, None, 2, None, 3)),
+        ({"choices": [], "timings": LLAMA}, MessageFacts(False, None, 9, 4, 6)),
         (
             {"choices": [], "timings": LLAMA, "usage": {"prompt_tokens": 1, "completion_tokens": 2}},
-            Heard(False, None, 1, None, 2),
+            MessageFacts(False, None, 1, None, 2),
         ),
-        ({"choices": [], "timings": {"predicted_n": 2}}, Heard(generated=2)),
-        ({"choices": "x", "usage": "y", "model": 3, "timings": []}, Heard()),
-        ({"choices": [1, {"delta": 2}], "usage": {"prompt_tokens": -1, "completion_tokens": True}}, Heard()),
-        ({"choices": [], "usage": {"prompt_tokens": 10**12, "completion_tokens": 1.5}}, Heard()),
-        ({"error": {"message": "x"}}, Heard(failed=True)),
-        ({"type": "response.created", "response": {"error": None, "model": "m"}}, Heard(model="m")),
-        ({"type": "response.output_text.delta", "delta": "x"}, Heard(True)),
-        ({"type": "response.reasoning_text.delta", "delta": "x"}, Heard(True)),
-        ({"type": "response.function_call_arguments.delta", "delta": ""}, Heard()),
-        ({"type": "response.output_item.added", "item": {}}, Heard()),
+        ({"choices": [], "timings": {"predicted_n": 2}}, MessageFacts(generated=2)),
+        ({"choices": "x", "usage": "y", "model": 3, "timings": []}, MessageFacts()),
+        ({"choices": [1, {"delta": 2}], "usage": {"prompt_tokens": -1, "completion_tokens": True}}, MessageFacts()),
+        ({"choices": [], "usage": {"prompt_tokens": 10**12, "completion_tokens": 1.5}}, MessageFacts()),
+        ({"error": {"message": "x"}}, MessageFacts(failed=True)),
+        ({"type": "response.created", "response": {"error": None, "model": "m"}}, MessageFacts(model="m")),
+        ({"type": "response.output_text.delta", "delta": "x"}, MessageFacts(True)),
+        ({"type": "response.reasoning_text.delta", "delta": "x"}, MessageFacts(True)),
+        ({"type": "response.function_call_arguments.delta", "delta": ""}, MessageFacts()),
+        ({"type": "response.output_item.added", "item": {}}, MessageFacts()),
         (
             {
                 "type": "response.completed",
@@ -207,49 +207,55 @@ def chat(**delta: object) -> dict[str, object]:
                     "usage": {"input_tokens": 7, "input_tokens_details": {"cached_tokens": 2}, "output_tokens": 3},
                 },
             },
-            Heard(False, "m", 7, 2, 3, finished=True),
+            MessageFacts(False, "m", 7, 2, 3, finished=True),
         ),
-        ({"type": "response.failed", "response": {"error": {}}}, Heard(failed=True)),
+        ({"type": "response.failed", "response": {"error": {}}}, MessageFacts(failed=True)),
         (
             {"object": "response", "status": "incomplete", "usage": {"input_tokens": 7, "output_tokens": 3}},
-            Heard(False, None, 7, None, 3, finished=True),
+            MessageFacts(False, None, 7, None, 3, finished=True),
         ),
-        ({"object": "response", "status": "failed"}, Heard(failed=True)),
-        ({"type": "message_start", "message": {"model": "c", "usage": ANTHROPIC}}, Heard(False, "c", 10, 3)),
-        ({"type": "content_block_start", "content_block": {"type": "text", "text": ""}}, Heard()),
-        ({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x"}}, Heard(True)),
-        ({"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": "x"}}, Heard(True)),
-        ({"type": "content_block_delta", "delta": {"type": "input_json_delta", "partial_json": "{"}}, Heard(True)),
-        ({"type": "content_block_delta", "delta": {"type": "signature_delta", "signature": "x"}}, Heard()),
-        ({"type": "ping"}, Heard()),
-        ({"type": "message_delta", "usage": {"output_tokens": 8}}, Heard(generated=8)),
-        ({"type": "message_stop"}, Heard(finished=True)),
-        ({"type": "error"}, Heard(failed=True)),
-        ({"type": "message", "model": "c", "usage": ANTHROPIC}, Heard(False, "c", 10, 3, 1, finished=True)),
-        ({"model": "o", "response": "x", "done": False}, Heard(True, "o")),
-        ({"model": "o", "response": "", "thinking": "x", "done": False}, Heard(True, "o")),
-        ({"model": "o", "message": {"content": "x"}, "done": False}, Heard(True, "o")),
-        ({"model": "o", "message": {"content": "", "thinking": "x"}, "done": False}, Heard(True, "o")),
-        ({"model": "o", "message": {"content": "", "tool_calls": [{}]}, "done": False}, Heard(True, "o")),
+        ({"object": "response", "status": "failed"}, MessageFacts(failed=True)),
+        ({"type": "message_start", "message": {"model": "c", "usage": ANTHROPIC}}, MessageFacts(False, "c", 10, 3)),
+        ({"type": "content_block_start", "content_block": {"type": "text", "text": ""}}, MessageFacts()),
+        ({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "x"}}, MessageFacts(True)),
+        ({"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": "x"}}, MessageFacts(True)),
+        (
+            {"type": "content_block_delta", "delta": {"type": "input_json_delta", "partial_json": "{"}},
+            MessageFacts(True),
+        ),
+        ({"type": "content_block_delta", "delta": {"type": "signature_delta", "signature": "x"}}, MessageFacts()),
+        ({"type": "ping"}, MessageFacts()),
+        ({"type": "message_delta", "usage": {"output_tokens": 8}}, MessageFacts(generated=8)),
+        ({"type": "message_stop"}, MessageFacts(finished=True)),
+        ({"type": "error"}, MessageFacts(failed=True)),
+        ({"type": "message", "model": "c", "usage": ANTHROPIC}, MessageFacts(False, "c", 10, 3, 1, finished=True)),
+        ({"model": "o", "response": "x", "done": False}, MessageFacts(True, "o")),
+        ({"model": "o", "response": "", "thinking": "x", "done": False}, MessageFacts(True, "o")),
+        ({"model": "o", "message": {"content": "x"}, "done": False}, MessageFacts(True, "o")),
+        ({"model": "o", "message": {"content": "", "thinking": "x"}, "done": False}, MessageFacts(True, "o")),
+        ({"model": "o", "message": {"content": "", "tool_calls": [{}]}, "done": False}, MessageFacts(True, "o")),
         (
             {"model": "o", "response": "", "done": True, "prompt_eval_count": 4, "eval_count": 5},
-            Heard(False, "o", 4, None, 5, finished=True),
+            MessageFacts(False, "o", 4, None, 5, finished=True),
         ),
-        ({"content": "x", "stop": False}, Heard(True)),
-        ({"content": "", "stop": True, "model": "l", "timings": LLAMA}, Heard(False, "l", 9, 4, 6, finished=True)),
+        ({"content": "x", "stop": False}, MessageFacts(True)),
+        (
+            {"content": "", "stop": True, "model": "l", "timings": LLAMA},
+            MessageFacts(False, "l", 9, 4, 6, finished=True),
+        ),
         (
             {"content": "", "stop": True, "tokens_evaluated": 3, "tokens_predicted": 4},
-            Heard(False, None, 3, None, 4, finished=True),
+            MessageFacts(False, None, 3, None, 4, finished=True),
         ),
-        ({"content": "x"}, Heard()),
-        ([], Heard()),
-        (None, Heard()),
-        ("text", Heard()),
+        ({"content": "x"}, MessageFacts()),
+        ([], MessageFacts()),
+        (None, MessageFacts()),
+        ("text", MessageFacts()),
     ],
 )
-def test_every_dialect_is_understood(message: object, expected: Heard) -> None:
+def test_every_dialect_is_understood(message: object, expected: MessageFacts) -> None:
     """Content, tokens, model, end and error, from OpenAI's, Anthropic's, Ollama's and llama.cpp's own messages."""
-    assert hear(message) == expected
+    assert read_message(message) == expected
 
 
 WORDS = (
@@ -274,9 +280,9 @@ messages = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(s
 @given(messages)
 def test_no_message_breaks_the_measuring(message: object) -> None:
     """Whatever JSON a server sends is understood or ignored; counts are whole and not negative."""
-    heard = hear(message)
-    assert all(one is None or (isinstance(one, int) and one >= 0) for one in heard[2:5])
-    assert heard.model is None or isinstance(heard.model, str)
+    facts = read_message(message)
+    assert all(one is None or (isinstance(one, int) and one >= 0) for one in facts[2:5])
+    assert facts.model is None or isinstance(facts.model, str)
 
 
 def test_an_anthropic_stream() -> None:
@@ -356,15 +362,15 @@ def test_what_cannot_be_read_makes_no_record(kind: str, encoding: str, wire: byt
 )
 def test_an_endless_line_does_not_fill_memory(kind: str, encoding: str, wire: bytes, times: int) -> None:
     """Forty megabytes of one event, line or answer, or a bomb of gzip, are not kept; the request is shed as partial."""
-    one = meter()
-    one.begins(head(kind, encoding=encoding))
+    one = recorder()
+    one.start_response(head(kind, encoding=encoding))
     tracemalloc.start()
     for _ in range(times):
-        one.hears([wire], 11.0)
+        one.add_response_body([wire], 11.0)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert most < 3 * max(LARGEST_EVENT, LARGEST_ANSWER)
-    assert one.ends(whole=True, gone=False, now=12.0) is Dropped.PARTIAL
+    assert most < 3 * max(MAX_EVENT_BYTES, MAX_WHOLE_BYTES)
+    assert one.finish(whole=True, gone=False, now=12.0) is Dropped.PARTIAL
 
 
 @pytest.mark.parametrize(
@@ -380,18 +386,18 @@ def test_an_endless_line_does_not_fill_memory(kind: str, encoding: str, wire: by
 def test_the_model_that_is_asked_for_is_found_in_any_pieces(body: bytes, model: str) -> None:
     """It is for requests that no answer names a model of; text of a prompt is not taken for it."""
     for size in (1, 3, 7, 1000):
-        one = meter()
+        one = recorder()
         for at in range(0, len(body), size):
-            one.asks(body[at : at + size])
-        assert one.asked_model == model
+            one.add_request_body(body[at : at + size])
+        assert one.requested_model == model
 
 
 def test_no_text_of_a_prompt_or_an_answer_is_kept() -> None:
-    """What a meter holds when the request ends is numbers and the model's name."""
-    one = meter()
-    one.asks(b'{"messages": "hunter2"')
-    one.begins(head())
-    one.hears([event({"model": "m", "choices": [{"text": "hunter3"}]})], 11.0)
+    """What a recorder holds when the request ends is numbers and the model's name."""
+    one = recorder()
+    one.add_request_body(b'{"messages": "hunter2"')
+    one.start_response(head())
+    one.add_response_body([event({"model": "m", "choices": [{"text": "hunter3"}]})], 11.0)
     held = {name: getattr(one, name) for name in vars(one)}
     assert "hunter2" not in repr(held)
     assert "hunter3" not in repr({**held, "reader": vars(held["_reader"]), "lines": vars(held["_reader"]._lines)})
@@ -401,7 +407,7 @@ def test_which_paths_make_records() -> None:
     """Generation by POST, whatever stands before the path; embeddings, model lists and metrics do not."""
     posts = ["/v1/chat/completions", "/openai/v1/completions/", "/api/generate", "/v1/messages", "/completion"]
     posts += ["/v1/chat/completion%73", "/v1%2Fmessages"]
-    assert all(makes_records(b"POST", path) for path in posts)
+    assert all(is_recorded(b"POST", path) for path in posts)
     others = ["/v1/embeddings", "/v1/models", "/metrics", "/", "/v1/chat", "/tokenize", "/v1/completions/x"]
-    assert not any(makes_records(b"POST", path) for path in others)
-    assert not makes_records(b"GET", "/v1/chat/completions")
+    assert not any(is_recorded(b"POST", path) for path in others)
+    assert not is_recorded(b"GET", "/v1/chat/completions")

@@ -3,38 +3,38 @@
 import re
 from typing import Protocol
 
-from goodwatt.sources.proxy.http1.head import FIELD, BadMessage, Body
+from goodwatt.sources.proxy.http1.head import FIELD_LINE, BadMessage, BodyFraming
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n\0]*)?")
-_LONGEST_SIZE_LINE = 4096
-_LONGEST_TRAILERS = 16 * 1024
+_MAX_LINE_BYTES = 4096
+_MAX_TRAILER_BYTES = 16 * 1024
 
 
-class Decoder(Protocol):
+class BodyDecoder(Protocol):
     """Bytes in, content out. `done` is set once the body has ended; what follows is not of it."""
 
     done: bool
 
-    def take(self, wire: bytes) -> tuple[int, list[bytes]]:
+    def decode(self, wire: bytes) -> tuple[int, list[bytes]]:
         """How many of these bytes are of the body, and the pieces of content among them. Raises BadMessage."""
         ...
 
 
-def decoder(body: Body, status: int = 400) -> Decoder:
+def body_decoder(body: BodyFraming, status: int = 400) -> BodyDecoder:
     """For one body; `status` is whom BadMessage blames: 400 the client, 502 the server."""
     if body.chunked:
-        return Chunks(status)
-    return Rest() if body.length is None else Counted(body.length)
+        return ChunkedDecoder(status)
+    return UntilCloseDecoder() if body.length is None else LengthDecoder(body.length)
 
 
-class Counted:
+class LengthDecoder:
     """A body of known length."""
 
     def __init__(self, length: int) -> None:
         self._left = length
         self.done = length == 0
 
-    def take(self, wire: bytes) -> tuple[int, list[bytes]]:
+    def decode(self, wire: bytes) -> tuple[int, list[bytes]]:
         """Up to the length."""
         piece = wire if len(wire) <= self._left else wire[: self._left]
         self._left -= len(piece)
@@ -42,17 +42,17 @@ class Counted:
         return len(piece), [piece] if piece else []
 
 
-class Rest:
+class UntilCloseDecoder:
     """A body that ends with the connection; whoever sees it end says so."""
 
     done = False
 
-    def take(self, wire: bytes) -> tuple[int, list[bytes]]:
+    def decode(self, wire: bytes) -> tuple[int, list[bytes]]:
         """Everything."""
         return len(wire), [wire]
 
 
-class Chunks:
+class ChunkedDecoder:
     """A body in chunks. Holds at most one line that has not ended yet."""
 
     def __init__(self, status: int) -> None:
@@ -63,7 +63,7 @@ class Chunks:
         self._trailers = 0
         self.done = False
 
-    def take(self, wire: bytes) -> tuple[int, list[bytes]]:
+    def decode(self, wire: bytes) -> tuple[int, list[bytes]]:
         """Up to the empty line after the last chunk."""
         pieces: list[bytes] = []
         at = 0
@@ -82,12 +82,12 @@ class Chunks:
         end = wire.find(b"\n", at)
         if end < 0:
             self._line += wire[at:]
-            if len(self._line) > _LONGEST_SIZE_LINE:
+            if len(self._line) > _MAX_LINE_BYTES:
                 raise self._bad()
             return len(wire)
         line = self._line + wire[at:end] if self._line else wire[at:end]
         self._line = b""
-        if not line.endswith(b"\r") or len(line) > _LONGEST_SIZE_LINE:
+        if not line.endswith(b"\r") or len(line) > _MAX_LINE_BYTES:
             raise self._bad()
         self._state(line[:-1])
         return end + 1
@@ -106,7 +106,7 @@ class Chunks:
 
     def _trailer(self, line: bytes) -> None:
         self._trailers += len(line)
-        if self._trailers > _LONGEST_TRAILERS or (line and not FIELD.fullmatch(line)):
+        if self._trailers > _MAX_TRAILER_BYTES or (line and not FIELD_LINE.fullmatch(line)):
             raise self._bad()
         self.done = not line
 

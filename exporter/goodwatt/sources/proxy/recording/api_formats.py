@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 # The ends of paths whose answers are generated tokens. A request of any other path is passed on and makes no record.
-PATHS = (
+GENERATION_PATHS = (
     "/v1/chat/completions",
     "/v1/completions",
     "/v1/responses",
@@ -23,12 +23,12 @@ PATHS = (
 )
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal", "thinking")
 _DELTAS = ("text", "thinking", "partial_json")
-LARGEST_COUNT = 10**9
+MAX_TOKEN_COUNT = 10**9
 
 Message = Mapping[str, Any]
 
 
-class Heard(NamedTuple):
+class MessageFacts(NamedTuple):
     """What a message says. Tokens are totals of the request; `prompt` includes the cached ones."""
 
     content: bool = False
@@ -41,17 +41,17 @@ class Heard(NamedTuple):
     choices: int = 1  # answers to the one request, as far as this message shows (OpenAI's `n`)
 
 
-def makes_records(method: bytes, path: str) -> bool:
+def is_recorded(method: bytes, path: str) -> bool:
     """Whether an answer to it is generated tokens. Servers decode a path before they look at it."""
-    return method == b"POST" and unquote(path).rstrip("/").endswith(PATHS)
+    return method == b"POST" and unquote(path).rstrip("/").endswith(GENERATION_PATHS)
 
 
-def hear(message: object) -> Heard:
+def read_message(message: object) -> MessageFacts:
     """What one message says; nothing of one that is of no dialect."""
     if not isinstance(message, dict):
-        return Heard()
+        return MessageFacts()
     if message.get("error") or message.get("object") == "error" or message.get("status") == "failed":
-        return Heard(failed=True, model=_text(message.get("model")))
+        return MessageFacts(failed=True, model=_text(message.get("model")))
     kind = message.get("type")
     if isinstance(kind, str):
         return _response(message, kind) if kind.startswith("response.") else _anthropic(message, kind)
@@ -62,10 +62,10 @@ def hear(message: object) -> Heard:
     return _ollama(message) if "done" in message else _llamacpp(message)
 
 
-def _completion(message: Message) -> Heard:
+def _completion(message: Message) -> MessageFacts:
     choices = [choice for choice in _list(message["choices"]) if isinstance(choice, dict)]
     prompt, cached, generated = _usage(message)
-    return Heard(
+    return MessageFacts(
         any(map(_has_content, choices)),
         _text(message.get("model")),
         prompt,
@@ -105,23 +105,23 @@ def _timings(message: Message) -> tuple[int | None, int | None, int | None]:
     return prompt, cached, _count(timings.get("predicted_n"))
 
 
-def _response(message: Message, kind: str) -> Heard:
+def _response(message: Message, kind: str) -> MessageFacts:
     """An event of OpenAI's responses."""
     if kind.endswith(".delta"):
-        return Heard(bool(message.get("delta")))
+        return MessageFacts(bool(message.get("delta")))
     response = message.get("response")
     if kind == "response.failed":
-        return Heard(failed=True)
+        return MessageFacts(failed=True)
     if not isinstance(response, dict):
-        return Heard()
-    heard = _responded(response)
-    return heard._replace(finished=kind in ("response.completed", "response.incomplete"))
+        return MessageFacts()
+    facts = _responded(response)
+    return facts._replace(finished=kind in ("response.completed", "response.incomplete"))
 
 
-def _responded(response: Message) -> Heard:
+def _responded(response: Message) -> MessageFacts:
     prompt, cached, generated = _input_output(response.get("usage"), "input_tokens_details", "cached_tokens")
     finished = response.get("status") in ("completed", "incomplete")
-    return Heard(False, _text(response.get("model")), prompt, cached, generated, finished=finished)
+    return MessageFacts(False, _text(response.get("model")), prompt, cached, generated, finished=finished)
 
 
 def _input_output(usage: object, details: str, key: str) -> tuple[int | None, int | None, int | None]:
@@ -132,13 +132,13 @@ def _input_output(usage: object, details: str, key: str) -> tuple[int | None, in
     return _count(usage.get("input_tokens")), cached, _count(usage.get("output_tokens"))
 
 
-def _anthropic(message: Message, kind: str) -> Heard:
+def _anthropic(message: Message, kind: str) -> MessageFacts:
     """An event of Anthropic's messages, or a whole message. Its input tokens leave out what the cache gave or took."""
     if kind == "content_block_delta":
         delta = message.get("delta")
-        return Heard(isinstance(delta, dict) and any(delta.get(key) for key in _DELTAS))
+        return MessageFacts(isinstance(delta, dict) and any(delta.get(key) for key in _DELTAS))
     if kind not in ("message_start", "message_delta", "message_stop", "message"):
-        return Heard(failed=kind == "error")
+        return MessageFacts(failed=kind == "error")
     inner = message.get("message")
     whole = inner if isinstance(inner, dict) else message
     usage = whole.get("usage")
@@ -149,15 +149,15 @@ def _anthropic(message: Message, kind: str) -> Heard:
     prompt = None if fresh is None or kind == "message_delta" else fresh + (cached or 0) + (written or 0)
     finished = kind in ("message_stop", "message")
     generated = None if kind == "message_start" else _count(used.get("output_tokens"))
-    return Heard(False, _text(whole.get("model")), prompt, cached, generated, finished=finished)
+    return MessageFacts(False, _text(whole.get("model")), prompt, cached, generated, finished=finished)
 
 
-def _ollama(message: Message) -> Heard:
+def _ollama(message: Message) -> MessageFacts:
     inner = message.get("message")
     chat = inner if isinstance(inner, dict) else {}
     content = message.get("response") or message.get("thinking")
     content = content or any(chat.get(key) for key in (*_TEXTS, "tool_calls"))
-    return Heard(
+    return MessageFacts(
         bool(content),
         _text(message.get("model")),
         _count(message.get("prompt_eval_count")),
@@ -167,14 +167,14 @@ def _ollama(message: Message) -> Heard:
     )
 
 
-def _llamacpp(message: Message) -> Heard:
+def _llamacpp(message: Message) -> MessageFacts:
     """llama.cpp's own completion; at its end it counts tokens of the prompt with those from its cache."""
     if "content" not in message or "stop" not in message:
-        return Heard()
+        return MessageFacts()
     prompt, cached, generated = _timings(message)
     if generated is None and message["stop"] is True:
         prompt, generated = _count(message.get("tokens_evaluated")), _count(message.get("tokens_predicted"))
-    return Heard(
+    return MessageFacts(
         bool(message["content"]),
         _text(message.get("model")),
         prompt,
@@ -196,4 +196,4 @@ def _count(value: object) -> int | None:
     """A plausible number of tokens; None for anything else."""
     if not isinstance(value, int) or isinstance(value, bool):
         return None
-    return value if 0 <= value <= LARGEST_COUNT else None
+    return value if 0 <= value <= MAX_TOKEN_COUNT else None

@@ -1,50 +1,50 @@
-"""What the proxy has seen since somebody last asked."""
+"""What the proxy has seen since somebody last running_models."""
 
 from collections import deque
 from typing import NamedTuple
 
 from goodwatt.model.request import Dropped, RequestRecord
-from goodwatt.sources.proxy.recording.recorder import Meter
+from goodwatt.sources.proxy.recording.recorder import RequestRecorder
 
-MOST_TOLD = 50_000  # between two ticks
+MAX_PENDING_RECORDS = 50_000  # between two ticks
 
 
-class Drained(NamedTuple):
-    """`asked` are the models that running requests ask for, as far as that is known; one entry a request."""
+class OutboxContents(NamedTuple):
+    """`running_models` are the models that running requests ask for, as far as that is known; one entry a request."""
 
     records: tuple[RequestRecord, ...]
     dropped: dict[Dropped, int]
-    asked: tuple[str, ...]
+    running_models: tuple[str, ...]
 
 
-class Tally:
+class RecordOutbox:
     """Filled where the proxy runs, drained by the tick. These may be two threads, so every step is an atomic one."""
 
-    def __init__(self, most: int = MOST_TOLD) -> None:
+    def __init__(self, most: int = MAX_PENDING_RECORDS) -> None:
         self._most = most
-        self._told: deque[RequestRecord | Dropped] = deque()
-        self._running: set[Meter] = set()
+        self._pending: deque[RequestRecord | Dropped] = deque()
+        self._running: set[RequestRecorder] = set()
 
-    def begun(self, meter: Meter) -> None:
+    def add_running(self, recorder: RequestRecorder) -> None:
         """A request that makes a record runs."""
-        self._running.add(meter)
+        self._running.add(recorder)
 
-    def ended(self, meter: Meter, told: RequestRecord | Dropped) -> None:
+    def finish(self, recorder: RequestRecorder, entry: RequestRecord | Dropped) -> None:
         """It has ended."""
-        self._running.discard(meter)
-        self.put(told)
+        self._running.discard(recorder)
+        self.put(entry)
 
-    def put(self, told: RequestRecord | Dropped) -> None:
+    def put(self, entry: RequestRecord | Dropped) -> None:
         """Of a request that never ran."""
-        room = len(self._told) < self._most
-        self._told.append(told if room or isinstance(told, Dropped) else Dropped.OVERFLOW)
+        room = len(self._pending) < self._most
+        self._pending.append(entry if room or isinstance(entry, Dropped) else Dropped.OVERFLOW)
 
-    def drain(self) -> Drained:
+    def drain(self) -> OutboxContents:
         """What came since the last call."""
-        told = [self._told.popleft() for _ in range(len(self._told))]
+        entry = [self._pending.popleft() for _ in range(len(self._pending))]
         dropped: dict[Dropped, int] = {}
-        for one in told:
+        for one in entry:
             if isinstance(one, Dropped):
                 dropped[one] = dropped.get(one, 0) + 1
-        records = tuple(one for one in told if not isinstance(one, Dropped))
-        return Drained(records, dropped, tuple(meter.asked_model for meter in self._running.copy()))
+        records = tuple(one for one in entry if not isinstance(one, Dropped))
+        return OutboxContents(records, dropped, tuple(recorder.requested_model for recorder in self._running.copy()))

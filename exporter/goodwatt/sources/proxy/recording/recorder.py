@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from goodwatt.model.engine import Outcome
 from goodwatt.model.request import Dropped, RequestRecord
 from goodwatt.sources.proxy.http1.head import ResponseHead
-from goodwatt.sources.proxy.recording.api_formats import Heard, hear
-from goodwatt.sources.proxy.recording.stream import STREAMS, Reader, Unreadable, reader
+from goodwatt.sources.proxy.recording.api_formats import MessageFacts, read_message
+from goodwatt.sources.proxy.recording.stream import STREAMS, Reader, UnreadableResponse, reader
 
 # A key of the body itself: within a text its quotes would be escaped, and other keys of this name hold no text.
 _MODEL = re.compile(rb'(?<!\\)"model"[ \t\r\n]*:[ \t\r\n]*"((?:[^"\\\x00-\x1f]){1,256})"')
@@ -18,18 +18,18 @@ _TOO_MANY, _CLIENT_LEFT = 429, 499
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ArrivalTime:
     """When the head of a request was there."""
 
     monotonic_seconds: float
     unix_seconds: float
 
 
-class Meter:
+class RequestRecorder:
     """Of one request. It keeps no text: only what is not yet read, and numbers."""
 
-    def __init__(self, server: str, arrival: Arrival) -> None:
-        self.asked_model = ""  # whom the client asked for, once that is known
+    def __init__(self, server: str, arrival: ArrivalTime) -> None:
+        self.requested_model = ""  # whom the client asked for, once that is known
         self._server = server
         self._arrival = arrival
         self._tail = b""
@@ -42,92 +42,92 @@ class Meter:
         self._last = 0.0
         self._pieces = 0  # messages that brought content
         self._choices = 1
-        self._heard = Heard()
+        self._facts = MessageFacts()
 
-    def asks(self, piece: bytes) -> None:
+    def add_request_body(self, piece: bytes) -> None:
         """A piece of the request's body."""
-        if self.asked_model:
+        if self.requested_model:
             return
         look = self._tail + piece
         found = _MODEL.search(look) if b'"model"' in look else None
         if found is not None:
-            self.asked_model, self._tail = found[1].decode("utf-8", "replace"), b""
+            self.requested_model, self._tail = found[1].decode("utf-8", "replace"), b""
         else:
             self._tail = look[-_KEPT:]
 
-    def begins(self, head: ResponseHead) -> None:
+    def start_response(self, head: ResponseHead) -> None:
         """The head of the answer."""
         self._tail = b""
         self._status = head.status
-        kind, encoding = (_word(head.first(name)) for name in (b"content-type", b"content-encoding"))
+        kind, encoding = (_word(head.first_value(name)) for name in (b"content-type", b"content-encoding"))
         self._streams = kind in STREAMS
         self._reader = reader(kind, encoding)
         self._readable = self._reader is not None
 
-    def hears(self, pieces: Iterable[bytes], now: float) -> None:
+    def add_response_body(self, pieces: Iterable[bytes], now: float) -> None:
         """Pieces of the answer's body, which came at `now`."""
         if self._reader is None:
             return
         try:
             for piece in pieces:
                 for message in self._reader.feed(piece):
-                    self._note(hear(message), now)
-        except Unreadable:
+                    self._note(read_message(message), now)
+        except UnreadableResponse:
             self._reader, self._readable = None, False
 
-    def ends(self, *, whole: bool, gone: bool, now: float) -> RequestRecord | Dropped:
+    def finish(self, *, whole: bool, gone: bool, now: float) -> RequestRecord | Dropped:
         """How it ended: with a `whole` answer, or else because the client was `gone`, or the server broke it off."""
         if whole:
-            self._hear_rest(now)
+            self._read_rest(now)
         outcome = self._outcome(whole, gone)
         if isinstance(outcome, Dropped):
             return outcome
         generated, estimated = self._generated()
         return RequestRecord(
             server=self._server,
-            model=self._heard.model or self.asked_model,
+            model=self._facts.model or self.requested_model,
             arrival_unix_seconds=self._arrival.unix_seconds,
             e2e_seconds=now - self._arrival.monotonic_seconds,
             outcome=outcome,
             ttft_seconds=None if self._first is None else self._first - self._arrival.monotonic_seconds,
             tpot_seconds=self._tpot(generated),
-            prompt_tokens=self._heard.prompt,
-            cached_prompt_tokens=self._heard.cached,
+            prompt_tokens=self._facts.prompt,
+            cached_prompt_tokens=self._facts.cached,
             generated_tokens=generated,
             tokens_estimated=estimated,
             streaming=None if self._reader is None else self._streams,
         )
 
-    def refused(self, status: int, now: float) -> RequestRecord | Dropped:
+    def finish_rejected(self, status: int, now: float) -> RequestRecord | Dropped:
         """The same where the proxy itself answered, with this status."""
         self._status = status
-        return self.ends(whole=False, gone=False, now=now)
+        return self.finish(whole=False, gone=False, now=now)
 
-    def _hear_rest(self, now: float) -> None:
+    def _read_rest(self, now: float) -> None:
         if self._reader is None:
             return
         try:
             for message in self._reader.end():
-                self._note(hear(message), now)
-        except Unreadable:
+                self._note(read_message(message), now)
+        except UnreadableResponse:
             self._readable = False
 
-    def _note(self, heard: Heard, now: float) -> None:
-        if heard.content and self._streams:
+    def _note(self, facts: MessageFacts, now: float) -> None:
+        if facts.content and self._streams:
             if self._first is None:
                 self._first = now
             self._last = now
             self._pieces += 1
-        self._choices = max(self._choices, heard.choices)
-        self._failed |= heard.failed
-        self._finished |= heard.finished
-        if heard.model is not None or heard.prompt is not None or heard.generated is not None:
-            before = self._heard
-            self._heard = Heard(
-                model=heard.model or before.model,
-                prompt=before.prompt if heard.prompt is None else heard.prompt,
-                cached=before.cached if heard.cached is None else heard.cached,
-                generated=before.generated if heard.generated is None else heard.generated,
+        self._choices = max(self._choices, facts.choices)
+        self._failed |= facts.failed
+        self._finished |= facts.finished
+        if facts.model is not None or facts.prompt is not None or facts.generated is not None:
+            before = self._facts
+            self._facts = MessageFacts(
+                model=facts.model or before.model,
+                prompt=before.prompt if facts.prompt is None else facts.prompt,
+                cached=before.cached if facts.cached is None else facts.cached,
+                generated=before.generated if facts.generated is None else facts.generated,
             )
 
     def _outcome(self, whole: bool, gone: bool) -> Outcome | Dropped:
@@ -146,8 +146,8 @@ class Meter:
 
     def _generated(self) -> tuple[int | None, bool]:
         """How many tokens, and whether that is an estimate: one for each message that brought content."""
-        if self._heard.generated is not None:
-            return self._heard.generated, False
+        if self._facts.generated is not None:
+            return self._facts.generated, False
         return (self._pieces, True) if self._streams else (None, False)
 
     def _tpot(self, generated: int | None) -> float | None:
@@ -156,7 +156,7 @@ class Meter:
         return None if self._first is None or share < 2 else (self._last - self._first) / (share - 1)
 
     @property
-    def lacks_end(self) -> bool:
+    def awaits_end(self) -> bool:
         """Whether it is a stream that can be read, and the server has not yet said that it is whole."""
         return self._streams and self._readable and not self._finished
 

@@ -6,13 +6,13 @@ from goodwatt.model.engine import EngineReading, EngineTraits, Moves, OneToken, 
 from goodwatt.model.request import RequestRecord
 
 ENGINE = "proxy"  # where nothing tells the engine
-MOST_MODELS = 256
-LONGEST_NAME = 256
+MAX_MODELS = 256
+MAX_NAME_LENGTH = 256
 UNNAMED = ""
 _TRAITS = EngineTraits(tokens_move=Moves.FINISH, one_token_tpot=OneToken.SKIPPED)
 
 
-class Page:
+class ServerCounters:
     """Counts from 0 up. A model has a name here once an answer gave it, as it has in the accounts of records."""
 
     def __init__(self, server: str, simulated: bool = False) -> None:
@@ -21,7 +21,7 @@ class Page:
         self._models: set[str] = set()
         self._counters: dict[SeriesId, float] = {}
 
-    def add(self, records: Iterable[RequestRecord]) -> None:
+    def count(self, records: Iterable[RequestRecord]) -> None:
         """Count what has ended."""
         for record in records:
             model = self._model(record)
@@ -30,13 +30,13 @@ class Page:
             self._count(SeriesId(signal=Signal.CACHED_PROMPT_TOKENS, model=model), record.cached_prompt_tokens)
             self._count(SeriesId(signal=Signal.GENERATED_TOKENS, model=model), record.generated_tokens)
 
-    def reading(self, at_seconds: float, asked: Iterable[str]) -> EngineReading:
-        """The page now; `asked` are the models of the requests that run, each counted where it has a name here.
+    def reading(self, at_seconds: float, running_models: Iterable[str]) -> EngineReading:
+        """Return the counters and gauges now. `running_models` has one model name per running request.
 
-        Where there is only one model it is all of them, for some engines answer whatever name a client gives.
+        With a single known model all requests count as its own: some engines accept any model name.
         """
         gauges = {(Signal.REQUESTS_RUNNING, model): 0.0 for model in self._models}
-        for name in asked:
+        for name in running_models:
             model = next(iter(self._models)) if len(self._models) == 1 else self._known(name)
             if model is not None:
                 gauges[Signal.REQUESTS_RUNNING, model] += 1
@@ -60,8 +60,10 @@ class Page:
         known = self._known(record.model)
         if known is not None:
             return known
-        named = record.outcome is Outcome.SUCCESS and record.model.isprintable() and len(record.model) <= LONGEST_NAME
-        model = record.model if named and len(self._models) < MOST_MODELS else UNNAMED
+        named = (
+            record.outcome is Outcome.SUCCESS and record.model.isprintable() and len(record.model) <= MAX_NAME_LENGTH
+        )
+        model = record.model if named and len(self._models) < MAX_MODELS else UNNAMED
         self._models.add(model)
         return model
 

@@ -5,21 +5,21 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-LARGEST_EVENT = 1024 * 1024  # bytes of a line or event; a chunk with many log probabilities has some 10 KB
-LARGEST_ANSWER = 2 * 1024 * 1024  # bytes of an answer in one piece, kept until it is whole and read at one go
-LARGEST_INFLATED = 256 * 1024 * 1024
+MAX_EVENT_BYTES = 1024 * 1024  # bytes of a line or event; a chunk with many log probabilities has some 10 KB
+MAX_WHOLE_BYTES = 2 * 1024 * 1024  # bytes of an answer in one piece, kept until it is whole and read at one go
+MAX_INFLATED_BYTES = 256 * 1024 * 1024
 _INFLATED_AT_ONCE = 256 * 1024
 _DONE = b"[DONE]"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 END_OF_STREAM: dict[str, object] = {"type": "message_stop"}  # what OpenAI's `[DONE]` says, as a message
 
 
-class Unreadable(Exception):
+class UnreadableResponse(Exception):
     """What comes cannot be measured: too large, or damaged. It is passed on all the same."""
 
 
 class Reader(Protocol):
-    """Yields each message as soon as its last byte is there. Raises Unreadable."""
+    """Yields each message as soon as its last byte is there. Raises UnreadableResponse."""
 
     def feed(self, piece: bytes) -> Iterator[object]:
         """The messages that end within this piece."""
@@ -34,23 +34,23 @@ class _Lines:
     """Splits into lines, which end with LF or CRLF. Holds at most one that has not ended."""
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self._buffer = bytearray()
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The lines that end within this piece, without their ends."""
         *lines, rest = piece.split(b"\n")
-        if lines and self._held:
-            lines[0] = bytes(self._held) + lines[0]
-            self._held.clear()
-        self._held += rest
-        if len(self._held) > LARGEST_EVENT:
-            self._held.clear()
-            raise Unreadable("a line without end")
+        if lines and self._buffer:
+            lines[0] = bytes(self._buffer) + lines[0]
+            self._buffer.clear()
+        self._buffer += rest
+        if len(self._buffer) > MAX_EVENT_BYTES:
+            self._buffer.clear()
+            raise UnreadableResponse("a line without end")
         return lines
 
     def rest(self) -> bytes:
         """A last line without an end."""
-        return bytes(self._held)
+        return bytes(self._buffer)
 
 
 class SseReader:
@@ -76,9 +76,9 @@ class SseReader:
             line, self._mark = line.removeprefix(self._mark), b""
         if line.startswith(b"data:"):
             self._event += line[5:] + b"\n"
-            if len(self._event) > LARGEST_EVENT:
+            if len(self._event) > MAX_EVENT_BYTES:
                 self._event.clear()
-                raise Unreadable("an event without end")
+                raise UnreadableResponse("an event without end")
         elif line.startswith(b"error:"):
             yield {"error": True}
         elif not line and self._event:
@@ -109,22 +109,22 @@ class WholeReader:
     """One JSON message in all."""
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self._buffer = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[object]:
         """None yet."""
-        self._held += piece
-        if len(self._held) > LARGEST_ANSWER:
-            self._held.clear()
-            raise Unreadable("an answer that is too large")
+        self._buffer += piece
+        if len(self._buffer) > MAX_WHOLE_BYTES:
+            self._buffer.clear()
+            raise UnreadableResponse("an answer that is too large")
         return iter(())
 
     def end(self) -> Iterator[object]:
         """The message."""
-        yield _json(self._held)
+        yield _json(self._buffer)
 
 
-class Inflating:
+class GzipReader:
     """Reads what was compressed with gzip."""
 
     def __init__(self, inner: Reader) -> None:
@@ -138,11 +138,11 @@ class Inflating:
             try:
                 plain = self._stream.decompress(piece, _INFLATED_AT_ONCE)
             except zlib.error:
-                raise Unreadable("damaged gzip") from None
+                raise UnreadableResponse("damaged gzip") from None
             piece = self._stream.unconsumed_tail
             self._inflated += len(plain)
-            if self._inflated > LARGEST_INFLATED:
-                raise Unreadable("gzip that inflates without end")
+            if self._inflated > MAX_INFLATED_BYTES:
+                raise UnreadableResponse("gzip that inflates without end")
             yield from self._inner.feed(plain)
 
     def end(self) -> Iterator[object]:
@@ -158,11 +158,11 @@ def reader(content_type: str, encoding: str) -> Reader | None:
     kind = WholeReader if content_type == "application/json" else STREAMS.get(content_type)
     if kind is None or encoding not in ("", "identity", "gzip", "x-gzip"):
         return None
-    return Inflating(kind()) if "gzip" in encoding else kind()
+    return GzipReader(kind()) if "gzip" in encoding else kind()
 
 
 def _json(text: bytes | bytearray) -> object:
     try:
         return json.loads(text.decode())  # of bytes it would first guess the encoding
     except (ValueError, RecursionError):
-        raise Unreadable("something that is no JSON") from None
+        raise UnreadableResponse("something that is no JSON") from None
