@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 Field = tuple[bytes, bytes]
 
-FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+FIELD_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([!-~\x80-\xff]+) HTTP/1\.([01])")
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n\0]*))?")
 _ABSOLUTE = re.compile(rb"(?i)https?://[^/?#]*(/[^#]*|\?[^#]*)?")
@@ -172,7 +172,7 @@ def _end_to_end_fields(fields: Iterable[Field], leave_out: frozenset[bytes]) -> 
 
 
 def _with_one_length(fields: Iterable[Field]) -> Iterator[Field]:
-    """A second Content-Length, which says the same as the first_value, is left out."""
+    """A second Content-Length, which says the same as the first, is left out."""
     seen = False
     for name, value in fields:
         is_length = name.lower() in _LENGTH_NAME
