@@ -231,7 +231,7 @@ def test_the_exporter_lost_and_back(browser: Browser, tmp_path: Path) -> None:
             one.changes()
             first.process.kill()
             said = one.wait_for("lost")
-        assert said.startswith("lost since ") and said.endswith("the figures are from before. Trying again")
+        assert said.startswith("lost since ") and said.endswith("showing the last figures received. Reconnecting")
         assert one.page.title().startswith("lost ")
         assert one.page.locator("#live .figure").first.is_visible()
         one.page.wait_for_timeout(2500)
@@ -316,12 +316,12 @@ def test_a_screen_reader_finds_its_way(browser: Browser, demo: Goodwatt, viewpor
 
         assert len(names("main")) == len(names("banner")) == len(names("status")) == 1
         assert names("navigation") == ["Pages of this exporter"]
-        headings = ["Servers and models", "GPUs", "Objectives", "Sources", "What the figures mean"]
+        headings = ["Servers and models", "GPUs", "SLOs", "Sources", "What the figures mean"]
         assert set(headings) <= set(names("heading")) and set(headings) <= set(names("region"))
         tables = names("table")
         assert len(tables) == 4 and all(tables)
         assert len(names("row")) >= 10 and len(names("rowheader")) >= 9
-        assert {"Tokens/s", "Power", "Kept", "Why, and what to do"} <= set(names("columnheader"))
+        assert {"Tokens/s", "Power", "Met", "Reason, and what to do"} <= set(names("columnheader"))
         images = names("image") + names("img")
         assert len(images) >= 4 and all("over the last" in name for name in images)
         assert names("button") == ["Pause", "Theme: auto"]

@@ -1,4 +1,4 @@
-"""Write the golden pages and docs/metrics.md anew: `python -m tests.publish.regenerate`. Look at the difference."""
+"""Regenerate the golden pages and docs/metrics.md: `python -m tests.publish.regenerate`. Review the diff."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
 def golden(form: str) -> Path:
-    """Where the golden page of a format lies."""
+    """Return the path of a format's golden page."""
     return GOLDEN / f"small.{form}.prom"
 
 

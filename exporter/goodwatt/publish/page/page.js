@@ -1,5 +1,5 @@
-// Keeps the page up to date from the stream of events, and says so when the stream is lost. Without it the page works.
-// What arrives is only ever set as text or as attributes of the few kinds of elements below; no markup is parsed.
+// Updates the page from the event stream and shows when the stream is lost. The page also works without this script.
+// Received values are only set as text, or as attributes of the elements listed below; markup is never parsed.
 "use strict";
 (() => {
   const SVG = new Set(["svg", "rect", "path"]);
@@ -14,7 +14,7 @@
     return name;
   }
 
-  function kept(value) { // storage may be forbidden; the choice then lasts as long as the page
+  function storedTheme(value) { // storage may be blocked; the choice then lasts until the page is closed
     try {
       if (value) localStorage.setItem("goodwatt-theme", value);
       return localStorage.getItem("goodwatt-theme");
@@ -23,32 +23,32 @@
     }
   }
 
-  let themed = theme(kept()); // before anything is painted
+  let themed = theme(storedTheme()); // before the first paint
 
-  function made(node) {
+  function createNode(node) {
     if (typeof node === "string") return document.createTextNode(node);
     const [tag, attributes, children] = node;
-    if (!SVG.has(tag) && !HTML.has(tag)) throw new Error(`no element of the page: ${tag}`);
+    if (!SVG.has(tag) && !HTML.has(tag)) throw new Error(`unexpected element: ${tag}`);
     const element = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-    return fitted(element, attributes, children);
+    return patch(element, attributes, children);
   }
 
-  // Only what differs is touched, so that focus, selection and scrolling stay.
-  function fitted(element, attributes, children) {
+  // Touches only what differs, to keep focus, selection and scroll position.
+  function patch(element, attributes, children) {
     for (const { name } of [...element.attributes]) if (!(name in attributes)) element.removeAttribute(name);
     for (const [name, value] of Object.entries(attributes)) {
       if (element.getAttribute(name) !== value) element.setAttribute(name, value);
     }
-    fill(element, children);
+    patchChildren(element, children);
     return element;
   }
 
-  function fill(element, children) {
+  function patchChildren(element, children) {
     children.forEach((child, place) => {
       const old = element.childNodes[place];
-      if (!old) element.append(made(child));
-      else if (typeof child !== "string" && old.localName === child[0]) fitted(old, child[1], child[2]);
-      else if (typeof child !== "string" || old.nodeType !== Node.TEXT_NODE) old.replaceWith(made(child));
+      if (!old) element.append(createNode(child));
+      else if (typeof child !== "string" && old.localName === child[0]) patch(old, child[1], child[2]);
+      else if (typeof child !== "string" || old.nodeType !== Node.TEXT_NODE) old.replaceWith(createNode(child));
       else if (old.data !== child) old.data = child;
     });
     while (element.childNodes.length > children.length) element.lastChild.remove();
@@ -60,56 +60,56 @@
     const title = document.title;
     let source, again, watch, seconds = 5, failures = 0, lost = null, at = null, paused = false, agreed = false, full = false;
 
-    function say(state, text) { // once: every change is read aloud
+    function showStatus(state, text) { // only on change: screen readers announce every update
       if (link.textContent !== text) link.textContent = text;
       link.dataset.state = root.dataset.link = state;
       document.title = state === "lost" ? `lost \u00b7 ${title}` : title;
     }
 
-    function named() {
+    function labelToggle() {
       toggle.textContent = `\u25d0 ${themed}`;
       toggle.setAttribute("aria-label", `Theme: ${themed}`);
     }
 
     const clock = (when) => when.toLocaleTimeString([], { hourCycle: "h23" });
 
-    function shown(message) {
-      const told = JSON.parse(message.data);
-      if (agreed && told.version !== version) return location.reload(); // another goodwatt, with another script
-      agreed ||= told.version === version;
-      expect(seconds = told.interval_seconds);
-      const old = told.at === at;
-      at = told.at;
+    function onMessage(message) {
+      const received = JSON.parse(message.data);
+      if (agreed && received.version !== version) return location.reload(); // goodwatt was upgraded; load its script
+      agreed ||= received.version === version;
+      expect(seconds = received.interval_seconds);
+      const old = received.at === at;
+      at = received.at;
       failures = 0;
-      if (old) return; // the same snapshot again: it answers, and has read nothing new
-      fill(live, told.live);
-      say("live", lost ? `live again since ${clock(new Date())}` : link.dataset.state === "live" ? link.textContent : "live");
+      if (old) return; // same snapshot: the exporter is up but has read nothing new
+      patchChildren(live, received.live);
+      showStatus("live", lost ? `live again since ${clock(new Date())}` : link.dataset.state === "live" ? link.textContent : "live");
       lost = null;
     }
 
     function expect(interval) {
       clearTimeout(watch);
-      watch = setTimeout(lose, Math.max(3 * interval + 2, 10) * 1000);
+      watch = setTimeout(connectionLost, Math.max(3 * interval + 2, 10) * 1000);
     }
 
-    function lose() {
+    function connectionLost() {
       stop();
       lost ??= new Date();
       failures += 1;
-      complain();
-      if (failures > 2) crowded();
+      showLost();
+      if (failures > 2) checkIfFull();
       again = setTimeout(listen, Math.min(1000 * 2 ** (failures - 1), 15000));
     }
 
-    function complain() {
-      say("lost", full ? `not live since ${clock(lost)}: too many pages are open`
-        : `lost since ${clock(lost)}; the figures are from before. Trying again`);
+    function showLost() {
+      showStatus("lost", full ? `not live since ${clock(lost)}: too many pages are open`
+        : `lost since ${clock(lost)}; showing the last figures received. Reconnecting`);
     }
 
-    async function crowded() { // an event source does not tell why it was refused
+    async function checkIfFull() { // EventSource does not report the HTTP status
       const answer = await fetch(events, { method: "HEAD" }).catch(() => null);
       full = answer?.status === 503;
-      if (lost) complain();
+      if (lost) showLost();
     }
 
     function stop() {
@@ -121,15 +121,15 @@
     function listen() {
       stop();
       source = new EventSource(events);
-      source.onmessage = shown;
-      source.onerror = lose;
+      source.onmessage = onMessage;
+      source.onerror = connectionLost;
       expect(seconds);
     }
 
-    function turn() { // nobody looks at a hidden page, so it listens to nothing
+    function followVisibility() { // disconnects while the page is hidden
       if (!paused && !document.hidden) return listen();
       stop();
-      if (paused) say("paused", `paused at ${clock(new Date())}`);
+      if (paused) showStatus("paused", `paused at ${clock(new Date())}`);
     }
 
     pause.hidden = toggle.hidden = false;
@@ -137,20 +137,20 @@
       paused = !paused;
       lost = at = null;
       pause.textContent = paused ? "Resume" : "Pause";
-      if (!paused) say("waiting", "connecting");
-      turn();
+      if (!paused) showStatus("waiting", "connecting");
+      followVisibility();
     };
     toggle.onclick = () => {
       themed = theme(THEMES[(THEMES.indexOf(themed) + 1) % THEMES.length]);
-      kept(themed);
-      named();
+      storedTheme(themed);
+      labelToggle();
     };
-    named();
-    document.addEventListener("visibilitychange", turn);
+    labelToggle();
+    document.addEventListener("visibilitychange", followVisibility);
     addEventListener("pagehide", stop);
-    addEventListener("pageshow", (shownAgain) => shownAgain.persisted && turn());
-    say("waiting", "connecting");
-    turn();
+    addEventListener("pageshow", (shownAgain) => shownAgain.persisted && followVisibility());
+    showStatus("waiting", "connecting");
+    followVisibility();
   }
 
   addEventListener("DOMContentLoaded", start);
