@@ -145,6 +145,10 @@ class ProfileTraits(Section):
     counts_aborted: bool | None = Field(
         default=None, description="Whether client disconnects are in a count of finished requests."
     )
+    successes_timed: Annotated[Signal, Field(strict=False)] | None = Field(
+        default=None,
+        description="Histogram that observes successes only, so that its count is the least number of successes.",
+    )
 
 
 class ByAttribute(Section):
@@ -221,6 +225,9 @@ class Profile(Section):
                 _check_alternative(signal, alternative)
         if Signal.TPOT in self.signals and self.traits.one_token_tpot is None:
             raise ValueError("signals.tpot needs traits.one_token_tpot")
+        timed = self.traits.successes_timed
+        if timed is not None and (timed not in HISTOGRAMS or timed not in self.signals):
+            raise ValueError(f"traits.successes_timed: {timed} is not a histogram among the signals")
         return self
 
     def engine_traits(self, *, prompt_includes_cached: bool = True) -> EngineTraits:

@@ -101,7 +101,8 @@ class EngineReading:
     """One page of one server, parsed by a profile. Values are finite and >= 0; what a page lacks is absent, never 0.
 
     `alternatives` is the index of the profile's alternative that each signal was read from. `switched` are the signals
-    that the previous page of the same run read from another alternative.
+    that the previous page of the same run read from another alternative. `miscounted_successes` are requests that the
+    page counts as cancelled and a histogram proves successful; in `counters` they are successes.
     """
 
     server: str
@@ -115,6 +116,7 @@ class EngineReading:
     started_unix_seconds: float | None = None  # start of the process; None where the page does not report it
     gpu_joules: Mapping[str, float] = field(default_factory=dict)  # by GPU UUID, where the engine counts energy itself
     dropped_lines: int = 0  # malformed lines on this page
+    miscounted_successes: float = 0.0
     unread: frozenset[Signal] = frozenset()  # on the page, but at least one of their metrics is unreadable
     absent: Absent = Absent()
     alternatives: Mapping[Signal, int] = field(default_factory=dict)

@@ -574,3 +574,20 @@ async def test_unread_source_closes() -> None:
     """A source that was never read can be closed."""
     async with reading_from("http://127.0.0.1:1"):
         pass
+
+
+async def test_miscounted_successes_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One warning names the contradiction, however often the page repeats it; a few requests are a torn page."""
+    tpot = 'sglang:request_time_per_output_token_seconds_%s{model_name="m"%s} 50\n'
+    timed = "".join(tpot % one for one in (("bucket", ',le="0.1"'), ("bucket", ',le="+Inf"'), ("count", "")))
+    text = timed + 'sglang:num_requests_total{model_name="m"} 50\n'
+    text += 'sglang:num_aborted_requests_total{model_name="m"} %d\n'
+    async with serving(page(text % 3)) as server, reading_from(server.url) as source:
+        for aborted in (3, 49, 50, 50):
+            server.routes["/metrics"] = page(text % aborted)
+            await source.read()
+    (line,) = (record.getMessage() for record in caplog.records)
+    assert line == (
+        "server/a: the page counts 49 requests as aborted that its tpot histogram observed as successes; they count as "
+        "successes; SGLang does this with several tokenizer workers"
+    )

@@ -8,6 +8,7 @@ from goodwatt.engines.page import continuity
 from goodwatt.engines.page.buckets import histogram_from_buckets, upper_bound
 from goodwatt.engines.page.samples import PageSamples
 from goodwatt.engines.page.series import MatchedSample, matching_samples
+from goodwatt.engines.page.success_floor import miscounted_successes, recount
 from goodwatt.engines.profile import Alternative, GpuEnergy, Profile, Term, sample_names
 from goodwatt.model.engine import COUNTERS, HISTOGRAMS, Absent, EngineReading, Outcome, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
@@ -26,6 +27,7 @@ class _Draft:
     histograms: dict[SeriesId, Histogram] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)  # metrics rejected as a whole
     differences: set[SeriesId] = field(default_factory=set)  # differences of two sums, which one missing series changes
+    exact_differences: dict[SeriesId, float] = field(default_factory=dict)  # as on this page; they may fall
     dropped: int = 0
 
     def rows(self, metric: str, term: Term) -> list[MatchedSample]:
@@ -64,6 +66,7 @@ def read_page(
     for signal, alternative in chosen.items():
         if alternative is not None:
             _read_signal(draft, signal, alternative)
+    miscounted = _recount_successes(draft)
     gone, alternatives = _absent(draft), _alternatives(draft, chosen)
     return EngineReading(
         server=server,
@@ -77,6 +80,7 @@ def read_page(
         started_unix_seconds=started if started is not None or previous is None else previous.started_unix_seconds,
         gpu_joules=_gpu_joules(profile.gpu_energy, page),
         dropped_lines=page.dropped_lines + draft.dropped,
+        miscounted_successes=miscounted,
         simulated=simulated,
         unread=frozenset(signal for signal, one in chosen.items() if page.cut or _is_refused(draft, signal, one)),
         absent=gone or Absent(),
@@ -193,12 +197,25 @@ def _read_difference(draft: _Draft, term: Term, less: str) -> None:
         key = SeriesId(signal=Signal.REQUESTS, model=model, series=term.metric, outcome=_single(term))
         before = draft.before(key)
         draft.differences.add(key)
-        draft.counters[key] = _difference(whole * term.scale, taken.get(model, 0.0) * term.scale, before)
+        total, other = whole * term.scale, taken.get(model, 0.0) * term.scale
+        draft.counters[key] = _difference(total, other, before)
+        draft.exact_differences[key] = max(total - other, 0.0)
 
 
 def _difference(whole: float, taken: float, before: float) -> float:
     """Never below `before`: `taken` may grow before `whole` does. Only a counter reset takes `whole` below it."""
     return max(whole - taken, before) if whole >= before else max(whole - taken, 0.0)
+
+
+def _recount_successes(draft: _Draft) -> float:
+    """Correct successes that the page counts as cancelled. Returns how many."""
+    counted = {**draft.counters, **draft.exact_differences}
+    histograms = _held(draft, dict(draft.histograms), draft.previous.histograms if draft.previous else {})
+    miscounted = miscounted_successes(counted, histograms, draft.profile.traits.successes_timed)
+    for key, value in recount(counted, miscounted, draft.before).items():
+        draft.counters[key] = max(value, draft.counters[key]) if key.outcome is Outcome.SUCCESS else value
+        draft.differences.add(key)
+    return sum(miscounted.values())
 
 
 def _single(term: Term) -> Outcome | None:

@@ -36,6 +36,7 @@ _MODEL_NAME_ATTEMPTS = 3
 _MAX_MODEL_NAME_CHARACTERS = 256
 _PARSE_IN_THREAD_CHARACTERS = 1024 * 1024  # twelve times the largest page known
 _MAX_LOGGED_OUTCOMES = 20  # a page may invent a new one at every scrape
+_MISCOUNTED_SUCCESSES = 10  # fewer may come from a page that was read in the middle of an update
 _MAX_MODELS = 256  # each becomes an account in the ledger and series on /metrics
 _JSON_BACKOFF_SECONDS = 60.0  # TensorRT-LLM's /metrics is a queue: each read takes entries from another reader
 _GRACE_SECONDS = 0.5  # so that this source's timeout, whose message has the URL, fires before the sampler's
@@ -80,7 +81,7 @@ class EngineSource:
         self._logged_outcomes: set[str] = set()
         self._parsing: asyncio.Future[tuple[Profile, PageSamples]] | None = None
         self._damaged = False
-        self._logged_processes = False
+        self._logged_processes = self._logged_miscount = False
         self._backoff: tuple[float, SourceUnavailable] | None = None  # repeat this error until then
 
     async def read(self) -> EngineReading:
@@ -110,6 +111,7 @@ class EngineSource:
         )
         self._refuse_too_many_models(reading)
         self._log_several_processes(reading)
+        self._log_miscount(profile, reading)
         self._previous = reading
         self._log_unknown_outcomes(profile, page)
         self._log_damage(page, reading.dropped_lines)
@@ -210,6 +212,19 @@ class EngineSource:
                 "configure each engine's own address as a server",
                 self.name,
                 redacted_url(self._url),
+            )
+
+    def _log_miscount(self, profile: Profile, reading: EngineReading) -> None:
+        timed = profile.traits.successes_timed
+        if timed is not None and reading.miscounted_successes >= _MISCOUNTED_SUCCESSES and not self._logged_miscount:
+            self._logged_miscount = True
+            log.warning(
+                "%s: the page counts %.0f requests as aborted that its %s histogram observed as successes; they count "
+                "as successes; %s does this with several tokenizer workers",
+                self.name,
+                reading.miscounted_successes,
+                timed,
+                profile.title,
             )
 
     def _log_damage(self, page: PageSamples, dropped: int) -> None:
