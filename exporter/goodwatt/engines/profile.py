@@ -214,6 +214,9 @@ class Profile(Section):
     default_edges: Mapping[Annotated[Signal, Field(strict=False)], BucketEdges] = Field(
         default={}, description="The engine's default bucket edges in seconds, for advice before the first page."
     )
+    edges_option: str | None = Field(
+        default=None, description="The engine's own setting that changes its bucket edges, for the same advice."
+    )
     spans: SpanFields | None = Field(
         default=None, description="How to read requests from its OTLP spans, if it sends any."
     )

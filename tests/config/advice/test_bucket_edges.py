@@ -30,7 +30,8 @@ def of(seconds: float, edges: tuple[float, ...] = EDGES) -> tuple[str, ...]:
 def test_a_threshold_inside_a_bucket(seconds: float, bucket: str, exact: str) -> None:
     """The bucket is named, and the nearest edge, which would be exact."""
     assert of(seconds) == (
-        f"slo interactive: ttft {seconds:g} s lies inside the bucket {bucket}; {exact} s would be exact",
+        f"slo interactive: ttft {seconds:g} s lies inside the bucket {bucket}; {exact} s would be exact, "
+        "here bounds are narrow only at about one request per read or fewer",
     )
 
 

@@ -142,7 +142,8 @@ def test_thresholds_inside_a_bucket() -> None:
         "{name: c, url: 'http://j'}]\nslos: [{name: s, ttft_seconds: 0.45}]"
     )
     assert of(text, {"vllm": vllm}) == (
-        "slo s: ttft 0.45 s lies inside the bucket (0.25, 0.5]; 0.5 s would be exact (default buckets of vllm)",
+        "slo s: ttft 0.45 s lies inside the bucket (0.25, 0.5]; 0.5 s would be exact, here bounds are narrow only at "
+        "about one request per read or fewer (default buckets of vllm; to change them: --custom-histogram-buckets)",
     )
 
 

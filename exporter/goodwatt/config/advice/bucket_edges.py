@@ -1,4 +1,8 @@
-"""Advice on thresholds that lie inside a histogram bucket, where attainment is only known within bounds."""
+"""Advice on thresholds that lie inside a histogram bucket, where the bounds on goodput are wider.
+
+On an edge a threshold is exact, and only what was in flight at the beginning of a range widens the bounds. Inside a
+bucket the histogram's sum decides a page with few observations, and leaves the whole bucket open on a page with many.
+"""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
@@ -28,4 +32,7 @@ def _line(threshold: Threshold, edges: tuple[float, ...]) -> str:
     high = edges[above] if above < len(edges) else None
     bucket = f"({low:g}, +Inf]" if high is None else f"({low:g}, {high:g}]"
     exact = min(reversed(edges), key=lambda edge: abs(edge - threshold.seconds))
-    return f"{threshold.signal} {threshold.seconds:g} s lies inside the bucket {bucket}; {exact:g} s would be exact"
+    return (
+        f"{threshold.signal} {threshold.seconds:g} s lies inside the bucket {bucket}; {exact:g} s would be exact, "
+        "here bounds are narrow only at about one request per read or fewer"
+    )

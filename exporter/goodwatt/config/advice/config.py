@@ -156,7 +156,11 @@ def _slo_on_engine(slo: Slo, profile: Profile) -> Iterator[str]:
         lacking = f"{profile.name} offers no {' and no '.join(missing)} histogram"
         yield f"slo {slo.name}: {lacking}, so it cannot be evaluated there"
     for line in edge_advice(slo, profile.default_edges):
-        yield f"{line} (default buckets of {profile.name})"
+        yield f"{line} (default buckets of {profile.name}{_changed_by(profile)})"
+
+
+def _changed_by(profile: Profile) -> str:
+    return "" if profile.edges_option is None else f"; to change them: {profile.edges_option}"
 
 
 def _otlp(otlp: OtlpSection, config: Config, protobuf_problem: str | None) -> Iterator[str]:
