@@ -118,6 +118,8 @@ def test_where_a_requests_body_ends(lines: list[str], version: str, body: BodyFr
         (["X: a\nTransfer-Encoding: chunked"], None, "Host: h", 400),
         (["X: a\rb"], None, "Host: h", 400),
         (["X: a\0b"], None, "Host: h", 400),
+        (["X: \x0bb"], None, "Host: h", 400),  # some servers strip a vertical tab as whitespace
+        (["X: a\x7fb"], None, "Host: h", 400),
         (["Host: other"], None, "Host: h", 400),
         ([], None, "", 400),
         ([], "GET / HTTP/2.0", "Host: h", 400),
