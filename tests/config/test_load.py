@@ -29,7 +29,7 @@ def test_an_empty_file_is_all_defaults(text: str) -> None:
     assert config == Config()
     assert (config.interval_seconds, config.window_seconds, config.gpus.kind) == (5.0, 60.0, "auto")
     assert config.servers is None
-    assert (config.cost, config.carbon, config.facility.to_model()) == (None, None, Facility(1.0, 1.0))
+    assert (config.cost, config.carbon, config.facility.to_model()) == (None, None, Facility(host_factor=1.0, pue=1.0))
 
 
 def test_the_default_objective() -> None:

@@ -46,15 +46,15 @@ def test_the_policy_carries_every_key_that_the_fold_needs() -> None:
                 cancelled=Cancelled.FAIL,
             ),
         ),
-        tariff=Tariff("EUR", None, 0.1),
-        facility=Facility(1.5, 1.2),
+        tariff=Tariff("EUR", price_per_kwh=0.1),
+        facility=Facility(host_factor=1.5, pue=1.2),
         carbon=Carbon(400.0),
     )
 
 
 def test_rent_has_a_default_currency() -> None:
     """A price without a currency is in US dollars."""
-    assert planned("cost: {price_per_gpu_hour: 2}").policy.tariff == Tariff("USD", 2.0, None)
+    assert planned("cost: {price_per_gpu_hour: 2}").policy.tariff == Tariff("USD", price_per_gpu_hour=2.0)
 
 
 def test_a_timeout_is_cut_to_the_interval() -> None:

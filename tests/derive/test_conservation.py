@@ -186,7 +186,11 @@ def test_rental_continues_while_the_driver_fails():
 
 def test_electricity_is_charged_on_facility_energy():
     """At 0.10 per kWh, host factor 1.5 and PUE 1.2, 3.6 MJ at the GPU cost 0.18, and no rental is added."""
-    fold = Fold(Policy(tariff=Tariff("EUR", price_per_kwh=0.10), facility=Facility(1.5, 1.2), carbon=Carbon(400.0)))
+    fold = Fold(
+        Policy(
+            tariff=Tariff("EUR", price_per_kwh=0.10), facility=Facility(host_factor=1.5, pue=1.2), carbon=Carbon(400.0)
+        )
+    )
     fold.tick(0.0, gpus(gpu(0, 0.0, 0)))
     fold.tick(5.0, gpus(gpu(0, 5.0, 3_600_000_000)))
     assert spent(fold.state.ledger) == pytest.approx(0.18)

@@ -14,7 +14,7 @@ A = Account("a", MODEL)
 EDGES = (0.5, 1.0, 2.0)
 FAST = Slo(name="fast", thresholds=(Threshold(Signal.TTFT, 0.5),), objective=0.9)
 SLOW = Slo(name="slow", thresholds=(Threshold(Signal.TTFT, 2.0),), objective=0.9)
-DOLLARS, EUROS = Tariff("USD", 3600.0), Tariff("EUR", 3600.0)
+DOLLARS, EUROS = Tariff("USD", price_per_gpu_hour=3600.0), Tariff("EUR", price_per_gpu_hour=3600.0)
 
 
 class Story(Fold):
@@ -136,7 +136,7 @@ def test_the_policy_may_change_before_the_first_tick():
 def test_another_currency_restarts_cost_without_a_negative_rate():
     """Euros are not added to dollars; a new price in the same currency is."""
     story = begun(FAST)
-    story.change(tariff=Tariff("USD", 7200.0))
+    story.change(tariff=Tariff("USD", price_per_gpu_hour=7200.0))
     story.at(15.0, [0.1, 0.2, 0.3, 1.5], 4)
     assert sum(story.snapshots[-1].ledger.cost.values()) == 20.0
     story.change(tariff=EUROS)

@@ -19,7 +19,7 @@ EXACT = SloKey(A, "slo")
 GENERATED = CountKey(A, Signal.GENERATED_TOKENS)
 POLICY = Policy(
     slos=(Slo(name="slo", thresholds=(Threshold(Signal.TTFT, 1.0),), objective=0.9),),
-    tariff=Tariff("USD", 3600.0),
+    tariff=Tariff("USD", price_per_gpu_hour=3600.0),
     carbon=Carbon(400.0),
 )
 

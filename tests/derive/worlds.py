@@ -112,7 +112,7 @@ policies = st.builds(
     ),
     slos=st.sampled_from([(), (SLO,)]),
     tariff=st.sampled_from([None, Tariff("USD", price_per_gpu_hour=1.69), Tariff("USD", price_per_kwh=0.1)]),
-    facility=st.sampled_from([Facility(), Facility(1.4, 1.58)]),
+    facility=st.sampled_from([Facility(), Facility(host_factor=1.4, pue=1.58)]),
     carbon=st.sampled_from([None, Carbon(400.0)]),
 )
 

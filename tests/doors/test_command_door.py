@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from goodwatt.commands import SHARED_MODULES, command_modules
+from tests.doors.package_copy import changed_files, copy_of_package
 
 ROOT = Path(__file__).parents[2]
 COMMAND = '''"""`goodwatt toy`: print a greeting."""
@@ -39,8 +39,7 @@ def run(options: argparse.Namespace) -> int:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the package with one file more."""
-    copy = tmp_path / "exporter"
-    shutil.copytree(ROOT / "exporter", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    copy = copy_of_package(tmp_path)
     (copy / "goodwatt" / "commands" / "toy.py").write_text(COMMAND)
     return copy
 
@@ -53,6 +52,7 @@ def goodwatt(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_one_added_file_is_a_command(tree: Path) -> None:
     """It is listed by --help beside the others, has its own arguments, and its errors become exit codes."""
+    assert changed_files(tree) == ["commands/toy.py"]
     listed = goodwatt(tree, "--help").stdout
     names = [line.split()[0] for line in listed.splitlines() if re.match(r"    \w", line)]
     assert names == sorted([*command_modules(), "toy"])

@@ -1,13 +1,13 @@
 """The door for a cost component: one row in derive/energy/components.py."""
 
 import os
-import shutil
 import subprocess
 import sys
-from filecmp import dircmp
 from pathlib import Path
 
 import pytest
+
+from tests.doors.package_copy import changed_files, copy_of_package
 
 ROOT = Path(__file__).parents[2]
 ROW = """COST_COMPONENTS = (
@@ -46,8 +46,7 @@ print(rendered(fold.snapshots[2]), "# at 20 s", rendered(fold.snapshots[-1]), se
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the package with one more row."""
-    copy = tmp_path / "exporter"
-    shutil.copytree(ROOT / "exporter", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    copy = copy_of_package(tmp_path)
     table = copy / "goodwatt" / "derive" / "energy" / "components.py"
     text = table.read_text()
     assert text.count("COST_COMPONENTS = (\n") == 1
@@ -55,15 +54,9 @@ def tree(tmp_path: Path) -> Path:
     return copy
 
 
-def changed_files(comparison: dircmp[str]) -> list[str]:
-    """The files that differ between two trees, or that are in one of them alone."""
-    here = [*comparison.diff_files, *comparison.left_only, *comparison.right_only]
-    return here + [name for below in comparison.subdirs.values() for name in changed_files(below)]
-
-
 def test_one_row_is_a_cost_component(tree: Path) -> None:
     """Its money is published, follows its claims, adds up with the other components, and restarts with the currency."""
-    assert changed_files(dircmp(ROOT / "exporter", tree, ignore=["__pycache__"])) == ["components.py"]
+    assert changed_files(tree) == ["derive/energy/components.py"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tree), str(ROOT)])}
     command = [sys.executable, "-P", "-c", STORY]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

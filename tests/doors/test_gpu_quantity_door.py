@@ -1,14 +1,13 @@
 """The door for a GPU quantity: one row in model/gpu_quantities.py."""
 
 import os
-import shutil
 import subprocess
 import sys
-from filecmp import dircmp
 from pathlib import Path
 
 import pytest
 
+from tests.doors.package_copy import changed_files, copy_of_package
 from tests.fakes.nvml_stub import build, stub_of
 
 ROOT = Path(__file__).parents[2]
@@ -69,12 +68,11 @@ print(rendered(snapshot), reference())
 )
 def test_one_row_is_a_gpu_quantity(tmp_path: Path, row: str, series: str, kind: str) -> None:
     """A row for an NVML function or field is read from the driver, published and documented; one file changes."""
-    tree = tmp_path / "exporter"
-    shutil.copytree(ROOT / "exporter", tree, ignore=shutil.ignore_patterns("__pycache__"))
+    tree = copy_of_package(tmp_path)
     table = tree / "goodwatt" / "model" / "gpu_quantities.py"
     assert table.read_text().count(TABLE) == 1
     table.write_text(table.read_text().replace(TABLE, TABLE + row))
-    assert changed_files(dircmp(ROOT / "exporter", tree, ignore=["__pycache__"])) == ["gpu_quantities.py"]
+    assert changed_files(tree) == ["model/gpu_quantities.py"]
 
     stub = stub_of(tmp_path, 2)
     environment = stub.environ(build(tmp_path)) | {"PYTHONPATH": os.pathsep.join([str(tree), str(ROOT)])}
@@ -86,9 +84,3 @@ def test_one_row_is_a_gpu_quantity(tmp_path: Path, row: str, series: str, kind: 
     assert [float(line.rpartition(" ")[2]) for line in published] == [value, value]
     _, _, entry = ran.stdout.partition(f"### `{series}`\n")
     assert f"* Kind: {kind}\n" in entry.partition("###")[0]
-
-
-def changed_files(comparison: dircmp[str]) -> list[str]:
-    """Return the names of the files that differ between two trees, or that only one of them has."""
-    here = [*comparison.diff_files, *comparison.left_only, *comparison.right_only]
-    return here + [name for below in comparison.subdirs.values() for name in changed_files(below)]

@@ -1,16 +1,14 @@
 """The door for a source: its section in settings/sources.py, one module in sources/, one arm in sources/open.py."""
 
-import filecmp
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.doors.package_copy import changed_files, copy_of_package
+
 SECTION = '''class ToySection(SourceSection):
     """A GPU whose power is known from its data sheet."""
 
@@ -62,8 +60,7 @@ CONFIG = "gpus: {kind: none}\nservers: []\ntoy: {watts: 300}\n"
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the package with one more source."""
-    copy = tmp_path / "exporter"
-    shutil.copytree(ROOT / "exporter", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    copy = copy_of_package(tmp_path)
     settings, arms = copy / "goodwatt/settings/sources.py", copy / "goodwatt/sources/open.py"
     settings.write_text(_replaced(settings.read_text(), "class SourceKeys(Section):\n", SECTION) + KEY)
     arms.write_text(_replaced(arms.read_text(), "        case ServerSection():\n", ARM))
@@ -77,13 +74,6 @@ def _replaced(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-def _differences(comparison: filecmp.dircmp[str], folder: str = "") -> Iterator[str]:
-    for name in (*comparison.diff_files, *comparison.left_only, *comparison.right_only):
-        yield folder + name
-    for name, inner in comparison.subdirs.items():
-        yield from _differences(inner, f"{folder}{name}/")
-
-
 def goodwatt(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-B", "-m", "goodwatt", *arguments]
     environment = os.environ | {"PYTHONPATH": str(tree)}
@@ -92,8 +82,7 @@ def goodwatt(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_source_is_one_added_module_and_two_changed_ones(tree: Path, tmp_path: Path) -> None:
     """It is read, published with its own `source` label, and its section is validated like every other."""
-    comparison = filecmp.dircmp(ROOT / "exporter/goodwatt", tree / "goodwatt", ignore=["__pycache__"])
-    assert sorted(_differences(comparison)) == ["settings/sources.py", "sources/open.py", "sources/toy.py"]
+    assert changed_files(tree) == ["settings/sources.py", "sources/open.py", "sources/toy.py"]
     file = tmp_path / "goodwatt.yaml"
     file.write_text(CONFIG)
     done = goodwatt(tree, "once", "--config", str(file))

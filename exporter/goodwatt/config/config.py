@@ -78,7 +78,7 @@ class CostSection(Section):
 
     def to_model(self) -> Tariff:
         """Return the tariff that GPU time or energy is charged at."""
-        return Tariff(self.currency, self.price_per_gpu_hour, self.price_per_kwh)
+        return Tariff(self.currency, price_per_gpu_hour=self.price_per_gpu_hour, price_per_kwh=self.price_per_kwh)
 
 
 class PricesSection(Section):
@@ -125,7 +125,7 @@ class FacilitySection(Section):
 
     def to_model(self) -> Facility:
         """Return both factors; 1.0 unless configured."""
-        return Facility(self.host_factor, self.pue)
+        return Facility(host_factor=self.host_factor, pue=self.pue)
 
 
 class CarbonSection(Section):

@@ -66,7 +66,7 @@ class Marginal:
     observed: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SloTotals:
     """Requests eligible for an SLO, and bounds on how many of them were good. Every number only grows.
 

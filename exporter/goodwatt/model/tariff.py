@@ -1,6 +1,6 @@
 """Prices of GPUs, energy and tokens, and the factors from GPU joules to facility joules and carbon."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 SECONDS_PER_HOUR = 3600.0
 JOULES_PER_KWH = 3.6e6
@@ -11,6 +11,7 @@ class Tariff:
     """Exactly one of the two prices is set. The price of a GPU hour includes electricity, never added to it."""
 
     currency: str
+    _: KW_ONLY
     price_per_gpu_hour: float | None = None
     price_per_kwh: float | None = None
 
@@ -34,7 +35,7 @@ class PriceList:
     entries: tuple[TokenPrices, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facility:
     """Node joules = GPU joules x host_factor; facility joules = node joules x pue. Both are 1.0 unless configured."""
 

@@ -133,9 +133,9 @@ def test_an_end_without_an_observed_first_token_may_be_good():
 
 def test_a_range_is_charged_once_for_what_was_in_flight():
     """A range that begins with one bad first token in flight subtracts 1, whatever its length."""
-    start = SloTotals(10.0, 8.0, 9.0, 9.0)
+    start = SloTotals(eligible=10.0, good_lower=8.0, good_upper=9.0, good_at_end=9.0)
     in_flight = FirstTokens(bad_in_flight=1.0, good_in_flight=2.0)
-    now = SloTotals(30.0, 25.0, 27.0, 28.0)
+    now = SloTotals(eligible=30.0, good_lower=25.0, good_upper=27.0, good_at_end=28.0)
     assert three(bounds_over_range(start, in_flight, now)) == (20.0, 16.0, 19.0)
     assert three(bounds_over_range(start, in_flight, start)) == (0.0, 0.0, 0.0)
     assert three(bounds_over_range(start, FirstTokens(good_in_flight=9.0), now)) == (20.0, 17.0, 19.0)

@@ -196,7 +196,7 @@ def check_live(story):
         if KEY in snapshot.slo_live:
             figure = snapshot.slo_live[KEY]
             since = last_page(story, now - figure.seconds)
-            totals = SloTotals(figure.eligible, figure.good_lower, figure.good_upper)
+            totals = SloTotals(eligible=figure.eligible, good_lower=figure.good_lower, good_upper=figure.good_upper)
             ended = ended_between(story, since, page_at)
             assert_brackets(totals, ended, story.slo)
             exact = snapshot.exact_live.get(KEY)

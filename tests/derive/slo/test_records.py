@@ -18,7 +18,7 @@ from tests.fakes.readings import MODEL, Fold, counter, gpu, gpus, page, record, 
 A = Account("a", MODEL)
 FAST = Slo(name="fast", thresholds=(Threshold(Signal.TTFT, 0.5),), objective=0.9)
 WHOLE = Slo(name="whole", thresholds=(Threshold(Signal.TTFT, 0.5), Threshold(Signal.E2E, 2.0)), objective=0.9)
-POLICY = Policy(window_seconds=60.0, slos=(FAST, WHOLE), tariff=Tariff("USD", 3600.0))
+POLICY = Policy(window_seconds=60.0, slos=(FAST, WHOLE), tariff=Tariff("USD", price_per_gpu_hour=3600.0))
 KEY = SloKey(A, "fast")
 
 

@@ -279,7 +279,9 @@ def test_revenue() -> None:
 
 def test_price_of_energy() -> None:
     """With a price by the kilowatt-hour the component is electricity, and the factors in force are on the page."""
-    priced = Policy(tariff=Tariff("EUR", price_per_kwh=0.3), facility=Facility(1.4, 1.2), carbon=Carbon(50.0))
+    priced = Policy(
+        tariff=Tariff("EUR", price_per_kwh=0.3), facility=Facility(host_factor=1.4, pue=1.2), carbon=Carbon(50.0)
+    )
     s = snapshot(1, ["s"], policy=priced, model="m")
     spent = 614 * 65 / 3.6e6 * 1.4 * 1.2
     assert value(s, "cost_total", component="electricity", currency="EUR") == pytest.approx(spent * 0.3)

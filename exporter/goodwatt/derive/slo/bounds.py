@@ -129,12 +129,12 @@ def _grown(
     failed = 0.0 if slo.errors is Errors.EXCLUDE else page.failed
     cancelled = page.cancelled if slo.cancelled is Cancelled.FAIL else 0.0
     return SloTotals(
-        totals.eligible + page.succeeded + failed + cancelled,
-        totals.good_lower + lower,
-        totals.good_upper + upper,
-        totals.good_at_end + at_end,
-        totals.first_tokens + first_tokens,
-        totals.finished + page.succeeded + page.failed + page.cancelled,
+        eligible=totals.eligible + page.succeeded + failed + cancelled,
+        good_lower=totals.good_lower + lower,
+        good_upper=totals.good_upper + upper,
+        good_at_end=totals.good_at_end + at_end,
+        first_tokens=totals.first_tokens + first_tokens,
+        finished=totals.finished + page.succeeded + page.failed + page.cancelled,
     )
 
 
