@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from goodwatt.model.alerting import Alerting
 from goodwatt.rules.burn_rate import DAY, HOUR, MINUTE
 from goodwatt.rules.promql import (
-    ACCOUNT_LABELS,
+    SCRAPED_ACCOUNT,
     gap_free_watts,
     present_half_a_window_ago,
     scaled_duration,
@@ -32,9 +32,9 @@ def efficiency_regression(alerting: Alerting) -> Iterator[RecordingRule | AlertR
     window = scaled_duration(HOUR, alerting)
     tokens, joules = (f"server_model:goodwatt_compared_{name}:rate{window}" for name in ("tokens", "joules"))
     watts = gap_free_watts(window)
-    generated = sum_rate("generated_tokens_total", window, by=ACCOUNT_LABELS)
+    generated = sum_rate("generated_tokens_total", window, by=SCRAPED_ACCOUNT)
     yield RecordingRule(joules, f"sum by ({SERVER_MODEL}) (\n{watts}\n)")
-    yield RecordingRule(tokens, f"sum by ({SERVER_MODEL}) (\n{generated}\n  and on ({ACCOUNT_LABELS}) (\n{watts}\n))")
+    yield RecordingRule(tokens, f"sum by ({SERVER_MODEL}) (\n{generated}\n  and on ({SCRAPED_ACCOUNT}) (\n{watts}\n))")
     yield AlertRule(
         "GoodwattEfficiencyRegression",
         TICKET,
@@ -93,8 +93,8 @@ def cost_above_target(alerting: Alerting) -> Iterator[AlertRule]:
         return
     cost = f'rate(goodwatt_cost_total{{currency="{currency}"}}[{window}])'
     tokens = f"rate(goodwatt_generated_tokens_total[{window}])"
-    spent = f"sum by (job, model, currency) ({cost} and on ({ACCOUNT_LABELS}) {tokens})"
-    paid = f"sum by (job, model) ({tokens} and on ({ACCOUNT_LABELS}) {cost})"
+    spent = f"sum by (job, model, currency) ({cost} and on ({SCRAPED_ACCOUNT}) {tokens})"
+    paid = f"sum by (job, model) ({tokens} and on ({SCRAPED_ACCOUNT}) {cost})"
     yield AlertRule(
         "GoodwattCostPerTokenAboveTarget",
         TICKET,

@@ -4,7 +4,7 @@ from math import ceil
 
 from goodwatt.model.alerting import Alerting
 
-ACCOUNT_LABELS = "job, instance, server, model"
+SCRAPED_ACCOUNT = "job, instance, server, model"
 AROUND_SECONDS = 120  # contains a sample at any scrape interval up to a minute
 # `present_throughout` probes a gauge at this many points in a window; this share of them must have a sample.
 PROBES, PRESENT_RATIO = 60, 0.95
@@ -56,7 +56,7 @@ def _in_flight(which: str, seconds: int) -> str:
     around = min(AROUND_SECONDS, seconds)
     at = f"[{duration(around)}] offset {duration(seconds - around // 2)}"
     gauge = f"max_over_time(goodwatt_slo_possibly_{which}_in_flight{at})"
-    return f"on ({ACCOUNT_LABELS}, slo) group_left () {gauge} / {seconds}"
+    return f"on ({SCRAPED_ACCOUNT}, slo) group_left () {gauge} / {seconds}"
 
 
 def present_throughout(gauge: str, seconds: int) -> str:
@@ -82,10 +82,10 @@ def gap_free(figure: str, window: str) -> str:
     return (
         f"{figure}\n"
         f"  and on (job, instance, server) {never_down(window)}\n"
-        f"  and on ({ACCOUNT_LABELS}) goodwatt_generated_tokens_total"
+        f"  and on ({SCRAPED_ACCOUNT}) goodwatt_generated_tokens_total"
     )
 
 
 def gap_free_watts(window: str) -> str:
     """Joules per second of those accounts, by state."""
-    return gap_free(sum_rate("energy_joules_total", window, by=f"{ACCOUNT_LABELS}, state"), window)
+    return gap_free(sum_rate("energy_joules_total", window, by=f"{SCRAPED_ACCOUNT}, state"), window)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from goodwatt.model.alerting import Alerting
 from goodwatt.rules.promql import (
-    ACCOUNT_LABELS,
+    SCRAPED_ACCOUNT,
     gap_free,
     gap_free_watts,
     good_requests,
@@ -40,12 +40,12 @@ def _parts(window: str) -> Iterator[RecordingRule]:
     Cost is known even without energy. `paid_tokens` carries the currency in which the tokens were paid.
     """
     energy, tokens = _part("energy_joules", window), _part("generated_tokens", window)
-    generated = sum_rate("generated_tokens_total", window, by=ACCOUNT_LABELS)
+    generated = sum_rate("generated_tokens_total", window, by=SCRAPED_ACCOUNT)
     yield RecordingRule(energy, gap_free_watts(window))
-    yield RecordingRule(tokens, f"{generated}\n  and on ({ACCOUNT_LABELS}) {energy}")
+    yield RecordingRule(tokens, f"{generated}\n  and on ({SCRAPED_ACCOUNT}) {energy}")
     cost, paid = _part("cost", window), _part("paid_tokens", window)
-    yield RecordingRule(cost, gap_free(sum_rate("cost_total", window, by=f"{ACCOUNT_LABELS}, currency"), window))
-    yield RecordingRule(paid, f"0 * {cost}\n  + on ({ACCOUNT_LABELS}) group_left () {generated}")
+    yield RecordingRule(cost, gap_free(sum_rate("cost_total", window, by=f"{SCRAPED_ACCOUNT}, currency"), window))
+    yield RecordingRule(paid, f"0 * {cost}\n  + on ({SCRAPED_ACCOUNT}) group_left () {generated}")
 
 
 def _level(level: str, by: str, window: str) -> Iterator[RecordingRule]:
