@@ -126,18 +126,18 @@ async def test_a_server_that_dies_within_its_answer_cuts_the_clients(
 @pytest.mark.parametrize(
     ("wire", "why"),
     [
-        (b"", "closed the connection without an answer; see its log"),
-        (b"HTTP/1.1 200", "closed the connection without an answer; see its log"),
-        (b"SSH-2.0-x\r\n\r\n", "answers wrongly: its answer is not HTTP/1.1"),
-        (b"HTTP/1.1 200 OK\r\nno header\r\n\r\n", "answers wrongly: a header line is malformed"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "answers wrongly: Content-Length is not one number"),
+        (b"", "closed the connection without a response; see its log"),
+        (b"HTTP/1.1 200", "closed the connection without a response; see its log"),
+        (b"SSH-2.0-x\r\n\r\n", "sent an invalid response: its response is not HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nno header\r\n\r\n", "sent an invalid response: a header line is malformed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "sent an invalid response: Content-Length is not one number"),
         (
             b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n",
-            "answers wrongly: it changes the protocol although nobody asked",
+            "sent an invalid response: it switches protocols without a request to do so",
         ),
         (
             b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,
-            "answers wrongly: its header is longer than max_header_bytes",
+            "sent an invalid response: its header is longer than max_header_bytes",
         ),
     ],
 )
@@ -157,7 +157,7 @@ async def test_a_server_that_answers_nothing_good(wire: bytes, why: str) -> None
 
 
 async def test_a_server_that_is_down_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
-    """502 with what and where; one line of log for it, and one when it can be reached again."""
+    """502 with what and where; one line of log for it, and one when it is reachable again."""
     port = unused_port()
     caplog.set_level(logging.DEBUG, "goodwatt")
     async with proxy(f"http://127.0.0.1:{port}/v1") as through:
@@ -170,7 +170,7 @@ async def test_a_server_that_is_down_and_comes_back(caplog: pytest.LogCaptureFix
             await ask(through.port, post())
         assert [one.outcome for one in await through.told(4)] == [Outcome.ERROR] * 3 + [Outcome.SUCCESS]
     lines = [record.getMessage() for record in caplog.records if record.name.endswith("proxy.upstream")]
-    assert lines == [f"proxy/a: {why}", f"proxy/a: http://127.0.0.1:{port}/v1 can be reached again"]
+    assert lines == [f"proxy/a: {why}", f"proxy/a: http://127.0.0.1:{port}/v1 is reachable again"]
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "n" * 64])
@@ -341,16 +341,16 @@ async def test_an_endless_line_passes_and_is_not_measured() -> None:
         (
             b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
             400,
-            "its body is not in proper chunks",
+            "its chunked body is malformed",
         ),
         (b"GET / HTTP/1.1\r\n\r\n", 400, "there must be one Host header"),
-        (b"GET / HTTP/1.1\nHost: h\n\n", 400, "lines must end with carriage return and line feed"),
-        (b"\x16\x03\x01\x02\x00\r\n\r\n", 400, "the first line is no HTTP/1.1 request line"),
-        (b"CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", 400, "the request's target is no path"),
+        (b"GET / HTTP/1.1\nHost: h\n\n", 400, "lines must end with CR LF"),
+        (b"\x16\x03\x01\x02\x00\r\n\r\n", 400, "the first line is not an HTTP/1.1 request line"),
+        (b"CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", 400, "the request target is not a path"),
         (
             b"GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n",
             501,
-            "WebSocket and CONNECT are not passed on",
+            "WebSocket and CONNECT are not supported",
         ),
     ],
 )
@@ -410,7 +410,7 @@ async def test_too_many_at_once_are_told_to_come_back() -> None:
             await soon(lambda: len(server.received) == 2)
             head, body = await ask(through.port, post())
             assert head.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 1\r\n" in head
-            assert said(body) == "goodwatt: 2 requests are running, max_concurrent_requests; try again"
+            assert said(body) == "goodwatt: 2 requests are running (max_concurrent_requests); try again"
         server.script = streams(1)
         told = await through.told(3)
         assert [one.outcome for one in told] == [Outcome.ERROR, Outcome.CANCELLED, Outcome.CANCELLED]
@@ -446,7 +446,7 @@ async def test_silence_is_cut() -> None:
             await client.send(post())
             head, body = await client.whole()
             assert head.startswith(b"HTTP/1.1 504 ")
-            assert said(body) == f"goodwatt: {server.url} has sent nothing for 1 s"
+            assert said(body) == f"goodwatt: {server.url} sent nothing for 1 s"
             assert (await through.told(1))[0].outcome is Outcome.ERROR
 
         async def broken() -> None:

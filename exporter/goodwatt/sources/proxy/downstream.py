@@ -1,4 +1,4 @@
-"""A client's connection to the proxy: its requests, one after the other."""
+"""A client's connection to the proxy. Serves its requests one after the other."""
 
 import asyncio
 import json
@@ -11,15 +11,15 @@ from goodwatt.sources.proxy.exchange import Exchange
 from goodwatt.sources.proxy.http1.body import BodyDecoder, body_decoder
 from goodwatt.sources.proxy.http1.head import HEAD_END, BadMessage, RequestHead, parse_request, serialize_request
 
-FIRST_BYTES_SECONDS = 30.0  # for a request's head, from the first byte of the connection
+FIRST_BYTES_SECONDS = 30.0  # for a request's head, from when the connection opens
 CLIENT_IDLE_SECONDS = 300.0  # between two requests
-LINGER_SECONDS = 1.0  # for a client to read an answer that came before its request was whole
-_EMPTY_LINE = b"\n\n"  # the end of a header to loose readers; such a client would wait for nothing
+LINGER_SECONDS = 1.0  # for a client to read a response sent before its request was complete
+_EMPTY_LINE = b"\n\n"  # lenient parsers end a header here; reject it rather than wait for an end that never arrives
 _RESET = struct.pack("ii", 1, 0)
 
 
 class ClientConnection(asyncio.Protocol):
-    """One connection. It reads on while an answer is under way, to notice at once when the client leaves."""
+    """One connection. It keeps reading during a response, to notice at once when the client disconnects."""
 
     def __init__(self, context: ProxyContext) -> None:
         self.is_slow = False
@@ -27,16 +27,16 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._address = b"unknown"
         self._exchange: Exchange | None = None
-        self._upload: BodyDecoder | None = None  # the request's body, while it is not whole
+        self._upload: BodyDecoder | None = None  # the request's body, while incomplete
         self._uploaded = 0
-        self._buffer = b""  # not yet looked at
-        self._is_full = False  # holds as much as it may of requests to come
-        self._ignores_input = False  # has been answered for the last time
+        self._buffer = b""  # not yet parsed
+        self._is_full = False  # buffers as much of pipelined requests as it may
+        self._ignores_input = False  # the last response has been sent
         self._waiting_since = context.clock()
         self._wait_limit = FIRST_BYTES_SECONDS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Asyncio's."""
+        """Record the transport (asyncio callback)."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         peer = transport.get_extra_info("peername")
@@ -47,7 +47,7 @@ class ClientConnection(asyncio.Protocol):
             self._reply(SERVICE_UNAVAILABLE, "too many connections; try again")
 
     def data_received(self, data: bytes) -> None:
-        """Asyncio's."""
+        """Take bytes from the client (asyncio callback)."""
         if self._ignores_input:
             return
         if self._upload is not None:
@@ -57,7 +57,7 @@ class ClientConnection(asyncio.Protocol):
         self._start_next()
 
     def _start_next(self) -> None:
-        """Begin the next request if its head is there, or wait with what is there."""
+        """Start the next request if its head is complete."""
         while self._exchange is None and self._buffer and not self._ignores_input:
             if not self._take_head():
                 return
@@ -66,14 +66,14 @@ class ClientConnection(asyncio.Protocol):
             self._stream.pause_reading()
 
     def _take_head(self) -> bool:
-        """Whether there was one."""
+        """Parse a head from the buffer. Returns whether there was a complete one."""
         most = self._context.section.max_header_bytes
         self._buffer = self._buffer.lstrip(b"\r\n")
         end = self._buffer.find(HEAD_END)
         if end > most or (end < 0 and len(self._buffer) > most):
             self._reply(431, f"the header is longer than max_header_bytes ({most})")
         elif end < 0 and _EMPTY_LINE in self._buffer:
-            self._reply(400, "lines must end with carriage return and line feed")
+            self._reply(400, "lines must end with CR LF")
         elif end >= 0:
             text, self._buffer = self._buffer[:end], self._buffer[end + len(HEAD_END) :]
             try:
@@ -135,11 +135,11 @@ class ClientConnection(asyncio.Protocol):
             self.reply_error(bad.status, str(bad))
 
     def eof_received(self) -> None:
-        """Asyncio's. Who sends nothing more is taken to have left, as clients do that close their connection."""
+        """Treat a half-closed connection as a disconnect (asyncio callback)."""
         self._leave()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
-        """Asyncio's."""
+        """Release the connection (asyncio callback)."""
         self._context.clients.discard(self)
         self._leave()
 
@@ -150,40 +150,40 @@ class ClientConnection(asyncio.Protocol):
             self._ended(whole=False, gone=True)
 
     def pause_writing(self) -> None:
-        """Asyncio's."""
+        """Pause the other side (asyncio callback)."""
         self.is_slow = True
         if self._exchange is not None:
             self._exchange.pause_response(True)
 
     def resume_writing(self) -> None:
-        """Asyncio's."""
+        """Resume the other side (asyncio callback)."""
         self.is_slow = False
         if self._exchange is not None:
             self._exchange.last_activity = self._context.clock()
             self._exchange.pause_response(False)
 
     def write(self, wire: bytes) -> None:
-        """Send, now or as soon as the client takes it."""
+        """Send, or buffer until the client accepts it."""
         self._stream.write(wire)
 
     def pause_request(self, paused: bool) -> None:
-        """Whether to take no more of the request for now."""
+        """Pause or resume reading the request's body."""
         if paused and self._upload is not None:
             self._stream.pause_reading()
         elif not paused and not self._is_full:
             self._stream.resume_reading()
 
     def request_complete(self) -> bool:
-        """Whether the request's body has ended."""
+        """Whether the whole request has been received."""
         return self._upload is None
 
     def reply_error(self, status: int, why: str) -> None:
-        """Answer in the proxy's own name."""
+        """Send an error from the proxy itself and close."""
         self._ended(status=status)
         self._reply(status, why)
 
     def response_done(self, *, keep_alive: bool) -> None:
-        """The answer has been written whole."""
+        """Finish the exchange and start the next request, or close."""
         self._ended(whole=True)
         if not keep_alive or self._context.closing:
             self._close_after_reply()
@@ -193,7 +193,7 @@ class ClientConnection(asyncio.Protocol):
         self._start_next()
 
     def abort_response(self, *, framed: bool) -> None:
-        """The answer breaks off. A client that cannot tell by the framing is reset."""
+        """Cut the response. Resets the connection if the framing would not show the truncation."""
         self._ended(whole=False, gone=self.is_slow)
         self._ignores_input = True
         if framed:
@@ -202,7 +202,7 @@ class ClientConnection(asyncio.Protocol):
             self._reset()
 
     def sweep(self, now: float) -> None:
-        """Cut what has not moved for too long."""
+        """Close the connection if it has been silent for too long."""
         if self._exchange is not None:
             seconds = self._context.section.silence_timeout_seconds
             if now - self._exchange.last_activity > seconds:
@@ -211,12 +211,12 @@ class ClientConnection(asyncio.Protocol):
             self._reset()
 
     def close_if_idle(self) -> None:
-        """Where no answer is under way."""
+        """Close the connection unless a response is in progress."""
         if self._exchange is None:
             self._stream.close()
 
     def abort(self) -> None:
-        """At once, whatever is under way."""
+        """Close immediately, even in the middle of a response."""
         self._leave()
         self._stream.abort()
 
@@ -240,7 +240,7 @@ class ClientConnection(asyncio.Protocol):
         self._close_after_reply()
 
     def _close_after_reply(self) -> None:
-        """Send nothing more. A client that is still sending would lose the answer if the connection closed at once."""
+        """Close after a delay: a client that is still sending would lose the response if it closed at once."""
         self._ignores_input, self._buffer = True, b""
         self._stream.resume_reading()
         if self._stream.can_write_eof():
@@ -260,7 +260,7 @@ class ClientConnection(asyncio.Protocol):
 
 
 def error_response(status: int, message: str) -> bytes:
-    """In the form of OpenAI's errors, which clients know how to show. The connection closes after it."""
+    """Return an error in the format of OpenAI's API, which clients can display. It closes the connection."""
     body = json.dumps({"error": {"message": message, "type": "goodwatt_proxy", "param": None, "code": status}}).encode()
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Content-Type: application/json"]
     lines += ["Retry-After: 1"] if status == SERVICE_UNAVAILABLE else []

@@ -1,4 +1,4 @@
-"""One request and its answer on their way through the proxy: bytes go on as they come, in both directions."""
+"""Forwards one request and its response, in both directions, as the bytes arrive."""
 
 import asyncio
 from collections.abc import Iterable
@@ -16,43 +16,43 @@ from goodwatt.sources.proxy.http1.head import (
 from goodwatt.sources.proxy.recording.recorder import RequestRecorder
 from goodwatt.sources.proxy.upstream import Upstream, UpstreamPool
 
-MAX_REPLAY_BYTES = 64 * 1024  # of a request that has no connection yet, or that may have to be sent again
+MAX_REPLAY_BYTES = 64 * 1024  # buffered while there is no connection, or while a resend is possible
 _LAST_CHUNK = b"0\r\n\r\n"
 _SAFE = (b"GET", b"HEAD", b"OPTIONS")
 
 
 class Downstream(Protocol):
-    """Who asked."""
+    """The client's side of an exchange."""
 
-    is_slow: bool  # takes no more of the answer for now
+    is_slow: bool  # the client's send buffer is full
 
     def write(self, wire: bytes) -> None:
-        """Send."""
+        """Send bytes of the response."""
         ...
 
     def pause_request(self, paused: bool) -> None:
-        """Whether to take no more of the request for now."""
+        """Pause or resume reading the request's body."""
         ...
 
     def request_complete(self) -> bool:
-        """Whether the request's body has ended."""
+        """Whether the whole request has been received."""
         ...
 
     def reply_error(self, status: int, why: str) -> None:
-        """Answer in the proxy's own name; nothing of an answer has been written."""
+        """Send an error from the proxy itself. Only before any byte of a response."""
         ...
 
     def response_done(self, *, keep_alive: bool) -> None:
-        """The answer has been written whole."""
+        """Note that the whole response has been written."""
         ...
 
     def abort_response(self, *, framed: bool) -> None:
-        """The answer breaks off; its end must not look like a good one. `framed`: the client can tell by itself."""
+        """Close so that a truncated response is not taken for a whole one. `framed`: its framing already shows that."""
         ...
 
 
 class Exchange:
-    """Created with the request's head, as it is to be sent on. `recorder` is None for what makes no record."""
+    """One request and its response. `wire` is the head to forward; without a `recorder` nothing is recorded."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Exchange:
         self.is_finished = False
 
     def start(self) -> None:
-        """Go on an idle connection, or on a new one."""
+        """Send the request over an idle connection or a new one."""
         upstream = self._pool.take_idle()
         if upstream is None:
             self._connect()
@@ -115,14 +115,14 @@ class Exchange:
         self._client.pause_request(False)
 
     def send(self, content: Iterable[bytes]) -> None:
-        """Content of the request's body."""
+        """Forward content of the request's body."""
         for piece in content:
             if self.recorder is not None:
                 self.recorder.add_request_body(piece)
             self._send(b"%x\r\n%b\r\n" % (len(piece), piece) if self._head.body.chunked else piece)
 
     def send_end(self) -> None:
-        """The request's body has ended."""
+        """Forward the end of the request's body."""
         if self._head.body.chunked:
             self._send(_LAST_CHUNK)
 
@@ -142,16 +142,16 @@ class Exchange:
             self._sent = None
 
     def pause_request(self, paused: bool) -> None:
-        """The server takes no more for now, or takes more again."""
+        """Pause or resume the request, as the server's send buffer fills or drains."""
         self._client.pause_request(paused)
 
     def pause_response(self, is_slow: bool) -> None:
-        """The client takes no more for now, or takes more again."""
+        """Pause or resume the response, as the client's send buffer fills or drains."""
         if self._upstream is not None:
             self._upstream.read(on=not is_slow)
 
     def response_received(self, wire: bytes) -> None:
-        """Bytes from the server."""
+        """Forward bytes from the server to the client and the recorder."""
         self.last_activity = now = asyncio.get_running_loop().time()
         try:
             heads = b""
@@ -165,7 +165,7 @@ class Exchange:
                 heads += self._take_head()
             self._take_body(heads, wire, now)
         except BadMessage as bad:
-            self._broken(f"{self._pool.origin.shown} answers wrongly: {bad}")
+            self._broken(f"{self._pool.origin.shown} sent an invalid response: {bad}")
 
     def _wait_for_head(self, heads: bytes) -> None:
         if len(self._begun) > self._largest_head:
@@ -174,11 +174,11 @@ class Exchange:
             self._client.write(heads)
 
     def _take_head(self) -> bytes:
-        """The head for the client; the exchange goes on with the body unless it was one of several."""
+        """Return the head for the client. After a 1xx the next head is expected, otherwise the body."""
         head = parse_response(self._begun, self._head.method)
         self._begun = b""
         if head.status == 101:
-            raise BadMessage(502, "it changes the protocol although nobody asked")
+            raise BadMessage(502, "it switches protocols without a request to do so")
         if head.status < 200:
             self._sent = None  # the server has begun
             return serialize_response(head, chunked=False, closes=False) if self._head.is_http11 else b""
@@ -208,7 +208,7 @@ class Exchange:
             self._finish(reusable=used == len(wire))
 
     def _finish(self, *, reusable: bool) -> None:
-        """The answer is whole."""
+        """The response is complete."""
         assert self._answer is not None
         self.is_finished = True
         upstream, self._upstream = self._upstream, None
@@ -221,13 +221,13 @@ class Exchange:
         self._client.response_done(keep_alive=self._keep_alive)
 
     def upstream_closed(self, *, reset: bool) -> None:
-        """The server's connection has ended."""
+        """Note that the server closed the connection: retry, finish or fail."""
         upstream, self._upstream = self._upstream, None
         if self._answer is None:
             if upstream is not None and upstream.reused and not self._begun and self._may_repeat():
                 self._connect()
             else:
-                self._broken(f"{self._pool.origin.shown} closed the connection without an answer; see its log")
+                self._broken(f"{self._pool.origin.shown} closed the connection without a response; see its log")
         elif self._ends_well(reset):
             if self._in_chunks:
                 self._client.write(_LAST_CHUNK)
@@ -236,16 +236,16 @@ class Exchange:
             self._broken("")
 
     def _may_repeat(self) -> bool:
-        """Whether the server closes idle connections just when we use one, and asking again does no harm."""
+        """Whether the request can be resent safely after an idle connection closed under it."""
         return self._sent is not None and (self._head.method in _SAFE or self.recorder is not None)
 
     def _ends_well(self, reset: bool) -> bool:
-        """Of a body that ends with the connection: the server must have said that it is whole, where it can."""
+        """Whether a body that ends with the connection is complete. A stream must have sent its end marker."""
         awaits_end = self.recorder is not None and self.recorder.awaits_end
         return isinstance(self._body, UntilCloseDecoder) and not reset and not awaits_end
 
     def _broken(self, why: str) -> None:
-        """The server failed. Before its answer the client is told why; within it the answer is cut."""
+        """Handle a server failure: answer with the reason before a response, cut the connection within one."""
         if self._answer is None:
             self._fail(502, why)
             return
@@ -259,22 +259,22 @@ class Exchange:
             self._client.reply_error(status, why)
 
     def timed_out(self, seconds: float) -> None:
-        """Nothing has moved for so long."""
+        """Give up after `seconds` without traffic: 504 or 408 before a response, a cut within one."""
         if self.response_started:
             self.abandon()
             self._client.abort_response(framed=False)
         elif self._client.request_complete():
-            self._fail(504, f"{self._pool.origin.shown} has sent nothing for {seconds:g} s")
+            self._fail(504, f"{self._pool.origin.shown} sent nothing for {seconds:g} s")
         else:
-            self._fail(408, f"the request's body has stopped coming for {seconds:g} s")
+            self._fail(408, f"no more of the request's body arrived for {seconds:g} s")
 
     @property
     def response_started(self) -> bool:
-        """Whether the client has been sent the head of the answer."""
+        """Whether the client has received the response's head."""
         return self._answer is not None
 
     def abandon(self) -> None:
-        """Let go of the server at once; nobody is told."""
+        """Close the upstream connection immediately, without any event."""
         self.is_finished = True
         if self._connecting is not None:
             self._connecting.cancel()

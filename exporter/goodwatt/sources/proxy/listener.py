@@ -1,4 +1,4 @@
-"""The proxy's listening socket and everything that comes in by it."""
+"""The proxy's listening socket and its client connections."""
 
 import asyncio
 import logging
@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 BACKLOG = 1024
-_OWN_FILES = 256  # that the rest of the program may have open
+_OWN_FILES = 256  # for the rest of the program
 
 
 class Listener:
-    """Runs in the event loop that opens it."""
+    """Accepts client connections. Call every method in the event loop that ran `open`."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Listener:
         outbox: RecordOutbox,
         on_closed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_closed` is called once, when it has been closed and the last client has all of its answer."""
+        """`on_closed` is called once, after `close`, when the last client has its whole response."""
         self._name = name
         self._on_closed = on_closed
         self._address = parse_address(section.listen)
@@ -52,12 +52,12 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """Of an open one: the port that clients connect to."""
+        """The port clients connect to. Valid only while open."""
         assert self._listening is not None
         return int(self._listening.sockets[0].getsockname()[1])
 
     async def open(self) -> None:
-        """Listen. Raises SourceUnavailable(CANNOT_LISTEN) with a line that says what to do."""
+        """Start listening. Raises SourceUnavailable(CANNOT_LISTEN) with a line that says what to do."""
         context, address = self._context, self._address
         loop = asyncio.get_running_loop()
         try:
@@ -74,12 +74,12 @@ class Listener:
             raise SourceUnavailable(Reason.CANNOT_LISTEN, f"{self._name}: {why}") from None
         _raise_file_limit(self._name, 2 * context.section.max_concurrent_requests + _OWN_FILES)
         log.info(
-            "%s: passes on what comes to %s to %s", self._name, _shown(address, self.port), context.pool.origin.shown
+            "%s: listening on %s, forwarding to %s", self._name, _shown(address, self.port), context.pool.origin.shown
         )
         self._sweep_later()
 
     def close(self) -> None:
-        """Take nothing more. Answers under way go on to their end, and are not counted any more."""
+        """Stop listening. Responses in progress finish but are no longer recorded."""
         self._context.closing = True
         if self._listening is not None:
             self._listening.close()
@@ -90,7 +90,7 @@ class Listener:
             self._end()
 
     def abort(self) -> None:
-        """Cut everything at once."""
+        """Close all connections immediately."""
         self.close()
         for client in tuple(self._context.clients):
             client.abort()
@@ -123,7 +123,7 @@ def _shown(address: Address, port: int) -> Address:
 
 
 def _raise_file_limit(name: str, files: int) -> None:
-    """Each running request needs two open files: raise the process's own limit as far as it may."""
+    """Raise the process's soft limit on open files: each running request needs two."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = raised_file_limit(soft, hard, files)
     if most is not None:
@@ -135,7 +135,7 @@ def _raise_file_limit(name: str, files: int) -> None:
 
 
 def raised_file_limit(soft: int, hard: int, files: int) -> int | None:
-    """The soft limit to set so that so many files may be open; None where it is high raised_file_limit."""
+    """Return the soft limit to set for `files` open files, or None if the present one suffices."""
     if soft == resource.RLIM_INFINITY or soft >= files:
         return None
     return files if hard == resource.RLIM_INFINITY else min(files, hard)

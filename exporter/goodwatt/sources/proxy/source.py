@@ -1,4 +1,4 @@
-"""The source that tells of requests which pass through goodwatt on their way to a server."""
+"""The source of request records from the proxy in front of one server."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _PATIENCE_SECONDS = 5.0
 
 
 class ProxySource:
-    """The proxy in front of one server. Where no page of the server's own is read, it brings one as well."""
+    """The proxy in front of one server. If the server is not scraped, its readings also carry the server's counters."""
 
     deadline_seconds = _DEADLINE_SECONDS
 
@@ -41,11 +41,11 @@ class ProxySource:
 
     @property
     def port(self) -> int:
-        """Where clients connect, once it has been read."""
+        """The port clients connect to. Valid after the first read."""
         return self._listener.port
 
     async def read(self) -> RequestsReading:
-        """What ended since the last read. Raises SourceUnavailable while the address cannot be listened on."""
+        """Return the requests that ended since the last read. Raises SourceUnavailable if it cannot listen."""
         if not self._listener.is_open:
             await self._open()
         drained, now = self._outbox.drain(), self._clock()
@@ -63,13 +63,13 @@ class ProxySource:
         await self._thread.call(self._listener.open())
 
     async def aclose(self) -> None:
-        """Take nothing more, so that another may listen. Answers under way go on to their end, but uncounted."""
+        """Stop listening and free the address. Responses in progress finish but are no longer recorded."""
         if self._thread.is_running and not self._closed:
             self._closed = True
             await self._thread.run_within(self._listener.close, _CLOSE_SECONDS)
 
     def abort(self) -> None:
-        """Cut everything, and wait until that is done."""
+        """Close all connections immediately and wait for the thread to end."""
         if self._thread.is_running:
             self._thread.submit(self._listener.abort)
             self._thread.join(_PATIENCE_SECONDS)

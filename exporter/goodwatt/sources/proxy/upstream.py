@@ -1,4 +1,4 @@
-"""The connections to the server behind the proxy: opened as needed, and kept for the next request."""
+"""The pool of connections to the server behind the proxy."""
 
 import asyncio
 import logging
@@ -21,23 +21,23 @@ _NO_NAME = "the host name does not resolve; check upstream"
 
 
 class ResponseReceiver(Protocol):
-    """What is told of the connection that it was given."""
+    """Receives the events of the upstream connection it uses."""
 
     def response_received(self, wire: bytes) -> None:
-        """Bytes of the answer."""
+        """Take bytes of the response."""
         ...
 
     def upstream_closed(self, *, reset: bool) -> None:
-        """The connection has ended, `reset` where not in good order."""
+        """Note that the connection closed; `reset` if it was not closed cleanly."""
         ...
 
     def pause_request(self, paused: bool) -> None:
-        """Whether the server takes no more of the request for now."""
+        """Pause or resume the request's body, as the server's send buffer fills or drains."""
         ...
 
 
 class Origin(NamedTuple):
-    """The server. `shown` is its address as it may be told to anybody."""
+    """The server's address. `shown` is the form for logs and clients, without credentials."""
 
     host: str
     port: int
@@ -48,7 +48,7 @@ class Origin(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> "Origin":
-        """Of a good http address."""
+        """Parse an http or https URL that the configuration has validated."""
         parts = urlsplit(url)
         is_tls = parts.scheme == "https"
         port = parts.port or (443 if is_tls else 80)
@@ -60,7 +60,7 @@ class Origin(NamedTuple):
 
 
 class Upstream(asyncio.Protocol):
-    """One connection. It serves one exchange at a time."""
+    """One connection to the server. It serves one exchange at a time."""
 
     def __init__(self, pool: "UpstreamPool") -> None:
         self._pool = pool
@@ -70,41 +70,41 @@ class Upstream(asyncio.Protocol):
         self.idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Asyncio's."""
+        """Record the transport (asyncio callback)."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Asyncio's. What comes while nothing was asked ends the connection."""
+        """Pass bytes to the exchange (asyncio callback). Unsolicited bytes close the connection."""
         if self.exchange is None:
             self.close()
         else:
             self.exchange.response_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Asyncio's."""
+        """Release the connection (asyncio callback)."""
         exchange, self.exchange = self.exchange, None
         self._pool.forget(self)
         if exchange is not None:
             exchange.upstream_closed(reset=exc is not None)
 
     def pause_writing(self) -> None:
-        """Asyncio's."""
+        """Pause the other side (asyncio callback)."""
         if self.exchange is not None:
             self.exchange.pause_request(True)
 
     def resume_writing(self) -> None:
-        """Asyncio's."""
+        """Resume the other side (asyncio callback)."""
         if self.exchange is not None:
             self.exchange.pause_request(False)
 
     def write(self, wire: bytes) -> None:
-        """Send, now or as soon as the server takes it."""
+        """Send, or buffer until the server accepts it."""
         assert self._transport is not None
         self._transport.write(wire)
 
     def read(self, *, on: bool) -> None:
-        """Whether to take more of the answer."""
+        """Resume (`on`) or pause reading the response."""
         assert self._transport is not None
         if on:
             self._transport.resume_reading()
@@ -113,18 +113,18 @@ class Upstream(asyncio.Protocol):
 
     @property
     def request_flushed(self) -> bool:
-        """Whether the server has taken everything that was written."""
+        """Whether everything written has been sent to the server."""
         assert self._transport is not None
         return self._transport.get_write_buffer_size() == 0
 
     @property
     def is_closing(self) -> bool:
-        """Whether the server has closed it, though it was not told yet."""
+        """Whether the connection is closing, although `connection_lost` has not run yet."""
         assert self._transport is not None
         return self._transport.is_closing()
 
     def close(self) -> None:
-        """At once; whoever has it is told nothing more."""
+        """Close immediately. The exchange receives no further events."""
         self.exchange = None
         self._pool.forget(self)
         assert self._transport is not None
@@ -132,7 +132,7 @@ class Upstream(asyncio.Protocol):
 
 
 class UpstreamPool:
-    """All connections to one server."""
+    """Opens connections to one server and keeps idle ones for reuse."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class UpstreamPool:
         self._down = False
 
     def take_idle(self) -> Upstream | None:
-        """A connection that waits to be used again, the latest first; None where there is none."""
+        """Return the most recently used idle connection, or None."""
         while self._idle:
             found = self._idle.pop()
             if self._clock() - found.idle_since <= UPSTREAM_IDLE_SECONDS and not found.is_closing:
@@ -164,7 +164,7 @@ class UpstreamPool:
         return None
 
     async def connect(self) -> Upstream:
-        """A new connection. Raises BadMessage with 502 or 504."""
+        """Open a connection. Raises BadMessage with status 502 or 504."""
         try:
             async with asyncio.timeout(self._connect_seconds):
                 upstream = await self._connect()
@@ -178,7 +178,7 @@ class UpstreamPool:
         except SourceUnavailable as failure:  # a file of ours
             raise self._failed(502, failure.detail.removeprefix(f"{self._name}: ")) from None
         if self._down:
-            log.info("%s: %s can be reached again", self._name, self.origin.shown)
+            log.info("%s: %s is reachable again", self._name, self.origin.shown)
             self._down = False
         return upstream
 
@@ -200,24 +200,24 @@ class UpstreamPool:
         return BadMessage(status, why)
 
     def release(self, upstream: Upstream) -> None:
-        """A connection over which everything has been said."""
+        """Return a connection to the pool after a complete exchange."""
         upstream.exchange = None
         upstream.idle_since = self._clock()
         self._idle.append(upstream)
 
     def forget(self, upstream: Upstream) -> None:
-        """It has ended."""
+        """Remove a closed connection from the pool."""
         if upstream in self._idle:
             self._idle.remove(upstream)
 
     def sweep(self) -> None:
-        """Close what nobody has used for UPSTREAM_IDLE_SECONDS."""
+        """Close connections that have been idle for UPSTREAM_IDLE_SECONDS."""
         now = self._clock()
         for upstream in [one for one in self._idle if now - one.idle_since > UPSTREAM_IDLE_SECONDS]:
             upstream.close()
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close all idle connections."""
         for upstream in tuple(self._idle):
             upstream.close()
 
@@ -230,4 +230,4 @@ def _reason(error: OSError) -> str:
         return f"{os.strerror(error.errno).lower()}; is the server running?"
     if error.errno is not None:  # of looking the name up
         return _NO_NAME
-    return "no address of it takes connections; is the server running?"
+    return "no address accepts connections; is the server running?"

@@ -1,4 +1,4 @@
-"""Where the body of an HTTP/1.1 message ends, told from its bytes as they come."""
+"""Finds where the body of an HTTP/1.1 message ends, incrementally."""
 
 import re
 from typing import Protocol
@@ -11,31 +11,31 @@ _MAX_TRAILER_BYTES = 16 * 1024
 
 
 class BodyDecoder(Protocol):
-    """Bytes in, content out. `done` is set once the body has ended; what follows is not of it."""
+    """Decodes one body. `done` becomes true at its end; later bytes belong to the next message."""
 
     done: bool
 
     def decode(self, wire: bytes) -> tuple[int, list[bytes]]:
-        """How many of these bytes are of the body, and the pieces of content among them. Raises BadMessage."""
+        """Return how many of these bytes belong to the body, and the content in them. Raises BadMessage."""
         ...
 
 
 def body_decoder(body: BodyFraming, status: int = 400) -> BodyDecoder:
-    """For one body; `status` is whom BadMessage blames: 400 the client, 502 the server."""
+    """Return the decoder for one body. `status` is that of BadMessage: 400 for a client's body, 502 for a server's."""
     if body.chunked:
         return ChunkedDecoder(status)
     return UntilCloseDecoder() if body.length is None else LengthDecoder(body.length)
 
 
 class LengthDecoder:
-    """A body of known length."""
+    """Decodes a body with a Content-Length."""
 
     def __init__(self, length: int) -> None:
         self._left = length
         self.done = length == 0
 
     def decode(self, wire: bytes) -> tuple[int, list[bytes]]:
-        """Up to the length."""
+        """Consume at most the bytes that are left."""
         piece = wire if len(wire) <= self._left else wire[: self._left]
         self._left -= len(piece)
         self.done = self._left == 0
@@ -43,28 +43,28 @@ class LengthDecoder:
 
 
 class UntilCloseDecoder:
-    """A body that ends with the connection; whoever sees it end says so."""
+    """Decodes a body that ends when the connection closes, so `done` is never set."""
 
     done = False
 
     def decode(self, wire: bytes) -> tuple[int, list[bytes]]:
-        """Everything."""
+        """Consume everything."""
         return len(wire), [wire]
 
 
 class ChunkedDecoder:
-    """A body in chunks. Holds at most one line that has not ended yet."""
+    """Decodes a chunked body. Buffers at most one incomplete line."""
 
     def __init__(self, status: int) -> None:
         self._status = status
-        self._left = 0  # bytes of the chunk's content that are still to come
-        self._line = b""  # the beginning of a line whose end is still to come
+        self._left = 0  # bytes left in the current chunk
+        self._line = b""  # an incomplete line
         self._state = self._size
         self._trailers = 0
         self.done = False
 
     def decode(self, wire: bytes) -> tuple[int, list[bytes]]:
-        """Up to the empty line after the last chunk."""
+        """Consume at most up to the empty line after the last chunk and its trailers."""
         pieces: list[bytes] = []
         at = 0
         while at < len(wire) and not self.done:
@@ -78,7 +78,7 @@ class ChunkedDecoder:
         return at, pieces
 
     def _take_line(self, wire: bytes, at: int) -> int:
-        """Where to go on after one line, or after its beginning where its end is still to come."""
+        """Read one line from `at`, or buffer its start. Returns the next position."""
         end = wire.find(b"\n", at)
         if end < 0:
             self._line += wire[at:]
@@ -111,4 +111,4 @@ class ChunkedDecoder:
         self.done = not line
 
     def _bad(self) -> BadMessage:
-        return BadMessage(self._status, "its body is not in proper chunks")
+        return BadMessage(self._status, "its chunked body is malformed")

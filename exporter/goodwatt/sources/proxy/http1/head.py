@@ -1,7 +1,7 @@
-"""Heads of HTTP/1.1 messages: read strictly, and written anew for the next hop.
+"""Parses heads of HTTP/1.1 messages strictly and rewrites them for the next hop.
 
-What is read loosely by one of two readers in a row lets somebody smuggle a request past the other. So whatever the
-grammar does not allow is refused, and what says where a body ends is always written by us, from what we understood.
+If a proxy and the server behind it disagree about where a message ends, a client can smuggle requests past the proxy.
+So anything outside the grammar is rejected, and the proxy writes the framing headers itself, from what it parsed.
 """
 
 import re
@@ -36,7 +36,7 @@ HEAD_END = b"\r\n\r\n"
 
 
 class BadMessage(Exception):
-    """A message that is not passed on; `status` is what its sender is seen, `str` why, in one line."""
+    """A message that is not forwarded. `status` is the HTTP status for the client; `str()` is the reason, in one line."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -44,7 +44,7 @@ class BadMessage(Exception):
 
 
 class BodyFraming(NamedTuple):
-    """Where a body ends: after `length` bytes, with its last chunk, or (neither) with the connection."""
+    """How a body ends: after `length` bytes, with the last chunk, or (neither) when the connection closes."""
 
     length: int | None = None
     chunked: bool = False
@@ -56,17 +56,17 @@ UNTIL_CLOSE = BodyFraming()
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """`target` is in origin form, as the client encoded it. `fields` are all of them, in order, as they came."""
+    """A request's head. `target` is in origin form, as the client encoded it; `fields` are unchanged and in order."""
 
     method: bytes
     target: bytes
     fields: tuple[Field, ...]
     body: BodyFraming
     is_http11: bool
-    keep_alive: bool  # whether the client wants to go on using the connection
+    keep_alive: bool  # whether the client may reuse the connection
 
     def first_value(self, name: bytes) -> bytes | None:
-        """The first value of a field, by its name in small letters."""
+        """Return the first value of a field, or None. `name` is in lower case."""
         return first_value(self.fields, name)
 
     @property
@@ -76,13 +76,13 @@ class RequestHead:
 
     @property
     def is_websocket_upgrade(self) -> bool:
-        """Whether it asks to leave HTTP, which is not passed on. Other upgrades may be ignored, and are."""
+        """Whether it asks for a WebSocket, which is not supported. Any other Upgrade is ignored, as HTTP allows."""
         return b"websocket" in (self.first_value(b"upgrade") or b"").lower()
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """`body` already takes the request's method into account."""
+    """A response's head. `body` takes the request's method into account (HEAD)."""
 
     status: int
     reason: bytes
@@ -91,21 +91,21 @@ class ResponseHead:
     keep_alive: bool
 
     def first_value(self, name: bytes) -> bytes | None:
-        """The first value of a field, by its name in small letters."""
+        """Return the first value of a field, or None. `name` is in lower case."""
         return first_value(self.fields, name)
 
 
 def first_value(fields: Iterable[Field], name: bytes) -> bytes | None:
-    """The first value of a field, by its name in small letters."""
+    """Return the first value of a field, or None. `name` is in lower case."""
     return next((value for key, value in fields if key.lower() == name), None)
 
 
 def parse_request(text: bytes) -> RequestHead:
-    """`text` ends before the empty line. Raises BadMessage."""
+    """Parse a head; `text` ends before the empty line. Raises BadMessage."""
     start, *lines = text.split(b"\r\n")
     found = _REQUEST.fullmatch(start)
     if found is None:
-        raise BadMessage(400, "the first line is no HTTP/1.1 request line")
+        raise BadMessage(400, "the first line is not an HTTP/1.1 request line")
     method, target, is_http11 = found[1], found[2], found[3] == b"1"
     fields = _fields(lines)
     hosts = [value for name, value in fields if name.lower() == b"host"]
@@ -119,11 +119,11 @@ def parse_request(text: bytes) -> RequestHead:
 
 
 def parse_response(text: bytes, method: bytes) -> ResponseHead:
-    """The answer to a request of that method; `text` ends before the empty line. Raises BadMessage."""
+    """Parse the head of the response to `method`; `text` ends before the empty line. Raises BadMessage."""
     start, *lines = text.split(b"\r\n")
     found = _STATUS.fullmatch(start)
     if found is None:
-        raise BadMessage(502, "its answer is not HTTP/1.1")
+        raise BadMessage(502, "its response is not HTTP/1.1")
     status, is_http11 = int(found[2]), found[1] == b"1"
     fields = _fields(lines, 502)
     body = _response_body(fields, status, method)
@@ -133,7 +133,7 @@ def parse_response(text: bytes, method: bytes) -> ResponseHead:
 
 
 def serialize_request(head: RequestHead, host: bytes, prefix: bytes, client: bytes) -> bytes:
-    """The head for the server behind us: its own Host, and who asked in X-Forwarded-*."""
+    """Return the head for the upstream: its own Host, and the client in X-Forwarded-*."""
     named = {name.lower() for name, _ in head.fields}
     before = b", ".join(value for name, value in head.fields if name.lower() == b"x-forwarded-for")
     via = b", ".join(value for name, value in head.fields if name.lower() == b"via")
@@ -154,7 +154,7 @@ def serialize_request(head: RequestHead, host: bytes, prefix: bytes, client: byt
 
 
 def serialize_response(head: ResponseHead, *, chunked: bool, closes: bool) -> bytes:
-    """The head for the client, which is seen that the connection closes, and (`chunked`) that the body is in chunks."""
+    """Return the head for the client. `chunked` and `closes` add Transfer-Encoding and Connection: close."""
     may_tell = head.body.length is not None and head.status >= 200 and head.status != 204
     passed = _end_to_end_fields(_with_one_length(head.fields), frozenset() if may_tell else _LENGTH_NAME)
     lines = [b"HTTP/1.1 %d %s" % (head.status, head.reason), *passed]
@@ -172,7 +172,7 @@ def _end_to_end_fields(fields: Iterable[Field], leave_out: frozenset[bytes]) -> 
 
 
 def _with_one_length(fields: Iterable[Field]) -> Iterator[Field]:
-    """A second Content-Length, which says the same as the first, is left out."""
+    """Drop a repeated Content-Length, which is known to be equal."""
     seen = False
     for name, value in fields:
         is_length = name.lower() in _LENGTH_NAME
@@ -192,7 +192,7 @@ def _fields(lines: Iterable[bytes], status: int = 400) -> tuple[Field, ...]:
 
 
 def _options(fields: Iterable[Field]) -> frozenset[bytes]:
-    """What the Connection headers name, in small letters."""
+    """Return the names in the Connection headers, in lower case."""
     joined = b",".join(value for name, value in fields if name.lower() == b"connection")
     return frozenset(option.strip().lower() for option in joined.split(b",")) - {b""} if joined else frozenset()
 
@@ -202,7 +202,7 @@ def _origin_form(method: bytes, target: bytes) -> bytes:
         return target
     found = _ABSOLUTE.fullmatch(target)
     if found is None:
-        raise BadMessage(400, "the request's target is no path")
+        raise BadMessage(400, "the request target is not a path")
     rest = found[1] or b"/"
     return rest if rest.startswith(b"/") else b"/" + rest
 
@@ -217,17 +217,17 @@ def _lengths(fields: Iterable[Field], status: int) -> int | None:
 
 
 def _codings(fields: Iterable[Field], status: int) -> bool:
-    """Whether the body is in chunks, the only transfer coding that is understood."""
+    """Whether the body is chunked, the only supported transfer coding."""
     found = [value.lower() for name, value in fields if name.lower() == b"transfer-encoding"]
     if found and found != [b"chunked"]:
-        raise BadMessage(status, "Transfer-Encoding is something else than chunked")
+        raise BadMessage(status, "only Transfer-Encoding: chunked is supported")
     return bool(found)
 
 
 def _request_body(fields: tuple[Field, ...], is_http11: bool) -> BodyFraming:
     length, chunked = _lengths(fields, 400), _codings(fields, 501)
     if chunked and (length is not None or not is_http11):
-        raise BadMessage(400, "the end of the body is seen in two ways")
+        raise BadMessage(400, "the length of the body is ambiguous")
     return BodyFraming(None, True) if chunked else BodyFraming(length or 0)
 
 

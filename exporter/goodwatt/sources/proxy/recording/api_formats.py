@@ -1,14 +1,14 @@
-"""What one JSON message of an inference server says: content, tokens, model, error, end. It is told by its own keys.
+"""Reads one JSON message of an inference server: content, tokens, model, error, end. Its keys identify its format.
 
-Five dialects: OpenAI's chat and text completions with their kin, OpenAI's responses, Anthropic's messages, Ollama's own
-API, llama.cpp's own completion.
+Five formats: OpenAI chat and text completions, OpenAI responses, Anthropic messages, Ollama's native API, and
+llama.cpp's native completion.
 """
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-# The ends of paths whose answers are generated tokens. A request of any other path is passed on and makes no record.
+# Suffixes of the paths that generate tokens. Requests to any other path are forwarded but not recorded.
 GENERATION_PATHS = (
     "/v1/chat/completions",
     "/v1/completions",
@@ -29,7 +29,7 @@ Message = Mapping[str, Any]
 
 
 class MessageFacts(NamedTuple):
-    """What a message says. Tokens are totals of the request; `prompt` includes the cached ones."""
+    """Facts in one message. Token counts are totals of the request; `prompt` includes cached ones."""
 
     content: bool = False
     model: str | None = None
@@ -37,17 +37,17 @@ class MessageFacts(NamedTuple):
     cached: int | None = None
     generated: int | None = None
     failed: bool = False
-    finished: bool = False  # the server says by it that the answer is whole
-    choices: int = 1  # answers to the one request, as far as this message shows (OpenAI's `n`)
+    finished: bool = False  # marks the response as complete
+    choices: int = 1  # number of choices seen in this message (OpenAI's `n`)
 
 
 def is_recorded(method: bytes, path: str) -> bool:
-    """Whether an answer to it is generated tokens. Servers decode a path before they look at it."""
+    """Whether the request generates tokens. Percent-encoding is decoded first, as servers do."""
     return method == b"POST" and unquote(path).rstrip("/").endswith(GENERATION_PATHS)
 
 
 def read_message(message: object) -> MessageFacts:
-    """What one message says; nothing of one that is of no dialect."""
+    """Read one message. A message of an unknown format yields empty facts."""
     if not isinstance(message, dict):
         return MessageFacts()
     if message.get("error") or message.get("object") == "error" or message.get("status") == "failed":
@@ -77,7 +77,7 @@ def _completion(message: Message) -> MessageFacts:
 
 
 def _has_content(choice: Message) -> bool:
-    """Whether tokens came with it: the chunk that only names the role has none."""
+    """Whether it carries tokens; the chunk that only names the role does not."""
     if choice.get("text"):
         return True
     delta = choice.get("delta")
@@ -87,7 +87,7 @@ def _has_content(choice: Message) -> bool:
 
 
 def _usage(message: Message) -> tuple[int | None, int | None, int | None]:
-    """Prompt, cached and generated tokens: as OpenAI counts them, or else in llama.cpp's timings."""
+    """Return prompt, cached and generated tokens from OpenAI's usage or llama.cpp's timings."""
     usage = message.get("usage")
     if isinstance(usage, dict):
         details = usage.get("prompt_tokens_details")
@@ -106,7 +106,7 @@ def _timings(message: Message) -> tuple[int | None, int | None, int | None]:
 
 
 def _response(message: Message, kind: str) -> MessageFacts:
-    """An event of OpenAI's responses."""
+    """Read an event of OpenAI's responses API."""
     if kind.endswith(".delta"):
         return MessageFacts(bool(message.get("delta")))
     response = message.get("response")
@@ -133,7 +133,7 @@ def _input_output(usage: object, details: str, key: str) -> tuple[int | None, in
 
 
 def _anthropic(message: Message, kind: str) -> MessageFacts:
-    """An event of Anthropic's messages, or a whole message. Its input tokens leave out what the cache gave or took."""
+    """Read an Anthropic event or whole message. Its input tokens exclude cache reads and writes."""
     if kind == "content_block_delta":
         delta = message.get("delta")
         return MessageFacts(isinstance(delta, dict) and any(delta.get(key) for key in _DELTAS))
@@ -168,7 +168,7 @@ def _ollama(message: Message) -> MessageFacts:
 
 
 def _llamacpp(message: Message) -> MessageFacts:
-    """llama.cpp's own completion; at its end it counts tokens of the prompt with those from its cache."""
+    """Read llama.cpp's native completion. Its final prompt count includes cached tokens."""
     if "content" not in message or "stop" not in message:
         return MessageFacts()
     prompt, cached, generated = _timings(message)
@@ -193,7 +193,7 @@ def _text(value: object) -> str | None:
 
 
 def _count(value: object) -> int | None:
-    """A plausible number of tokens; None for anything else."""
+    """Return a plausible number of tokens, or None."""
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     return value if 0 <= value <= MAX_TOKEN_COUNT else None

@@ -1,4 +1,4 @@
-"""What the proxy has seen since somebody last running_models."""
+"""Queue of finished requests between the proxy's thread and the tick."""
 
 from collections import deque
 from typing import NamedTuple
@@ -10,7 +10,7 @@ MAX_PENDING_RECORDS = 50_000  # between two ticks
 
 
 class OutboxContents(NamedTuple):
-    """`running_models` are the models that running requests ask for, as far as that is known; one entry a request."""
+    """What was queued, and the requested model of each running request (empty if unknown)."""
 
     records: tuple[RequestRecord, ...]
     dropped: dict[Dropped, int]
@@ -18,7 +18,7 @@ class OutboxContents(NamedTuple):
 
 
 class RecordOutbox:
-    """Filled where the proxy runs, drained by the tick. These may be two threads, so every step is an atomic one."""
+    """Filled by the proxy's thread and drained by the tick, so every step is atomic."""
 
     def __init__(self, most: int = MAX_PENDING_RECORDS) -> None:
         self._most = most
@@ -26,21 +26,21 @@ class RecordOutbox:
         self._running: set[RequestRecorder] = set()
 
     def add_running(self, recorder: RequestRecorder) -> None:
-        """A request that makes a record runs."""
+        """List a recorded request as running."""
         self._running.add(recorder)
 
     def finish(self, recorder: RequestRecorder, entry: RequestRecord | Dropped) -> None:
-        """It has ended."""
+        """Queue the result of a request that ran."""
         self._running.discard(recorder)
         self.put(entry)
 
     def put(self, entry: RequestRecord | Dropped) -> None:
-        """Of a request that never ran."""
+        """Queue the result of a request that was rejected before it ran."""
         room = len(self._pending) < self._most
         self._pending.append(entry if room or isinstance(entry, Dropped) else Dropped.OVERFLOW)
 
     def drain(self) -> OutboxContents:
-        """What came since the last call."""
+        """Return and remove everything queued since the last call."""
         entry = [self._pending.popleft() for _ in range(len(self._pending))]
         dropped: dict[Dropped, int] = {}
         for one in entry:

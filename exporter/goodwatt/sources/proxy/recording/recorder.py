@@ -1,4 +1,4 @@
-"""Measures one request on its way through: when its tokens came, how many there were, how it ended."""
+"""Measures one proxied request: when its tokens arrived, how many there were, and how it ended."""
 
 import re
 from collections.abc import Iterable
@@ -10,26 +10,26 @@ from goodwatt.sources.proxy.http1.head import ResponseHead
 from goodwatt.sources.proxy.recording.api_formats import MessageFacts, read_message
 from goodwatt.sources.proxy.recording.stream import STREAMS, Reader, UnreadableResponse, reader
 
-# A key of the body itself: within a text its quotes would be escaped, and other keys of this name hold no text.
+# Matches a key of the body itself: inside a string its quotes are escaped, and other keys of this name hold no string.
 _MODEL = re.compile(rb'(?<!\\)"model"[ \t\r\n]*:[ \t\r\n]*"((?:[^"\\\x00-\x1f]){1,256})"')
-_KEPT = 600  # bytes of the request's body that are looked at again with the next piece
+_KEPT = 600  # bytes of the request's body searched again together with the next piece
 
 _TOO_MANY, _CLIENT_LEFT = 429, 499
 
 
 @dataclass(frozen=True, slots=True)
 class ArrivalTime:
-    """When the head of a request was there."""
+    """When a request's head was complete."""
 
     monotonic_seconds: float
     unix_seconds: float
 
 
 class RequestRecorder:
-    """Of one request. It keeps no text: only what is not yet read, and numbers."""
+    """Builds the record of one request. It keeps numbers and the bytes of an incomplete message, but no text."""
 
     def __init__(self, server: str, arrival: ArrivalTime) -> None:
-        self.requested_model = ""  # whom the client asked for, once that is known
+        self.requested_model = ""  # empty until known
         self._server = server
         self._arrival = arrival
         self._tail = b""
@@ -40,12 +40,12 @@ class RequestRecorder:
         self._failed = self._finished = False
         self._first: float | None = None
         self._last = 0.0
-        self._pieces = 0  # messages that brought content
+        self._pieces = 0  # messages with content
         self._choices = 1
         self._facts = MessageFacts()
 
     def add_request_body(self, piece: bytes) -> None:
-        """A piece of the request's body."""
+        """Search a piece of the request's body for the model's name."""
         if self.requested_model:
             return
         look = self._tail + piece
@@ -56,7 +56,7 @@ class RequestRecorder:
             self._tail = look[-_KEPT:]
 
     def start_response(self, head: ResponseHead) -> None:
-        """The head of the answer."""
+        """Choose a reader for the response from its head."""
         self._tail = b""
         self._status = head.status
         kind, encoding = (_word(head.first_value(name)) for name in (b"content-type", b"content-encoding"))
@@ -65,7 +65,7 @@ class RequestRecorder:
         self._readable = self._reader is not None
 
     def add_response_body(self, pieces: Iterable[bytes], now: float) -> None:
-        """Pieces of the answer's body, which came at `now`."""
+        """Read pieces of the response's body that arrived at `now` (monotonic seconds)."""
         if self._reader is None:
             return
         try:
@@ -76,7 +76,7 @@ class RequestRecorder:
             self._reader, self._readable = None, False
 
     def finish(self, *, whole: bool, gone: bool, now: float) -> RequestRecord | Dropped:
-        """How it ended: with a `whole` answer, or else because the client was `gone`, or the server broke it off."""
+        """Return the record, or why there is none. `whole`: the response is complete; `gone`: the client left."""
         if whole:
             self._read_rest(now)
         outcome = self._outcome(whole, gone)
@@ -99,7 +99,7 @@ class RequestRecorder:
         )
 
     def finish_rejected(self, status: int, now: float) -> RequestRecord | Dropped:
-        """The same where the proxy itself answered, with this status."""
+        """Like `finish`, for a request that the proxy answered itself with `status`."""
         self._status = status
         return self.finish(whole=False, gone=False, now=now)
 
@@ -145,29 +145,29 @@ class RequestRecorder:
         return Outcome.SUCCESS if whole or gone else Outcome.ERROR
 
     def _generated(self) -> tuple[int | None, bool]:
-        """How many tokens, and whether that is an estimate: one for each message that brought content."""
+        """Return the tokens and whether they are an estimate of one per message with content."""
         if self._facts.generated is not None:
             return self._facts.generated, False
         return (self._pieces, True) if self._streams else (None, False)
 
     def _tpot(self, generated: int | None) -> float | None:
-        """Of several choices, which come side by side, each has its share of the tokens."""
+        """Choices stream in parallel, so each gets an equal share of the tokens."""
         share = 0.0 if generated is None else generated / self._choices
         return None if self._first is None or share < 2 else (self._last - self._first) / (share - 1)
 
     @property
     def awaits_end(self) -> bool:
-        """Whether it is a stream that can be read, and the server has not yet said that it is whole."""
+        """Whether this is a readable stream without its end marker so far."""
         return self._streams and self._readable and not self._finished
 
 
 def _of_status(status: int) -> Outcome | Dropped:
-    """What a status other than 2xx means: 4xx blames the client, but for too many requests, which others caused."""
+    """Map a status other than 2xx: 5xx and 429 are errors of the service, any other 4xx is the client's."""
     if status >= 500 or status == _TOO_MANY:
         return Outcome.ERROR
     return Outcome.CANCELLED if status == _CLIENT_LEFT else Dropped.REFUSED
 
 
 def _word(value: bytes | None) -> str:
-    """A header's value in small letters, without its parameters."""
+    """Return a header's value in lower case, without parameters."""
     return (value or b"").partition(b";")[0].strip().lower().decode("latin-1")

@@ -1,11 +1,11 @@
-"""What a server's own metrics page would say, made from requests' records: for a server that has no such page."""
+"""Builds a server's counters from request records, for servers without a metrics page."""
 
 from collections.abc import Iterable
 
 from goodwatt.model.engine import EngineReading, EngineTraits, Moves, OneToken, Outcome, SeriesId, Signal
 from goodwatt.model.request import RequestRecord
 
-ENGINE = "proxy"  # where nothing tells the engine
+ENGINE = "proxy"  # the engine is unknown
 MAX_MODELS = 256
 MAX_NAME_LENGTH = 256
 UNNAMED = ""
@@ -13,7 +13,7 @@ _TRAITS = EngineTraits(tokens_move=Moves.FINISH, one_token_tpot=OneToken.SKIPPED
 
 
 class ServerCounters:
-    """Counts from 0 up. A model has a name here once an answer gave it, as it has in the accounts of records."""
+    """Counts from 0 at start. A model is known once a successful response has named it."""
 
     def __init__(self, server: str, simulated: bool = False) -> None:
         self._server = server
@@ -22,7 +22,7 @@ class ServerCounters:
         self._counters: dict[SeriesId, float] = {}
 
     def count(self, records: Iterable[RequestRecord]) -> None:
-        """Count what has ended."""
+        """Count finished requests."""
         for record in records:
             model = self._model(record)
             self._count(SeriesId(signal=Signal.REQUESTS, model=model, outcome=record.outcome), 1)
@@ -68,7 +68,7 @@ class ServerCounters:
         return model
 
     def _known(self, name: str) -> str | None:
-        """The only model where none is named."""
+        """Return the known model; a request without a name belongs to the only one."""
         if name == UNNAMED and len(self._models) == 1:
             return next(iter(self._models))
         return name if name in self._models else None

@@ -1,4 +1,4 @@
-"""An answer's bytes, in any pieces, as the JSON messages in it. Memory is bounded: too much is not read on."""
+"""Splits a response into its JSON messages, however its bytes are cut. Memory is bounded."""
 
 import json
 import zlib
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 MAX_EVENT_BYTES = 1024 * 1024  # bytes of a line or event; a chunk with many log probabilities has some 10 KB
-MAX_WHOLE_BYTES = 2 * 1024 * 1024  # bytes of an answer in one piece, kept until it is whole and read at one go
+MAX_WHOLE_BYTES = 2 * 1024 * 1024  # bytes of a response in one piece, buffered until complete
 MAX_INFLATED_BYTES = 256 * 1024 * 1024
 _INFLATED_AT_ONCE = 256 * 1024
 _DONE = b"[DONE]"
@@ -15,29 +15,29 @@ END_OF_STREAM: dict[str, object] = {"type": "message_stop"}  # what OpenAI's `[D
 
 
 class UnreadableResponse(Exception):
-    """What comes cannot be measured: too large, or damaged. It is passed on all the same."""
+    """The response is too large or damaged and cannot be measured. It is forwarded anyway."""
 
 
 class Reader(Protocol):
-    """Yields each message as soon as its last byte is there. Raises UnreadableResponse."""
+    """Yields each message as soon as it is complete. Raises UnreadableResponse."""
 
     def feed(self, piece: bytes) -> Iterator[object]:
-        """The messages that end within this piece."""
+        """Yield the messages that end in this piece."""
         ...
 
     def end(self) -> Iterator[object]:
-        """What is left once the answer is whole."""
+        """Yield what is left when the response is complete."""
         ...
 
 
 class _Lines:
-    """Splits into lines, which end with LF or CRLF. Holds at most one that has not ended."""
+    """Splits bytes into lines that end with LF or CR LF. Buffers at most one incomplete line."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """The lines that end within this piece, without their ends."""
+        """Return the lines that end in this piece, without LF."""
         *lines, rest = piece.split(b"\n")
         if lines and self._buffer:
             lines[0] = bytes(self._buffer) + lines[0]
@@ -49,25 +49,25 @@ class _Lines:
         return lines
 
     def rest(self) -> bytes:
-        """A last line without an end."""
+        """Return the last, unterminated line."""
         return bytes(self._buffer)
 
 
 class SseReader:
-    """Server-sent events whose data is JSON. `error:` lines, which older llama.cpp writes, are errors."""
+    """Reads server-sent events with JSON data. `error:` lines, which older llama.cpp writes, are errors."""
 
     def __init__(self) -> None:
         self._lines = _Lines()
         self._event = bytearray()
-        self._mark = _BYTE_ORDER_MARK  # may stand before the first line
+        self._mark = _BYTE_ORDER_MARK  # allowed before the first line
 
     def feed(self, piece: bytes) -> Iterator[object]:
-        """One message an event. An event ends with an empty line."""
+        """Yield one message per event. An empty line ends an event."""
         for line in self._lines.feed(piece):
             yield from self._line(line.rstrip(b"\r"))
 
     def end(self) -> Iterator[object]:
-        """An event that lacks only its empty line counts."""
+        """Yield a last event that lacks only its empty line."""
         yield from self._line(self._lines.rest().rstrip(b"\r"))
         yield from self._line(b"")
 
@@ -88,31 +88,31 @@ class SseReader:
 
 
 class NdjsonReader:
-    """One JSON message a line."""
+    """Reads newline-delimited JSON."""
 
     def __init__(self) -> None:
         self._lines = _Lines()
 
     def feed(self, piece: bytes) -> Iterator[object]:
-        """One message a line."""
+        """Yield one message per line."""
         for line in self._lines.feed(piece):
             if line.strip():
                 yield _json(line)
 
     def end(self) -> Iterator[object]:
-        """A last line without an end counts."""
+        """Yield a last, unterminated line."""
         if self._lines.rest().strip():
             yield _json(self._lines.rest())
 
 
 class WholeReader:
-    """One JSON message in all."""
+    """Reads a response that is one JSON message."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, piece: bytes) -> Iterator[object]:
-        """None yet."""
+        """Buffer the piece; yields nothing. Raises UnreadableResponse above MAX_WHOLE_BYTES."""
         self._buffer += piece
         if len(self._buffer) > MAX_WHOLE_BYTES:
             self._buffer.clear()
@@ -120,12 +120,12 @@ class WholeReader:
         return iter(())
 
     def end(self) -> Iterator[object]:
-        """The message."""
+        """Yield the message."""
         yield _json(self._buffer)
 
 
 class GzipReader:
-    """Reads what was compressed with gzip."""
+    """Decompresses gzip for another reader."""
 
     def __init__(self, inner: Reader) -> None:
         self._inner = inner
@@ -133,7 +133,7 @@ class GzipReader:
         self._inflated = 0
 
     def feed(self, piece: bytes) -> Iterator[object]:
-        """The messages in what these bytes inflate to, a bounded part at a time."""
+        """Yield the messages in the decompressed bytes, decompressing a bounded part at a time."""
         while piece:
             try:
                 plain = self._stream.decompress(piece, _INFLATED_AT_ONCE)
@@ -146,7 +146,7 @@ class GzipReader:
             yield from self._inner.feed(plain)
 
     def end(self) -> Iterator[object]:
-        """What the inner reader has left."""
+        """Yield what the inner reader has left."""
         yield from self._inner.end()
 
 
@@ -154,7 +154,7 @@ STREAMS: Mapping[str, Callable[[], Reader]] = {"text/event-stream": SseReader, "
 
 
 def reader(content_type: str, encoding: str) -> Reader | None:
-    """For an answer of these headers; None where nothing can be read of it."""
+    """Return a reader for a response with these headers, or None if it cannot be read."""
     kind = WholeReader if content_type == "application/json" else STREAMS.get(content_type)
     if kind is None or encoding not in ("", "identity", "gzip", "x-gzip"):
         return None
@@ -163,6 +163,6 @@ def reader(content_type: str, encoding: str) -> Reader | None:
 
 def _json(text: bytes | bytearray) -> object:
     try:
-        return json.loads(text.decode())  # of bytes it would first guess the encoding
+        return json.loads(text.decode())  # given bytes, json would first detect the encoding
     except (ValueError, RecursionError):
-        raise UnreadableResponse("something that is no JSON") from None
+        raise UnreadableResponse("something that is not JSON") from None
