@@ -36,7 +36,7 @@ HEAD_END = b"\r\n\r\n"
 
 
 class BadMessage(Exception):
-    """A message that is not forwarded. `status` is the HTTP status for the client; `str()` is the reason, in one line."""
+    """A message that is not forwarded. `status` is the HTTP status for the client, `str()` the reason in one line."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
