@@ -44,8 +44,8 @@ def _value(result: list[dict[str, list[str]]]) -> float | None:
     return float(result[0]["value"][1]) if result and result[0]["value"][1] != "NaN" else None
 
 
-def test_promtool_has_nothing_to_say(demo: Goodwatt) -> None:
-    """`promtool check metrics` accepts the page without a word."""
+def test_promtool_accepts_the_page(demo: Goodwatt) -> None:
+    """`promtool check metrics` accepts the page without warnings."""
     program = shutil.which("promtool")
     assert program, "promtool is missing: apt-get install --no-install-recommends prometheus"
     text = get(f"{demo.url}/metrics", {"Accept": "text/plain"})[1]
@@ -53,8 +53,8 @@ def test_promtool_has_nothing_to_say(demo: Goodwatt) -> None:
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
-def test_everything_measured_is_attributed_or_said_not_to_be(demo: Goodwatt) -> None:
-    """On one page: joules of accounts + unattributed joules = joules of GPUs."""
+def test_energy_is_conserved(demo: Goodwatt) -> None:
+    """On one page: attributed + unattributed energy = energy of the GPUs."""
     page = demo.page()
     measured = page.sum("goodwatt_gpu_energy_joules_total")
     accounts, rest = page.sum("goodwatt_energy_joules_total"), page.sum("goodwatt_gpu_unattributed_energy_joules_total")
@@ -62,8 +62,8 @@ def test_everything_measured_is_attributed_or_said_not_to_be(demo: Goodwatt) -> 
     assert accounts + rest == pytest.approx(measured, abs=0.002)
 
 
-def test_every_page_says_that_it_is_simulated(demo: Goodwatt) -> None:
-    """The landing page and the metrics of a demo say so."""
+def test_the_demo_is_marked_as_simulated(demo: Goodwatt) -> None:
+    """The landing page and the metrics of the demo are marked as simulated."""
     page = demo.page()
     assert page.sum("goodwatt_build_info", simulated="true") == 1
     assert all(dict(key)["simulated"] == "true" for key in page.all("goodwatt_source_info"))
@@ -99,7 +99,7 @@ def test_the_page_holds_the_three_headlines(demo: Goodwatt) -> None:
 
 
 def test_the_demo_shows_exact_goodput(demo: Goodwatt) -> None:
-    """The simulated servers send a span for each request, and goodwatt judges each by itself."""
+    """The simulated servers send a span for each request, and goodwatt evaluates each one."""
     page = until(lambda: page if _is_exact(page := demo.page()) else None, seconds=10, why=demo.logged)
     good, all_ = (page.sum(f"goodwatt_slo_{name}_total", slo="strict", method="exact") for name in GOOD)
     assert good is not None and all_ is not None and 0 < good < all_
@@ -110,5 +110,5 @@ GOOD = "good_requests", "requests"
 
 
 def _is_exact(page: Page) -> bool:
-    """Whether records of both servers are counted."""
+    """Whether records of both servers have been counted."""
     return all((page.sum("goodwatt_request_records_total", server=name) or 0) > 5 for name in ("chat", "batch"))

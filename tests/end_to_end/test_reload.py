@@ -60,7 +60,7 @@ def hash_of(running: Goodwatt) -> str:
     return dict(labels)["hash"]
 
 
-def test_a_signal_reloads_and_what_stays_goes_on(tmp_path: Path, engines: EngineThread) -> None:
+def test_sighup_reloads_and_keeps_unchanged_servers(tmp_path: Path, engines: EngineThread) -> None:
     """SIGHUP takes a server away, brings one, and changes interval, prices and objectives; the counters of the server
     that stays continue, and hash and /config follow."""
     with goodwatt(tmp_path, "run", config=BASE + servers(engines, "a")) as running:
@@ -92,8 +92,8 @@ def test_a_signal_reloads_and_what_stays_goes_on(tmp_path: Path, engines: Engine
         assert running.terminate()[0] == 0
 
 
-def test_an_invalid_file_keeps_the_old_one(tmp_path: Path, engines: EngineThread) -> None:
-    """Every error is logged and answered, the metric says it, and everything goes on; a good file heals it."""
+def test_an_invalid_file_keeps_the_previous_configuration(tmp_path: Path, engines: EngineThread) -> None:
+    """Every error is logged and returned, the metric is 0 and goodwatt keeps running; a valid file recovers."""
     good = BASE + servers(engines, "a")
     with goodwatt(tmp_path, "run", "--web.enable-lifecycle", config=good) as running:
         before = hash_of(running)
@@ -115,8 +115,8 @@ def test_an_invalid_file_keeps_the_old_one(tmp_path: Path, engines: EngineThread
         assert page.sum("goodwatt_config_last_reload_successful") == 1 and page.sum("goodwatt_window_seconds") == 2
 
 
-def test_http_reloads_only_where_it_may(tmp_path: Path) -> None:
-    """Without the flag a POST is refused with one line that names it; a GET never reloads."""
+def test_http_reload_needs_the_flag(tmp_path: Path) -> None:
+    """Without the flag a POST is rejected with one line that names the flag; a GET never reloads."""
     with goodwatt(tmp_path, "run", config=BASE + "servers: []\n") as running:
         assert send(running, "POST") == (
             403,
@@ -128,7 +128,7 @@ def test_http_reloads_only_where_it_may(tmp_path: Path) -> None:
 
 
 def test_a_reload_does_not_wait_for_a_long_interval(tmp_path: Path) -> None:
-    """With an interval of minutes the new configuration is in force within a moment of the request."""
+    """Even with an interval of minutes, a reload takes effect promptly."""
     long = "interval_seconds: 300\nwindow_seconds: 600\nservers: []\ngpus: {kind: none}\n"
     with goodwatt(tmp_path, "run", "--web.enable-lifecycle", config=long) as running:
         write(running, BASE + "servers: []\n")
@@ -141,7 +141,7 @@ def test_a_reload_does_not_wait_for_a_long_interval(tmp_path: Path) -> None:
 
 
 def test_gpus_may_come_and_go(tmp_path: Path, library: Path) -> None:
-    """`gpus` is live: without it the series are gone and no rent goes on; with it again joules continue."""
+    """Removing `gpus` ends its series and the rental cost; adding it again resumes the energy counters."""
     stub: Stub = stub_of(tmp_path, 1)
     watched = "interval_seconds: 0.2\nwindow_seconds: 1\nservers: []\ncost: {price_per_gpu_hour: 3600}\n"
     environment = stub.environ(library)
@@ -161,7 +161,7 @@ def test_gpus_may_come_and_go(tmp_path: Path, library: Path) -> None:
 
 
 def test_without_a_file_and_in_the_demo_there_is_nothing_to_reload(tmp_path: Path) -> None:
-    """SIGHUP is answered with one line and changes nothing; it does not end the process."""
+    """SIGHUP logs one line and changes nothing; it does not end the process."""
     for command, why in (("run", "there is no --config FILE to read again"), ("demo", "this is the demo")):
         folder = tmp_path / command
         folder.mkdir()
@@ -201,7 +201,7 @@ def test_servers_follow_the_files_that_list_them(tmp_path: Path, engines: Engine
 
 
 def test_a_hung_server_does_not_keep_a_reload(tmp_path: Path, engines: EngineThread) -> None:
-    """A reload that takes a server away which accepts and never answers is in force within its timeout."""
+    """A reload that removes a server that accepts connections but never answers completes within its timeout."""
     with socket.socket() as hung:
         hung.bind(("127.0.0.1", 0))
         hung.listen()

@@ -23,7 +23,7 @@ NOT_YET = "no readings yet; the first tick is in progress\n"
 
 
 async def test_metrics_by_accept() -> None:
-    """The telemetry path gives text, or OpenMetrics for who accepts it, with the content type of each."""
+    """The telemetry path gives text, or OpenMetrics if accepted, with the matching content type."""
     async with serving() as (publisher, client, _):
         publisher.latest = small()
         async with client.get("/metrics") as answer:
@@ -38,7 +38,7 @@ async def test_metrics_by_accept() -> None:
 
 
 async def test_gzip() -> None:
-    """Who accepts gzip gets it, and the same bytes inside."""
+    """A client that accepts gzip gets the same bytes compressed."""
     async with serving() as (publisher, client, _):
         publisher.latest = small()
         plain = await (await client.get("/metrics")).read()
@@ -51,7 +51,7 @@ async def test_gzip() -> None:
         assert gzip.decompress(zipped) == plain
 
 
-async def test_a_new_snapshot_shows_at_once() -> None:
+async def test_a_new_snapshot_is_served_immediately() -> None:
     """After the next snapshot a scrape and the front page give its figures."""
     async with serving() as (publisher, client, _):
         publisher.latest = small()
@@ -65,7 +65,7 @@ async def test_a_new_snapshot_shows_at_once() -> None:
 
 
 async def test_before_the_first_snapshot() -> None:
-    """Before the first tick ended there are no metrics and no readiness, but health and a page that says so."""
+    """Before the first tick completes goodwatt is healthy but not ready; the page says so and /metrics answers 503."""
     async with serving() as (publisher, client, _):
         assert publisher.latest is None
         for path, status, text in (("/metrics", 503, NOT_YET), ("/-/ready", 503, NOT_YET), ("/-/healthy", 200, "ok\n")):
@@ -96,8 +96,8 @@ async def test_unhealthy_when_ticks_stop() -> None:
         assert (await client.get("/metrics")).status == 200
 
 
-async def test_unhealthy_when_told_so() -> None:
-    """Health fails with the line that the program gives."""
+async def test_unhealthy_with_a_reason() -> None:
+    """The health check fails with the line that `unhealthy` returns."""
     async with serving(unhealthy=lambda: "nvml: driver says UNKNOWN; restart goodwatt") as (publisher, client, _):
         publisher.latest = small()
         async with client.get("/-/healthy") as answer:
@@ -105,7 +105,7 @@ async def test_unhealthy_when_told_so() -> None:
 
 
 def test_stale() -> None:
-    """A snapshot is stale after 30 s, or after three intervals where they are longer; before one, the start counts."""
+    """A snapshot is stale after 30 s, or three intervals if longer; before the first, age counts from the start."""
     s = small()
     slow = replace(s, policy=replace(s.policy, interval_seconds=60.0))
     assert staleness(s, s.at_seconds + 30, 0) is None
@@ -125,7 +125,7 @@ async def test_config_is_shown_as_given() -> None:
 
 
 async def test_not_found_has_links() -> None:
-    """An unknown path gives 404 with links to what there is, and does not repeat what was asked for.
+    """An unknown path gives 404 with links to the pages that exist, and does not echo the path.
 
     From any depth the links are relative, and lead to the same places behind a prefix."""
     wanted = ["/", "/metrics", "/config", "/-/healthy", "/-/ready"]
@@ -144,7 +144,7 @@ async def test_not_found_has_links() -> None:
 
 @pytest.mark.parametrize("path", ["/metrics", "/", "/config", "/-/healthy", "/-/ready"])
 async def test_head(path: str) -> None:
-    """HEAD gives what GET gives, without the body."""
+    """HEAD answers as GET does, without the body."""
     async with serving() as (publisher, client, _):
         publisher.latest = small()
         wanted = await client.get(path)
@@ -157,7 +157,7 @@ async def test_head(path: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
 async def test_other_methods_are_refused(method: str) -> None:
-    """Only GET and HEAD are possible, and the answer says so."""
+    """Only GET and HEAD are allowed, and the 405 says so."""
     async with serving() as (publisher, client, _):
         publisher.latest = small()
         async with client.request(method, "/metrics", data=b"x" * 1000) as answer:
@@ -167,7 +167,7 @@ async def test_other_methods_are_refused(method: str) -> None:
 
 
 async def test_telemetry_path() -> None:
-    """Metrics can be on another path, even on the root, where the front page then is not."""
+    """Metrics can be served on another path, even on the root, which then replaces the landing page."""
     async with serving(telemetry_path="/m/etrics") as (publisher, client, _):
         publisher.latest = small()
         assert "# HELP" in await (await client.get("/m/etrics")).text()
@@ -180,8 +180,8 @@ async def test_telemetry_path() -> None:
 
 
 @pytest.mark.parametrize("path", ["", "metrics", "/a?b", "/a#b", "/{name}", "/a%20b", "/\u00e4", "/a\nb", "/a b"])
-def test_paths_that_cannot_be(path: str) -> None:
-    """A telemetry path that is no plain absolute path is refused in one line."""
+def test_malformed_telemetry_paths(path: str) -> None:
+    """A telemetry path that is not a plain absolute path is rejected with one line."""
     with pytest.raises(
         ValueError, match=r"^telemetry path '.*' must start with '/' and contain only letters, digits and '/-\._~'$"
     ):
@@ -189,14 +189,14 @@ def test_paths_that_cannot_be(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/config", "/-/healthy", "/-/ready"])
-def test_paths_that_are_taken(path: str) -> None:
-    """A telemetry path that goodwatt needs itself is refused."""
+def test_reserved_telemetry_paths(path: str) -> None:
+    """A telemetry path that goodwatt uses itself is rejected."""
     with pytest.raises(ValueError, match="is reserved by goodwatt"):
         Publisher(ABOUT, telemetry_path=path)
 
 
 async def test_a_busy_port_is_one_line() -> None:
-    """A port that is taken raises an OSError whose text says what to do, and leaves nothing running."""
+    """A port in use raises an OSError whose text says what to do, and leaves nothing running."""
     async with serving() as (_, client, _clock):
         port = client._base_url.port  # type: ignore[union-attr]
         second = Publisher(ABOUT)
@@ -223,7 +223,7 @@ async def test_every_interface() -> None:
 
 
 async def test_close_twice() -> None:
-    """Closing is harmless when repeated, and before the start."""
+    """Closing twice, or before the start, is safe."""
     publisher = Publisher(ABOUT, clock=Clock())
     await publisher.aclose()
     await publisher.start("127.0.0.1", 0)
@@ -232,7 +232,7 @@ async def test_close_twice() -> None:
 
 
 async def test_slow_clients_do_not_delay_others() -> None:
-    """Clients that send half a request, or never read their answers, do not delay anyone, nor the end."""
+    """Clients that send half a request, or never read their answers, delay neither other clients nor the shutdown."""
     publisher = Publisher(ABOUT, clock=Clock())
     port = (await publisher.start("127.0.0.1", 0)).port
     publisher.latest = snapshot(64, [f"server-{index}" for index in range(20)], ticks=3)
@@ -250,8 +250,8 @@ async def test_slow_clients_do_not_delay_others() -> None:
         assert time.perf_counter() - began < 2
 
 
-async def test_silent_connections_are_cut() -> None:
-    """A connection without a whole request is cut in time; one that was asked on may stay silent for much longer."""
+async def test_idle_connections_are_closed() -> None:
+    """A connection without a complete request is closed soon; after one it may idle for much longer."""
     clock = Clock()
     publisher = Publisher(ABOUT, config_text="ok", clock=clock)
     port = (await publisher.start("127.0.0.1", 0)).port
@@ -278,8 +278,8 @@ async def test_silent_connections_are_cut() -> None:
     await publisher.aclose()
 
 
-async def test_sweeping_goes_on() -> None:
-    """While it listens, a publisher sweeps its connections again and again."""
+async def test_idle_connections_are_swept_repeatedly() -> None:
+    """A listening publisher sweeps its connections periodically."""
     publisher = Publisher(ABOUT, clock=Clock())
     await publisher.start("127.0.0.1", 0)
     first = publisher._listening._sweep
@@ -293,7 +293,7 @@ async def test_sweeping_goes_on() -> None:
 
 
 async def test_too_many_connections() -> None:
-    """A connection over the limit is closed at once; those within it are served."""
+    """A connection over the limit is closed immediately; those within it are served."""
     publisher = Publisher(ABOUT, config_text="ok", clock=Clock())
     port = (await publisher.start("127.0.0.1", 0)).port
     async with connecting(port) as connect:
@@ -310,7 +310,7 @@ async def test_too_many_connections() -> None:
 
 
 async def test_long_headers_are_refused() -> None:
-    """A request with an enormous header is refused, and goodwatt goes on."""
+    """A request with an enormous header is rejected, and goodwatt keeps serving."""
     async with serving() as (publisher, client, _):
         publisher.latest = small()
         async with client.get("/metrics", headers={"X-Long": "x" * 100_000}) as answer:
@@ -318,8 +318,8 @@ async def test_long_headers_are_refused() -> None:
         assert (await client.get("/metrics")).status == 200
 
 
-async def test_a_reload_is_asked_for_with_post_or_put_where_it_may_be() -> None:
-    """Without a reload it is 403, else 200 or 500 with what it said; other methods are named what is possible."""
+async def test_reload_by_post_or_put_if_enabled() -> None:
+    """Reload answers 403 if disabled, else 200 or 500 with its result; other methods get 405 with the allowed ones."""
     answers = [Reloaded(True, "in force"), Reloaded(False, "g.yaml:1: no\nkept")]
 
     async def reload() -> Reloaded:
@@ -338,7 +338,7 @@ async def test_a_reload_is_asked_for_with_post_or_put_where_it_may_be() -> None:
 
 
 async def test_no_page_mixes_two_configurations() -> None:
-    """What is adopted shows with the next snapshot, all of it at once; what is told shows now."""
+    """An adopted configuration is served from the next snapshot on; `update_about` takes effect immediately."""
     first, second = snapshot(1), snapshot(2)
     async with serving(About("1", "3", "aaa"), config_text="old") as (publisher, client, _):
 
@@ -360,8 +360,8 @@ async def test_no_page_mixes_two_configurations() -> None:
         assert "goodwatt_config_last_reload_successful 0.0" in page and config == "new\n"
 
 
-async def test_what_is_no_http_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Bytes of a port scan are answered with 400 and leave no line; a bug behind a page still does."""
+async def test_non_http_requests_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A port scan is answered with 400 and not logged; a bug in a request handler still is."""
 
     def bug() -> str | None:
         raise ZeroDivisionError

@@ -69,7 +69,7 @@ def test_both_parsers_read_the_page(form: str) -> None:
 
 
 def test_openmetrics_ends_with_eof() -> None:
-    """OpenMetrics ends with its end mark, and text has none."""
+    """OpenMetrics ends with # EOF; text does not."""
     assert rendered(small(), "openmetrics").endswith("\n# EOF\n")
     assert "# EOF" not in rendered(small())
 
@@ -82,7 +82,7 @@ def test_no_created_series() -> None:
 @forms
 @given(server=anything, model=anything)
 def test_any_name_survives(form: str, server: str, model: str) -> None:
-    """Whatever a server or model is called, a parser gets the same name back."""
+    """Any name of a server or model survives rendering and parsing."""
     ticks = [{f"server/{server}": page(server, tick, model)} for tick in range(2)]
     found = parsed(rendered(after(ticks), form), form)
     labels = [dict(has) for (name, has), _ in found if name == "goodwatt_generated_tokens_total"]
@@ -93,7 +93,7 @@ def test_any_name_survives(form: str, server: str, model: str) -> None:
     models=st.lists(anything, min_size=2, max_size=3, unique=True), servers=st.lists(anything, max_size=2, unique=True)
 )
 def test_no_series_twice(models: list[str], servers: list[str]) -> None:
-    """No page has a series twice, whatever servers and models are called."""
+    """No page repeats a series, whatever the names of servers and models."""
     ticks = [
         {"nvml": gpus(2, tick)} | {f"server/{s}": page(s, tick, m) for s, m in zip(servers, models, strict=False)}
         for tick in range(3)
@@ -102,14 +102,14 @@ def test_no_series_twice(models: list[str], servers: list[str]) -> None:
     assert len(found) == len(set(found))
 
 
-def test_text_that_is_no_text() -> None:
-    """A lone surrogate in a name costs that one character, not the page."""
+def test_a_lone_surrogate_is_replaced() -> None:
+    """A lone surrogate in a name is replaced, and the rest of the page is unaffected."""
     s = snapshot(1, ["s"], model="a\ud800b")
     assert 'model="a?b"' in rendered(s)
 
 
 def test_promtool_finds_nothing() -> None:
-    """promtool has nothing to say of the metrics' names, types and help texts."""
+    """promtool reports nothing about the metrics' names, types and help texts."""
     promtool = shutil.which("promtool")
     assert promtool, "promtool is missing: apt-get install prometheus (Debian, Ubuntu), which brings it"
     for s in (small(), snapshot(8)):
@@ -119,14 +119,14 @@ def test_promtool_finds_nothing() -> None:
 
 
 def test_registry_is_our_own() -> None:
-    """Two registries live side by side, each with the process_* families; none is global."""
+    """Two registries coexist, each with the process_* families; neither is global."""
     for _ in range(2):
         found = {family.name for family in snapshot_registry(ROWS, small).collect()}
         assert {"goodwatt_generated_tokens", "process_cpu_seconds"} <= found
 
 
 def test_describe_names_every_family() -> None:
-    """What is described is every family that can be collected, and describing needs no snapshot."""
+    """describe() lists every family that can be collected, and needs no snapshot."""
     collector = SnapshotCollector(ROWS, lambda: None)
     described = {family.name for family in collector.describe()}
     assert {family.name for family in SnapshotCollector(ROWS, small).collect()} <= described
@@ -134,13 +134,13 @@ def test_describe_names_every_family() -> None:
 
 
 def test_render_has_the_process_families() -> None:
-    """One page for the terminal is what a scrape would give."""
+    """A page rendered for the terminal is the same as a scrape."""
     assert b"process_resident_memory_bytes" in render(small(), ROWS)
     assert render(small(), ROWS, ExpositionFormat.OPENMETRICS).endswith(b"# EOF\n")
     assert ABOUT.version.encode() in render(small(), ROWS)
 
 
 def test_writers_of_nothing() -> None:
-    """No families give an empty text page and an OpenMetrics page of its end mark."""
+    """Without families the text page is empty and the OpenMetrics page is only its end mark."""
     assert writer.write_text([]) == b""
     assert writer.write_openmetrics([]) == b"# EOF\n"

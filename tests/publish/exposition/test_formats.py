@@ -1,4 +1,4 @@
-"""Which bytes for which request, and how often they are made."""
+"""Content negotiation, and how often each variant is rendered."""
 
 import gzip
 
@@ -57,24 +57,24 @@ ENCODING = {
 
 @pytest.mark.parametrize(("accept", "format_"), ACCEPT.items())
 def test_format(accept: str | None, format_: ExpositionFormat) -> None:
-    """OpenMetrics 1.0.0 is for who asks for it and does not prefer text; everybody else gets text."""
+    """A client that accepts OpenMetrics 1.0.0 and does not prefer text gets it; any other gets text."""
     assert negotiate(accept, None) == Variant(format_)
 
 
 @pytest.mark.parametrize(("encoding", "zipped"), ENCODING.items())
 def test_encoding(encoding: str | None, zipped: bool) -> None:
-    """gzip is for who accepts it."""
+    """Only a client that accepts gzip gets it."""
     assert negotiate(None, encoding) == Variant(ExpositionFormat.TEXT, zipped)
 
 
 @given(accept=st.text(), encoding=st.text())
 def test_any_header_gets_an_answer(accept: str, encoding: str) -> None:
-    """Any header text gets one of the variants."""
+    """Any header value is answered with one of the variants."""
     assert negotiate(accept, encoding).format in ExpositionFormat
 
 
 class Counted:
-    """A row that counts how often it is asked, and a clock that stands still until it is told."""
+    """A row that counts how often it is evaluated, and a clock that only moves when set."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -86,8 +86,8 @@ class Counted:
         return [((), 1.0)]
 
 
-def test_bytes_are_made_once_a_snapshot() -> None:
-    """However many scrapers ask, plain or zipped, a format is made once a snapshot."""
+def test_a_variant_is_rendered_once_per_snapshot() -> None:
+    """However many scrapers there are, compressed or not, a format is rendered once per snapshot."""
     counted = Counted()
     counted.pages.show(small())
     assert counted.times == 0
@@ -105,8 +105,8 @@ def test_bytes_are_made_once_a_snapshot() -> None:
     assert counted.times == 2
 
 
-def test_formats_asked_for_lately_are_made_beforehand() -> None:
-    """A format that was asked for in the last three minutes is made with the snapshot; one that was not, is not."""
+def test_recently_scraped_formats_are_rendered_ahead() -> None:
+    """Only a format scraped in the last three minutes is rendered along with a new snapshot."""
     counted = Counted()
     counted.pages.show(small())
     counted.pages.page(Variant(ExpositionFormat.TEXT, gzip=True))
@@ -122,7 +122,7 @@ def test_formats_asked_for_lately_are_made_beforehand() -> None:
 
 
 def test_nothing_before_the_first_snapshot() -> None:
-    """Before the first snapshot there are no bytes."""
+    """Before the first snapshot there is no page."""
     pages = Counted().pages
     assert pages.page(Variant(ExpositionFormat.TEXT)) is None
     assert pages.latest is None

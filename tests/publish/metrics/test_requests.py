@@ -1,4 +1,4 @@
-"""From records to series: exact figures beside bounds, under labels of their own."""
+"""Series from request records: exact figures next to the bounds, under method=exact."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ TINY = {"server": "vllm-0", "model": "tiny"}
 EXACT = {"slo": "default", "method": "exact", **TINY}
 
 
-def test_totals_stand_beside_the_bounds_under_a_method_of_their_own():
-    """Every record counts at once, and what histograms say of the same objective stays as it is without records."""
+def test_exact_totals_have_their_own_method():
+    """Records are counted immediately, and do not change the histogram series of the same SLO."""
     s = recorded()
     assert value(s, "slo_requests_total", **EXACT) == 14 * 5
     assert value(s, "slo_good_requests_total", bound="exact", **EXACT) == 14 * 3
@@ -28,8 +28,8 @@ def test_totals_stand_beside_the_bounds_under_a_method_of_their_own():
         assert len(found) - len(bounds) == 1
 
 
-def test_each_threshold_and_each_reason_is_told_apart():
-    """Of a request that was not good it can be seen why, and of one that was not judged as well."""
+def test_thresholds_and_reasons_have_series_of_their_own():
+    """The metrics show which threshold a request missed, or why it has no verdict."""
     s = recorded()
     assert value(s, "slo_threshold_met_requests_total", signal="ttft", bound="exact", **EXACT) == 14 * 3
     assert value(s, "slo_threshold_met_requests_total", signal="tpot", bound="exact", **EXACT) == 14 * 4
@@ -37,7 +37,7 @@ def test_each_threshold_and_each_reason_is_told_apart():
 
 
 def test_a_threshold_alone_has_bounds_from_its_histogram():
-    """Each threshold's share is surely and possibly met, over the requests that its own histogram saw."""
+    """Each threshold has bounds on the requests that met it, out of those in its own histogram."""
     s = small()
     met = [
         value(s, "slo_threshold_met_requests_total", signal="tpot", method="histogram", bound=bound, **TINY)
@@ -50,7 +50,7 @@ def test_a_threshold_alone_has_bounds_from_its_histogram():
 
 
 def test_a_threshold_without_a_histogram_has_no_share():
-    """What no page ever showed is absent, not 0 of 0."""
+    """A histogram that no page has shown gives no series, rather than 0 of 0."""
     s = small()
     histograms = {key: h for key, h in s.ledger.histograms.items() if key[1] is not Signal.TTFT}
     s = replace(s, ledger=replace(s.ledger, histograms=histograms))
@@ -58,15 +58,15 @@ def test_a_threshold_without_a_histogram_has_no_share():
     assert value(s, "slo_threshold_requests_total", signal="tpot") is not None
 
 
-def test_tokens_of_good_requests_have_what_divides_them():
-    """Good tokens and tokens of all eligible requests."""
+def test_good_tokens_have_a_denominator():
+    """Both good tokens and the tokens of all eligible requests are published."""
     s = recorded()
     assert value(s, "slo_good_tokens_total", bound="exact", **EXACT) == 14 * 99
     assert value(s, "slo_tokens_total", **EXACT) == 14 * 199
 
 
 def test_live_figures_are_exact():
-    """Rates, shares, joules and money of the same window, 60 s with 12 ticks in it."""
+    """Rates, shares, energy and cost are those of one window: 60 s with 12 ticks."""
     s, live = recorded(), {"slo": "default", "bound": "exact", **TINY}
     assert value(s, "goodput_requests_per_second", **live) == pytest.approx(36 / 60)
     assert value(s, "goodput_ratio", **live) == 0.6
@@ -79,8 +79,8 @@ def test_live_figures_are_exact():
     assert value(s, "goodput_ratio", **{**live, "bound": "lower"}) is not None
 
 
-def test_without_tokens_joules_or_prices_there_is_no_figure_of_them():
-    """What is not known is absent, never 0."""
+def test_unknown_tokens_energy_or_prices_remove_their_figures():
+    """An unknown value is absent, never 0."""
     s = recorded()
     (key,) = s.exact_live
     lost = {"slo_tokens_total", "slo_good_tokens_total", "goodput_tokens_per_second", "good_tokens_per_joule"}
@@ -102,8 +102,8 @@ def test_without_tokens_joules_or_prices_there_is_no_figure_of_them():
     assert "cost_per_million_good_tokens" not in names(free)
 
 
-def test_records_and_what_was_shed_are_counted():
-    """By source; the records also by account, outcome, and how their tokens are known."""
+def test_records_and_dropped_records_are_counted():
+    """Both are counted by source; records also by account, outcome and token count."""
     s = recorded()
     kinds = {"source": "otlp", **TINY}
     assert value(s, "request_records_total", outcome="success", tokens="reported", **kinds) == 14 * 3 + 1
@@ -112,8 +112,8 @@ def test_records_and_what_was_shed_are_counted():
     assert value(s, "request_records_dropped_total", source="otlp", reason="duplicate") == 28
 
 
-def test_latencies_have_the_thresholds_as_edges():
-    """The share within a threshold can be read off its bucket."""
+def test_slo_thresholds_are_bucket_boundaries():
+    """The share of requests within a threshold can be read from its bucket."""
     s = recorded()
     name = "exact_time_to_first_token_seconds"
     assert value(s, f"{name}_bucket", le="1.0", **TINY) == 14 * 3
@@ -123,8 +123,8 @@ def test_latencies_have_the_thresholds_as_edges():
     assert value(s, "exact_request_duration_seconds_count", **TINY) == 14 * 4 + 1
 
 
-def test_a_source_of_records_that_is_gone_takes_its_series_with_it():
-    """Nothing exact is shown that nobody tells of any more; what was shed is of the source, and stays with it."""
+def test_exact_series_end_with_their_record_source():
+    """Without a fresh record source there are no exact series; dropped records belong to the source and stay."""
     s = recorded()
     gone = replace(s, record_sources={})
     lost = set(series(s).keys() - series(gone).keys())
@@ -134,8 +134,8 @@ def test_a_source_of_records_that_is_gone_takes_its_series_with_it():
     assert value(gone, "request_records_dropped_total", source="otlp") == 28
 
 
-def test_a_source_of_records_says_whether_it_is_simulated():
-    """As every source does."""
+def test_a_record_source_reports_whether_it_is_simulated():
+    """source_info of a record source has the label `simulated`."""
     s = recorded()
     assert value(s, "source_info", source="otlp", simulated="false") == 1
     sources = tuple(replace(one, simulated=one.source == OTLP_SOURCE) for one in s.sources)
@@ -144,8 +144,8 @@ def test_a_source_of_records_says_whether_it_is_simulated():
     assert is_simulated(made_up, About()) and not is_simulated(s, About())
 
 
-def test_without_objectives_records_still_count():
-    """Latencies and records need no objective."""
+def test_records_count_without_slos():
+    """Latencies and records are published even if no SLO is configured."""
     s = recorded()
     bare = replace(s, policy=Policy(), exact_live={}, ledger=replace(s.ledger, exact={}))
     assert value(bare, "exact_request_duration_seconds_count", **TINY) == 57

@@ -48,7 +48,7 @@ def test_suffix_follows_kind(row: Metric) -> None:
 
 @rows
 def test_name_ends_in_its_unit(row: Metric) -> None:
-    """A name ends in its unit; money, info, flags and numbers of requests at this moment are all that has none."""
+    """A name ends in its unit; only money, info, flags and current numbers of requests have none."""
     if row.unit:
         assert row.family.endswith(f"_{row.unit}")
     else:
@@ -66,13 +66,13 @@ def test_units_are_base_units(row: Metric) -> None:
 
 @rows
 def test_help_is_one_sentence_or_more(row: Metric) -> None:
-    """A help text is on one line, begins with a capital, a digit or a known name, and ends in a full stop."""
+    """A help text is on one line, starts with a capital, a digit or a known name, and ends in a full stop."""
     assert re.fullmatch(r"[A-Z0-9][^\n]+\.", row.help)
 
 
 @rows
 def test_labels_do_not_repeat(row: Metric) -> None:
-    """No label comes twice, and none is reserved."""
+    """No label is repeated, and none is reserved."""
     assert len(set(row.labels)) == len(row.labels)
     assert not {"le", "quantile", "job", "instance"} & set(row.labels)
 

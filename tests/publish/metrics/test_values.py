@@ -146,7 +146,7 @@ MISSING: dict[str, tuple[Change, set[str]]] = {
 
 @pytest.mark.parametrize(("change", "affected"), MISSING.values(), ids=MISSING)
 def test_missing_is_absent_and_nothing_else_changes(change: Change, affected: set[str]) -> None:
-    """What is unknown has no series, never a 0, and every series of another name stays as it was."""
+    """An unknown value has no series rather than a 0, and all other metrics stay unchanged."""
     before, after_ = series(small()), series(change(small()))
     lost = {name.removeprefix("goodwatt_") for name, _ in before.keys() - after_.keys()}
     assert lost == affected
@@ -154,13 +154,13 @@ def test_missing_is_absent_and_nothing_else_changes(change: Change, affected: se
 
 
 def test_every_optional_gpu_field_is_tried() -> None:
-    """The table of what may be missing covers every quantity and optional field of a GPU's reading, and its meter."""
+    """The cases above cover every quantity and optional field of a GPU reading, and its energy."""
     optional = [row.name for row in GPU_QUANTITIES] + [f.name for f in fields(GpuReading) if f.default is None]
     assert len(optional) == sum(all(name.startswith("gpu_") for name in affected) for _, affected in MISSING.values())
 
 
 def test_every_row_has_samples_in_the_full_picture() -> None:
-    """Snapshots with everything known have series for each row, but for what they cannot have: see the list."""
+    """When everything is known, every row has series, except those listed here."""
     closed = {f"closed_accounts_{what}_total" for what in ("energy_joules", "cost", "carbon_grams")}
     without = {"price_per_kwh", *closed}
     shown = names(small()) | names(recorded())
@@ -184,7 +184,7 @@ def test_gpu_values() -> None:
 
 @pytest.mark.parametrize(("state", "word"), [(GpuState.OK, "unsupported"), (GpuState.LOST, "unavailable")])
 def test_gpu_without_energy(state: GpuState, word: str) -> None:
-    """A GPU without energy says whether it never has any or only not now."""
+    """A GPU without energy is labelled unsupported or, if temporary, unavailable."""
     s = first_gpu(energy=None, state=state)(without_meter(small()))
     assert value(s, "gpu_info", uuid=uuid(0), energy_method=word, energy_scope=word) == 1
     assert value(s, "gpu_state", uuid=uuid(0), state=state.value) == 1
@@ -192,14 +192,14 @@ def test_gpu_without_energy(state: GpuState, word: str) -> None:
 
 @pytest.mark.parametrize("state", list(GpuState))
 def test_gpu_whose_energy_cannot_be_read_now(state: GpuState) -> None:
-    """A GPU that once had energy is never called unsupported, and keeps what was counted."""
+    """A GPU that once had energy is never labelled unsupported, and keeps its total."""
     s = first_gpu(energy=None, state=state)(small())
     assert value(s, "gpu_info", uuid=uuid(0), energy_method="unavailable", energy_scope="unavailable") == 1
     assert value(s, "gpu_energy_joules_total", uuid=uuid(0)) == 13 * 5 * 614
 
 
 def test_energy_conserves_on_the_page() -> None:
-    """All GPUs' joules are all accounts' joules plus all unattributed joules, as read from the page."""
+    """On the page, the energy of all GPUs equals attributed plus unattributed energy."""
     s = series(small())
 
     def total(name: str) -> float:
@@ -232,14 +232,14 @@ def test_server_values() -> None:
 
 
 def test_engine_without_version_has_an_empty_label() -> None:
-    """An engine that does not tell its version still has its info series."""
+    """An engine that does not report its version still has its info series."""
     s = small()
     s = replace(s, servers={"vllm-0": replace(s.servers["vllm-0"], engine_version=None)})
     assert value(s, "server_info", engine_version="") == 1
 
 
-def test_joules_that_a_server_counts_itself_are_passed_on() -> None:
-    """A server's own count of a GPU's energy stands beside goodwatt's, as it is; most have none."""
+def test_a_servers_own_energy_counter_is_passed_on() -> None:
+    """A server's own count of a GPU's energy is published unchanged next to goodwatt's; most servers have none."""
     s = small()
     assert value(s, "server_gpu_energy_joules_total", server="vllm-0", uuid="GPU-9") == 6.5
     s = replace(s, servers={"vllm-0": replace(s.servers["vllm-0"], gpu_joules={})})
@@ -258,7 +258,7 @@ def test_histogram_without_sum_has_buckets_only() -> None:
 
 
 def test_money() -> None:
-    """Rent is per GPU-hour: two GPUs for 65 s, and at the same rate for an hour."""
+    """Rental is per GPU-hour: two GPUs for 65 s, and the same rate for an hour."""
     s = small()
     assert value(s, "cost_total", component="rental", currency="USD", **TINY) == pytest.approx(2 * 1.69 * 65 / 3600)
     assert value(s, "unattributed_cost_total", component="rental") == 0
@@ -268,7 +268,7 @@ def test_money() -> None:
 
 
 def test_revenue() -> None:
-    """Tokens earn by kind in the currency of the price list, which need not be that of cost."""
+    """Revenue is by token kind in the currency of the price list, which may differ from that of cost."""
     prices = PriceList("EUR", (TokenPrices(prompt_per_million_tokens=1.0, generated_per_million_tokens=2.0),))
     s = snapshot(1, ["s"], policy=Policy(price_list=prices), model="m")
     generated = value(s, "generated_tokens_total")
@@ -278,7 +278,7 @@ def test_revenue() -> None:
 
 
 def test_price_of_energy() -> None:
-    """With a price by the kilowatt-hour the component is electricity, and the factors in force are on the page."""
+    """With a price per kWh the component is electricity, and the factors in force are published."""
     priced = Policy(
         tariff=Tariff("EUR", price_per_kwh=0.3), facility=Facility(host_factor=1.4, pue=1.2), carbon=Carbon(50.0)
     )
@@ -293,8 +293,8 @@ def test_price_of_energy() -> None:
     assert value(s, "facility_pue_ratio") == 1.2
 
 
-def test_unclaimed_money_and_carbon() -> None:
-    """Without a server everything that GPUs cost and emit is unattributed."""
+def test_unattributed_cost_and_carbon() -> None:
+    """Without a server all cost and carbon of the GPUs is unattributed."""
     s = snapshot(2, [])
     assert value(s, "unattributed_cost_total", component="rental") == pytest.approx(2 * 1.69 * 65 / 3600)
     assert value(s, "unattributed_carbon_grams_total") == pytest.approx(2 * 614 * 65 / 3.6e6 * 400)
@@ -302,7 +302,7 @@ def test_unclaimed_money_and_carbon() -> None:
 
 
 def test_live_figures() -> None:
-    """Live figures are the window's rates: tokens per second over watts, whichever way round."""
+    """Live figures are the window's rates: tokens per second over watts, and the inverse."""
     s = small()
     assert value(s, "tokens_per_second", kind="generated") == 5159
     assert value(s, "tokens_per_second", kind="prompt") == 10_240
@@ -314,7 +314,7 @@ def test_live_figures() -> None:
 
 
 def test_bounds() -> None:
-    """Lower is never above upper, and the cost of a good request has its bounds the other way round."""
+    """Lower is never above upper, and the bounds on the cost of a good request are swapped."""
     s = slo_live(good_lower=600.0, good_upper=1200.0, eligible=1500.0)(small())
     assert value(s, "goodput_requests_per_second", bound="lower") == 10
     assert value(s, "goodput_requests_per_second", bound="upper") == 20
@@ -325,8 +325,8 @@ def test_bounds() -> None:
     assert value(s, "cost_per_good_request", bound="upper") == pytest.approx(2 * 1.69 / 3600 / 10)
 
 
-def test_no_surely_good_request() -> None:
-    """With no request surely good there is no upper bound on the cost of one, and 0 is the rate's lower bound."""
+def test_no_provably_good_request() -> None:
+    """If no request is provably good, its cost has no upper bound and the rate's lower bound is 0."""
     s = slo_live(good_lower=0.0)(small())
     assert value(s, "cost_per_good_request", bound="upper") is None
     assert value(s, "cost_per_good_request", bound="lower") is not None
@@ -335,7 +335,7 @@ def test_no_surely_good_request() -> None:
 
 
 def test_slo_totals() -> None:
-    """Totals of an objective move with every page, and name the method."""
+    """Totals of an SLO change with every page, and carry the method."""
     s = small()
     assert value(s, "slo_requests_total", method="histogram", slo="default", **TINY) == 1300
     lower = value(s, "slo_good_requests_total", method="histogram", bound="lower")
@@ -350,7 +350,7 @@ DOWN = Unavailable(Reason.TIMEOUT, "no answer within 2 s")
 
 
 def lost(*down: str) -> Snapshot:
-    """Everything worked for 14 ticks; then the sources in `down` failed for three."""
+    """Return a snapshot after 14 good ticks and three in which the sources in `down` failed."""
     good = [{"nvml": gpus(2, tick), "server/vllm-0": page("vllm-0", tick, "tiny")} for tick in range(14)]
     bad = [
         {"nvml": gpus(2, tick), "server/vllm-0": page("vllm-0", tick, "tiny")} | dict.fromkeys(down, DOWN)
@@ -362,7 +362,7 @@ def lost(*down: str) -> Snapshot:
 WHAT_IT_WAS_GIVEN = {"energy_joules_total", "cost_total", "revenue_total", "carbon_grams_total"}
 
 
-def test_a_lost_server_takes_its_series_with_it() -> None:
+def test_series_end_with_their_server() -> None:
     """Of a server that missed three ticks only its state is left, and what it was given of joules, money and carbon:
     without those the parts would no longer add up to what the GPUs measured."""
     shown = names(lost("server/vllm-0"))
@@ -374,8 +374,8 @@ def test_a_lost_server_takes_its_series_with_it() -> None:
     assert shown >= WHAT_IT_WAS_GIVEN
 
 
-def test_lost_gpus_take_what_rests_on_joules_with_them() -> None:
-    """Without fresh GPUs no series rests on joules: no GPU's, no account's energy and carbon, no ratio. Money stays."""
+def test_energy_series_end_with_their_gpus() -> None:
+    """Without fresh GPUs there are no GPU, energy or carbon series and no ratios of energy. Cost stays."""
     shown = names(lost("nvml"))
     gone = {row.name for row in ROWS if "gpu" in row.labels or "joule" in row.name or "watt" in row.name}
     gone -= {"server_gpu_energy_joules_total"}  # the server itself counts these
@@ -391,7 +391,7 @@ def test_lost_gpus_take_what_rests_on_joules_with_them() -> None:
     } <= shown
 
 
-def test_a_dead_source_says_why() -> None:
+def test_a_failed_source_has_reasons() -> None:
     """A source that is down shows 0, its age, and its failures by reason."""
     s = lost("nvml")
     assert value(s, "source_up", source="nvml") == 0
@@ -402,7 +402,7 @@ def test_a_dead_source_says_why() -> None:
 
 
 def test_a_live_slo_without_live_rates_has_no_money() -> None:
-    """An objective's figures stand without the account's rates, but for those that need joules or money."""
+    """Without the account's rates an SLO keeps its figures, except those that need energy or cost."""
     s = replace(small(), live={})
     assert value(s, "goodput_ratio", bound="upper") is not None
     assert value(s, "good_requests_per_joule", bound="upper") is None

@@ -1,4 +1,4 @@
-"""The stream of events and the files of the page, over real connections."""
+"""The event stream and the static files of the page, over real connections."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ LISTEN = b"GET / HTTP/1.0\r\n\r\n"  # of a bare feed; HTTP/1.0, so that no chunk
 
 @asynccontextmanager
 async def feeding(feed: EventStream, first: Callable[[], bytes | None] = lambda: None) -> AsyncIterator[int]:
-    """A server of one feed and nothing else; gives its port."""
+    """Serve one event stream and nothing else; yield the port."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
         return await feed.serve(request, first, lambda: None)
@@ -51,8 +51,8 @@ async def until(what: Callable[[], bool]) -> None:
     raise AssertionError("it does not happen")
 
 
-async def test_everybody_gets_the_same_event_made_once() -> None:
-    """Ten pages get each event, and it was made once for all of them."""
+async def test_an_event_is_encoded_once_for_all_pages() -> None:
+    """Ten pages get each event, which is encoded once."""
     feed, made = EventStream(), 0
 
     def make() -> bytes:
@@ -72,8 +72,8 @@ async def test_everybody_gets_the_same_event_made_once() -> None:
         feed.close()
 
 
-async def test_nothing_is_made_for_nobody() -> None:
-    """Without a listener an event is not even made; the last one who leaves is forgotten."""
+async def test_no_event_is_encoded_without_an_open_page() -> None:
+    """Without an open page no event is encoded; a page that disconnects is forgotten."""
 
     def never() -> bytes:
         raise AssertionError("made for nobody")
@@ -88,8 +88,8 @@ async def test_nothing_is_made_for_nobody() -> None:
         feed.send(never)
 
 
-async def test_a_quiet_stream_shows_that_it_is_alive() -> None:
-    """While there is nothing to tell a comment comes now and then, which no page shows."""
+async def test_an_idle_stream_sends_keep_alives() -> None:
+    """An idle stream sends a comment periodically, which pages ignore."""
     feed = EventStream(keep_alive_seconds=0.02)
     async with feeding(feed) as port, connecting(port) as connect:
         reader, _ = await connect(LISTEN)
@@ -99,8 +99,8 @@ async def test_a_quiet_stream_shows_that_it_is_alive() -> None:
         feed.close()
 
 
-async def test_one_too_many_is_told_so() -> None:
-    """Beyond the limit the answer is 503 with one line that says what to do; who leaves makes room at once."""
+async def test_one_page_too_many_gets_503() -> None:
+    """Beyond the limit the answer is 503 with one line of advice; a disconnecting page frees its place immediately."""
     feed = EventStream(most=2)
     async with feeding(feed) as port, connecting(port) as connect, ClientSession(f"http://127.0.0.1:{port}") as client:
         first, writer = await connect(LISTEN)
@@ -125,16 +125,16 @@ async def test_one_too_many_is_told_so() -> None:
         feed.close()
 
 
-async def test_head_tells_whether_there_is_room() -> None:
-    """HEAD opens no stream and counts for nobody."""
+async def test_head_reports_whether_the_limit_is_reached() -> None:
+    """HEAD opens no stream and does not count towards the limit."""
     feed = EventStream()
     async with feeding(feed) as port, ClientSession(f"http://127.0.0.1:{port}") as client, client.head("/") as answer:
         assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
         assert feed.listeners == 0
 
 
-async def test_a_slow_reader_is_cut_and_holds_little() -> None:
-    """One that takes nothing is cut, the others get every event meanwhile, and what waits for it stays small."""
+async def test_a_slow_client_is_disconnected() -> None:
+    """A client that reads nothing is disconnected; others get every event meanwhile, and its backlog stays small."""
     feed = EventStream(slow_seconds=0.3)
     large = b"data: " + b"x" * 500_000 + b"\n\n"
     async with feeding(feed) as port, connecting(port) as connect:
@@ -164,8 +164,8 @@ def _unsent(listener: _Listener) -> int:
     return 0 if transport is None else int(transport.get_write_buffer_size())
 
 
-async def test_only_the_newest_waits() -> None:
-    """Several events between two looks of a page come as one: the last."""
+async def test_only_the_newest_event_is_queued() -> None:
+    """A page that was busy for several events gets only the last."""
     feed = EventStream()
     async with feeding(feed) as port, connecting(port) as connect:
         reader, _ = await connect(LISTEN)
@@ -176,8 +176,8 @@ async def test_only_the_newest_waits() -> None:
         feed.close()
 
 
-async def test_every_stream_ends_at_once() -> None:
-    """When goodwatt leaves, thirty open pages and one that reads nothing hold it up for half a second at most."""
+async def test_shutdown_ends_every_stream() -> None:
+    """Thirty open pages and one that reads nothing delay the shutdown by at most half a second."""
     publisher = Publisher(ABOUT, clock=Clock())
     port = (await publisher.start("127.0.0.1", 0)).port
     publisher.latest = snapshot(64, [f"server-{index}" for index in range(20)], ticks=3)
@@ -201,7 +201,7 @@ async def received(reader: asyncio.StreamReader) -> dict[str, object]:
 
 
 async def test_an_open_page_follows_the_snapshots() -> None:
-    """A page gets the present snapshot at once and every new one; before the first tick it waits for it."""
+    """A page gets the current snapshot immediately and then every new one; before the first tick it waits."""
     async with serving() as (publisher, client, _):
         assert client._base_url is not None and client._base_url.port is not None
         async with connecting(client._base_url.port) as connect:
@@ -226,8 +226,8 @@ async def test_an_open_page_follows_the_snapshots() -> None:
         assert header in head
 
 
-async def test_an_open_page_hears_of_another_program() -> None:
-    """What the program says of itself changes on the page with the snapshot that shows it."""
+async def test_an_open_page_follows_about() -> None:
+    """Changes of `about` reach the page with the next snapshot."""
     async with serving() as (publisher, client, _):
         publisher.latest = small()
         assert "simulated" not in await (await client.get("/")).text()
@@ -236,8 +236,8 @@ async def test_an_open_page_hears_of_another_program() -> None:
         assert "simulated" in await (await client.get("/")).text()
 
 
-async def test_an_open_page_is_not_silent() -> None:
-    """A stream that is told something is not cut as a connection on which nothing was asked for long."""
+async def test_an_open_stream_is_not_idle() -> None:
+    """A stream that sends events is not closed as an idle connection."""
     clock = Clock()
     publisher = Publisher(ABOUT, clock=clock)
     port = (await publisher.start("127.0.0.1", 0)).port
@@ -259,7 +259,7 @@ async def test_an_open_page_is_not_silent() -> None:
 
 
 async def test_pages_cannot_take_every_connection() -> None:
-    """With as many open pages as may be, metrics are served as ever."""
+    """With the maximum number of open pages, metrics are still served."""
     async with serving() as (publisher, client, _):
         publisher.latest = small()
         assert client._base_url is not None and client._base_url.port is not None
@@ -272,8 +272,8 @@ async def test_pages_cannot_take_every_connection() -> None:
 
 
 @pytest.mark.parametrize("asset", ASSETS, ids=[asset.path for asset in ASSETS])
-async def test_files_are_asked_after_and_sent_once(asset: Asset) -> None:
-    """A file comes with its kind and a tag; who has it already is told so with 304; any other tag gets the file."""
+async def test_static_files_are_revalidated(asset: Asset) -> None:
+    """A file has a content type and an ETag; a matching ETag gets 304, any other the file."""
     async with serving() as (_, client, _clock):
         async with client.get(asset.path) as answer:
             assert answer.status == 200
@@ -288,7 +288,7 @@ async def test_files_are_asked_after_and_sent_once(asset: Asset) -> None:
                 assert bool(await answer.read()) == (status == 200)
 
 
-async def test_everything_together_is_small() -> None:
+async def test_the_page_is_small() -> None:
     """Page, script, style and icon of two GPUs and a server are below 60 KB, uncompressed."""
     async with serving() as (publisher, client, _):
         publisher.latest = small()
@@ -297,8 +297,8 @@ async def test_everything_together_is_small() -> None:
     assert len(SCRIPT.body) < 8_000 and len(STYLE.body) < 9_000
 
 
-async def test_without_a_front_page_there_is_no_stream() -> None:
-    """With the metrics at the root neither page nor stream is there; a page of links still has its style."""
+async def test_without_a_landing_page_there_is_no_stream() -> None:
+    """With the metrics at the root there is neither page nor stream; the 404 page still has its style."""
     async with serving(telemetry_path="/") as (publisher, client, _):
         publisher.latest = small()
         assert (await client.get("/-/events")).status == 404

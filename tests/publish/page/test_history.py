@@ -1,4 +1,4 @@
-"""What is kept for the trends of the page, and how they are drawn."""
+"""The history behind the trends of the page, and how trends are drawn."""
 
 import itertools
 import re
@@ -33,7 +33,7 @@ def filled(seconds: float, interval: float) -> History:
 
 @pytest.mark.parametrize("interval", [0.2, 1.0, 5.0, 60.0])
 def test_the_last_hour_in_few_moments(interval: float) -> None:
-    """After two hours at any interval the course covers the last hour, ends with the present, and is bounded."""
+    """After two hours at any interval the history covers the last hour up to now, and is bounded."""
     points = filled(2 * HOUR_SECONDS, interval).trend_of(ONE, 0)
     assert len(points) <= MAX_POINTS
     covered = points[-1].at_seconds - points[0].at_seconds
@@ -44,7 +44,7 @@ def test_the_last_hour_in_few_moments(interval: float) -> None:
 
 
 def test_the_first_minute_is_already_seen() -> None:
-    """At the usual interval a minute gives a dozen points, and none of them is invented."""
+    """At the usual interval a minute gives a dozen points, and none of them is interpolated."""
     points = filled(60.0, 5.0).trend_of(ONE, 0)
     assert [point.at_seconds for point in points] == [tick * 5.0 for tick in range(12)]
     assert points[3].range == (3, 4.0)
@@ -52,7 +52,7 @@ def test_the_first_minute_is_already_seen() -> None:
 
 @pytest.mark.parametrize("minutes", [12, 25, 40, 55])
 def test_the_beginning_is_thinned_and_not_forgotten(minutes: int) -> None:
-    """Within the first hour the course always begins at the start."""
+    """Within the first hour the history always begins at the start."""
     points = filled(minutes * 60.0, 5.0).trend_of(ONE, 0)
     assert points[0].at_seconds == 0.0
     assert points[-1].at_seconds >= minutes * 60.0 - 45.0
@@ -61,7 +61,7 @@ def test_the_beginning_is_thinned_and_not_forgotten(minutes: int) -> None:
 
 @given(st.lists(st.floats(0.01, 900.0), max_size=400))
 def test_it_is_bounded_whatever_the_ticks(pauses: list[float]) -> None:
-    """At any pace of ticks there are at most so many moments, in order, none older than an hour."""
+    """At any tick rate there are at most MAX_POINTS points, in order, none older than an hour."""
     history, now = History(), 0.0
     for pause in pauses:
         now += pause
@@ -74,7 +74,7 @@ def test_it_is_bounded_whatever_the_ticks(pauses: list[float]) -> None:
 
 
 def test_unknown_is_a_gap() -> None:
-    """A figure that was unknown for a while has a gap there; before it was first known there is nothing."""
+    """A figure that was unknown for a while has a gap; the trend starts at its first known value."""
     history = History()
     for at, known in enumerate([None, (1.0, 1.0), None, (2.0, 3.0)]):
         history.append(10.0 * at, {OTHER: ((5.0, 5.0),)} if at == 2 else {ONE: (known,)})
@@ -82,7 +82,7 @@ def test_unknown_is_a_gap() -> None:
     assert history.trend_of(Account("c", "m"), 0) == ()
 
 
-def test_what_has_a_card_is_remembered() -> None:
+def test_accounts_with_a_card_have_a_history() -> None:
     """Of many accounts the first few are kept, with all three figures; the same snapshot again adds nothing."""
     history, s = History(), snapshot(1, [f"s{number}" for number in range(20)], ticks=3)
     record_headlines(history, s)
@@ -108,7 +108,7 @@ rate = st.none() | st.floats(0, 1.7e308, allow_nan=False)
 def test_no_figure_stops_a_tick(
     tokens: TokenRates, watts: float | None, busy: float | None, cost: float | None
 ) -> None:
-    """Whatever the rates of a model are, its figures are kept and can be shown."""
+    """Any rates of a model can be recorded and displayed."""
     s = replace(
         small(), live={ACCOUNT: Live(seconds=60.0, tokens=tokens, watts=watts, busy_watts=busy, cost_per_second=cost)}
     )
@@ -146,13 +146,13 @@ def test_bounds_are_an_area() -> None:
 
 
 def test_gaps_are_not_bridged() -> None:
-    """Where a figure was unknown the line stops and begins anew; a lone point is a dot."""
+    """The line is interrupted where a figure was unknown; a single point is a dot."""
     line = path(trend(points((1, 1), (2, 2), None, (2, 2), None, (1, 1)), "x"), "line")
     assert line is not None and line.count("M") == line.count("h0") == 3
 
 
 def test_noise_is_not_blown_up() -> None:
-    """What moves by a hundredth stays near the middle; what does not move is a flat line there; zero too."""
+    """A change of one percent stays near the middle; a constant, even zero, is a flat line there."""
     for low, high in ((100.0, 101.0), (5.0, 5.0), (0.0, 0.0)):
         line = path(trend(points((low, low), (high, high)), "x"), "line")
         heights = [float(y) for y in re.findall(r" ([\d.]+)", line or "")]
@@ -178,8 +178,8 @@ def test_every_course_stays_in_the_picture(ranges: list[tuple[float, float] | No
         assert all(0 <= float(x) <= WIDTH and 0 <= float(y) <= HEIGHT for x, y in pairs)
 
 
-def test_the_lowest_and_the_highest_are_told() -> None:
-    """In words the course says its extremes over both bounds."""
+def test_extremes_cover_both_bounds() -> None:
+    """The text alternative has the lowest lower and the highest upper bound."""
     assert extremes(points((1, 3), None, (0.5, 2))) == "0.5 to 3"
 
 
@@ -188,7 +188,7 @@ def test_the_lowest_and_the_highest_are_told() -> None:
     [(0.2, 0.6, 20, 40), (0.5, 0.5, 50, 2), (1.0, 1.0, 98, 2), (0.0, 1.0, 0, 100), (-1.0, 2.0, 0, 100)],
 )
 def test_a_band_reaches_from_bound_to_bound(lower: float, upper: float, left: float, width: float) -> None:
-    """The band begins at the lower bound and ends at the upper one; an exact share is still seen."""
+    """The band begins at the lower bound and ends at the upper one; an exact share is still visible."""
     drawing = band(lower, upper, 0.95, "up")
     _, part, mark = (one.attributes for one in drawing.children if isinstance(one, Element))
     assert (float(part["x"]), float(part["width"])) == (left, width)
@@ -198,6 +198,6 @@ def test_a_band_reaches_from_bound_to_bound(lower: float, upper: float, left: fl
 
 @pytest.mark.parametrize(("share", "width"), [(0.5, "50"), (1.5, "100"), (-1.0, "0")])
 def test_a_bar_is_never_longer_than_its_track(share: float, width: str) -> None:
-    """A share beyond the whole, as power above its limit, fills the bar and no more."""
+    """A share beyond the whole, as power above its limit, fills the bar exactly."""
     _, part = (one.attributes for one in bar(share).children if isinstance(one, Element))
     assert part["width"] == width

@@ -1,4 +1,4 @@
-"""The front page: what it says, what it says instead, and that no name can break it."""
+"""The landing page: its figures, the reasons for missing ones, and its safety against hostile names."""
 
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -111,7 +111,7 @@ def test_gpus_objectives_and_sources() -> None:
     assert "never" in text
 
 
-def test_a_gpu_of_which_little_is_known() -> None:
+def test_a_gpu_with_few_readings() -> None:
     """A GPU without readings has dashes with the reason, and its state in words."""
     s = small()
     assert s.gpus is not None
@@ -144,7 +144,7 @@ def test_without_servers_and_gpus() -> None:
     assert "Waiting for the second tick of a served model." in read(first).text
 
 
-def test_what_is_missing_on_a_gpu_is_said() -> None:
+def test_notes_of_a_gpu_source_are_listed() -> None:
     """What a driver refuses is on the page in the words of the source, escaped; without a refusal there is no list."""
     s = small()
     assert s.gpus is not None
@@ -283,8 +283,8 @@ def test_the_emptiest_account(live: Live) -> None:
     assert "tiny" in read(replace(small(), live={ACCOUNT: live})).text
 
 
-def test_an_exact_figure_takes_the_place_of_bounds() -> None:
-    """Where records tell, goodput is one number, at the top and in the list of objectives."""
+def test_exact_goodput_replaces_bounds() -> None:
+    """With request records goodput is one number, in the card and in the table of SLOs."""
     s = recorded()
     goodput = headline(s, ACCOUNT, s.live[ACCOUNT])[2]
     assert (goodput.value, goodput.note) == ("0.6", "60 % of requests meet SLO default")
@@ -315,7 +315,7 @@ def test_an_objective_of_records_alone_is_listed() -> None:
     assert "60 % of 70" not in read(replace(s, record_sources={})).text
 
 
-def test_an_idle_gpu_is_not_held_back() -> None:
-    """Having nothing to do is no reason that is read, and the page does not say that it were."""
+def test_an_idle_gpu_is_not_throttled() -> None:
+    """Being idle is not read as a throttle reason, and the glossary says so."""
     assert not any("idle" in reason for reason in THROTTLE_BITS)
     assert "Being idle is not a throttle reason." in html(glossary_section())

@@ -1,4 +1,4 @@
-"""What the live page is told with every snapshot: the same as a reload would show."""
+"""The events sent to open pages: each shows the same as a reload would."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ KNOWN_TO_THE_SCRIPT = {
 
 
 def told(s: Snapshot, about: About = ABOUT, history: History | None = None) -> dict[str, Any]:
-    """What a page reads from the event."""
+    """Return the event as the script parses it."""
     sent = live_event(s, VERSION, live_nodes(s, about, history or History())).decode()
     assert sent.startswith("data: ") and sent.endswith("\n\n") and sent.count("\n") == 2
     return dict(json.loads(sent.removeprefix("data: ")))
@@ -164,8 +164,8 @@ def test_reasons_are_few_however_many_rows() -> None:
     assert "reasons" not in html(section_with_table("k", "T", "C", columns, [[cell("x"), cell("y")]]) or "")
 
 
-def test_an_objective_is_kept_or_not_or_cannot_be_told() -> None:
-    """Yes with the lower bound at what is wanted, no with the upper one below it, else it unknown."""
+def test_an_slo_is_met_or_not_or_unknown() -> None:
+    """Met is yes if the lower bound reaches the target, no if the upper bound misses it, else unknown."""
     s = recorded()
     (key,) = s.exact_live
     for good, word in ((95, "yes"), (94, "no")):
@@ -183,8 +183,8 @@ def test_an_objective_is_kept_or_not_or_cannot_be_told() -> None:
     assert "no request finished in the window" in rows(quiet, "slos")[1][4]
 
 
-def test_what_holds_a_gpu_back_is_named() -> None:
-    """Throttle reasons that are active are named, none is said in a word, and a GPU without them has a dash."""
+def test_throttle_reasons_are_listed() -> None:
+    """Active throttle reasons are listed; `nothing` means none is active, a dash that they are unknown."""
     s = small()
     assert [row[6] for row in rows(s, "gpus")[1:]] == ["sw power cap"] * 2
     assert s.gpus is not None
@@ -235,8 +235,8 @@ def test_headings_and_landmarks() -> None:
     assert not [a for _, a in reader.tags if "aria-live" in a]
 
 
-def test_every_meaning_is_closed_until_asked() -> None:
-    """What the figures mean is there to be opened, and the dash is explained among them."""
+def test_the_glossary_is_collapsed() -> None:
+    """Every glossary entry starts collapsed, and one explains the dash."""
     reader = read(small())
     details = [a for tag, a in reader.tags if tag == "details"]
     assert len(details) >= 8 and not any("open" in a for a in details)
@@ -252,7 +252,7 @@ def test_an_objective_without_a_window_or_a_name() -> None:
     assert Account("llama-0", "") in s.live
 
 
-def test_how_far_the_figures_look_back_is_said() -> None:
+def test_the_window_is_stated() -> None:
     """Where an engine counts tokens when a request ends they look back five times as far, and the page says so."""
     s = small()
     assert text(told(s)["live"]).count("the last 60 s. ") + text(told(s)["live"]).count("the last 60 s\n") == 2

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from goodwatt.model.ledger import EnergyState
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.publish.metrics.row import ACCOUNT_LABELS, Kind, Metric, Sample, Stability
+from goodwatt.publish.metrics.row import ACCOUNT_LABEL_NAMES, Kind, Metric, Sample, Stability
 
 
 def _energy(snapshot: Snapshot) -> Iterator[Sample]:
@@ -81,7 +81,7 @@ LEDGER = (
         kind=Kind.COUNTER,
         unit="joules",
         help="GPU energy attributed to the model on the server, busy and idle. Excludes host factor and PUE.",
-        labels=(*ACCOUNT_LABELS, "state"),
+        labels=(*ACCOUNT_LABEL_NAMES, "state"),
         value=_energy,
         stability=Stability.STABLE,
     ),
@@ -90,7 +90,7 @@ LEDGER = (
         kind=Kind.COUNTER,
         unit="",
         help="Cost of the model on the server, idle time included, at the prices in force when counted.",
-        labels=(*ACCOUNT_LABELS, "component", "currency"),
+        labels=(*ACCOUNT_LABEL_NAMES, "component", "currency"),
         value=_cost,
         stability=Stability.STABLE,
     ),
@@ -100,7 +100,7 @@ LEDGER = (
         unit="",
         help="Revenue at the price in force when counted; kind=prompt excludes cached prompt tokens. "
         "Margin = revenue_total - cost_total.",
-        labels=(*ACCOUNT_LABELS, "kind", "currency"),
+        labels=(*ACCOUNT_LABEL_NAMES, "kind", "currency"),
         value=_revenue,
     ),
     Metric(
@@ -117,7 +117,7 @@ LEDGER = (
         kind=Kind.COUNTER,
         unit="grams",
         help="CO2 equivalent of the energy attributed to the model on the server, host factor and PUE included.",
-        labels=ACCOUNT_LABELS,
+        labels=ACCOUNT_LABEL_NAMES,
         value=_carbon,
     ),
     Metric(

@@ -6,7 +6,7 @@ from goodwatt.derive.window import figures
 from goodwatt.model.ledger import Account
 from goodwatt.model.slo import Bound
 from goodwatt.model.snapshot import ExactLive, Live, SloLive, Snapshot
-from goodwatt.publish.metrics.row import ACCOUNT_LABELS, SLO_LABELS, Kind, Metric, Sample
+from goodwatt.publish.metrics.row import ACCOUNT_LABEL_NAMES, SLO_LABEL_NAMES, Kind, Metric, Sample
 
 _SloLabelValues = tuple[str, str, str]
 
@@ -132,7 +132,7 @@ LIVE = (
         unit="seconds",
         help="Length of the window behind this account's live metrics: window_seconds at most, or five times that if "
         "the engine counts tokens only when a request ends.",
-        labels=ACCOUNT_LABELS,
+        labels=ACCOUNT_LABEL_NAMES,
         value=_by_account(lambda live: live.seconds),
     ),
     Metric(
@@ -140,7 +140,7 @@ LIVE = (
         kind=Kind.GAUGE,
         unit="tokens_per_second",
         help="Tokens per second over the window; kind=prompt includes cached_prompt.",
-        labels=(*ACCOUNT_LABELS, "kind"),
+        labels=(*ACCOUNT_LABEL_NAMES, "kind"),
         value=_tokens_per_second,
     ),
     Metric(
@@ -148,7 +148,7 @@ LIVE = (
         kind=Kind.GAUGE,
         unit="watts",
         help="Mean GPU power attributed to the model on the server over the window, idle time included.",
-        labels=ACCOUNT_LABELS,
+        labels=ACCOUNT_LABEL_NAMES,
         value=_by_account(lambda live: live.watts),
     ),
     Metric(
@@ -157,7 +157,7 @@ LIVE = (
         unit="tokens_per_watt",
         help="Tokens per second per watt over the window, which equals tokens per joule; idle energy included. Absent "
         "without tokens.",
-        labels=(*ACCOUNT_LABELS, "kind"),
+        labels=(*ACCOUNT_LABEL_NAMES, "kind"),
         value=_by_tokens(lambda rate, live: figures.tokens_per_watt(rate, live.watts)),
     ),
     Metric(
@@ -165,7 +165,7 @@ LIVE = (
         kind=Kind.GAUGE,
         unit="tokens_per_watt",
         help="Like tokens_per_watt, but with busy energy only.",
-        labels=(*ACCOUNT_LABELS, "kind"),
+        labels=(*ACCOUNT_LABEL_NAMES, "kind"),
         value=_by_tokens(lambda rate, live: figures.tokens_per_watt(rate, live.busy_watts)),
     ),
     Metric(
@@ -173,7 +173,7 @@ LIVE = (
         kind=Kind.GAUGE,
         unit="joules_per_token",
         help="Energy per token over the window, idle energy included. Absent without tokens.",
-        labels=(*ACCOUNT_LABELS, "kind"),
+        labels=(*ACCOUNT_LABEL_NAMES, "kind"),
         value=_by_tokens(lambda rate, live: figures.joules_per_token(rate, live.watts)),
     ),
     Metric(
@@ -181,7 +181,7 @@ LIVE = (
         kind=Kind.GAUGE,
         unit="",
         help="Cost per million tokens over the window, idle time included. Absent without tokens.",
-        labels=(*ACCOUNT_LABELS, "kind", "currency"),
+        labels=(*ACCOUNT_LABEL_NAMES, "kind", "currency"),
         value=_cost_per_million_tokens,
     ),
     Metric(
@@ -189,7 +189,7 @@ LIVE = (
         kind=Kind.GAUGE,
         unit="",
         help="Cost per hour at the window's rate.",
-        labels=(*ACCOUNT_LABELS, "currency"),
+        labels=(*ACCOUNT_LABEL_NAMES, "currency"),
         value=_cost_per_hour,
     ),
     Metric(
@@ -197,7 +197,7 @@ LIVE = (
         kind=Kind.GAUGE,
         unit="requests_per_second",
         help="Good requests per second over the window: exact from records, bounds from histograms.",
-        labels=(*SLO_LABELS, "bound"),
+        labels=(*SLO_LABEL_NAMES, "bound"),
         value=_by_good(lambda good, slo, _: figures.goodput(good, slo.seconds)),
     ),
     Metric(
@@ -206,7 +206,7 @@ LIVE = (
         unit="ratio",
         help="Share of eligible requests in the window that were good: exact from records, bounds from histograms. "
         "Absent while no request is eligible.",
-        labels=(*SLO_LABELS, "bound"),
+        labels=(*SLO_LABEL_NAMES, "bound"),
         value=_by_good(lambda good, slo, _: figures.ratio(good, slo.eligible)),
     ),
     Metric(
@@ -215,7 +215,7 @@ LIVE = (
         unit="requests_per_joule",
         help="Good requests per joule over the window, idle energy included: exact from records, bounds from "
         "histograms.",
-        labels=(*SLO_LABELS, "bound"),
+        labels=(*SLO_LABEL_NAMES, "bound"),
         value=_by_good(lambda good, slo, live: figures.good_requests_per_joule(good, slo.seconds, live.watts)),
     ),
     Metric(
@@ -224,7 +224,7 @@ LIVE = (
         unit="",
         help="Cost per good request over the window: exact from records, bounds from histograms. The lower bound "
         "assumes the most good requests; a bound with none is absent.",
-        labels=(*SLO_LABELS, "bound", "currency"),
+        labels=(*SLO_LABEL_NAMES, "bound", "currency"),
         value=_cost_per_good_request,
     ),
     Metric(
@@ -232,7 +232,7 @@ LIVE = (
         kind=Kind.GAUGE,
         unit="tokens_per_second",
         help="Generated tokens of good requests per second over the window; from records only.",
-        labels=(*SLO_LABELS, "bound"),
+        labels=(*SLO_LABEL_NAMES, "bound"),
         value=_by_good_tokens(lambda rate, _: rate),
     ),
     Metric(
@@ -241,7 +241,7 @@ LIVE = (
         unit="tokens_per_joule",
         help="Generated tokens of good requests per joule over the window, which equals token goodput per watt; idle "
         "energy included. From records only.",
-        labels=(*SLO_LABELS, "bound"),
+        labels=(*SLO_LABEL_NAMES, "bound"),
         value=_by_good_tokens(lambda rate, live: figures.ratio(rate, live.watts)),
     ),
     Metric(
@@ -250,7 +250,7 @@ LIVE = (
         unit="",
         help="Cost per million generated tokens of good requests over the window, idle time included. Absent without "
         "good tokens; from records only.",
-        labels=(*SLO_LABELS, "bound", "currency"),
+        labels=(*SLO_LABEL_NAMES, "bound", "currency"),
         value=_cost_per_million_good_tokens,
     ),
 )

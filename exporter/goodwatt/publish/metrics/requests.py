@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from goodwatt.model.engine import Signal
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.publish.metrics.row import ACCOUNT_LABELS, Kind, Metric, Sample
+from goodwatt.publish.metrics.row import ACCOUNT_LABEL_NAMES, Kind, Metric, Sample
 
 
 def _records(snapshot: Snapshot) -> Iterator[Sample]:
@@ -37,7 +37,7 @@ REQUESTS = (
         unit="records",
         help="Request records counted, by record source, by the request's outcome, and by where its generated-token "
         "count is from. Divide by requests_total to get the share of requests that have a record.",
-        labels=(*ACCOUNT_LABELS, "source", "outcome", "tokens"),
+        labels=(*ACCOUNT_LABEL_NAMES, "source", "outcome", "tokens"),
         value=_records,
     ),
     Metric(
@@ -54,7 +54,7 @@ REQUESTS = (
         unit="seconds",
         help="Time from a request's arrival to its first token, from records of successful requests. Every SLO "
         "threshold is a bucket boundary.",
-        labels=ACCOUNT_LABELS,
+        labels=ACCOUNT_LABEL_NAMES,
         value=_latency(Signal.TTFT),
     ),
     Metric(
@@ -63,7 +63,7 @@ REQUESTS = (
         unit="seconds",
         help="Mean time per output token after the first, from records of successful requests; one observation per "
         "request with at least two tokens. Every SLO threshold is a bucket boundary.",
-        labels=ACCOUNT_LABELS,
+        labels=ACCOUNT_LABEL_NAMES,
         value=_latency(Signal.TPOT),
     ),
     Metric(
@@ -72,7 +72,7 @@ REQUESTS = (
         unit="seconds",
         help="Time from a request's arrival to its end, from records of successful requests. Every SLO threshold is a "
         "bucket boundary.",
-        labels=ACCOUNT_LABELS,
+        labels=ACCOUNT_LABEL_NAMES,
         value=_latency(Signal.E2E),
     ),
 )

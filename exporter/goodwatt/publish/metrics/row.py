@@ -9,8 +9,8 @@ from goodwatt.model.snapshot import Snapshot
 
 PREFIX = "goodwatt_"
 
-ACCOUNT_LABELS = ("server", "model")
-SLO_LABELS = (*ACCOUNT_LABELS, "slo")
+ACCOUNT_LABEL_NAMES = ("server", "model")
+SLO_LABEL_NAMES = (*ACCOUNT_LABEL_NAMES, "slo")
 
 Value = float | Histogram
 Sample = tuple[tuple[str, ...], Value]  # label values in the row's order, and the value

@@ -9,7 +9,7 @@ from goodwatt.model.exact_totals import ExactTotals
 from goodwatt.model.ledger import FirstTokens, Marginal
 from goodwatt.model.slo import Bound, Threshold
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.publish.metrics.row import SLO_LABELS, Kind, Metric, Sample
+from goodwatt.publish.metrics.row import SLO_LABEL_NAMES, Kind, Metric, Sample
 
 _HISTOGRAM = "histogram"
 _EXACT = "exact"
@@ -122,7 +122,7 @@ SLOS = (
         unit="requests",
         help="Requests eligible for the SLO: those that succeeded or failed, not cancelled ones, unless its "
         "conventions say otherwise. Do not sum over method: both methods count the same requests.",
-        labels=(*SLO_LABELS, "method"),
+        labels=(*SLO_LABEL_NAMES, "method"),
         value=_requests,
     ),
     Metric(
@@ -132,7 +132,7 @@ SLOS = (
         help="Requests that met every threshold of the SLO: exact from records, bounds from histograms. Over a range, "
         "subtract slo_possibly_bad_in_flight at its start from the lower bound, and add slo_possibly_good_in_flight "
         "to the upper one.",
-        labels=(*SLO_LABELS, "method", "bound"),
+        labels=(*SLO_LABEL_NAMES, "method", "bound"),
         value=_good_requests,
     ),
     Metric(
@@ -141,7 +141,7 @@ SLOS = (
         unit="",
         help="Upper bound on requests in flight whose first token may have missed the TTFT threshold. Subtract it from "
         "the lower bound of a range that starts now.",
-        labels=SLO_LABELS,
+        labels=SLO_LABEL_NAMES,
         value=_in_flight(lambda first_tokens: first_tokens.bad_in_flight),
     ),
     Metric(
@@ -150,7 +150,7 @@ SLOS = (
         unit="",
         help="Upper bound on requests in flight whose first token may have met the TTFT threshold. Add it to the upper "
         "bound of a range that starts now.",
-        labels=SLO_LABELS,
+        labels=SLO_LABEL_NAMES,
         value=_in_flight(lambda first_tokens: first_tokens.good_in_flight),
     ),
     Metric(
@@ -159,7 +159,7 @@ SLOS = (
         unit="requests",
         help="Requests measured against this one threshold of the SLO. From histograms: all observations of its "
         "latency; from records: eligible requests.",
-        labels=(*SLO_LABELS, "signal", "method"),
+        labels=(*SLO_LABEL_NAMES, "signal", "method"),
         value=_threshold_requests,
     ),
     Metric(
@@ -167,7 +167,7 @@ SLOS = (
         kind=Kind.COUNTER,
         unit="requests",
         help="Requests of slo_threshold_requests_total that met the threshold; from records, only successful ones.",
-        labels=(*SLO_LABELS, "signal", "method", "bound"),
+        labels=(*SLO_LABEL_NAMES, "signal", "method", "bound"),
         value=_threshold_met_requests,
     ),
     Metric(
@@ -175,7 +175,7 @@ SLOS = (
         kind=Kind.COUNTER,
         unit="tokens",
         help="Generated tokens of eligible requests whose token count is known.",
-        labels=(*SLO_LABELS, "method"),
+        labels=(*SLO_LABEL_NAMES, "method"),
         value=_tokens,
     ),
     Metric(
@@ -183,7 +183,7 @@ SLOS = (
         kind=Kind.COUNTER,
         unit="tokens",
         help="Generated tokens of requests that met every threshold of the SLO and whose token count is known.",
-        labels=(*SLO_LABELS, "method", "bound"),
+        labels=(*SLO_LABEL_NAMES, "method", "bound"),
         value=_good_tokens,
     ),
     Metric(
@@ -193,7 +193,7 @@ SLOS = (
         help="Requests with a record but no verdict: excluded by the SLO's conventions, or lacking a latency it has a "
         "threshold for. Together with slo_requests_total they are all records. A reason that never occurred has no "
         "series.",
-        labels=(*SLO_LABELS, "reason"),
+        labels=(*SLO_LABEL_NAMES, "reason"),
         value=_unjudged_requests,
     ),
     Metric(
@@ -218,7 +218,7 @@ SLOS = (
         unit="requests",
         help="First tokens minus finished requests over the window: how far apart the two populations behind the "
         "bounds are.",
-        labels=SLO_LABELS,
+        labels=SLO_LABEL_NAMES,
         value=_count_gap,
     ),
 )
