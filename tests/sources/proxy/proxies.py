@@ -13,7 +13,7 @@ CHAT = "/v1/chat/completions"
 
 
 class Proxy:
-    """An open source, and what it has told so far."""
+    """An open proxy source and all records it has returned so far."""
 
     def __init__(self, source: ProxySource) -> None:
         self.source = source
@@ -32,7 +32,7 @@ class Proxy:
         return reading
 
     async def told(self, records: int, dropped: int = 0) -> list[RequestRecord]:
-        """All records, once there are so many and so much was shed."""
+        """Wait for this many records and drops, and return all records."""
         end = asyncio.get_running_loop().time() + 10
         while True:
             await self.read()

@@ -355,7 +355,7 @@ async def test_an_endless_line_passes_and_is_not_measured() -> None:
     ],
 )
 async def test_what_is_refused(wire: bytes, status: int, why: str) -> None:
-    """With a status, one line that says why, and the end of the connection; the server is asked nothing."""
+    """With a status, a one-line reason and a closed connection; nothing reaches the server."""
     async with (
         openai_server(waits_after(), eager=True) as server,
         proxy(server.url, max_header_bytes=1024, max_body_bytes=4096) as through,

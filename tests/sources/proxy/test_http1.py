@@ -1,4 +1,4 @@
-"""How the proxy reads and writes HTTP/1.1: what it lets through is understood, and framed by itself."""
+"""How the proxy parses and writes HTTP/1.1."""
 
 import pytest
 from hypothesis import given
@@ -78,7 +78,7 @@ def test_who_was_forwarded_for_stays_known() -> None:
     ],
 )
 def test_the_target_is_the_clients_own(start: str, target: bytes) -> None:
-    """Nothing of it is decoded or normalised; of an absolute address the path is taken."""
+    """It is neither decoded nor normalised; of an absolute URL the path is used."""
     assert request(start=start).target == target
 
 
@@ -131,10 +131,8 @@ def test_where_a_requests_body_ends(lines: list[str], version: str, body: BodyFr
         ([], "GET * HTTP/1.1", "Host: h", 400),
     ],
 )
-def test_what_two_readers_might_read_in_two_ways_is_refused(
-    lines: list[str], start: str | None, host: str, status: int
-) -> None:
-    """No request is passed on whose end, target or headers the server behind might understand otherwise."""
+def test_an_ambiguous_request_is_refused(lines: list[str], start: str | None, host: str, status: int) -> None:
+    """A request is rejected if the server might read its end, target or headers differently."""
     with pytest.raises(BadMessage) as refused:
         request(*lines, start=start or "POST / HTTP/1.1", host=host)
     assert refused.value.status == status
@@ -164,14 +162,14 @@ def test_where_an_answers_body_ends(
 
 @pytest.mark.parametrize("start", ["HTTP/2 200 OK", "ICY 200 OK", "HTTP/1.1 20 OK", "HTTP/1.1 099 OK", ""])
 def test_an_answer_that_is_no_http_is_the_servers_fault(start: str) -> None:
-    """502, as of every other thing that it does wrong."""
+    """502, as for every other server fault."""
     with pytest.raises(BadMessage) as refused:
         response(start=start)
     assert refused.value.status == 502
 
 
 def test_an_answer_goes_on_as_it_came_but_for_what_is_of_one_hop() -> None:
-    """Several Set-Cookie stay several, an encoding stays, a reason stays; the framing is told anew."""
+    """Repeated Set-Cookie, the encoding and the reason are preserved; the framing is rewritten."""
     lines = ["Set-Cookie: a=1", "set-cookie: b=2", "Content-Encoding: gzip", "Keep-Alive: timeout=5", "X: \xe9"]
     head = response(*lines, "Transfer-Encoding: chunked", start="HTTP/1.1 418 I'm a teapot")
     assert serialize_response(head, chunked=True, closes=True) == (
@@ -194,13 +192,13 @@ def test_an_answer_goes_on_as_it_came_but_for_what_is_of_one_hop() -> None:
     ],
 )
 def test_a_length_is_told_once_and_only_where_there_may_be_one(start: str, lines: list[str], told: bytes) -> None:
-    """Whatever the server adds, the client sees the same end of the body as the proxy."""
+    """The client sees the same end of the body as the proxy, whatever headers the server sends."""
     head = response(*lines, start=start)
     assert serialize_response(head, chunked=False, closes=False) == start.encode() + b"\r\n" + told + b"\r\n"
 
 
 def test_what_is_asked_of_the_server_itself_stays_so() -> None:
-    """`*` is no path, and has nothing before it."""
+    """`*` is not a path and gets no prefix."""
     wire = serialize_request(request(start="OPTIONS * HTTP/1.1"), b"up", b"/base", b"10.0.0.1")
     assert wire.startswith(b"OPTIONS * HTTP/1.1\r\n")
 
@@ -249,8 +247,8 @@ def test_chunks_are_the_same_in_whatever_pieces_they_come(
         b"3 ;a\0b\r\n",
     ],
 )
-def test_chunks_that_are_none_are_refused(wire: bytes) -> None:
-    """Every departure from the grammar, and every line without end; whole or a byte at a time."""
+def test_malformed_chunks_are_refused(wire: bytes) -> None:
+    """Any violation of the grammar and any endless line, whether sent whole or byte by byte."""
     for parts in ([wire], [wire[n : n + 1] for n in range(len(wire))]):
         with pytest.raises(BadMessage) as refused:
             fed(ChunkedDecoder(502), parts)
@@ -264,7 +262,7 @@ def fed(chunks: ChunkedDecoder, parts: list[bytes]) -> None:
 
 @given(st.binary(max_size=50), st.lists(st.integers(0, 1000), max_size=5))
 def test_a_counted_body_ends_with_its_length(content: bytes, at: list[int]) -> None:
-    """What follows is of the next message."""
+    """Later bytes belong to the next message."""
     body, taken, found = LengthDecoder(len(content)), 0, b""
     for piece in cut(content + b"next", at):
         used, parts = body.decode(piece)

@@ -404,7 +404,7 @@ async def test_a_stream_that_cannot_be_read_ends_as_the_server_ends_it() -> None
     [(4352, 8000, None), (-1, -1, None), (1024, 8000, 4352), (1024, -1, 4352), (1024, 2048, 2048)],
 )
 def test_how_many_files_may_be_open(soft: int, hard: int, expected: int | None) -> None:
-    """As many as the streams need, or as the system allows; a limit that is high raised_file_limit stays."""
+    """The file limit is raised to what the streams need, or what the system allows; a sufficient limit is kept."""
     assert raised_file_limit(soft, hard, 4352) == expected
 
 

@@ -1,4 +1,4 @@
-"""Which connections to the server are used again."""
+"""Which upstream connections are reused."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What is measured of a request, from the bytes of its answer."""
+"""What the proxy measures of a request, from the bytes of its response."""
 
 import gzip
 import json
@@ -91,7 +91,7 @@ def test_a_byte_order_mark_hides_no_event() -> None:
 
 
 def test_an_answer_in_one_piece_has_tokens_and_no_first_token() -> None:
-    """Nobody saw when they came."""
+    """Their arrival times are unknown."""
     usage = {"prompt_tokens": 5, "completion_tokens": 6, "prompt_tokens_details": None}
     whole = {"model": "m", "choices": [{"message": {"content": "x"}, "text": "x", "finish_reason": "stop"}]}
     told = record((15.0, json.dumps({**whole, "usage": usage}).encode()), kind=JSON)
