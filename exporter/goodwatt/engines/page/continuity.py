@@ -13,7 +13,7 @@ from goodwatt.model.histogram import Histogram
 
 MAX_ABSENT_SERIES = 4096  # counters and histograms each; replicas come and go
 
-Value = TypeVar("Value", float, Histogram)
+_Value = TypeVar("_Value", float, Histogram)
 
 
 def comparable_reading(
@@ -63,8 +63,8 @@ def absent_series(
 
 
 def _missing(
-    earlier: Mapping[SeriesId, Value], before: Mapping[SeriesId, Value], now: Mapping[SeriesId, Value]
-) -> Mapping[SeriesId, Value]:
+    earlier: Mapping[SeriesId, _Value], before: Mapping[SeriesId, _Value], now: Mapping[SeriesId, _Value]
+) -> Mapping[SeriesId, _Value]:
     missing = {key: value for key, value in {**earlier, **before}.items() if key not in now}
     return dict(list(missing.items())[-MAX_ABSENT_SERIES:])
 

@@ -269,10 +269,10 @@ def _name(metric: str, series: str) -> str:
     return f"{metric}{{{series}}}" if series else metric
 
 
-Value = TypeVar("Value", float, Histogram)
+_Value = TypeVar("_Value", float, Histogram)
 
 
-def _held(draft: _Draft, now: dict[SeriesId, Value], before: Mapping[SeriesId, Value]) -> dict[SeriesId, Value]:
+def _held(draft: _Draft, now: dict[SeriesId, _Value], before: Mapping[SeriesId, _Value]) -> dict[SeriesId, _Value]:
     for key, value in before.items():
         if key not in now and key.series.partition("{")[0] in draft.refused:
             now[key] = value

@@ -228,12 +228,12 @@ class ClientConnection(asyncio.Protocol):
         self._context.running -= 1
         recorder, now = exchange.recorder, self._context.clock()
         if recorder is not None:
-            told = (
+            ending = (
                 recorder.finish(whole=whole, gone=gone, now=now)
                 if status is None
                 else recorder.finish_rejected(status, now)
             )
-            self._context.outbox.finish(recorder, told)
+            self._context.outbox.finish(recorder, ending)
 
     def _reply(self, status: int, why: str) -> None:
         self.write(error_response(status, f"goodwatt: {why}"))
