@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
     [
         ("--web.listen-address", "nonsense", "lacks a port"),
         ("--web.listen-address", "localhost:99999", "no valid port"),
-        ("--web.telemetry-path", "metrics", "must begin with '/'"),
-        ("--web.telemetry-path", "/-/ready", "taken by goodwatt"),
+        ("--web.telemetry-path", "metrics", "must start with '/'"),
+        ("--web.telemetry-path", "/-/ready", "reserved by goodwatt"),
     ],
 )
 def test_a_wrong_flag_is_one_line(flag: str, value: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
