@@ -17,7 +17,7 @@ from tests.fakes.webhook import Webhook, webhook
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).parents[2]
-SCALE = 1 / 150  # an hour is 24 s
+SCALE = 1 / 75  # an hour is 48 s, five minutes are 4 s
 CONFIG = """\
 cost: {price_per_gpu_hour: 1.69}
 interval_seconds: 1
@@ -29,7 +29,7 @@ ROUTING = """\
 route: {{receiver: webhook, group_by: [alertname, server, model], group_wait: 0s, group_interval: 1s}}
 receivers: [{{name: webhook, webhook_configs: [{{url: '{url}', send_resolved: true}}]}}]
 """
-BURN = {"alertname": "GoodwattSloBudgetBurn", "severity": "page", "slo": "fluent", "long_window": "24s"}
+BURN = {"alertname": "GoodwattSloBudgetBurn", "severity": "page", "slo": "fluent", "long_window": "48s"}
 DOWN = {"alertname": "GoodwattServerDown", "severity": "page", "server": "batch"}
 
 
@@ -40,7 +40,7 @@ def test_a_fault_is_notified_and_resolved(tmp_path: Path) -> None:
     """
     rules = tmp_path / "rules.yml"
     rules.write_text(rules_text(_alerting(), "all"))
-    faults = ("--fault", "slow:chat@20+45", "--fault", "down:batch@20+20")
+    faults = ("--fault", "slow:chat@20+70", "--fault", "down:batch@20+20")
     with (
         webhook() as heard,
         alertmanager(tmp_path, ROUTING.format(url=heard.url) + _documented_inhibition()) as address,
@@ -65,9 +65,14 @@ def _check_rules(server: Prometheus) -> None:
     assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
     for level in ("server_model", "model", "fleet"):
         for metric in ("tokens_per_joule", "cost_per_million_tokens", "goodput", "idle_energy"):
-            assert server.query(f"{level}:goodwatt_{metric}:ratio_rate12s"), (level, metric)
+            _await_record(server, f"{level}:goodwatt_{metric}:ratio_rate4s")
         for metric in ("cost_per_hour", "generated_tokens"):
-            assert server.query(f"{level}:goodwatt_{metric}:rate12s"), (level, metric)
+            _await_record(server, f"{level}:goodwatt_{metric}:rate4s")
+
+
+def _await_record(server: Prometheus, name: str) -> None:
+    """A window of 4 s may miss a scrape on a busy machine, so wait for the next evaluation."""
+    until(lambda: server.query(name) or None, seconds=30, why=lambda: name)
 
 
 def _alerting() -> Alerting:
