@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.real.engines import POLITE, VLLM, VLLM_ENVIRONMENT, Child, installed, number_format, vllm_model
 
 OUTPUT_TOKENS = 32
-SPEED = {"bfloat16": 1.0, "float32": 0.35}  # what a machine of two cores serves, by the numbers it computes with
+SPEED = {"bfloat16": 1.0, "float32": 0.25}  # what a machine of two cores serves, by the numbers it computes with
 
 
 @dataclass(frozen=True)
