@@ -1,18 +1,16 @@
 """The door for an alert: one function in rules/, its stories and its runbook section."""
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from filecmp import dircmp
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.doors.package_copy import changed_files, copy_of_package
+
 TUPLE = "HEALTH_ALERTS = (server_down, "
 ALERT = '''def toy_queue(alerting: Alerting) -> Iterator[AlertRule]:
     """Fires when requests wait for an hour."""
@@ -34,19 +32,12 @@ CONFIG = "alerts: {disabled: [GoodwattToyQueue]}\n"
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the package with one more alert."""
-    copy = tmp_path / "exporter"
-    shutil.copytree(ROOT / "exporter", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    copy = copy_of_package(tmp_path)
     module = copy / "goodwatt" / "rules" / "health_alerts.py"
     text = module.read_text()
     assert text.count(TUPLE) == 1
     module.write_text(text.replace(TUPLE, ALERT + TUPLE + "toy_queue, "))
     return copy
-
-
-def changed_files(comparison: dircmp[str]) -> Iterator[str]:
-    yield from (*comparison.diff_files, *comparison.left_only, *comparison.right_only)
-    for inner in comparison.subdirs.values():
-        yield from changed_files(inner)
 
 
 def goodwatt(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -65,7 +56,7 @@ def alerts(tree: Path, *arguments: str) -> dict[str, dict[str, Any]]:
 
 def test_one_function_is_an_alert(tree: Path, tmp_path: Path) -> None:
     """`goodwatt rules` prints it with a link to its runbook section, and `alerts.disabled` accepts its name."""
-    assert list(changed_files(dircmp(ROOT / "exporter", tree, ignore=["__pycache__"]))) == ["health_alerts.py"]
+    assert changed_files(tree) == ["rules/health_alerts.py"]
     printed = alerts(tree)["GoodwattToyQueue"]
     assert (printed["expr"], printed["for"]) == ("goodwatt_requests_waiting > 0", "1h")
     assert printed["annotations"]["runbook_url"] == "docs/runbooks.md#goodwatttoyqueue"
