@@ -1,6 +1,6 @@
-"""Add a server's page to the ledger: counters and latency histograms."""
+"""Add a server's pages to the ledger: counters and latency histograms."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from goodwatt.derive.counters import counter_increases, histogram_increases, is_baseline
@@ -13,14 +13,17 @@ from goodwatt.model.ledger import Account, CountKey, Ledger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageGrowth:
-    """What one page adds, summed over replicas. A signal that the page lacks is absent.
+    """What one page, or all pages of a tick, add, summed over replicas. A signal that the page lacks is absent.
 
-    `seconds` is the time since the previous page, or 0 on a baseline.
+    `reading` is the page, or the last one. `seconds` is the time since the previous page, without that before a
+    baseline.
     """
 
+    reading: EngineReading
     accounts: tuple[Account, ...]
     counts: Mapping[CountKey, float]
     histograms: Mapping[tuple[Account, Signal], Histogram]
+    dropped_lines: int
     seconds: float
     is_baseline: bool
 
@@ -37,11 +40,38 @@ def measure_growth(previous: EngineReading | None, current: EngineReading) -> Pa
         merged[where] = add_histograms(merged[where], added) if where in merged else added
     baseline = is_baseline(previous, current)
     return PageGrowth(
+        reading=current,
         accounts=page_accounts(current),
         counts=counts,
         histograms=merged,
+        dropped_lines=current.dropped_lines,
         seconds=0.0 if previous is None or baseline else current.at_seconds - previous.at_seconds,
         is_baseline=baseline,
+    )
+
+
+def measure_pages(previous: EngineReading | None, reading: EngineReading) -> tuple[PageGrowth, ...]:
+    """Return what each page of a tick counted since the page before it, oldest first."""
+    pages = (*reading.earlier, replace(reading, earlier=()))
+    return tuple(map(measure_growth, (previous, *pages), pages))
+
+
+def total_growth(pages: Sequence[PageGrowth]) -> PageGrowth:
+    """Return what these pages add together. There must be at least one."""
+    if len(pages) == 1:
+        return pages[0]
+    counts: dict[CountKey, float] = {}
+    histograms: dict[tuple[Account, Signal], Histogram] = {}
+    for page in pages:
+        _add_to(counts, histograms, page)
+    return PageGrowth(
+        reading=pages[-1].reading,
+        accounts=tuple(dict.fromkeys(account for page in pages for account in page.accounts)),
+        counts=counts,
+        histograms=histograms,
+        dropped_lines=sum(page.dropped_lines for page in pages),
+        seconds=sum(page.seconds for page in pages),
+        is_baseline=pages[-1].is_baseline,
     )
 
 
@@ -55,7 +85,7 @@ def page_accounts(reading: EngineReading) -> tuple[Account, ...]:
     return named(s.model for s in reading.counters) or named(s.model for s in reading.histograms) or named(running)
 
 
-def page_activities(growth: PageGrowth, reading: EngineReading) -> tuple[Activity, ...]:
+def page_activities(growth: PageGrowth) -> tuple[Activity, ...]:
     """Return each account's activity per second since the previous page, because a page may cover several ticks."""
     seconds = growth.seconds if growth.seconds > 0.0 else 1.0
     return tuple(
@@ -63,20 +93,25 @@ def page_activities(growth: PageGrowth, reading: EngineReading) -> tuple[Activit
             account,
             generated=growth.counts.get(CountKey(account, Signal.GENERATED_TOKENS), 0.0) / seconds,
             prompt=growth.counts.get(CountKey(account, Signal.PROMPT_TOKENS), 0.0) / seconds,
-            running=reading.gauges.get((Signal.REQUESTS_RUNNING, account.model), 0.0),
+            running=growth.reading.gauges.get((Signal.REQUESTS_RUNNING, account.model), 0.0),
         )
         for account in growth.accounts
     )
 
 
-def add_page(ledger: Ledger, reading: EngineReading, growth: PageGrowth) -> Ledger:
-    """Add one page's counters, histograms and malformed lines to the ledger."""
-    counts = dict(ledger.counts)
+def add_page(ledger: Ledger, growth: PageGrowth) -> Ledger:
+    """Add the counters, histograms and malformed lines of one page, or of all pages of a tick, to the ledger."""
+    counts, histograms, dropped = dict(ledger.counts), dict(ledger.histograms), dict(ledger.dropped_lines)
+    _add_to(counts, histograms, growth)
+    server = growth.reading.server
+    dropped[server] = dropped.get(server, 0) + growth.dropped_lines
+    return replace(ledger, counts=counts, histograms=histograms, dropped_lines=dropped)
+
+
+def _add_to(
+    counts: dict[CountKey, float], histograms: dict[tuple[Account, Signal], Histogram], growth: PageGrowth
+) -> None:
     for key, value in growth.counts.items():
         counts[key] = counts.get(key, 0.0) + value
-    histograms = dict(ledger.histograms)
     for where, histogram in growth.histograms.items():
         histograms[where] = add_histograms(histograms[where], histogram) if where in histograms else histogram
-    dropped = dict(ledger.dropped_lines)
-    dropped[reading.server] = dropped.get(reading.server, 0) + reading.dropped_lines
-    return replace(ledger, counts=counts, histograms=histograms, dropped_lines=dropped)

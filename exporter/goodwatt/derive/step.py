@@ -8,7 +8,7 @@ from goodwatt.derive.energy.attribution import Activity
 from goodwatt.derive.energy.charge import GpuInterval, charge_interval, claims_on
 from goodwatt.derive.energy.gpu_sources import merged_gpus, take_gpu_readings
 from goodwatt.derive.energy.meters import energy_increase, gpus_by_meter, update_meters
-from goodwatt.derive.page_growth import PageGrowth, add_page, measure_growth, page_activities
+from goodwatt.derive.page_growth import PageGrowth, add_page, measure_pages, page_activities, total_growth
 from goodwatt.derive.retention import cap_accounts
 from goodwatt.derive.revenue import add_revenue
 from goodwatt.derive.slo.histogram_evidence import add_evidence
@@ -64,25 +64,27 @@ def _page(outcome: Reading | Unavailable) -> EngineReading | None:
 
 
 def _take_page(state: State, reading: EngineReading, policy: Policy, now: float, recovered: bool) -> State:
-    """Add one page.
+    """Add a server's page, with those read since the last tick before it.
 
     Restart the live window of a server that recovered after its series were dropped: the tokens of its outage are
     counted now, but its energy meanwhile was unattributed, and a ratio over both would be wrong.
     """
-    growth = measure_growth(state.engines.get(reading.server), reading)
+    pages = measure_pages(state.engines.get(reading.server), reading)
+    growth = total_growth(pages)
     new = {account: now for account in growth.accounts if recovered or account not in state.since}
     state = replace(
-        _add_growth(state, reading, growth, policy),
-        engines={**state.engines, reading.server: reading},
-        activities={**state.activities, reading.server: page_activities(growth, reading)},
+        _add_growth(state, pages, growth, policy),
+        engines={**state.engines, reading.server: growth.reading},
+        activities={**state.activities, reading.server: page_activities(growth)},
         since={**state.since, **new},
     )
     return cap_accounts(state, reading.server, growth.accounts)
 
 
-def _add_growth(state: State, reading: EngineReading, growth: PageGrowth, policy: Policy) -> State:
-    ledger = add_page(state.ledger, reading, growth)
-    ledger, first_tokens = add_evidence(ledger, state.first_tokens, reading, growth, policy.slos)
+def _add_growth(state: State, pages: Sequence[PageGrowth], growth: PageGrowth, policy: Policy) -> State:
+    """Add a tick's growth at once, but its evidence page by page: the less a page covers, the more it proves."""
+    ledger = add_page(state.ledger, growth)
+    ledger, first_tokens = add_evidence(ledger, state.first_tokens, pages, policy.slos)
     if policy.price_list is not None:
         ledger = add_revenue(ledger, growth.accounts, policy.price_list)
     return replace(state, ledger=ledger, first_tokens=first_tokens)

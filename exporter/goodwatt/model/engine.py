@@ -103,6 +103,9 @@ class EngineReading:
     `alternatives` is the index of the profile's alternative that each signal was read from. `switched` are the signals
     that the previous page of the same run read from another alternative. `miscounted_successes` are requests that the
     page counts as cancelled and a histogram proves successful; in `counters` they are successes.
+
+    `earlier` are complete pages of the same server that were read since the last tick, oldest first. Each was read with
+    the one before it as the previous reading, and has no `earlier` of its own.
     """
 
     server: str
@@ -122,3 +125,4 @@ class EngineReading:
     alternatives: Mapping[Signal, int] = field(default_factory=dict)
     switched: frozenset[Signal] = frozenset()
     simulated: bool = False
+    earlier: tuple["EngineReading", ...] = ()

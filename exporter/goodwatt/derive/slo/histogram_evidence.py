@@ -1,4 +1,4 @@
-"""Add a page to the evidence for SLOs: observations within each threshold, and how many requests are in flight."""
+"""Add pages to the evidence for SLOs: observations within each threshold, and how many requests are in flight."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,39 +13,42 @@ from goodwatt.derive.slo.one_token import (
     without_excluded,
 )
 from goodwatt.model.engine import EngineReading, Outcome, SeriesId, Signal
-from goodwatt.model.ledger import Account, CountKey, FirstTokens, Ledger, Marginal, SloKey
+from goodwatt.model.ledger import Account, CountKey, FirstTokens, Ledger, Marginal, SloEvidence, SloKey
 from goodwatt.model.slo import Slo
 
 
 def add_evidence(
     ledger: Ledger,
     waiting: Mapping[SloKey, FirstTokens],
-    reading: EngineReading,
-    growth: PageGrowth,
+    pages: Sequence[PageGrowth],
     slos: Sequence[Slo],
 ) -> tuple[Ledger, dict[SloKey, FirstTokens]]:
-    """Add one page's evidence for every account on the page and every SLO that applies to it.
+    """Add the evidence of pages, oldest first, for every account on a page and every SLO that applies to it.
 
     Returns the ledger and the first tokens that wait for the end of their request. A histogram that is not on the page
     adds nothing: some engines write one only after its first observation. Totals are in the ledger once every signal
     that the SLO needs was seen.
     """
     evidence, totals, still_waiting = dict(ledger.evidence), dict(ledger.slos), dict(waiting)
-    for slo in slos:
+    for growth in pages:
         for account in growth.accounts:
-            if applies(slo, *account):
-                key = SloKey(account, slo.name)
-                known = evidence.setdefault(key, empty_evidence(slo))
-                if growth.is_baseline:
-                    still_waiting[key] = unseen_first_tokens(in_flight(account, reading))
-                else:
-                    page = _page_evidence(slo, account, reading, growth)
-                    evidence[key], still_waiting[key] = extend_evidence(
-                        known, waiting.get(key) or FirstTokens(), slo, page
-                    )
-                if has_every_signal(ledger, slo, account):
-                    totals[key] = evidence[key].totals
+            for slo in slos:
+                if applies(slo, *account):
+                    key = SloKey(account, slo.name)
+                    before = evidence.get(key) or empty_evidence(slo), still_waiting.get(key) or FirstTokens()
+                    evidence[key], still_waiting[key] = _add_page_evidence(before, slo, account, growth)
+                    if has_every_signal(ledger, slo, account):
+                        totals[key] = evidence[key].totals
     return replace(ledger, evidence=evidence, slos=totals), still_waiting
+
+
+def _add_page_evidence(
+    before: tuple[SloEvidence, FirstTokens], slo: Slo, account: Account, growth: PageGrowth
+) -> tuple[SloEvidence, FirstTokens]:
+    evidence, waiting = before
+    if growth.is_baseline:
+        return evidence, unseen_first_tokens(in_flight(account, growth.reading))
+    return extend_evidence(evidence, waiting, slo, _page_evidence(slo, account, growth))
 
 
 def has_every_signal(ledger: Ledger, slo: Slo, account: Account) -> bool:
@@ -56,8 +59,8 @@ def has_every_signal(ledger: Ledger, slo: Slo, account: Account) -> bool:
     )
 
 
-def _page_evidence(slo: Slo, account: Account, reading: EngineReading, growth: PageGrowth) -> PageEvidence:
-    finished, engine = _finished(account, growth), reading.traits.one_token_tpot
+def _page_evidence(slo: Slo, account: Account, growth: PageGrowth) -> PageEvidence:
+    finished, engine = _finished(account, growth), growth.reading.traits.one_token_tpot
     marginals, doubtful = [], 0.0
     for threshold in slo.thresholds:
         histogram = growth.histograms.get((account, threshold.signal))
@@ -73,7 +76,7 @@ def _page_evidence(slo: Slo, account: Account, reading: EngineReading, growth: P
         failed=counted.failed + counted.rejected,
         cancelled=counted.cancelled,
         perhaps_excluded=doubtful,
-        in_flight=in_flight(account, reading),
+        in_flight=in_flight(account, growth.reading),
     )
 
 
