@@ -1,5 +1,7 @@
 """What the same metric name means on each engine: differences that would silently falsify figures."""
 
+from collections import Counter
+
 import pytest
 
 from goodwatt.engines.profile import Per
@@ -162,6 +164,45 @@ def test_triton_counts_a_pipeline_once() -> None:
         (Signal.REQUESTS_WAITING, "tensorrt_llm"): 2,
         (Signal.KV_CACHE_USAGE, "tensorrt_llm"): 0.25,
     }
+
+
+def _finished(**models: int) -> str:
+    """Triton's core counters: that many successes of each model and no failure."""
+    lines = 'nv_inference_request_success{model="%s"} %d\nnv_inference_request_failure{model="%s"} 0\n'
+    return "".join(lines % (name, count, name) for name, count in models.items())
+
+
+def test_a_generating_model_that_stays_at_0() -> None:
+    """Requests that only the ensemble counts belong to the generating model; if there is none, to the ensemble."""
+    name = "triton/pipeline/generating-model-at-0"
+    assert +Counter(ended(page(name))) == {Outcome.SUCCESS: 59}
+    assert {key.model for key in page(name).counters} == {"tensorrt_llm"}
+    later = (HERE / f"{name}.prom").read_text().replace(" 59", " 64")
+    assert ended(reading_of("triton", later, previous=page(name)))[Outcome.SUCCESS] == 64
+    only = reading_of("triton", _finished(ensemble=7))
+    assert {key.model: value for key, value in only.counters.items() if value} == {"ensemble": 7}
+
+
+def test_several_models_behind_a_front() -> None:
+    """With several generating models the ensemble's requests cannot be assigned: each keeps its own count."""
+    found = reading_of("triton", _finished(ensemble=9, llama=2, mistral=3)).counters
+    assert {key.model: value for key, value in found.items() if value} == {"llama": 2, "mistral": 3}
+
+
+def test_failures_that_only_the_front_counts() -> None:
+    """A failure in front of the generating model is one of its requests."""
+    failed = 'nv_inference_request_failure{model="ensemble",reason="BACKEND"} 2\n'
+    text = f'nv_inference_request_success{{model="llama"}} 5\n{failed}'
+    assert +Counter(ended(reading_of("triton", text))) == {Outcome.SUCCESS: 5, Outcome.ERROR: 2}
+
+
+def test_llama_cpp_with_model_labels() -> None:
+    """Each model has its own tokens; only a page without the label accepts any name that a client sends."""
+    reading = page("llamacpp/docker-model-runner/two-models")
+    generated = {key.model: value for key, value in reading.counters.items() if key.signal is Signal.GENERATED_TOKENS}
+    assert generated == {"ai/llama3.2:latest": 400, "ai/qwen3:8B": 7000}
+    assert reading.traits.names_models
+    assert not page("llamacpp/b11434/after").traits.names_models
 
 
 def test_triton_without_reasons() -> None:

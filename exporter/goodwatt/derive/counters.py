@@ -68,6 +68,12 @@ def is_another_run(previous: EngineReading | None, current: EngineReading) -> bo
     return is_later(before, current.started_unix_seconds)
 
 
+def has_restarted(previous: EngineReading, current: EngineReading) -> bool:
+    """Whether the engine's counters began at zero between two pages: a later start, or any counter that fell."""
+    fell = (current.counters.get(series, value) < value for series, value in previous.counters.items())
+    return is_another_run(previous, current) or any(fell)
+
+
 def is_later(before: float | None, now: float | None) -> bool:
     """Whether a process start is later than the one before; False where either is unknown."""
     return before is not None and now is not None and now > before

@@ -208,6 +208,9 @@ class Profile(Section):
         default=None, description="Path of an OpenAI-style model list, requested once if no label has the model."
     )
     default_model: str = "default"
+    pipeline_fronts: Many[str] = Field(
+        default=(), description="Models in front of a pipeline, whose requests the generating model counts as well."
+    )
     traits: ProfileTraits
     signals: Mapping[Annotated[Signal, Field(strict=False)], Alternatives]
     gpu_energy: GpuEnergy | None = None
@@ -233,14 +236,14 @@ class Profile(Section):
             raise ValueError(f"traits.successes_timed: {timed} is not a histogram among the signals")
         return self
 
-    def engine_traits(self, *, prompt_includes_cached: bool = True) -> EngineTraits:
-        """The traits in the form a reading carries."""
+    def engine_traits(self, *, prompt_includes_cached: bool = True, names_models: bool = True) -> EngineTraits:
+        """The traits in the form a reading carries. `names_models`: whether a label on the page names the model."""
         return EngineTraits(
             tokens_move=self.traits.tokens_move,
             one_token_tpot=self.traits.one_token_tpot or OneToken.SKIPPED,
             prompt_includes_cached=prompt_includes_cached,
             running_is_current=self.traits.running_is_current,
-            names_models=bool(self.labels.model),
+            names_models=names_models,
         )
 
     def all_sample_names(self) -> frozenset[str]:

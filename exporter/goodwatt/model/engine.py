@@ -102,7 +102,8 @@ class EngineReading:
 
     `alternatives` is the index of the profile's alternative that each signal was read from. `switched` are the signals
     that the previous page of the same run read from another alternative. `miscounted_successes` are requests that the
-    page counts as cancelled and a histogram proves successful; in `counters` they are successes.
+    page counts as cancelled and a histogram proves successful; in `counters` they are successes. `pipeline_fronts` are
+    request counters of this run that stand for another model's requests and are not in `counters`.
 
     `earlier` are complete pages of the same server that were read since the last tick, oldest first. Each was read with
     the one before it as the previous reading, and has no `earlier` of its own.
@@ -120,6 +121,7 @@ class EngineReading:
     gpu_joules: Mapping[str, float] = field(default_factory=dict)  # by GPU UUID, where the engine counts energy itself
     dropped_lines: int = 0  # malformed lines on this page
     miscounted_successes: float = 0.0
+    pipeline_fronts: frozenset[SeriesId] = frozenset()
     unread: frozenset[Signal] = frozenset()  # on the page, but at least one of their metrics is unreadable
     absent: Absent = Absent()
     alternatives: Mapping[Signal, int] = field(default_factory=dict)

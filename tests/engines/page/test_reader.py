@@ -1,7 +1,8 @@
 import yaml
 
 from goodwatt.engines import load_profile
-from goodwatt.engines.page.reader import read_page, unknown_outcomes
+from goodwatt.engines.page.reader import read_page
+from goodwatt.engines.page.series import unknown_outcomes
 from goodwatt.model.engine import EngineReading, Outcome, SeriesId, Signal
 from goodwatt.sources.engine.exposition import ExpositionParser
 from tests.engines.golden import HERE, PROFILES, reading_of

@@ -14,7 +14,7 @@ from goodwatt.engines import load_profile
 from goodwatt.model.engine import EngineReading, Signal
 from goodwatt.model.source import Reason, SourceUnavailable
 from goodwatt.settings.sources import ServerSection
-from goodwatt.sources.engine.source import EngineSource, _retrieve_exception, first_model_id
+from goodwatt.sources.engine.source import EngineSource, _retrieve_exception
 from goodwatt.sources.http.errors import connection_error
 from goodwatt.sources.http.fetch import MAX_PAGE_BYTES
 from tests.engines.golden import HERE, PROFILES, reading_of
@@ -161,6 +161,37 @@ async def test_model_name_is_requested_once() -> None:
     assert [request.path for request in server.requests].count("/v1/models") == 1
 
 
+def _models(name: str) -> Reply:
+    return Reply(f'{{"data":[{{"id":"{name}"}}]}}'.encode(), content_type="application/json")
+
+
+def _counted(name: str, reading: EngineReading) -> float:
+    return sum(v for key, v in reading.counters.items() if (key.signal, key.model) == (Signal.GENERATED_TOKENS, name))
+
+
+async def test_a_swapped_model_gets_its_own_name() -> None:
+    """When the counters fall, the server is asked for its model again, and that page already counts for it."""
+    routes = {"/metrics": page("llamacpp:tokens_predicted_total 400\n"), "/v1/models": _models("small")}
+    async with serving(routes) as server, reading_from(server.url) as source:
+        assert _counted("small", await source.read()) == 400
+        server.routes |= {"/metrics": page("llamacpp:tokens_predicted_total 30\n"), "/v1/models": _models("large")}
+        swapped = await source.read()
+    assert (_counted("large", swapped), _counted("small", swapped)) == (30, 0)
+
+
+async def test_a_model_is_asked_for_again_after_a_failed_read() -> None:
+    """A server that was away may have another model, and keeps its name where it does not tell."""
+    routes = {"/metrics": page(LLAMA), "/v1/models": _models("small")}
+    async with serving(routes) as server, reading_from(server.url) as source:
+        await source.read()
+        for models, name in ((_models("large"), "large"), (Reply(status=503), "large")):
+            server.routes |= {"/metrics": Reply(status=503), "/v1/models": models}
+            with pytest.raises(SourceUnavailable):
+                await source.read()
+            server.routes["/metrics"] = page(LLAMA)
+            assert {key.model for key in (await source.read()).counters} == {name}
+
+
 @pytest.mark.parametrize(
     "models", [Reply(status=503), Reply(b"{}"), Reply(b"<html>"), Reply(b"x", close=True, content_length=9)]
 )
@@ -177,28 +208,6 @@ async def test_model_list_that_hangs() -> None:
     """A hanging model list delays the read to its deadline, but the page is read."""
     async with serving({"/metrics": page(LLAMA), "/v1/models": Reply(hang=True)}) as server:
         assert (await read(server, timeout_seconds=0.2)).engine == "llamacpp"
-
-
-@pytest.mark.parametrize(
-    ("body", "name"),
-    [
-        ('{"data":[{"id":"m"}]}', "m"),
-        ('{"data":[{"id":"m"},{"id":"n"}]}', "m"),
-        ('{"data":[]}', None),
-        ('{"data":[{}]}', None),
-        ('{"data":{"id":"m"}}', None),
-        ('{"data":[{"id":7}]}', None),
-        ('{"data":[{"id":""}]}', None),
-        ('{"data":[{"id":"a\\nb"}]}', None),
-        ('{"data":[{"id":"%s"}]}' % ("x" * 257), None),
-        ("[]", None),
-        ("[" * 100_000, None),
-        ("", None),
-    ],
-)
-def test_first_model(body: str, name: str | None) -> None:
-    """The first id of a model list, or None."""
-    assert first_model_id(body) == name
 
 
 async def test_engine_is_swapped() -> None:

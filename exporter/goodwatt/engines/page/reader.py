@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from goodwatt.engines.page import continuity
 from goodwatt.engines.page.buckets import histogram_from_buckets, upper_bound
+from goodwatt.engines.page.pipeline import count_once
 from goodwatt.engines.page.samples import PageSamples
-from goodwatt.engines.page.series import MatchedSample, matching_samples
+from goodwatt.engines.page.series import MatchedSample, matching_samples, names_models
 from goodwatt.engines.page.success_floor import miscounted_successes, recount
 from goodwatt.engines.profile import Alternative, GpuEnergy, Profile, Term, sample_names
 from goodwatt.model.engine import COUNTERS, HISTOGRAMS, Absent, EngineReading, Outcome, SeriesId, Signal
@@ -38,6 +39,10 @@ class _Draft:
         known = self.previous
         return 0.0 if known is None else known.counters.get(key, known.absent.counters.get(key, 0.0))
 
+    def known(self) -> Mapping[SeriesId, float]:
+        """The last known values of all counters since the process started."""
+        return {} if self.previous is None else {**self.previous.absent.counters, **self.previous.counters}
+
     def lost_its_sum(self, key: SeriesId, now: Histogram) -> bool:
         """Whether a histogram had a sum on the previous page and has none now."""
         before = self.previous.histograms.get(key) if self.previous else None
@@ -66,13 +71,17 @@ def read_page(
     for signal, alternative in chosen.items():
         if alternative is not None:
             _read_signal(draft, signal, alternative)
+    fronts = _count_pipelines_once(draft)
     miscounted = _recount_successes(draft)
     gone, alternatives = _absent(draft), _alternatives(draft, chosen)
     return EngineReading(
         server=server,
         at_seconds=at_seconds,
         engine=profile.name,
-        traits=profile.engine_traits(prompt_includes_cached=not any(a.excludes_cached for a in chosen.values() if a)),
+        traits=profile.engine_traits(
+            prompt_includes_cached=not any(a.excludes_cached for a in chosen.values() if a),
+            names_models=names_models(page, profile.labels),
+        ),
         counters=_held(draft, draft.counters, previous.counters if previous else {}),
         gauges=draft.gauges,
         histograms=_held(draft, draft.histograms, previous.histograms if previous else {}),
@@ -81,6 +90,7 @@ def read_page(
         gpu_joules=_gpu_joules(profile.gpu_energy, page),
         dropped_lines=page.dropped_lines + draft.dropped,
         miscounted_successes=miscounted,
+        pipeline_fronts=fronts,
         simulated=simulated,
         unread=frozenset(signal for signal, one in chosen.items() if page.cut or _is_refused(draft, signal, one)),
         absent=gone or Absent(),
@@ -102,17 +112,14 @@ def _absent(draft: _Draft) -> Absent | None:
         return Absent()
     counted = {key: value for key, value in draft.counters.items() if key not in draft.differences}
     started = _started(draft.profile, draft.page)
-    known = draft.page.cut or bool(draft.refused) or (started is not None and _is_start_of(previous, started))
+    same_start = started is not None and previous is not None and started == previous.started_unix_seconds
+    known = draft.page.cut or bool(draft.refused) or same_start
     if previous is None or not continuity.is_same_process(previous, counted, draft.histograms, known=known):
         return None
     gone = continuity.absent_series(previous, draft.counters, draft.histograms)
     if gone.counters or gone.histograms:
         draft.counters.update({key: max(draft.counters[key], draft.before(key)) for key in draft.differences})
     return gone
-
-
-def _is_start_of(previous: EngineReading | None, started: float) -> bool:
-    return previous is not None and previous.started_unix_seconds == started
 
 
 def _alternatives(draft: _Draft, chosen: Mapping[Signal, Alternative | None]) -> dict[Signal, int]:
@@ -129,22 +136,6 @@ def _is_refused(draft: _Draft, signal: Signal, chosen: Alternative | None) -> bo
     alternatives = draft.profile.signals[signal] if chosen is None else (chosen,)
     terms = (term for alternative in alternatives for term in alternative.sum)
     return any(not draft.refused.isdisjoint((term.metric, *sample_names(signal, term.metric))) for term in terms)
-
-
-def unknown_outcomes(profile: Profile, page: PageSamples) -> tuple[str, ...]:
-    """Outcome label values that the profile does not map, sorted. They count as its `otherwise`."""
-    return tuple(
-        sorted(
-            {
-                value
-                for alternative in profile.signals.get(Signal.REQUESTS, ())
-                for term in alternative.sum
-                if term.outcome is not None and not isinstance(term.outcome, Outcome)
-                for pairs in page.samples.get(term.metric, {})
-                if (value := dict(pairs).get(term.outcome.label, "")) not in term.outcome.values
-            }
-        )
-    )
 
 
 def _first_present(page: PageSamples, signal: Signal, alternatives: Iterable[Alternative]) -> Alternative | None:
@@ -205,6 +196,15 @@ def _read_difference(draft: _Draft, term: Term, less: str) -> None:
 def _difference(whole: float, taken: float, before: float) -> float:
     """Never below `before`: `taken` may grow before `whole` does. Only a counter reset takes `whole` below it."""
     return max(whole - taken, before) if whole >= before else max(whole - taken, 0.0)
+
+
+def _count_pipelines_once(draft: _Draft) -> frozenset[SeriesId]:
+    """Merge a pipeline's requests. Returns its front models' own series."""
+    before = draft.previous.pipeline_fronts if draft.previous else frozenset()
+    found = count_once(draft.counters, draft.profile.pipeline_fronts, before, draft.known())
+    draft.counters = dict(found.counters)
+    draft.differences |= found.raised
+    return found.fronts
 
 
 def _recount_successes(draft: _Draft) -> float:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from goodwatt.engines.page.samples import LabelPairs, PageSamples
-from goodwatt.engines.profile import LabelNames, Term
+from goodwatt.engines.profile import LabelNames, Profile, Term
+from goodwatt.model.engine import Outcome, Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,12 @@ def matching_samples(
         MatchedSample(_model(labels, names, default_model), _series(labels, names), labels, value)
         for labels, value in _lowest_ranks(kept, names)
     ]
+
+
+def names_models(page: PageSamples, names: LabelNames) -> bool:
+    """Whether any sample has a label with its model's name."""
+    every_label = (label for series in page.samples.values() for labels in series for label in labels)
+    return any(name in names.model and value for name, value in every_label)
 
 
 def _passes(labels: Mapping[str, str], term: Term) -> bool:
@@ -67,3 +74,19 @@ def _replica(labels: Mapping[str, str], names: LabelNames) -> LabelPairs:
 def _rank(labels: Mapping[str, str], names: LabelNames) -> tuple[tuple[int, str], ...]:
     """A sort key that orders numbers without leading zeros by value: a shorter text is smaller."""
     return tuple((len(text), text) for text in (labels.get(name, "") for name in names.rank))
+
+
+def unknown_outcomes(profile: Profile, page: PageSamples) -> tuple[str, ...]:
+    """Outcome label values that the profile does not map, sorted. They count as its `otherwise`."""
+    return tuple(
+        sorted(
+            {
+                value
+                for alternative in profile.signals.get(Signal.REQUESTS, ())
+                for term in alternative.sum
+                if term.outcome is not None and not isinstance(term.outcome, Outcome)
+                for pairs in page.samples.get(term.metric, {})
+                if (value := dict(pairs).get(term.outcome.label, "")) not in term.outcome.values
+            }
+        )
+    )

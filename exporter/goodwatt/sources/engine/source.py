@@ -1,7 +1,6 @@
 """Scrapes an inference server's metrics page over HTTP and reads it through an engine profile."""
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -10,14 +9,17 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
+from goodwatt.derive.counters import has_restarted
 from goodwatt.engines.detection import detect_by_status, detect_engine
-from goodwatt.engines.page.reader import read_page, unknown_outcomes
+from goodwatt.engines.page.reader import read_page
 from goodwatt.engines.page.samples import PageSamples
+from goodwatt.engines.page.series import unknown_outcomes
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.source import Reason, SourceUnavailable, server_source
 from goodwatt.settings.sources import ServerSection
 from goodwatt.sources.engine.exposition import ExpositionParser, labelled_names, metric_names
+from goodwatt.sources.engine.model_name import ModelName
 from goodwatt.sources.http.credentials import ClientCredentials
 from goodwatt.sources.http.errors import (
     access_denied,
@@ -32,8 +34,6 @@ from goodwatt.sources.http.fetch import HttpAnswer, HttpTarget, http_get, new_ht
 log = logging.getLogger(__name__)
 
 DEFAULT_METRICS_PATH = "/metrics"
-_MODEL_NAME_ATTEMPTS = 3
-_MAX_MODEL_NAME_CHARACTERS = 256
 _PARSE_IN_THREAD_CHARACTERS = 1024 * 1024  # twelve times the largest page known
 _MAX_LOGGED_OUTCOMES = 20  # a page may invent a new one at every scrape
 _MISCOUNTED_SUCCESSES = 10  # fewer may come from a page that was read in the middle of an update
@@ -76,8 +76,7 @@ class EngineSource:
         self._profile: Profile | None = None
         self._parser = ExpositionParser(frozenset())
         self._previous: EngineReading | None = None
-        self._model: str | None = self._url.query.get("model")  # a router selects one model's metrics by this parameter
-        self._name_attempts = 0
+        self._model = ModelName(self._url, self._get)
         self._logged_outcomes: set[str] = set()
         self._parsing: asyncio.Future[tuple[Profile, PageSamples]] | None = None
         self._damaged = False
@@ -94,21 +93,12 @@ class EngineSource:
             raise SourceUnavailable(self._backoff[1].reason, self._backoff[1].detail)
         deadline = asyncio.get_running_loop().time() + self._section.timeout_seconds
         try:
-            async with asyncio.timeout_at(deadline):
-                answer = await self._get(self._url)
-        except TimeoutError:
-            raise timed_out(self.name, self._url, self._section.timeout_seconds) from None
-        self._refuse_bad_status(answer)
-        profile, page = await self._parsed_answer(answer)
-        reading = read_page(
-            profile,
-            page,
-            server=self._section.name,
-            at_seconds=answer.at_seconds,
-            default_model=await self._model_name(profile, deadline),
-            previous=self._previous,
-            simulated=self._simulated,
-        )
+            answer = await self._page(deadline)
+            profile, page = await self._parsed_answer(answer)
+        except SourceUnavailable:
+            self._model.forget()
+            raise
+        reading = await self._reading(profile, page, answer.at_seconds, deadline)
         self._refuse_too_many_models(reading)
         self._log_several_processes(reading)
         self._log_miscount(profile, reading)
@@ -116,6 +106,36 @@ class EngineSource:
         self._log_unknown_outcomes(profile, page)
         self._log_damage(page, reading.dropped_lines)
         return Scrape(profile, answer.body, page, reading)
+
+    async def _page(self, deadline: float) -> HttpAnswer:
+        try:
+            async with asyncio.timeout_at(deadline):
+                answer = await self._get(self._url)
+        except TimeoutError:
+            raise timed_out(self.name, self._url, self._section.timeout_seconds) from None
+        self._refuse_bad_status(answer)
+        return answer
+
+    async def _reading(self, profile: Profile, page: PageSamples, at_seconds: float, deadline: float) -> EngineReading:
+        """Read the page. After a restart its counts may belong to another model, so the name is requested again."""
+        name = await self._model.at(profile.model_name_from, deadline)
+        reading = self._read_as(name, profile, page, at_seconds)
+        if self._previous is None or not has_restarted(self._previous, reading):
+            return reading
+        self._model.forget()
+        renamed = await self._model.at(profile.model_name_from, deadline)
+        return reading if renamed == name else self._read_as(renamed, profile, page, at_seconds)
+
+    def _read_as(self, model: str | None, profile: Profile, page: PageSamples, at_seconds: float) -> EngineReading:
+        return read_page(
+            profile,
+            page,
+            server=self._section.name,
+            at_seconds=at_seconds,
+            default_model=model,
+            previous=self._previous,
+            simulated=self._simulated,
+        )
 
     async def aclose(self) -> None:
         """Close the HTTP session."""
@@ -180,20 +200,6 @@ class EngineSource:
             self._backoff = (self._clock() + _JSON_BACKOFF_SECONDS, why)
         return why
 
-    async def _model_name(self, profile: Profile, deadline: float) -> str | None:
-        """The model name from the server's API where its page has none; None after _MODEL_NAME_ATTEMPTS failures."""
-        path = profile.model_name_from
-        if path is None or self._model is not None or self._name_attempts >= _MODEL_NAME_ATTEMPTS:
-            return self._model
-        self._name_attempts += 1
-        try:
-            async with asyncio.timeout_at(deadline):
-                answer = await self._get(self._url.origin().with_path(path))
-        except (TimeoutError, SourceUnavailable):
-            return None
-        self._model = first_model_id(answer.body) if answer.status == 200 else None
-        return self._model
-
     def _log_unknown_outcomes(self, profile: Profile, page: PageSamples) -> None:
         for outcome in unknown_outcomes(profile, page):
             if outcome not in self._logged_outcomes and len(self._logged_outcomes) < _MAX_LOGGED_OUTCOMES:
@@ -244,16 +250,6 @@ def _retrieve_exception(reading: asyncio.Future[tuple[Profile, PageSamples]]) ->
     """Mark the exception as retrieved: the read that started the parsing may have timed out."""
     if not reading.cancelled():
         reading.exception()
-
-
-def first_model_id(body: str) -> str | None:
-    """The first id in an OpenAI-style model list; None for anything else."""
-    try:
-        name = json.loads(body)["data"][0]["id"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    good = isinstance(name, str) and name.isprintable() and 0 < len(name) <= _MAX_MODEL_NAME_CHARACTERS
-    return name if good else None
 
 
 def _address(section: ServerSection, candidates: Mapping[str, Profile]) -> URL:
