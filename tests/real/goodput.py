@@ -28,8 +28,9 @@ class Bounds:
 
 def bounds(page: Page, slo: str) -> Bounds:
     """goodwatt's bounds for an SLO; zeros while the server is down."""
-    good = (page.total("goodwatt_slo_good_requests_total", slo=slo, bound=bound) for bound in ("lower", "upper"))
-    eligible = page.total("goodwatt_slo_requests_total", slo=slo, method="histogram")
+    of = {"slo": slo, "method": "histogram"}
+    good = (page.total("goodwatt_slo_good_requests_total", **of, bound=bound) for bound in ("lower", "upper"))
+    eligible = page.total("goodwatt_slo_requests_total", **of)
     return Bounds(eligible or 0.0, *(value or 0.0 for value in good))
 
 

@@ -19,7 +19,8 @@ from tests.real.spans import SENDING, SpanLatencies, collected
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(2700)]
 
-TRIAL, PROMPTS, PER_SECOND = 24, 60, 4.0
+TRIAL, PROMPTS = 24, 60
+LOADS = 2.0, 4.0, 6.0  # requests per second: rarely two at once, a few, and never none
 WIDEST_RATIO = 0.05  # of the requests, between the bounds of thresholds on bucket edges
 
 
@@ -65,18 +66,36 @@ class Observed:
         return "\n".join([line, *self.compared.at_a_threshold(limit)])
 
 
-async def observe(engine: Child, told: SpanLatencies, folder: Path, number: int, like: Judged) -> Observed:
-    """Run with thresholds chosen for these requests."""
-    limits = await around(engine, quantile(like.requests, 0.6))
-    async with goodwatt(config(engine, limits), folder) as watch:
-        await until(watch, lambda p: watching.is_up(p, "vllm"), "up")
-        before = await server_saw(engine)
+@dataclass
+class Benches:
+    """One engine, and the benches run against it; each bench has a number of its own."""
+
+    engine: Child
+    told: SpanLatencies
+    folder: Path
+    ran: int = 0
+
+    async def trial(self, per_second: float) -> Judged:
+        """Run a few requests to learn their latencies at this load."""
+        self.ran += 1
+        return await judge(
+            self.engine, MODEL, self.folder, prompts=TRIAL, per_second=per_second, slo=UNLIMITED, seed=self.ran
+        )
+
+    async def observe(self, per_second: float, like: Judged) -> Observed:
+        """Run with thresholds chosen for these requests."""
+        self.ran += 1
+        limits = await around(self.engine, quantile(like.requests, 0.6))
         inside = limits["inside"]
-        judged = await judge(engine, MODEL, folder, prompts=PROMPTS, per_second=PER_SECOND, slo=inside, seed=1 + number)
-        saw = (await server_saw(engine)).minus(before)
-        page = await counted(watch)
-    compared = Compared(judged, await told.latest(1 + number, PROMPTS))
-    return Observed(limits, compared, saw, page)
+        async with goodwatt(config(self.engine, limits), self.folder) as watch:
+            await until(watch, lambda p: watching.is_up(p, "vllm"), "up")
+            before = await server_saw(self.engine)
+            judged = await judge(
+                self.engine, MODEL, self.folder, prompts=PROMPTS, per_second=per_second, slo=inside, seed=self.ran
+            )
+            saw = (await server_saw(self.engine)).minus(before)
+            page = await counted(watch)
+        return Observed(limits, Compared(judged, await self.told.latest(self.ran, PROMPTS)), saw, page)
 
 
 def holds_what_was_measured(one: Observed) -> None:
@@ -97,33 +116,44 @@ def sharper_than_one_window(one: Observed, slo: str) -> None:
     assert found.upper - found.lower <= WIDEST_RATIO * PROMPTS, one.said(slo)
 
 
+async def settled(benches: Benches, per_second: float, capsys: pytest.CaptureFixture[str]) -> Observed:
+    """A bench whose thresholds cut the distribution. What must hold for any bench is checked on the way to it.
+
+    If the thresholds cut nothing or the client was delayed by the shared machine, another bench follows with
+    thresholds from these requests.
+    """
+    like = await benches.trial(per_second)
+    for _ in range(TRIES):
+        one = await benches.observe(per_second, like)
+        with capsys.disabled():
+            print(f"\n{per_second:g}/s: the client is later by {one.compared.later()} in the median")
+            print(*(one.said(slo) for slo in one.limits), sep="\n")
+        like = one.compared.client
+        one.compared.nothing_is_seen_early()
+        for slo in ("below", "above"):
+            assert one.compared.met(one.limits[slo]) == one.engine.marginals(one.limits[slo]), one.said(slo)
+        holds_what_was_measured(one)
+        if one.is_cut and one.compared.is_soon:
+            break
+    assert one.compared.is_soon, f"the client is later by {one.compared.later()} in the median"
+    assert one.is_cut, f"{one.limits['inside']} does not cut the distribution"
+    return one
+
+
 async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The good requests that `vllm bench serve --goodput` counts lie between goodwatt's bounds, except for requests
-    that the server itself saw on the other side of a threshold.
+    """At each load, the good requests that `vllm bench serve --goodput` counts lie between goodwatt's bounds, except
+    for requests that the server itself saw on the other side of a threshold.
 
     The thresholds cut the distribution. On bucket edges the bounds are at least as sharp as those of the engine's own
-    counts over the whole bench; inside buckets they are within those of the surrounding edges. Invariants are checked
-    for every bench. If the thresholds cut nothing or the client was delayed by the shared machine, another bench
-    follows with thresholds from these requests.
+    counts over the whole bench, and at most a twentieth of the requests apart; inside buckets they are within those of
+    the surrounding edges.
     """
     async with (
         collected() as told,
         vllm(tmp_path, MODEL, "--otlp-traces-endpoint", told.url, environment=SENDING) as engine,
     ):
-        like = await judge(engine, MODEL, tmp_path, prompts=TRIAL, per_second=PER_SECOND, slo=UNLIMITED, seed=1)
-        for number in range(1, 1 + TRIES):
-            one = await observe(engine, told, tmp_path, number, like)
-            with capsys.disabled():
-                print(f"\nbench {number}: the client is later by {one.compared.later()} in the median")
-                print(*(one.said(slo) for slo in one.limits), sep="\n")
-            like = one.compared.client
-            one.compared.nothing_is_seen_early()
+        benches = Benches(engine, told, tmp_path)
+        for per_second in LOADS:
+            one = await settled(benches, per_second, capsys)
             for slo in ("below", "above"):
-                assert one.compared.met(one.limits[slo]) == one.engine.marginals(one.limits[slo]), one.said(slo)
-            holds_what_was_measured(one)
-            if one.is_cut and one.compared.is_soon:
-                break
-    assert one.compared.is_soon, f"the client is later by {one.compared.later()} in the median"
-    assert one.is_cut, f"{one.limits['inside']} does not cut the distribution"
-    for slo in ("below", "above"):
-        sharper_than_one_window(one, slo)
+                sharper_than_one_window(one, slo)
