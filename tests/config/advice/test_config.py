@@ -44,6 +44,15 @@ def test_a_timeout_above_the_interval() -> None:
     )
 
 
+def test_the_apis_path_as_url() -> None:
+    """A URL as OpenAI clients take it gets advice, because no engine has its metrics there."""
+    for path in ("/v1", "/v1/"):
+        assert of_server("", f"https://h:1{path}") == (
+            "server a: url ends in /v1, the path of the API; remove it, and the engine's metrics path is used",
+        )
+    assert of_server("", "https://h:1/v1/metrics") == ()
+
+
 def test_tls_that_protects_nothing() -> None:
     """Advice names unverified certificates, and tls settings on http."""
     assert of_server("tls: {insecure_skip_verify: true}") == (

@@ -114,6 +114,35 @@ async def test_path_and_query_of_the_url() -> None:
     assert {key.model for key in kept.counters} == {"phi"}
 
 
+async def test_paths_of_other_engines() -> None:
+    """If a URL without a path has no /metrics, the page is read where other engines have it."""
+    nim = (HERE / "nim/1.x/datadog-fixture.prom").read_text()
+    async with serving({"/v1/metrics": page(nim)}) as server, reading_from(server.url) as source:
+        assert [(await source.read()).engine for _ in range(2)] == ["nim", "nim"]
+    assert [request.path for request in server.requests] == [
+        "/metrics",
+        "/prometheus/metrics",
+        "/v1/metrics",
+        "/v1/metrics",
+    ]
+
+
+async def test_only_a_url_without_a_path_is_looked_for_elsewhere() -> None:
+    """A configured path or engine is taken as it is."""
+    for path, section in (("/metrics", {}), ("", {"engine": "vllm"})):
+        async with serving({"/v1/metrics": page(VLLM)}) as server:
+            assert (await failure(server.url + path, **section))[0] is Reason.HTTP_ERROR
+            assert [request.path for request in server.requests] == ["/metrics"]
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/openai/v1"])
+async def test_path_of_the_api(path: str) -> None:
+    """A URL that clients use for the API gets a message with the right one."""
+    async with serving({"/metrics": page(VLLM)}) as server:
+        detail = (await failure(server.url + path))[1]
+    assert detail.endswith(f"that is the path of the API, not of the metrics page; write url: {server.url}")
+
+
 async def test_path_of_the_named_engine() -> None:
     """A configured engine sets the default path."""
     profile = load_profile(MINIMAL.replace("name: toy", "name: toy\npath: /deep/metrics"))
@@ -427,7 +456,8 @@ async def test_broken_responses(raw: bytes, reason: Reason, words: str) -> None:
             Reply(status=404),
             Reason.HTTP_ERROR,
             "returned HTTP 404; if this is SGLang, start it with --enable-metrics; if this is TensorRT-LLM, "
-            "set return_perf_metrics: true in its options and give the path /prometheus/metrics",
+            "set return_perf_metrics: true in its options and give the path /prometheus/metrics; if it has no metrics "
+            "page, as Ollama and LM Studio, measure it through goodwatt's proxy (docs/proxy.md)",
         ),
         (Reply(status=400), Reason.HTTP_ERROR, "returned HTTP 400; check the url's path"),
         (Reply(status=204), Reason.HTTP_ERROR, "returned HTTP 204; check the url's path"),

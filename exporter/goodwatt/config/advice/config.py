@@ -52,6 +52,8 @@ def _server(server: ServerSection, interval_seconds: float) -> Iterator[str]:
         return
     url = urlsplit(server.url)
     yield from _reached(place, server, interval_seconds)
+    if url.path.rstrip("/").endswith("/v1"):
+        yield f"{place} url ends in /v1, the path of the API; remove it, and the engine's metrics path is used"
     if server.tls != TlsSection() and url.scheme == "http":
         yield f"{place} tls has no effect on an http:// url; write https:// or remove tls"
     if _has_credentials(server) and url.scheme == "http" and not is_loopback(url.hostname or ""):

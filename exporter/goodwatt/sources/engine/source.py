@@ -69,6 +69,7 @@ class EngineSource:
         self._section = section
         self._candidates = profiles if section.engine == "auto" else {section.engine: profiles[section.engine]}
         self._url = _address(section, self._candidates)
+        self._other_paths = _other_paths(section, self._candidates)
         self._credentials = ClientCredentials(self.name, section)
         self._clock = clock
         self._simulated = simulated
@@ -111,10 +112,22 @@ class EngineSource:
         try:
             async with asyncio.timeout_at(deadline):
                 answer = await self._get(self._url)
+                if answer.status == 404:
+                    answer = await self._at_other_paths(answer)
         except TimeoutError:
             raise timed_out(self.name, self._url, self._section.timeout_seconds) from None
         self._refuse_bad_status(answer)
         return answer
+
+    async def _at_other_paths(self, missing: HttpAnswer) -> HttpAnswer:
+        """Look for the page where other engines have it, and stay there; `missing` if it is nowhere."""
+        for path in self._other_paths:
+            url = self._url.with_path(path, keep_query=True)
+            answer = await self._get(url)
+            if answer.status == 200:
+                self._url, self._other_paths = url, ()
+                return answer
+        return missing
 
     async def _reading(self, profile: Profile, page: PageSamples, at_seconds: float, deadline: float) -> EngineReading:
         """Read the page. After a restart its counts may belong to another model, so the name is requested again."""
@@ -260,3 +273,11 @@ def _address(section: ServerSection, candidates: Mapping[str, Profile]) -> URL:
         return url
     path = DEFAULT_METRICS_PATH if section.engine == "auto" else candidates[section.engine].path
     return url.with_path(path, keep_query=True)
+
+
+def _other_paths(section: ServerSection, candidates: Mapping[str, Profile]) -> tuple[str, ...]:
+    """Where to look if a URL without a path has no page at the default one and the engine is unknown."""
+    assert section.url is not None
+    if section.engine != "auto" or URL(section.url).path not in ("", "/"):
+        return ()
+    return tuple(sorted({profile.path for profile in candidates.values()} - {DEFAULT_METRICS_PATH}))

@@ -8,6 +8,8 @@ from yarl import URL
 
 from goodwatt.model.source import Reason, SourceUnavailable
 
+_CHECK_PATH = "check the url's path"
+
 
 def redacted_url(url: URL) -> str:
     """The URL without user, password, query and fragment, any of which may be secret."""
@@ -47,9 +49,22 @@ def access_denied(source: str, url: URL, status: int, logged_in: bool) -> Source
 
 
 def unexpected_status(source: str, url: URL, status: int, hint: str) -> SourceUnavailable:
-    """HTTP_ERROR, for a status other than 200. `hint` replaces the generic advice."""
-    remedy = hint or ("check the url's path" if status < 500 else "see the server's own log")
+    """HTTP_ERROR, for a status other than 200. `hint` replaces generic advice, except for a 404 at an API's path."""
+    generic = _CHECK_PATH if status < 500 else "see the server's own log"
+    remedy = _no_such_page(url, hint) if status == 404 else hint or generic
     return source_unavailable(source, Reason.HTTP_ERROR, f"{redacted_url(url)} returned HTTP {status}; {remedy}")
+
+
+def _no_such_page(url: URL, hint: str) -> str:
+    if is_api_path(url.path):
+        return f"that is the path of the API, not of the metrics page; write url: {redacted_url(url.origin())}"
+    proxied = "if it has no metrics page, as Ollama and LM Studio, measure it through goodwatt's proxy (docs/proxy.md)"
+    return f"{hint or _CHECK_PATH}; {proxied}"
+
+
+def is_api_path(path: str) -> bool:
+    """Whether a path is the base of an OpenAI-style API, which clients are configured with, such as /v1."""
+    return path.rstrip("/").endswith("/v1")
 
 
 def not_a_metrics_page(source: str, url: URL, body: str, content_type: str) -> SourceUnavailable:
