@@ -34,6 +34,48 @@ def test_shipped_profiles_load() -> None:
     assert all(profile.name == name for name, profile in load_profiles().items())
 
 
+APHRODITE = "{name: aphrodite, title: Aphrodite, like: vllm, prefix: aphrodite, ports: [2242]}"
+
+
+def test_a_fork_is_like_its_engine() -> None:
+    """A fork has the engine's keys, its metrics under its own prefix, and the keys that it writes itself."""
+    fork, engine = load_profile(APHRODITE), shipped_profile("vllm")
+    assert (fork.name, fork.ports, fork.traits, fork.spans) == ("aphrodite", (2242,), engine.traits, engine.spans)
+    assert fork.detect.any_of == ("aphrodite:*",)
+    renamed = {name.replace("vllm:", "aphrodite:") for name in engine.all_sample_names()}
+    assert fork.all_sample_names() == renamed
+    assert "process_start_time_seconds" in renamed
+
+
+@pytest.mark.parametrize(("prefix", "name"), [("x", "x:prompt_tokens_total"), ("x_", "x_prompt_tokens_total")])
+def test_the_separator_of_a_prefix(prefix: str, name: str) -> None:
+    """A prefix without a separator is followed by a colon."""
+    assert name in load_profile(f"{{name: x, title: X, like: vllm, prefix: {prefix}}}").all_sample_names()
+
+
+def test_like_without_a_prefix() -> None:
+    """Without a prefix only the keys that are written differ."""
+    named = load_profile("{name: mine, title: Mine, like: llamacpp, model_name_from: null}")
+    assert named == shipped_profile("llamacpp").model_copy(
+        update={"name": "mine", "title": "Mine", "like": "llamacpp", "model_name_from": None}
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("like: vlm", "'vlm' is not a shipped profile"),
+        ("like: 7", "7 is not a shipped profile"),
+        ("prefix: x", "prefix needs like"),
+        ("like: nim, prefix: x", "the metrics of nim have no common prefix"),
+    ],
+)
+def test_a_fork_of_nothing(keys: str, message: str) -> None:
+    """What cannot be expanded is rejected with a message that names the key."""
+    with pytest.raises(ValidationError, match=message):
+        load_profile(f"{{name: x, title: X, {keys}}}")
+
+
 def test_shipped_profiles_are_parsed_once() -> None:
     """A profile is parsed at first use and shared afterwards, so a reload costs nothing."""
     assert load_profiles()["vllm"] is shipped_profile("vllm") is shipped_profile("vllm")

@@ -11,6 +11,8 @@ from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from goodwatt.engines.like import expand
+from goodwatt.engines.shipped import shipped_keys
 from goodwatt.model.engine import HISTOGRAMS, EngineTraits, Moves, OneToken, Outcome, Signal
 from goodwatt.settings.section import Section
 
@@ -190,6 +192,12 @@ class Profile(Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     title: str
+    like: str | None = Field(
+        default=None, description="A shipped profile whose keys this one has, except for those that it writes itself."
+    )
+    prefix: Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*:?$")] | None = Field(
+        default=None, description="With `like`: what the metrics' names begin with instead, such as `aphrodite`."
+    )
     ports: Many[Annotated[int, Field(ge=1, le=65535)]] = Field(description="Its usual ports.")
     path: UrlPath = "/metrics"
     detect: NameCondition
@@ -223,6 +231,11 @@ class Profile(Section):
     spans: SpanFields | None = Field(
         default=None, description="How to read requests from its OTLP spans, if it sends any."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _like_another(cls, keys: object) -> object:
+        return expand(keys, shipped_keys) if isinstance(keys, Mapping) else keys
 
     @model_validator(mode="after")
     def _words_fit_signals(self) -> Self:
