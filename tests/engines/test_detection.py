@@ -86,6 +86,14 @@ def test_dynamo_frontend_shows_its_router() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["smg_http_requests_total", "sgl_router_requests_total"])
+def test_sglangs_gateway_is_not_an_engine(name: str) -> None:
+    """SGLang's model gateway is rejected under both of its prefixes, with the addresses to give instead."""
+    found = detect_engine(PROFILES, {name})
+    assert (found.engine, found.reason) == (None, Reason.UNKNOWN_ENGINE)
+    assert "give the workers' own addresses" in found.because
+
+
 def test_kserve_without_vllm() -> None:
     """A page with only KServe's own latencies means metrics off, with the backend to choose."""
     found = detect_engine(PROFILES, seen((HERE / "other/kserve-without-vllm.prom").read_text()))

@@ -79,6 +79,7 @@ def test_every_signal_of_a_profile_occurs_in_a_capture(engine: str) -> None:
         ("triton/vllm-backend/generated", 1120, 0, 195, 5),
         ("tgi/fixture/datadog-fixture", 662, 0, 0, 109),
         ("tgi/3.3/generated", 1120, 0, 195, 5),
+        ("tei/1.9/generated", 1120, 0, 0, 6),
         ("lmdeploy/0.18.0/generated", 989, 512, 50, 3),
         ("ray_serve/2.60/generated", 3 * 1120, 3 * 256, 3 * 195, 3 * 5),
         ("ray_serve/2.44/generated", 3 * 1120, 3 * 256, 3 * 195, 3 * 5),

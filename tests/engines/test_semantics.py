@@ -242,7 +242,7 @@ def test_when_tokens_move() -> None:
     """Engines that count tokens at the end of a request are marked so, and live windows adapt."""
     moves = {name: profile.traits.tokens_move for name, profile in OWN.items()}
     at_the_end = {name for name, move in moves.items() if move is Moves.FINISH}
-    assert at_the_end == {"litellm", "llamacpp", "llm_d", "max", "sglang", "tgi", "trtllm", "vllm_router"}
+    assert at_the_end == {"litellm", "llamacpp", "llm_d", "max", "sglang", "tei", "tgi", "trtllm", "vllm_router"}
 
 
 def test_gauges_that_lag() -> None:
