@@ -21,6 +21,7 @@ def test_what_is_hidden_and_what_is_not() -> None:
         "  engine: auto\n"
         "  gpus: all\n"
         "  timeout_seconds: 2.0\n"
+        "  read_interval_seconds: auto\n"
         "  headers:\n"
         "    X-Key: <hidden>\n"
         "  basic_auth:\n"

@@ -44,6 +44,16 @@ def test_a_timeout_above_the_interval() -> None:
     )
 
 
+def test_reads_that_are_no_faster_than_ticks() -> None:
+    """A read interval that is not below the tick's gets advice, for servers and for discovered ones."""
+    line = "read_interval_seconds 5 has no effect: every tick reads; write tick or a lower number"
+    assert of_server("read_interval_seconds: 5") == (f"server a: {line}",)
+    discovered = "slos: []\nserver_discovery: [{files: [a.json], read_interval_seconds: 5}]"
+    assert of(discovered) == (f"server_discovery[0]: {line}",)
+    for fine in ("4.9", "auto", "tick"):
+        assert of_server(f"read_interval_seconds: {fine}") == ()
+
+
 def test_the_apis_path_as_url() -> None:
     """A URL as OpenAI clients take it gets advice, because no engine has its metrics there."""
     for path in ("/v1", "/v1/"):

@@ -78,6 +78,39 @@ async def test_reads_a_server() -> None:
     assert source.name == "server/a"
 
 
+async def test_reads_between_two_ticks() -> None:
+    """Pages read since the last tick come with the tick's own page, or with the next one if that read fails."""
+    now, go_on, slept = [0.0], asyncio.Semaphore(0), []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await go_on.acquire()
+
+    def clock() -> float:
+        now[0] += 0.1
+        return now[0]
+
+    async with serving(page(VLLM)) as server:
+        section = ServerSection(name="a", url=server.url, read_interval_seconds=0.2)
+        source = EngineSource(section, PROFILES, clock=clock, cpu_clock=lambda: 0.0, sleep=sleep)
+        assert [(await source.read()).earlier for _ in range(2)] == [(), ()]
+        now[0] += 1.0
+        assert (await source.read()).earlier == ()
+        asked, before = len(server.requests), len(slept)
+        go_on.release()
+        while len(slept) < before + 2:  # it sleeps again once the page is read
+            await asyncio.sleep(0)
+        server.routes["/metrics"] = Reply(status=503)
+        with pytest.raises(SourceUnavailable):
+            await source.read()
+        server.routes["/metrics"] = page(VLLM)
+        reading = await source.read()
+        await source.aclose()
+    assert len(reading.earlier) == 1
+    assert reading.earlier[0].at_seconds < reading.at_seconds
+    assert (reading.earlier[0].earlier, len(server.requests) - asked) == ((), 3)
+
+
 async def test_simulated() -> None:
     """A source created as simulated marks its readings so."""
     async with serving(page(VLLM)) as server:

@@ -19,7 +19,7 @@ from goodwatt.web.address import parse_address
 
 # Thresholds this high are implausible in seconds but common in milliseconds.
 _LIKE_MILLISECONDS = {Signal.TTFT: 100.0, Signal.TPOT: 5.0, Signal.E2E: 3600.0}
-_OF_A_PAGE = ("engine", "timeout_seconds", "headers", "bearer_token_file", "basic_auth", "tls")
+_OF_A_PAGE = ("engine", "timeout_seconds", "read_interval_seconds", "headers", "bearer_token_file", "basic_auth", "tls")
 
 
 def config_advice(
@@ -84,6 +84,9 @@ def _reached(place: str, section: ServerSection | DiscoverySection, interval_sec
     if section.timeout_seconds > longest and "timeout_seconds" in section.model_fields_set:
         cut = f"{longest:g} s is used, three quarters of interval_seconds"
         yield f"{place} timeout_seconds {section.timeout_seconds:g} is too long; {cut}"
+    between = section.read_interval_seconds
+    if isinstance(between, float) and between >= interval_seconds:
+        yield f"{place} read_interval_seconds {between:g} has no effect: every tick reads; write tick or a lower number"
     if section.tls.insecure_skip_verify:
         yield f"{place} tls.insecure_skip_verify accepts any certificate; set tls.ca_file instead"
     for key, path in _files(section):

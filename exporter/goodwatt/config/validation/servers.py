@@ -10,7 +10,7 @@ from goodwatt.config.validation.messages import did_you_mean, value_at
 from goodwatt.config.validation.proxies import find_proxy_mistakes
 from goodwatt.config.validation.urls import same_page, url_message
 from goodwatt.config.yaml.document import Document, KeyPath, Mistake, YamlValue
-from goodwatt.settings.sources import MAX_SERVERS
+from goodwatt.settings.sources import LONGEST_READ_SECONDS, MAX_SERVERS, SHORTEST_READ_SECONDS
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _LISTS = ("servers", "server_discovery")  # both configure connections to servers
@@ -180,6 +180,15 @@ def _tls(document: Document) -> Iterator[Mistake]:
                 yield mistake(document, (*path, "tls", one), f"needs {other} as well; add it")
 
 
+def _read_intervals(document: Document) -> Iterator[Mistake]:
+    for path, server in _reached(document):
+        interval = server.get("read_interval_seconds")
+        is_number = isinstance(interval, int | float) and not isinstance(interval, bool)
+        if is_number and not SHORTEST_READ_SECONDS <= float(str(interval)) <= LONGEST_READ_SECONDS:
+            limits = f"{SHORTEST_READ_SECONDS:g} to {LONGEST_READ_SECONDS:g}"
+            yield mistake(document, (*path, "read_interval_seconds"), f"must be auto, tick, or {limits} seconds")
+
+
 def server_checks(engines: tuple[str, ...]) -> tuple[Check, ...]:
     """Return every check on servers; `engines` are the names of the known profiles."""
     return (
@@ -195,4 +204,5 @@ def server_checks(engines: tuple[str, ...]) -> tuple[Check, ...]:
         _headers,
         _plain_texts,
         _tls,
+        _read_intervals,
     )

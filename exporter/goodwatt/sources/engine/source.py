@@ -1,10 +1,9 @@
 """Scrapes an inference server's metrics page over HTTP and reads it through an engine profile."""
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 
 import aiohttp
 from yarl import URL
@@ -13,13 +12,15 @@ from goodwatt.derive.counters import has_restarted
 from goodwatt.engines.detection import detect_by_status, detect_engine
 from goodwatt.engines.page.reader import read_page
 from goodwatt.engines.page.samples import PageSamples
-from goodwatt.engines.page.series import unknown_outcomes
 from goodwatt.engines.profile import Profile
 from goodwatt.model.engine import EngineReading
 from goodwatt.model.source import Reason, SourceUnavailable, server_source
 from goodwatt.settings.sources import ServerSection
 from goodwatt.sources.engine.exposition import ExpositionParser, labelled_names, metric_names
 from goodwatt.sources.engine.model_name import ModelName
+from goodwatt.sources.engine.page_warnings import PageWarnings
+from goodwatt.sources.engine.read_pace import MAX_READS_PER_TICK, ReadPace
+from goodwatt.sources.engine.reads_between import ReadsBetween
 from goodwatt.sources.http.credentials import ClientCredentials
 from goodwatt.sources.http.errors import (
     access_denied,
@@ -31,12 +32,8 @@ from goodwatt.sources.http.errors import (
 )
 from goodwatt.sources.http.fetch import HttpAnswer, HttpTarget, http_get, new_http_session
 
-log = logging.getLogger(__name__)
-
 DEFAULT_METRICS_PATH = "/metrics"
 _PARSE_IN_THREAD_CHARACTERS = 1024 * 1024  # twelve times the largest page known
-_MAX_LOGGED_OUTCOMES = 20  # a page may invent a new one at every scrape
-_MISCOUNTED_SUCCESSES = 10  # fewer may come from a page that was read in the middle of an update
 _MAX_MODELS = 256  # each becomes an account in the ledger and series on /metrics
 _JSON_BACKOFF_SECONDS = 60.0  # TensorRT-LLM's /metrics is a queue: each read takes entries from another reader
 _GRACE_SECONDS = 0.5  # so that this source's timeout, whose message has the URL, fires before the sampler's
@@ -61,6 +58,8 @@ class EngineSource:
         profiles: Mapping[str, Profile],
         *,
         clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.thread_time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         simulated: bool = False,
     ) -> None:
         self.id = server_source(section.name)
@@ -72,20 +71,33 @@ class EngineSource:
         self._other_paths = _other_paths(section, self._candidates)
         self._credentials = ClientCredentials(self.name, section)
         self._clock = clock
+        self._cpu_clock = cpu_clock
+        self._cpu_seconds = 0.0  # of parsing and reading the last page
+        self._pace = ReadPace(section.read_interval_seconds)
+        self._between = ReadsBetween(self._read_between, sleep)
+        self._earlier: tuple[EngineReading, ...] = ()
         self._simulated = simulated
         self._session: aiohttp.ClientSession | None = None
         self._profile: Profile | None = None
         self._parser = ExpositionParser(frozenset())
         self._previous: EngineReading | None = None
         self._model = ModelName(self._url, self._get)
-        self._logged_outcomes: set[str] = set()
+        self._warnings = PageWarnings(self.name)
         self._parsing: asyncio.Future[tuple[Profile, PageSamples]] | None = None
-        self._damaged = False
-        self._logged_processes = self._logged_miscount = False
         self._backoff: tuple[float, SourceUnavailable] | None = None  # repeat this error until then
 
     async def read(self) -> EngineReading:
-        """Scrape the server. Raises SourceUnavailable with a line that says what to do."""
+        """Scrape the server, and add the pages read since the last call as `earlier`.
+
+        Raises SourceUnavailable with a line that says what to do; the pages then wait for the next good read.
+        """
+        self._earlier = (*self._earlier, *await self._between.take())[-MAX_READS_PER_TICK:]
+        page = (await self.scrape()).reading
+        reading, self._earlier = replace(page, earlier=self._earlier), ()
+        self._between.start(*self._pace.reads_until_next_tick(page, self._cpu_seconds))
+        return reading
+
+    async def _read_between(self) -> EngineReading:
         return (await self.scrape()).reading
 
     async def scrape(self) -> Scrape:
@@ -101,11 +113,8 @@ class EngineSource:
             raise
         reading = await self._reading(profile, page, answer.at_seconds, deadline)
         self._refuse_too_many_models(reading)
-        self._log_several_processes(reading)
-        self._log_miscount(profile, reading)
+        self._warnings.check(redacted_url(self._url), profile, page, self._previous, reading)
         self._previous = reading
-        self._log_unknown_outcomes(profile, page)
-        self._log_damage(page, reading.dropped_lines)
         return Scrape(profile, answer.body, page, reading)
 
     async def _page(self, deadline: float) -> HttpAnswer:
@@ -140,7 +149,8 @@ class EngineSource:
         return reading if renamed == name else self._read_as(renamed, profile, page, at_seconds)
 
     def _read_as(self, model: str | None, profile: Profile, page: PageSamples, at_seconds: float) -> EngineReading:
-        return read_page(
+        began = self._cpu_clock()
+        reading = read_page(
             profile,
             page,
             server=self._section.name,
@@ -149,9 +159,12 @@ class EngineSource:
             previous=self._previous,
             simulated=self._simulated,
         )
+        self._cpu_seconds += self._cpu_clock() - began
+        return reading
 
     async def aclose(self) -> None:
-        """Close the HTTP session."""
+        """Stop reading and close the HTTP session."""
+        await self._between.take()
         if self._session is not None:
             await self._session.close()
 
@@ -186,6 +199,13 @@ class EngineSource:
         return await asyncio.shield(self._parsing)
 
     def _parse(self, answer: HttpAnswer) -> tuple[Profile, PageSamples]:
+        """Parse the page, detecting the engine if necessary, and measure what that costs."""
+        began = self._cpu_clock()
+        parsed = self._parse_known_or_detected(answer)
+        self._cpu_seconds = self._cpu_clock() - began
+        return parsed
+
+    def _parse_known_or_detected(self, answer: HttpAnswer) -> tuple[Profile, PageSamples]:
         page = self._parser.parse(answer.body)
         if self._profile is not None and page.samples:
             return self._profile, page
@@ -212,51 +232,6 @@ class EngineSource:
         if answer.body.lstrip()[:1] in ("{", "["):
             self._backoff = (self._clock() + _JSON_BACKOFF_SECONDS, why)
         return why
-
-    def _log_unknown_outcomes(self, profile: Profile, page: PageSamples) -> None:
-        for outcome in unknown_outcomes(profile, page):
-            if outcome not in self._logged_outcomes and len(self._logged_outcomes) < _MAX_LOGGED_OUTCOMES:
-                self._logged_outcomes.add(outcome)
-                log.warning(
-                    "%s: requests finish with %.40r, which profile %s does not map", self.name, outcome, profile.name
-                )
-
-    def _log_several_processes(self, reading: EngineReading) -> None:
-        before = None if self._previous is None else self._previous.started_unix_seconds
-        now = reading.started_unix_seconds
-        if before is not None and now is not None and now < before and not self._logged_processes:
-            self._logged_processes = True
-            log.warning(
-                "%s: several processes answer at %s, so their counters are mixed; if this is a load balancer, "
-                "configure each engine's own address as a server",
-                self.name,
-                redacted_url(self._url),
-            )
-
-    def _log_miscount(self, profile: Profile, reading: EngineReading) -> None:
-        timed = profile.traits.successes_timed
-        if timed is not None and reading.miscounted_successes >= _MISCOUNTED_SUCCESSES and not self._logged_miscount:
-            self._logged_miscount = True
-            log.warning(
-                "%s: the page counts %.0f requests as aborted that its %s histogram observed as successes; they count "
-                "as successes; %s does this with several tokenizer workers",
-                self.name,
-                reading.miscounted_successes,
-                timed,
-                profile.title,
-            )
-
-    def _log_damage(self, page: PageSamples, dropped: int) -> None:
-        if dropped and not self._damaged:
-            log.warning(
-                "%s: ignored %d lines of %s that are malformed, repeated, negative, NaN or huge%s; their series keep "
-                "their last values; check what writes this page",
-                self.name,
-                dropped,
-                redacted_url(self._url),
-                f", in {', '.join(sorted(page.damaged)[:3])}" if page.damaged else "",
-            )
-        self._damaged = dropped > 0
 
 
 def _retrieve_exception(reading: asyncio.Future[tuple[Profile, PageSamples]]) -> None:
