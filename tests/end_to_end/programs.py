@@ -145,14 +145,34 @@ class Prometheus:
     def query(self, expression: str) -> list[Any]:
         """Return the result vector of an instant query."""
         text = get(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")[1]
-        answer = json.loads(text)
-        assert answer["status"] == "success", answer
-        return list(answer["data"]["result"])
+        return _result(text)
+
+    def query_range(self, expression: str, start: float, end: float, step: float) -> list[Any]:
+        """Return the result matrix of a query at every `step` seconds from `start` to `end`, as Unix times."""
+        asked = {"query": expression, "start": start, "end": end, "step": step}
+        return _result(get(f"{self.url}/api/v1/query_range?{urllib.parse.urlencode(asked)}", timeout=30.0)[1])
+
+
+def _result(text: str) -> list[Any]:
+    answer = json.loads(text)
+    assert answer["status"] == "success", answer
+    return list(answer["data"]["result"])
+
+
+def import_samples(tmp_path: Path, openmetrics: str) -> None:
+    """Write samples with timestamps to the storage that `prometheus(tmp_path, ...)` opens."""
+    program = shutil.which("promtool")
+    assert program, "promtool is missing: apt-get install --no-install-recommends prometheus"
+    samples = tmp_path / "samples.om"
+    samples.write_text(openmetrics)
+    command = [program, "tsdb", "create-blocks-from", "openmetrics", str(samples), str(tmp_path / "tsdb")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @contextlib.contextmanager
-def prometheus(tmp_path: Path, target: str, more: str = "") -> Iterator[Prometheus]:
-    """Run a Prometheus that scrapes `target` (host:port) every second. Fails when it is not installed.
+def prometheus(tmp_path: Path, target: str | None, more: str = "") -> Iterator[Prometheus]:
+    """Run a Prometheus that scrapes `target` (host:port), if any, every second. Fails when it is not installed.
 
     `more` is appended to its configuration.
     """
@@ -160,9 +180,9 @@ def prometheus(tmp_path: Path, target: str, more: str = "") -> Iterator[Promethe
     assert program, "Prometheus is missing: apt-get install --no-install-recommends prometheus"
     port = free_port()
     configuration = tmp_path / "prometheus.yml"
+    scrape = f"scrape_configs:\n- job_name: goodwatt\n  static_configs: [{{targets: ['{target}']}}]\n" if target else ""
     configuration.write_text(
-        "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n"
-        f"scrape_configs:\n- job_name: goodwatt\n  static_configs: [{{targets: ['{target}']}}]\n{more}"
+        f"global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n{scrape}{more}"
     )
     log = tmp_path / "prometheus.log"
     with log.open("w") as output:

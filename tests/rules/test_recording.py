@@ -4,7 +4,7 @@ from pathlib import Path
 
 from goodwatt.model.alerting import Alerting
 from goodwatt.rules import rule_groups
-from tests.rules.promtool import Counter, Gauge, Scene, Series
+from tests.rules.promtool import Counter, Gap, Gauge, Scene, Series
 
 GROUPS = tuple(group["name"] for group in rule_groups(Alerting(), "recording"))
 LENGTH = 40
@@ -141,6 +141,26 @@ def test_goodput_by_bound_and_method(tmp_path: Path) -> None:
             }
         },
     )
+
+
+def test_bounds_after_a_gap_are_charged_for_their_own_range(tmp_path: Path) -> None:
+    """Where a window's first sample comes late, after a gap or a start, the charge is still what was in flight then."""
+    of = account("s1", "m", ', slo="a"')
+    counted = of.removesuffix("}") + ', method="histogram"'
+    series: dict[str, Counter | Gauge | Gap] = {
+        f"goodwatt_slo_requests_total{counted}}}": Gap(Counter((10, 60)), 10, Counter((LENGTH, 60))),
+        "goodwatt_slo_possibly_bad_in_flight" + of: Gauge((10, 0), (10, None), (LENGTH, 30)),
+        "goodwatt_slo_possibly_good_in_flight" + of: Gauge((10, 0), (10, None), (LENGTH, 15)),
+    }
+    for bound, good in (("lower", 60), ("upper", 30)):
+        name = f'goodwatt_slo_good_requests_total{counted}, bound="{bound}"}}'
+        series[name] = Gap(Counter((10, good)), 10, Counter((LENGTH, good)))
+    labels = 'job="j", server="s1", model="m", slo="a", method="histogram"'
+    shares = {f'{{{labels}, bound="lower"}}': (120 - 30) / 120, f'{{{labels}, bound="upper"}}': (60 + 15) / 120}
+    scene = Scene(series, Alerting(), GROUPS)
+    asked = {("round(server_model:goodwatt_goodput:ratio_rate5m, 1e-6)", 22): shares}
+    complaints = scene.sample_complaints(tmp_path, asked)
+    assert not complaints, complaints
 
 
 def test_margin_carbon_and_unattributed_energy(tmp_path: Path) -> None:

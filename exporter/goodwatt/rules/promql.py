@@ -5,7 +5,7 @@ from math import ceil
 from goodwatt.model.alerting import Alerting
 
 SCRAPED_ACCOUNT = "job, instance, server, model"
-AROUND_SECONDS = 120  # contains a sample at any scrape interval up to a minute
+FIRST_SECONDS = 60  # contains a window's first sample at any scrape interval up to a minute, unless there is a gap
 # `present_throughout` probes a gauge at this many points in a window; this share of them must have a sample.
 PROBES, PRESENT_RATIO = 60, 0.95
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -40,23 +40,27 @@ def good_requests(seconds: int) -> str:
     """Good requests per second over a window, per series, with bounds that hold for exactly this window.
 
     The bounds are charged once for requests in flight when the window began, whose first tokens were counted earlier.
-    If the gauges did not exist then, the counters started inside the window and need no charge.
     """
     window, good = duration(seconds), "goodwatt_slo_good_requests_total"
     return (
         f"clamp_min(\n"
-        f'    rate({good}{{bound="lower"}}[{window}]) - {_in_flight("bad", seconds)}, 0)\n'
-        f'  or rate({good}{{bound="upper"}}[{window}]) + {_in_flight("good", seconds)}\n'
+        f'    rate({good}{{bound="lower"}}[{window}])\n'
+        f"      - {_in_flight('bad', seconds)}, 0)\n"
+        f'  or rate({good}{{bound="upper"}}[{window}])\n'
+        f"      + {_in_flight('good', seconds)}\n"
         f"  or rate({good}[{window}])"
     )
 
 
 def _in_flight(which: str, seconds: int) -> str:
-    """Return the charge per second: the maximum around the window's start, as scrapes rarely fall exactly on it."""
-    around = min(AROUND_SECONDS, seconds)
-    at = f"[{duration(around)}] offset {duration(seconds - around // 2)}"
-    gauge = f"max_over_time(goodwatt_slo_possibly_{which}_in_flight{at})"
-    return f"on ({SCRAPED_ACCOUNT}, slo) group_left () {gauge} / {seconds}"
+    """Return the charge per second: at least what was in flight at the window's first sample.
+
+    After a gap or a start, the first sample can be anywhere in the window, so the charge is the window's maximum.
+    """
+    gauge, first = f"goodwatt_slo_possibly_{which}_in_flight", min(FIRST_SECONDS, seconds)
+    offset = f" offset {duration(seconds - first)}" if seconds > first else ""
+    most = f"max_over_time({gauge}[{duration(first)}]{offset}) or max_over_time({gauge}[{duration(seconds)}])"
+    return f"on ({SCRAPED_ACCOUNT}, slo) group_left () ({most}) / {seconds}"
 
 
 def present_throughout(gauge: str, seconds: int) -> str:
