@@ -40,7 +40,8 @@ def _verdict() -> str:
 
 
 def _burn(bound: str, window: str) -> str:
-    return q.proven(partial(q.burn, window=window), bound)
+    """What the alerts use, where Prometheus has their rules; otherwise the same from the counters."""
+    return f"{q.alerted_burn(bound, window)} or {q.proven(partial(q.burn, window=window), bound)}"
 
 
 def _headline() -> list[Panel]:
@@ -82,8 +83,8 @@ def _headline() -> list[Panel]:
         ),
         stat(
             "Burn rate, last hour",
-            "How many times faster than allowed the error budget is spent: certain by the upper bound of good "
-            "requests, possible by the lower one. Servers without histograms use request records for both.",
+            "How many times faster than allowed the error budget is spent, as the alerts see it: certain by requests "
+            "that are proved bad, possible by those that are not proved good. The worst of the chosen models.",
             [Query(_burn("upper", "1h"), "certain", True), Query(_burn("lower", "1h"), "possible", True)],
             BURNING,
             width=5,
@@ -141,8 +142,8 @@ def _budget() -> list[Panel]:
         ),
         timeseries(
             "Burn rate, certain",
-            "How many times faster than allowed the error budget is spent over each window, by the upper bound of good "
-            "requests: this can page. At 1 the budget is used up exactly at the end of its period.",
+            "How many times faster than allowed the error budget is spent over each window, by requests that are "
+            "proved bad: this can page. At 1 the budget is used up exactly at the end of its period.",
             [Query(_burn("upper", window), window, step=q.SLO_STEP) for window in windows],
             burning,
             width=8,
@@ -150,7 +151,7 @@ def _budget() -> list[Panel]:
         ),
         timeseries(
             "Burn rate, possible",
-            "The same by the lower bound of good requests: this only opens a ticket, as it is not proved.",
+            "The same by requests that are not proved good: this only opens a ticket.",
             [Query(_burn("lower", window), window, step=q.SLO_STEP) for window in windows],
             burning,
             width=8,

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from goodwatt.rules.slo_alerts import CERTAIN_RECORD, POSSIBLE_RECORD
+
 JOBS = 'job=~"$job", instance=~"$instance"'
 SERVERS = f'{JOBS}, server=~"$server"'
 ACCOUNTS = f'{SERVERS}, model=~"$model"'
@@ -125,6 +127,13 @@ def threshold_share(bound: str) -> str:
 def burn(bound: str, window: str) -> str:
     """How many times faster than allowed the error budget is spent."""
     return ratio(f"(1 - {good_share(bound, window=window)})", f"1 - {OBJECTIVE_RATIO}")
+
+
+def alerted_burn(bound: str, window: str) -> str:
+    """The same for the worst of the chosen models, from the record that the alerts on error budgets use."""
+    record = CERTAIN_RECORD if bound == "upper" else POSSIBLE_RECORD
+    worst = f'max({record}{window}{{job=~"$job", model=~"$model", slo="$slo"}})'
+    return ratio(worst, f"1 - {OBJECTIVE_RATIO}")
 
 
 def budget_left(bound: str) -> str:

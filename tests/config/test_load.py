@@ -35,7 +35,8 @@ def test_an_empty_file_is_all_defaults(text: str) -> None:
 def test_the_default_objective() -> None:
     """Without slos there is one objective, named default: TTFT 1 s, TPOT 0.1 s, 95 %."""
     thresholds = (Threshold(Signal.TTFT, 1.0), Threshold(Signal.TPOT, 0.1))
-    assert slo_models(parse("")) == (Slo(name="default", thresholds=thresholds, objective=0.95),)
+    expected = Slo(name="default", thresholds=thresholds, objective=0.95, is_default=True)
+    assert slo_models(parse("")) == (expected,)
 
 
 def test_absent_and_empty_lists_differ() -> None:

@@ -117,6 +117,12 @@ def test_alerts_apply_to_every_published_objective_unless_the_file_names_some() 
     assert (alerting(config).objectives, alerting(config).currency) == (slo_models(config), "EUR")
 
 
+def test_only_an_slo_that_is_not_configured_is_the_default() -> None:
+    """The SLO in force without `slos` is marked, also beside other settings; a configured one of its name is not."""
+    assert [slo.is_default for text in ("", "interval_seconds: 2") for slo in planned(text).policy.slos] == [True, True]
+    assert [slo.is_default for slo in planned("slos: [{name: default, ttft_seconds: 1}]").policy.slos] == [False]
+
+
 def test_profiles_of_the_file_come_first_and_replace_shipped_ones() -> None:
     """The first profile that recognises a page wins, so the operator's are tried first."""
     profile = "profiles: [{name: vllm, replaces_shipped: true, title: Mine, ports: [], detect: {any_of: [x]}, "

@@ -37,6 +37,8 @@ def test_what_is_hidden_and_what_is_not() -> None:
         "  pue: 1.0\n"
         "alerts:\n"
         "  minimum_requests: 20\n"
+        "  minimum_bad_requests: 3\n"
+        "  hung_seconds: 120.0\n"
         "  efficiency_drop_ratio: 0.25\n"
         "  idle_ratio: 0.5\n"
         "  unattributed_ratio: 0.25\n"

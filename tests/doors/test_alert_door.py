@@ -11,7 +11,7 @@ import yaml
 
 from tests.doors.package_copy import changed_files, copy_of_package
 
-TUPLE = "HEALTH_ALERTS = (server_down, "
+TUPLE = "HEALTH_ALERTS = ("
 ALERT = '''def toy_queue(alerting: Alerting) -> Iterator[AlertRule]:
     """Fires when requests wait for an hour."""
     yield AlertRule(

@@ -8,7 +8,7 @@ from grafana.board import Board, Choice
 from grafana.files import BOARDS
 from grafana.panels import Panel, Query
 
-SELECTOR = re.compile(r"(\w*)(\(?)\b([a-z]\w+)\{([^}]*)\}(?:\[([^\]]*)\])?")
+SELECTOR = re.compile(r"(\w*)(\(?)\b([a-z][\w:]+)\{([^}]*)\}(?:\[([^\]]*)\])?")
 MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 MATCHING = re.compile(r"on \([\w, ]*\) group_left \(\) ")
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from goodwatt.model.alerting import Alerting
 from goodwatt.publish.metrics.row import About, Kind
 from goodwatt.publish.metrics.table import metric_table
+from goodwatt.rules.groups import rule_groups
 from grafana.files import BOARDS, FOLDER, rendered
 from grafana.looks import heat
 from tests.grafana.expressions import asked, divisors, expressions, selectors
@@ -142,10 +144,25 @@ def labels_by_metric() -> dict[str, set[str]]:
     return known | {name: set() for name in FOREIGN | PROCESS}
 
 
+def alert_records() -> dict[str, set[str]]:
+    """The labels of the records that the alerts on error budgets compare."""
+    rules = [rule for group in rule_groups(Alerting(), "alerts") for rule in group["rules"] if "record" in rule]
+    return {rule["record"]: {"job", "model", "slo"} for rule in rules if rule["record"].startswith("model:")}
+
+
+def test_burn_rates_are_those_of_the_alerts() -> None:
+    """Every burn rate is first of all the alerts' own record, of each window."""
+    queries = [one.query.expression for one in asked() if one.panel.title.startswith("Burn rate")]
+    assert len(queries) == 2 + 2 * 4
+    assert all(query.startswith("max(model:goodwatt_slo_") for query in queries)
+    named = {selector.metric for query in queries for selector in selectors(query) if ":" in selector.metric}
+    assert named <= alert_records().keys()
+
+
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
 def test_every_name_is_in_the_metric_table(board: Any) -> None:
-    """Metrics and labels that a dashboard mentions exist under these names; none is a recording rule's."""
-    known = labels_by_metric()
+    """Metrics and labels that a dashboard mentions exist; of the recorded ones it uses only those of budget alerts."""
+    known = labels_by_metric() | alert_records()
     for expression in expressions(board):
         found = list(selectors(expression))
         assert found
@@ -153,7 +170,8 @@ def test_every_name_is_in_the_metric_table(board: Any) -> None:
             assert one.metric in known, f"{one.metric} in {expression}"
             assert one.labels <= known[one.metric] | SCRAPE_LABELS, f"{one.metric} {one.labels}"
         mentioned = re.findall(r"\bgoodwatt_\w+", expression)
-        assert sorted(mentioned) == sorted(o.metric for o in found if o.metric.startswith("goodwatt_")), expression
+        parts = [part for one in found for part in one.metric.split(":") if part.startswith("goodwatt_")]
+        assert sorted(mentioned) == sorted(parts), expression
 
 
 def test_ratios_are_sums_over_sums() -> None:

@@ -87,13 +87,14 @@ def test_panel_datasource_and_no_targets_rules(panel: dict[str, Any]) -> None:
 
 
 def test_target_job_and_instance_rules() -> None:
-    """Every selector filters by the selected jobs and instances."""
+    """Every selector filters by the selected jobs, and by the instances unless it is a record over all of them."""
     for one in asked():
         for selector in selectors(one.query.expression):
             assert ("job", "=~", "$job") in selector.matchers, str(one)
             sides = {("instance", "=~", f"$instance{side}") for side in ("", "_a", "_b")}
             whole = one.board.uid in NO_INSTANCE and selector.metric.startswith("goodwatt_slo_objective")
-            assert sides & set(selector.matchers) or whole, str(one)
+            over_instances = selector.metric.startswith("model:")
+            assert sides & set(selector.matchers) or whole or over_instances, str(one)
 
 
 def test_target_rate_interval_rule() -> None:

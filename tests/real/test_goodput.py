@@ -25,7 +25,7 @@ WIDEST_RATIO = 0.05  # of the requests, between the bounds of thresholds on buck
 
 
 def config(engine: Child, limits: Limits) -> str:
-    return watching.config("vllm", engine.url, interval=1.0, window=5.0, more=slos(limits))
+    return watching.config("vllm", engine.url, interval=1.0, window=5.0, reads="0.2", more=slos(limits))
 
 
 async def counted(watch: Goodwatt) -> Page:

@@ -15,12 +15,14 @@ CACHED = "goodwatt_cached_prompt_tokens_total"
 REQUESTS = "goodwatt_requests_total"
 
 
-def config(server: str, url: str, *, interval: float = 0.5, window: float = 60.0, more: str = "") -> str:
+def config(
+    server: str, url: str, *, interval: float = 0.5, window: float = 60.0, reads: str = "auto", more: str = ""
+) -> str:
     """A configuration with one server, whose engine goodwatt must detect, and no GPU."""
     gpus = "" if "gpus:" in more else "gpus: {kind: none}\n"
     return (
         f"interval_seconds: {interval}\nwindow_seconds: {window}\n{gpus}"
-        f"servers:\n  - {{name: {server}, url: '{url}', engine: auto}}\n{more}"
+        f"servers:\n  - {{name: {server}, url: '{url}', engine: auto, read_interval_seconds: {reads}}}\n{more}"
     )
 
 

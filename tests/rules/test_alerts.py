@@ -200,6 +200,22 @@ STORIES = (
         },
     ),
     Story(
+        "GoodwattServerHung",
+        {f"goodwatt_server_stalled_seconds{{{S}}}": Gauge((10, 0), (2, 110), (5, 180), (5, 0))},
+        {
+            9: QUIET_NOW,
+            11: QUIET_NOW,
+            13: page(
+                "Server s has requests in progress and makes no progress",
+                "Its page shows requests in progress, but no token, request or latency was counted for 2m. Either the "
+                "engine hangs, or its gauge of running requests is stuck after aborts.",
+                instance="i",
+                server="s",
+            ),
+            18: QUIET_NOW,
+        },
+    ),
+    Story(
         "GoodwattSourceDown",
         {
             f'goodwatt_source_up{{{I}, source="nvml"}}': Gauge((10, 1), (10, 0), (10, 1)),

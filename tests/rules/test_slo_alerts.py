@@ -170,29 +170,106 @@ def fired(tmp_path: Path, alert: str, series: Series) -> bool:
 
 
 def test_a_possible_burn_opens_tickets_and_does_not_page(tmp_path: Path) -> None:
-    """If the upper bound meets the objective and the lower one misses it, only tickets open."""
-    series = objective_of(0.99) | judged("histogram", {"lower": share(0.5), "upper": share(1.0)}, share(1.0))
+    """If the upper bound meets the objective, the lower one misses it and both are close, only tickets open."""
+    series = objective_of(0.99) | judged("histogram", {"lower": share(0.965), "upper": share(0.992)}, share(1.0))
     words = (
-        "Up to 50% of the requests of the last {} may have been bad; the histograms cannot decide. The objective "
+        "Up to 3.5% of the requests of the last {} may have been bad; the histograms cannot decide. The objective "
         "allows 1 %; that is more than {} times as much."
     )
-    tickets = (may_burn("1d", "2h", words.format("1d", 3)), may_burn("3d", "6h", words.format("3d", 1)))
+    tickets = (may_burn("1d", "2h", words.format("1d", 3)),)
     story = Story("GoodwattSloBudgetMayBurn", series, {LATE: tickets}, slo(0.99), TICKETS, step=10)
     assert not story.complaints(tmp_path)
     assert not fired(tmp_path, "GoodwattSloBudgetBurn", series)
 
 
+@pytest.mark.parametrize("lower", [0.49, 0.9, 0.98, 0.995])
+def test_a_service_without_bad_requests_opens_no_ticket(lower: float, tmp_path: Path) -> None:
+    """However wide the bounds of a perfect service are, they open nothing."""
+    series = objective_of(0.99) | judged("histogram", {"lower": share(lower), "upper": share(1.0)}, share(1.0))
+    scene = Scene(series, slo(0.99), TICKETS, step=10)
+    assert not scene.sample_complaints(tmp_path, {('ALERTS{alertname=~"GoodwattSlo.*"}', LATE): {}})
+
+
+def test_a_certain_burn_silences_the_possible_one(tmp_path: Path) -> None:
+    """While an objective burns for certain, no ticket says that it may."""
+    series = objective_of(0.99) | judged("histogram", {"lower": share(0.80), "upper": share(0.805)}, share(1.0))
+    assert fired(tmp_path, "GoodwattSloBudgetBurn", series)
+    assert not fired(tmp_path, "GoodwattSloBudgetMayBurn", series)
+
+
 def test_a_possible_burn_resolves_when_the_bounds_close(tmp_path: Path) -> None:
     """The ticket resolves when the lower bound is good again over the short window."""
-    lower = Counter((3 * HOURS, PER_MINUTE * 0.5), (7 * HOURS, PER_MINUTE))
-    upper = Counter((10 * HOURS, PER_MINUTE))
-    series = objective_of(0.99) | judged("histogram", {"lower": lower, "upper": upper}, upper)
+    lower = Counter((3 * HOURS, PER_MINUTE * 0.965), (7 * HOURS, PER_MINUTE * 0.992))
+    upper = Counter((10 * HOURS, PER_MINUTE * 0.992))
+    series = objective_of(0.99) | judged(
+        "histogram", {"lower": lower, "upper": upper}, Counter((10 * HOURS, PER_MINUTE))
+    )
+    assert fired(tmp_path, "GoodwattSloBudgetMayBurn", series)
     moments: dict[int, tuple[Fired, ...]] = {9 * HOURS + 30: ()}
     assert not Story("GoodwattSloBudgetMayBurn", series, moments, slo(0.99), TICKETS, step=10).complaints(tmp_path)
 
 
+def test_one_failure_does_not_page(tmp_path: Path) -> None:
+    """One bad request of 30 an hour at 99.9 % does not page; three do, at the default minimum of bad requests."""
+    for bad, pages in ((1, False), (2, False), (3, True), (4, True)):
+        good, total = Counter((2 * HOURS, (30 - bad) / 60)), Counter((2 * HOURS, 0.5))
+        series = objective_of(0.999) | judged("histogram", {"lower": good, "upper": good}, total)
+        complaints = Story("GoodwattSloBudgetBurn", series, {110: ()}, slo(0.999), PAGES).complaints(tmp_path)
+        assert ('long_window="1h"' in complaints) is pages, bad
+
+
+def test_a_page_ends_with_its_model(tmp_path: Path) -> None:
+    """Once a model's series are gone for more than five minutes, its page ends, though the windows still hold it."""
+    half = judged(
+        "histogram", {"lower": Counter((2 * HOURS, 0)), "upper": Counter((2 * HOURS, 0))}, Counter((120, 600))
+    )
+    series = objective_of(0.9) | half
+    asked = 'ALERTS{alertname="GoodwattSloBudgetBurn", long_window="6h"}'
+    fires = (
+        'ALERTS{alertname="GoodwattSloBudgetBurn", alertstate="firing", job="j", model="m", slo="a", severity="page", '
+        'long_window="6h", short_window="30m"}'
+    )
+    scene = Scene(series, slo(0.9), PAGES)
+    assert not scene.sample_complaints(tmp_path, {(asked, 119): {fires: 1.0}, (asked, 126): {}})
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_default_slo_never_alerts(named: bool, tmp_path: Path) -> None:
+    """An SLO that nobody configured fires nothing by the generic rules; a configured one with its name does."""
+    objective = 'goodwatt_slo_objective_ratio{job="j", instance="i", slo="a", origin="%s"}'
+    none = Counter((3 * HOURS, 0))
+    series: dict[str, Counter | Gauge] = judged("histogram", {"lower": none, "upper": none}, share(1.0))
+    series |= {objective % ("config" if named else "default"): Gauge((3 * HOURS, 0.99))}
+    complaints = Story("GoodwattSloBudgetBurn", series, {LATE: ()}, Alerting(), TICKETS, step=10).complaints(tmp_path)
+    assert bool(complaints) is named
+
+
+MODEL = '{job="j", model="m", slo="a"}'
+
+
+def _rounded(which: str) -> str:
+    return f"round(model:goodwatt_slo_{which}:ratio_rate1h, 0.01)"
+
+
+def test_records_do_not_hide_failures_of_the_page(tmp_path: Path) -> None:
+    """Engines send no record of a failed request: 5 % errors on the page burn beside records that are all good."""
+    bounds = judged("histogram", {"lower": share(0.9), "upper": share(0.95)}, share(1.0))
+    series = objective_of(0.99) | bounds | judged("exact", {"exact": share(0.95)}, share(0.95))
+    assert fired(tmp_path, "GoodwattSloBudgetBurn", series)
+    expected = {(_rounded(name), LATE): {MODEL: 0.05} for name in ("surely_bad", "possibly_bad")}
+    assert not Scene(series, slo(0.99), TICKETS, step=10).sample_complaints(tmp_path, expected)
+
+
+def test_sampled_records_prove_what_they_show(tmp_path: Path) -> None:
+    """With records of a tenth of the requests, those that are bad are certainly bad, and the others stay unknown."""
+    bounds = judged("histogram", {"lower": share(0.0), "upper": share(1.0)}, share(1.0))
+    series = objective_of(0.99) | bounds | judged("exact", {"exact": share(0.06)}, share(0.1))
+    expected = {(_rounded("surely_bad"), LATE): {MODEL: 0.04}}
+    assert not Scene(series, slo(0.99), PAGES, step=10).sample_complaints(tmp_path, expected)
+
+
 def test_records_take_precedence_over_bounds(tmp_path: Path) -> None:
-    """If every request has a record, the records decide: they page where bounds cannot, and rule out possible burns."""
+    """If every request has a record, they page where bounds cannot, and rule out possible burns."""
     bounds = judged("histogram", {"lower": share(0.1), "upper": share(1.0)}, share(1.0))
     bad = objective_of(0.99) | bounds | judged("exact", {"exact": share(0.5)}, share(1.0))
     assert fired(tmp_path, "GoodwattSloBudgetBurn", bad)
@@ -201,8 +278,8 @@ def test_records_take_precedence_over_bounds(tmp_path: Path) -> None:
     assert not fired(tmp_path, "GoodwattSloBudgetMayBurn", good)
 
 
-def test_records_of_few_requests_are_ignored(tmp_path: Path) -> None:
-    """With sampled records, or records that have stopped, the bounds decide."""
+def test_records_of_few_requests(tmp_path: Path) -> None:
+    """With sampled records, or records that have stopped, what the bounds prove still counts."""
     bounds = judged("histogram", {"lower": share(0.5), "upper": share(0.5)}, share(1.0))
     few = objective_of(0.99) | bounds | judged("exact", {"exact": share(0.2)}, share(0.2))
     assert fired(tmp_path, "GoodwattSloBudgetBurn", few)

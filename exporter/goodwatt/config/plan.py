@@ -91,8 +91,9 @@ def alerting(config: Config) -> Alerting:
 
 
 def slo_models(config: Config) -> tuple[Slo, ...]:
-    """Return every objective, in the order of the file."""
-    return tuple(slo.to_model() for slo in config.slos)
+    """Return every objective, in the order of the file; without any, the default one."""
+    is_default = "slos" not in config.model_fields_set
+    return tuple(replace(slo.to_model(), is_default=is_default) for slo in config.slos)
 
 
 def _policy(config: Config) -> Policy:

@@ -38,6 +38,7 @@ def forget_removed(state: State, sources: Collection[SourceId], *, replaced: Col
         engines=pages,
         activities={name: activities for name, activities in state.activities.items() if name in pages},
         record_sources={name: source for name, source in state.record_sources.items() if name in kept},
+        progressed={name: at for name, at in state.progressed.items() if name in pages},
         gpus={source: reading for source, reading in state.gpus.items() if source in sources},
         gpu_owners=owners,
         meters={uuid: meter for uuid, meter in state.meters.items() if uuid in owners},

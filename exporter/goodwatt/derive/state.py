@@ -39,4 +39,5 @@ class State:
     first_tokens: Mapping[SloKey, FirstTokens] = field(default_factory=dict)  # of requests that have not ended
     record_sources: Mapping[str, SourceId] = field(default_factory=dict)  # by server
     records_since: Mapping[Account, float] = field(default_factory=dict)  # since when an account's records count
+    progressed: Mapping[str, float] = field(default_factory=dict)  # by server, when it last made progress
     removed_servers: tuple[str, ...] = ()  # no longer read, but with open accounts; the longest removed first

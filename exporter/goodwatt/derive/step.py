@@ -9,6 +9,7 @@ from goodwatt.derive.energy.charge import GpuInterval, charge_interval, claims_o
 from goodwatt.derive.energy.gpu_sources import merged_gpus, take_gpu_readings
 from goodwatt.derive.energy.meters import energy_increase, gpus_by_meter, update_meters
 from goodwatt.derive.page_growth import PageGrowth, add_page, measure_pages, page_activities, total_growth
+from goodwatt.derive.progress import stalled_seconds, update_progress
 from goodwatt.derive.retention import cap_accounts
 from goodwatt.derive.revenue import add_revenue
 from goodwatt.derive.slo.histogram_evidence import add_evidence
@@ -77,6 +78,7 @@ def _take_page(state: State, reading: EngineReading, policy: Policy, now: float,
         engines={**state.engines, reading.server: growth.reading},
         activities={**state.activities, reading.server: page_activities(growth)},
         since={**state.since, **new},
+        progressed=update_progress(state.progressed, growth, now),
     )
     return cap_accounts(state, reading.server, growth.accounts)
 
@@ -195,6 +197,7 @@ def _snapshot(state: State, policy: Policy, now: float, unix: float, tick_second
         slo_in_flight={key: tokens for key, tokens in state.first_tokens.items() if key in state.ledger.slos},
         exact_live=windows.records(servers, record_sources),
         record_sources=record_sources,
+        stalled_seconds=stalled_seconds(state.progressed, servers, now),
         tick_seconds=tick_seconds,
         ticks=state.ticks,
     )

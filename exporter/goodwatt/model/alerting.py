@@ -26,6 +26,8 @@ class Alerting:
     objectives: tuple[Slo, ...] | None = None
     burn: BurnFactors = field(default_factory=BurnFactors)
     minimum_requests: int = 20
+    minimum_bad_requests: int = 3
+    hung_seconds: float = 120.0
     efficiency_drop_ratio: float = 0.25
     idle_ratio: float = 0.5
     unattributed_ratio: float = 0.25

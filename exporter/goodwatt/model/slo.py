@@ -60,3 +60,4 @@ class Slo:
     one_token_outputs: OneTokenOutputs = OneTokenOutputs.PASS
     errors: Errors = Errors.FAIL
     cancelled: Cancelled = Cancelled.EXCLUDE
+    is_default: bool = False  # in force because no SLO is configured; it never alerts

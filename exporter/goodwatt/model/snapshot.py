@@ -91,5 +91,6 @@ class Snapshot:
     slo_in_flight: Mapping[SloKey, FirstTokens] = field(default_factory=dict)
     exact_live: Mapping[SloKey, ExactLive] = field(default_factory=dict)
     record_sources: Mapping[str, SourceId] = field(default_factory=dict)
+    stalled_seconds: Mapping[str, float] = field(default_factory=dict)  # by server, since it last made progress
     tick_seconds: float | None = None  # how long the previous tick took
     ticks: int = 0

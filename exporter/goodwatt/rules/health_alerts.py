@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from goodwatt.model.alerting import Alerting
 from goodwatt.rules.burn_rate import DAY, MINUTE
-from goodwatt.rules.promql import scaled_duration
+from goodwatt.rules.promql import duration, scaled_duration, scaled_seconds
 from goodwatt.rules.rule import PAGE, TICKET, AlertRule, RuleGroup, group_of
 
 EXPORTER = "goodwatt {{ $labels.instance }}"
@@ -21,6 +21,20 @@ def server_down(alerting: Alerting) -> Iterator[AlertRule]:
         f"{EXPORTER} has failed to read its metrics page for 2 minutes: it is down, unreachable, or refuses.",
         alerting.runbook_url,
         scaled_duration(2 * MINUTE, alerting),
+    )
+
+
+def server_hung(alerting: Alerting) -> Iterator[AlertRule]:
+    """Fires when requests are in progress and nothing moves, although the page can be read."""
+    seconds = scaled_seconds(alerting.hung_seconds, alerting)
+    yield AlertRule(
+        "GoodwattServerHung",
+        PAGE,
+        f"goodwatt_server_stalled_seconds > {seconds}",
+        "Server {{ $labels.server }} has requests in progress and makes no progress",
+        f"Its page shows requests in progress, but no token, request or latency was counted for {duration(seconds)}. "
+        "Either the engine hangs, or its gauge of running requests is stuck after aborts.",
+        alerting.runbook_url,
     )
 
 
@@ -93,7 +107,15 @@ def goodwatt_absent(alerting: Alerting) -> Iterator[AlertRule]:
     )
 
 
-HEALTH_ALERTS = (server_down, source_down, tick_stalled, config_reload_failed, exporter_down, goodwatt_absent)
+HEALTH_ALERTS = (
+    server_down,
+    server_hung,
+    source_down,
+    tick_stalled,
+    config_reload_failed,
+    exporter_down,
+    goodwatt_absent,
+)
 
 
 def health_alert_group(alerting: Alerting) -> RuleGroup:

@@ -1,7 +1,8 @@
 """Alerts on error budgets: certain burns by the upper bound of good requests, possible burns by the lower one.
 
-A server's request records decide where they cover its requests, otherwise the bounds of its histograms. An objective
-applies to each model over all its servers: one bad replica of ten costs a tenth.
+Histograms and request records are combined: a request is certainly bad if either proves it, and possibly bad unless
+one of them proves it good. A request without a record is unknown to the records, so they never hide a failure that only
+the page counts. An objective applies to each model over all its servers: one bad replica of ten costs a tenth.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,8 +23,10 @@ from goodwatt.rules.rule import PAGE, TICKET, AlertRule, RecordingRule, RuleGrou
 
 SERVER_SLO = "job, server, model, slo"
 MODEL_SLO = "job, model, slo"
-COVERED_RATIO = 0.9  # records decide for a server when they cover at least this share of its requests
+PRESENT_SECONDS = 5 * MINUTE  # a model whose series are gone for this long no longer alerts
 TICKET_EVALUATION_SECONDS = 2 * MINUTE
+
+CONFIGURED_OBJECTIVE = 'goodwatt_slo_objective_ratio{origin!="default"}'  # not the one in force without any
 
 ELIGIBLE_RECORD = "server_model:goodwatt_slo_requests:rate"
 GOOD_RECORD = "server_model:goodwatt_slo_good_requests:rate"
@@ -88,27 +91,42 @@ def _records(windows: Mapping[str, int]) -> Iterator[RecordingRule]:
         good = f"sum by ({SERVER_SLO}, method, bound) (\n  {good_requests(seconds)}\n)"
         yield RecordingRule(f"{GOOD_RECORD}{window}", good)
         yield RecordingRule(f"{JUDGED_RECORD}{window}", _judged(window))
-        yield RecordingRule(f"{CERTAIN_RECORD}{window}", _bad("exact|upper", window))
-        yield RecordingRule(f"{POSSIBLE_RECORD}{window}", _bad("exact|lower", window))
+        yield RecordingRule(f"{CERTAIN_RECORD}{window}", _bad(_at_most_good(window), window))
+        yield RecordingRule(f"{POSSIBLE_RECORD}{window}", _bad(_at_least_good(window), window))
 
 
 def _judged(window: str) -> str:
-    """Eligible requests per second by exactly one method per server: records if they cover enough, else histograms."""
-    exact, bounded = (f'{ELIGIBLE_RECORD}{window}{{method="{method}"}}' for method in ("exact", "histogram"))
+    """Eligible requests per second of each server. Records may lag the page or be sampled; neither counts twice."""
+    return f'max by ({SERVER_SLO}) ({ELIGIBLE_RECORD}{window}{{method=~"exact|histogram"}}) > 0'
+
+
+def _at_least_good(window: str) -> str:
+    """Requests that histograms or records prove good."""
+    good = f"{GOOD_RECORD}{window}"
+    return f'max by ({SERVER_SLO}) ({good}{{method="histogram", bound="lower"}} or {good}{{bound="exact"}})'
+
+
+def _at_most_good(window: str) -> str:
+    """Requests that neither histograms nor records prove bad; those without a record may be good."""
+    good = f"{GOOD_RECORD}{window}"
+    on_page, recorded = (f'{ELIGIBLE_RECORD}{window}{{method="{method}"}}' for method in ("histogram", "exact"))
+    missing = f"clamp_min({on_page} - on ({SERVER_SLO}) {recorded}, 0) or on ({SERVER_SLO}) 0 * {recorded}"
     return (
-        f"({exact} > 0\n"
-        f"    unless on ({SERVER_SLO}) {exact} < on ({SERVER_SLO}) {COVERED_RATIO} * {bounded})\n"
-        f"  or on ({SERVER_SLO}) {bounded} > 0"
+        f"min by ({SERVER_SLO}) (\n"
+        f'      {good}{{method="histogram", bound="upper"}}\n'
+        f'      or {good}{{bound="exact"}} + on ({SERVER_SLO}) group_left () ({missing})\n'
+        f"    )"
     )
 
 
-def _bad(bounds: str, window: str) -> str:
+def _bad(good: str, window: str) -> str:
+    judged = f"{JUDGED_RECORD}{window}"
     return (
         f"1 - sum by ({MODEL_SLO}) (\n"
-        f'    {GOOD_RECORD}{window}{{bound=~"{bounds}"}}\n'
-        f"      and on ({SERVER_SLO}, method) {JUDGED_RECORD}{window}\n"
+        f"    {good}\n"
+        f"      and on ({SERVER_SLO}) {judged}\n"
         f"  )\n"
-        f"  / sum by ({MODEL_SLO}) ({JUDGED_RECORD}{window})"
+        f"  / sum by ({MODEL_SLO}) ({judged})"
     )
 
 
@@ -138,7 +156,7 @@ def _alert(alerting: Alerting, slo: Slo | None, windows: BurnWindows, kind: Budg
     return AlertRule(
         kind.name,
         windows.severity,
-        _expression(alerting, slo, windows, kind.series),
+        _expression(alerting, slo, windows, kind),
         f"{{{{ $labels.model }}}}: {kind.summary}",
         f"{kind.description % long} {_allowed(alerting, slo, windows)}",
         alerting.runbook_url,
@@ -150,15 +168,31 @@ def _long_and_short(windows: BurnWindows, alerting: Alerting) -> tuple[str, str]
     return scaled_duration(windows.long_seconds, alerting), scaled_duration(windows.short_seconds, alerting)
 
 
-def _expression(alerting: Alerting, slo: Slo | None, windows: BurnWindows, series: str) -> str:
+def _expression(alerting: Alerting, slo: Slo | None, windows: BurnWindows, kind: BudgetAlert) -> str:
     long, short = _long_and_short(windows, alerting)
     of = "" if slo is None else f'{{slo="{slo.name}"}}'
     limit = _limit(alerting, slo, windows)
     seconds = scaled_seconds(windows.long_seconds, alerting)
+    requests = f"sum by ({MODEL_SLO}) ({JUDGED_RECORD}{long}{of}) * {seconds}"
+    recent = f"present_over_time(goodwatt_slo_requests_total{of}[{scaled_duration(PRESENT_SECONDS, alerting)}])"
+    expression = (
+        f"{kind.series}{long}{of} > {limit}\n"
+        f"  and {kind.series}{short}{of} > {limit}\n"
+        f"  and {requests} >= {alerting.minimum_requests}\n"
+        f"  and {kind.series}{long}{of} * on ({MODEL_SLO}) {requests} > {alerting.minimum_bad_requests - 0.5:g}\n"
+        f"  and on ({MODEL_SLO}) {recent}"
+    )
+    return expression if kind is CERTAIN else f"{expression}\n{_decidable(long, of, limit)}"
+
+
+def _decidable(long: str, of: str, limit: str) -> str:
+    """Restrict possible burns to bounds closer than the limit, and to objectives without a certain burn.
+
+    A service without a bad request then never alerts: its possible share is all uncertainty.
+    """
+    firing = f'ALERTS{{alertname="{CERTAIN.name}", alertstate="firing"}}'
     return (
-        f"{series}{long}{of} > {limit}\n"
-        f"  and {series}{short}{of} > {limit}\n"
-        f"  and sum by ({MODEL_SLO}) ({JUDGED_RECORD}{long}{of}) * {seconds} >= {alerting.minimum_requests}"
+        f"  and {POSSIBLE_RECORD}{long}{of} - {CERTAIN_RECORD}{long}{of} <= {limit}\n  unless on ({MODEL_SLO}) {firing}"
     )
 
 
@@ -167,7 +201,7 @@ def _limit(alerting: Alerting, slo: Slo | None, windows: BurnWindows) -> str:
     if slo is not None:
         return f"{bad_ratio_limit(windows, alerting.burn, slo.objective):.9g}"
     factor = _factor(windows, alerting)
-    allowed = "1 - max by (job, slo) (goodwatt_slo_objective_ratio)"
+    allowed = f"1 - max by (job, slo) ({CONFIGURED_OBJECTIVE})"
     return f"on (job, slo) group_left () clamp_max({factor:g} * ({allowed}), {MAX_BAD_RATIO})"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from goodwatt import __version__
 from goodwatt.config.plan import Plan
+from goodwatt.model.policy import Policy
 from goodwatt.publish.http import Publisher
 from goodwatt.publish.metrics.row import About
 from goodwatt.runtime.discovery.local_ports import LocalPorts
@@ -53,6 +54,7 @@ async def serve(
         unhealthy=lambda: _restart_reason(sampler.sources),
         reload=reloader.reload if web.lifecycle else None,
     )
+    log_default_slos(plan.policy)
     sampler = Sampler((), plan.policy, publisher.publish)
     source_set = SourceSet(sampler, plan, context, LocalPorts(web.address.port))
     reloader.connect(sampler, source_set, publisher)
@@ -64,6 +66,14 @@ async def serve(
         welcome = f"open {url}{' (simulated)' if context.simulated else ''}"
         await tick_until_signal(sampler, source_set, reloader, welcome)
     return 0
+
+
+def log_default_slos(policy: Policy) -> None:
+    """Say where an SLO comes from that the operator did not configure."""
+    for slo in policy.slos:
+        if slo.is_default:
+            limits = ", ".join(f"{one.signal} {one.seconds:g} s" for one in slo.thresholds)
+            log.info("slos: none configured; goodput is shown for SLO %s (%s), which never alerts", slo.name, limits)
 
 
 async def _listen(publisher: Publisher, address: Address) -> str:

@@ -16,6 +16,16 @@ class AlertsSection(Section):
         le=1_000_000,
         description="An error budget alert needs at least this many requests in its long window.",
     )
+    minimum_bad_requests: int = Field(
+        3, ge=1, le=1_000_000, description="And at least this many bad ones: one failure is not a trend."
+    )
+    hung_seconds: float = Field(
+        120.0,
+        ge=10,
+        le=86400,
+        description="Alert when requests are in progress and nothing moves for this long; longer than the longest "
+        "prefill.",
+    )
     burn_1h_factor: float | None = Field(
         None,
         gt=0,
@@ -64,6 +74,8 @@ class AlertsSection(Section):
                 over_3d=self.burn_3d_factor,
             ),
             minimum_requests=self.minimum_requests,
+            minimum_bad_requests=self.minimum_bad_requests,
+            hung_seconds=self.hung_seconds,
             efficiency_drop_ratio=self.efficiency_drop_ratio,
             idle_ratio=self.idle_ratio,
             unattributed_ratio=self.unattributed_ratio,

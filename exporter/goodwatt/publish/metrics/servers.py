@@ -78,6 +78,11 @@ def _histogram(signal: Signal) -> Callable[[Snapshot], Iterator[Sample]]:
     return samples
 
 
+def _stalled(snapshot: Snapshot) -> Iterator[Sample]:
+    for server, seconds in snapshot.stalled_seconds.items():
+        yield (server,), seconds
+
+
 SERVERS = (
     Metric(
         name="server_up",
@@ -95,6 +100,15 @@ SERVERS = (
         help="Engine of the inference server, as recognised from its metrics.",
         labels=("server", "engine", "engine_version"),
         value=_info,
+    ),
+    Metric(
+        name="server_stalled_seconds",
+        kind=Kind.GAUGE,
+        unit="seconds",
+        help="Seconds for which requests were in progress and no token, request or latency was counted; 0 otherwise. "
+        "Absent for engines that count tokens only when a request ends, or whose gauge of running requests may be old.",
+        labels=_SERVER_LABELS,
+        value=_stalled,
     ),
     Metric(
         name="server_dropped_lines_total",

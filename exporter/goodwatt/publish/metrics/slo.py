@@ -100,7 +100,7 @@ def _unjudged_requests(snapshot: Snapshot) -> Iterator[Sample]:
 
 def _objective(snapshot: Snapshot) -> Iterator[Sample]:
     for slo in snapshot.policy.slos:
-        yield (slo.name,), slo.objective
+        yield (slo.name, "default" if slo.is_default else "config"), slo.objective
 
 
 def _threshold_seconds(snapshot: Snapshot) -> Iterator[Sample]:
@@ -200,8 +200,8 @@ SLOS = (
         name="slo_objective_ratio",
         kind=Kind.GAUGE,
         unit="ratio",
-        help="Configured share of requests that should be good.",
-        labels=("slo",),
+        help='Share of requests that should be good. origin="default": no SLO is configured; this one never alerts.',
+        labels=("slo", "origin"),
         value=_objective,
     ),
     Metric(

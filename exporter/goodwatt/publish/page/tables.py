@@ -158,7 +158,8 @@ def _slos(snapshot: Snapshot, configured: dict[str, Slo]) -> Iterator[tuple[Cell
 
 
 def _thresholds(slo: Slo) -> str:
-    return ", ".join(f"{one.signal.value} {short(one.seconds)}\N{NO-BREAK SPACE}s" for one in slo.thresholds)
+    limits = ", ".join(f"{one.signal.value} {short(one.seconds)}\N{NO-BREAK SPACE}s" for one in slo.thresholds)
+    return f"{limits}; no SLO is configured" if slo.is_default else limits
 
 
 def _attainment(now: Attainment | None, target: float) -> tuple[Cell, Cell]:
