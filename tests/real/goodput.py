@@ -78,6 +78,12 @@ async def server_saw(engine: Child) -> Seen:
     return Seen(tuple(_counts(page, name) for name in HISTOGRAMS))
 
 
+async def in_progress(engine: Child) -> float:
+    """The requests that the engine reports as running or waiting."""
+    page = await fetch(f"{engine.url}/metrics")
+    return sum(page.total(f"vllm:num_requests_{state}") or 0.0 for state in ("running", "waiting"))
+
+
 def _counts(page: Page, histogram: str) -> Mapping[float, float]:
     buckets = page.series(f"vllm:{histogram}_bucket")
     return {float(dict(labels)["le"]): value for labels, value in buckets.items()}
