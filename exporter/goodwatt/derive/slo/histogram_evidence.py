@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from goodwatt.derive.histograms import marginal
 from goodwatt.derive.page_growth import PageGrowth
@@ -15,6 +16,8 @@ from goodwatt.derive.slo.one_token import (
 from goodwatt.model.engine import EngineReading, Outcome, SeriesId, Signal
 from goodwatt.model.ledger import Account, CountKey, FirstTokens, Ledger, Marginal, SloEvidence, SloKey
 from goodwatt.model.slo import Slo
+
+_OUTCOMES = tuple(Outcome)  # iterating over the enum itself is slow
 
 
 def add_evidence(
@@ -32,35 +35,43 @@ def add_evidence(
     evidence, totals, still_waiting = dict(ledger.evidence), dict(ledger.slos), dict(waiting)
     for growth in pages:
         for account in growth.accounts:
+            requests = _Requests(_finished(account, growth), in_flight(account, growth.reading))
             for slo in slos:
                 if applies(slo, *account):
                     key = SloKey(account, slo.name)
                     before = evidence.get(key) or empty_evidence(slo), still_waiting.get(key) or FirstTokens()
-                    evidence[key], still_waiting[key] = _add_page_evidence(before, slo, account, growth)
-                    if has_every_signal(ledger, slo, account):
+                    evidence[key], still_waiting[key] = _add_page_evidence(before, slo, account, growth, requests)
+                    if key in totals or has_every_signal(ledger, slo, account):
                         totals[key] = evidence[key].totals
     return replace(ledger, evidence=evidence, slos=totals), still_waiting
 
 
+class _Requests(NamedTuple):
+    """An account's requests on one page, whatever the SLO: those that finished since the page before, and in flight."""
+
+    finished: FinishedRequests
+    in_flight: float
+
+
 def _add_page_evidence(
-    before: tuple[SloEvidence, FirstTokens], slo: Slo, account: Account, growth: PageGrowth
+    before: tuple[SloEvidence, FirstTokens], slo: Slo, account: Account, growth: PageGrowth, requests: _Requests
 ) -> tuple[SloEvidence, FirstTokens]:
     evidence, waiting = before
     if growth.is_baseline:
-        return evidence, unseen_first_tokens(in_flight(account, growth.reading))
-    return extend_evidence(evidence, waiting, slo, _page_evidence(slo, account, growth))
+        return evidence, unseen_first_tokens(requests.in_flight)
+    return extend_evidence(evidence, waiting, slo, _page_evidence(slo, account, growth, requests))
 
 
 def has_every_signal(ledger: Ledger, slo: Slo, account: Account) -> bool:
     """Whether every signal that the SLO needs was on a page of the account at least once."""
-    finishes = any(CountKey(account, Signal.REQUESTS, outcome) in ledger.counts for outcome in (None, *Outcome))
+    finishes = any(CountKey(account, Signal.REQUESTS, outcome) in ledger.counts for outcome in (None, *_OUTCOMES))
     return (finishes or (account, Signal.E2E) in ledger.histograms) and all(
         (account, threshold.signal) in ledger.histograms for threshold in slo.thresholds
     )
 
 
-def _page_evidence(slo: Slo, account: Account, growth: PageGrowth) -> PageEvidence:
-    finished, engine = _finished(account, growth), growth.reading.traits.one_token_tpot
+def _page_evidence(slo: Slo, account: Account, growth: PageGrowth, requests: _Requests) -> PageEvidence:
+    finished, engine = requests.finished, growth.reading.traits.one_token_tpot
     marginals, doubtful = [], 0.0
     for threshold in slo.thresholds:
         histogram = growth.histograms.get((account, threshold.signal))
@@ -76,13 +87,13 @@ def _page_evidence(slo: Slo, account: Account, growth: PageGrowth) -> PageEviden
         failed=counted.failed + counted.rejected,
         cancelled=counted.cancelled,
         perhaps_excluded=doubtful,
-        in_flight=in_flight(account, growth.reading),
+        in_flight=requests.in_flight,
     )
 
 
 def _finished(account: Account, growth: PageGrowth) -> FinishedRequests:
     """Finished requests by outcome. Where an engine counts none, its e2e histogram counts successes."""
-    counts = [growth.counts.get(CountKey(account, Signal.REQUESTS, outcome)) for outcome in Outcome]
+    counts = [growth.counts.get(CountKey(account, Signal.REQUESTS, outcome)) for outcome in _OUTCOMES]
     one_token = growth.counts.get(CountKey(account, Signal.ONE_TOKEN_REQUESTS))
     if any(count is not None for count in counts):
         succeeded, failed, cancelled, rejected = (count or 0.0 for count in counts)
