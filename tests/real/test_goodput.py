@@ -74,7 +74,8 @@ class Observed:
         line = (
             f"slo {slo} ({limit}): the client counts {self.compared.client.good_within(limit)} good, the "
             f"server {self.compared.good(limit)}, goodwatt {found.lower:g} to {found.upper:g} of {found.eligible:g}; "
-            f"{self.claimed:g} reported in progress before; the engine's histograms {self.engine.marginals(limit) if slo != 'inside' else 'have no edge there'}"
+            f"{self.claimed:g} were reported in progress before; "
+            f"the engine's histograms {self.engine.marginals(limit) if slo != 'inside' else 'have no edge there'}"
         )
         return "\n".join([line, *self.compared.at_a_threshold(limit)])
 
