@@ -20,6 +20,7 @@ def test_what_is_hidden_and_what_is_not() -> None:
         "  url: http://h/m?<hidden>\n"
         "  engine: auto\n"
         "  gpus: all\n"
+        "  role: any\n"
         "  timeout_seconds: 2.0\n"
         "  read_interval_seconds: auto\n"
         "  headers:\n"

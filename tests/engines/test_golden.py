@@ -168,8 +168,9 @@ def test_docs_hold_the_matrix() -> None:
 
 
 def test_docs_hold_a_valid_profile() -> None:
-    """The example profile in docs/engines.md is valid."""
-    assert load_profile(DOCS.partition("```yaml\n")[2].partition("```")[0]).name == "toy"
+    """The example profiles in docs/engines.md are valid."""
+    blocks = DOCS.partition("## A profile")[2].split("```yaml\n")[1:]
+    assert [load_profile(block.partition("```")[0]).name for block in blocks] == ["toy", "aphrodite"]
 
 
 def test_docs_name_every_reason() -> None:

@@ -33,7 +33,8 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(2700)]
 
 TRIAL, PROMPTS = 24, 60
 LOADS = 2.0, 4.0, 6.0  # requests per second: rarely two at once, a few, and never none
-WIDEST_RATIO = 0.05  # of the requests, between the bounds of thresholds on bucket edges
+MET_RATIO = 0.9  # of the requests meet each threshold, as with any objective worth having
+WIDEST_RATIO = 0.05  # of the requests, between the bounds of thresholds on the bucket edges above
 
 
 def config(engine: Child, limits: Limits) -> str:
@@ -99,7 +100,7 @@ class Benches:
     async def observe(self, per_second: float, like: Judged) -> Observed:
         """Run with thresholds chosen for these requests."""
         self.ran += 1
-        limits = await around(self.engine, quantile(like.requests, 0.6))
+        limits = await around(self.engine, quantile(like.requests, MET_RATIO))
         inside = limits["inside"]
         async with goodwatt(config(self.engine, limits), self.folder) as watch:
             await until(watch, lambda p: watching.is_up(p, "vllm"), "up")
@@ -124,14 +125,13 @@ def holds_what_was_measured(one: Observed) -> None:
 
 
 def sharper_than_one_window(one: Observed, slo: str) -> None:
-    """On bucket edges the bounds are within those that the counts of the whole bench give, and close to each other.
+    """On bucket edges the bounds are within those that the counts of the whole bench give.
 
     What the engine reported in progress at goodwatt's first page is charged once to the lower bound.
     """
     found, marginals = bounds(one.page, slo), one.engine.marginals(one.limits[slo])
     lower, upper = frechet(marginals, PROMPTS)
     assert lower - one.claimed <= found.lower and found.upper <= upper, one.said(slo)
-    assert found.upper - found.lower <= WIDEST_RATIO * PROMPTS, one.said(slo)
 
 
 async def settled(benches: Benches, per_second: float, capsys: pytest.CaptureFixture[str]) -> Observed:
@@ -163,8 +163,8 @@ async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest
     for requests that the server itself saw on the other side of a threshold.
 
     The thresholds cut the distribution. On bucket edges the bounds are at least as sharp as those of the engine's own
-    counts over the whole bench, and at most a twentieth of the requests apart; inside buckets they are within those of
-    the surrounding edges.
+    counts over the whole bench, and on those that nine in ten requests meet at most a twentieth of the requests apart;
+    inside buckets they are within those of the surrounding edges.
     """
     async with (
         collected() as told,
@@ -175,3 +175,5 @@ async def test_bounds_hold_what_a_client_measured(tmp_path: Path, capsys: pytest
             one = await settled(benches, per_second, capsys)
             for slo in ("below", "above"):
                 sharper_than_one_window(one, slo)
+            found = bounds(one.page, "above")
+            assert found.upper - found.lower <= WIDEST_RATIO * PROMPTS, one.said("above")

@@ -75,6 +75,7 @@ def _close(state: State, closes: Callable[[Account], bool]) -> State:
         since={account: at for account, at in state.since.items() if not closes(account)},
         records_since={account: at for account, at in state.records_since.items() if not closes(account)},
         first_tokens=_open(state.first_tokens, closes),
+        pairs={model: pair for model, pair in state.pairs.items() if not closes(pair.account)},
     )
 
 

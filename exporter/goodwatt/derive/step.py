@@ -12,14 +12,16 @@ from goodwatt.derive.page_growth import PageGrowth, add_page, measure_pages, pag
 from goodwatt.derive.progress import stalled_seconds, update_progress
 from goodwatt.derive.retention import cap_accounts
 from goodwatt.derive.revenue import add_revenue
+from goodwatt.derive.roles import own_share
 from goodwatt.derive.slo.histogram_evidence import add_evidence
+from goodwatt.derive.slo.pairs import PairEvidence, add_pair_evidence
 from goodwatt.derive.slo.record_filter import select_records
 from goodwatt.derive.slo.records import add_records, open_exact_totals
 from goodwatt.derive.source_state import is_fresh, update_source_state
 from goodwatt.derive.state import Mark, State
 from goodwatt.derive.window.rates import add_mark, longest_window_seconds, trim_marks
 from goodwatt.derive.window.window import LiveWindows
-from goodwatt.model.engine import EngineReading
+from goodwatt.model.engine import EngineReading, Role
 from goodwatt.model.gpu import GpusReading
 from goodwatt.model.policy import Policy
 from goodwatt.model.request import Dropped, RequestsReading
@@ -43,11 +45,14 @@ def step(
     before = state.sources
     sources = {r.source: update_source_state(before.get(r.source), r, now) for r in results}
     state = replace(state, sources=sources)
+    halves: list[PageGrowth] = []
     for result in results:
         page = _page(result.outcome)
         if page is not None:
             recovered = not is_fresh(before, server_source(page.server), policy.missed_ticks_until_dropped)
-            state = _take_page(state, page, policy, now, recovered)
+            state, growth = _take_page(state, page, policy, now, recovered)
+            halves += [growth] if page.role is not Role.ANY else []
+    state = _take_pairs(state, halves, policy)
     state = _take_records(state, results, policy, now, before)
     state = _take_gpus(state, results, policy, now)
     longest = longest_window_seconds(state.engines.values(), policy)
@@ -64,29 +69,41 @@ def _page(outcome: Reading | Unavailable) -> EngineReading | None:
     return outcome if isinstance(outcome, EngineReading) else None
 
 
-def _take_page(state: State, reading: EngineReading, policy: Policy, now: float, recovered: bool) -> State:
-    """Add a server's page, with those read since the last tick before it.
+def _take_page(
+    state: State, reading: EngineReading, policy: Policy, now: float, recovered: bool
+) -> tuple[State, PageGrowth]:
+    """Add a server's page, with those read since the last tick before it. Also returns what it adds by its role.
 
     Restart the live window of a server that recovered after its series were dropped: the tokens of its outage are
     counted now, but its energy meanwhile was unattributed, and a ratio over both would be wrong.
     """
     pages = measure_pages(state.engines.get(reading.server), reading)
     growth = total_growth(pages)
+    share = own_share(growth)
     new = {account: now for account in growth.accounts if recovered or account not in state.since}
     state = replace(
-        _add_growth(state, pages, growth, policy),
+        _add_growth(state, pages, share, policy),
         engines={**state.engines, reading.server: growth.reading},
         activities={**state.activities, reading.server: page_activities(growth)},
         since={**state.since, **new},
         progressed=update_progress(state.progressed, growth, now),
     )
-    return cap_accounts(state, reading.server, growth.accounts)
+    return cap_accounts(state, reading.server, growth.accounts), share
+
+
+def _take_pairs(state: State, halves: Sequence[PageGrowth], policy: Policy) -> State:
+    if not halves:
+        return state
+    before = PairEvidence(ledger=state.ledger, waiting=state.first_tokens, pairs=state.pairs)
+    after = add_pair_evidence(before, halves, policy.slos)
+    return replace(state, ledger=after.ledger, first_tokens=after.waiting, pairs=after.pairs)
 
 
 def _add_growth(state: State, pages: Sequence[PageGrowth], growth: PageGrowth, policy: Policy) -> State:
     """Add a tick's growth at once, but its evidence page by page: the less a page covers, the more it proves."""
     ledger = add_page(state.ledger, growth)
-    ledger, first_tokens = add_evidence(ledger, state.first_tokens, pages, policy.slos)
+    judged = pages if growth.reading.role is Role.ANY else ()  # a half's evidence waits for the other half
+    ledger, first_tokens = add_evidence(ledger, state.first_tokens, judged, policy.slos)
     if policy.price_list is not None:
         ledger = add_revenue(ledger, growth.accounts, policy.price_list)
     return replace(state, ledger=ledger, first_tokens=first_tokens)

@@ -222,6 +222,9 @@ class Profile(Section):
     traits: ProfileTraits
     signals: Mapping[Annotated[Signal, Field(strict=False)], Alternatives]
     gpu_energy: GpuEnergy | None = None
+    transferred_prompts: Term | None = Field(
+        default=None, description="Prompt tokens that another server computed: a sign of a prefill/decode pair."
+    )
     default_edges: Mapping[Annotated[Signal, Field(strict=False)], BucketEdges] = Field(
         default={}, description="The engine's default bucket edges in seconds, for advice before the first page."
     )
@@ -264,7 +267,8 @@ class Profile(Section):
         names = {name for signal in self.signals for name in self.metrics_of(signal)}
         version = None if self.version_label is None else self.version_label[0]
         energy = None if self.gpu_energy is None else self.gpu_energy.metric
-        return frozenset(names | {name for name in (version, energy, self.start_time) if name is not None})
+        transferred = None if self.transferred_prompts is None else self.transferred_prompts.metric
+        return frozenset(names | {name for name in (version, energy, transferred, self.start_time) if name is not None})
 
     def metrics_of(self, signal: Signal) -> frozenset[str]:
         """The sample names of one signal over all alternatives; empty if the engine lacks it."""

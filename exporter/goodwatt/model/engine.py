@@ -88,6 +88,14 @@ class SeriesId(NamedTuple):
     outcome: Outcome | None = None  # set for REQUESTS only
 
 
+class Role(StrEnum):
+    """What a server does for each request. PREFILL and DECODE servers are two halves of a pair."""
+
+    ANY = "any"  # all of it
+    PREFILL = "prefill"  # computes the prompt and the first token, and hands the request over
+    DECODE = "decode"  # generates from there
+
+
 @dataclass(frozen=True, slots=True)
 class Absent:
     """Cumulative series that this page lacks but earlier pages of the same run had, with their last values."""
@@ -127,4 +135,5 @@ class EngineReading:
     alternatives: Mapping[Signal, int] = field(default_factory=dict)
     switched: frozenset[Signal] = frozenset()
     simulated: bool = False
+    role: Role = Role.ANY
     earlier: tuple["EngineReading", ...] = ()

@@ -42,6 +42,7 @@ class Dropped(StrEnum):
     UNKNOWN_SERVER = "unknown_server"  # from an engine, but from no configured server
     REFUSED = "refused"  # answered with a status such as 400 or 404: a client error that cost the engine no work
     OTHER_SOURCE = "other_source"  # the server's requests are reported by another source
+    HALF_REQUEST = "half_request"  # of a prefill or decode server, which sees half of each request
     MALFORMED = "malformed"  # could not be decoded
     OVERFLOW = "overflow"  # the queue between two ticks was full
 

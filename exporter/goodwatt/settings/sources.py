@@ -115,6 +115,11 @@ class ServerSection(Section):
     gpus: Literal["all"] | tuple[int, ...] | tuple[str, ...] = Field(
         "all", description="GPUs that the server runs on: `all`, a list of indexes, or a list of UUIDs."
     )
+    role: Literal["any", "prefill", "decode"] = Field(
+        "any",
+        description="`prefill` and `decode` for the two halves of disaggregated serving, so that each request, prompt "
+        "and first token counts once (docs/engines.md); `any` serves whole requests.",
+    )
     timeout_seconds: Timeout = 2.0
     read_interval_seconds: ReadIntervalSeconds = "auto"
     headers: Headers = Field(default_factory=dict, repr=False)

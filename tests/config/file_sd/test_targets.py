@@ -209,3 +209,12 @@ def test_any_content_is_read_or_rejected(value: object) -> None:
         with suppress(ConfigError):
             names = [target.name for target in parse_targets(json.dumps(value), file)]
             assert len(names) == len(set(names))
+
+
+def test_a_role_from_a_label() -> None:
+    """`goodwatt_role` is the server's role, `any` without it; anything else is a mistake."""
+    text = "- {targets: ['a:1'], labels: {goodwatt_role: prefill}}\n- {targets: ['b:1']}\n"
+    roles = [target.section(DiscoverySection(files=("f.yaml",))).role for target in parse_targets(text, "f.yaml")]
+    assert roles == ["prefill", "any"]
+    with pytest.raises(ConfigError, match="goodwatt_role: must be any, prefill or decode"):
+        parse_targets("- {targets: ['a:1'], labels: {goodwatt_role: hunter2}}\n", "f.yaml")

@@ -111,6 +111,21 @@ async def test_reads_between_two_ticks() -> None:
     assert (reading.earlier[0].earlier, len(server.requests) - asked) == ((), 3)
 
 
+async def test_half_of_a_pair(caplog: pytest.LogCaptureFixture) -> None:
+    """A server whose prompts another one computes is logged once, with the setting, unless it has a role."""
+    name = 'vllm:prompt_tokens_by_source_total{engine="0",model_name="tiny",source="external_kv_transfer"} '
+    assert f"{name}0.0" in VLLM
+    for role, lines in (("any", 1), ("decode", 0)):
+        caplog.clear()
+        async with serving(page(VLLM)) as server, reading_from(server.url, role=role) as source:
+            for transferred in (0, 70, 70, 90):
+                server.routes["/metrics"] = page(VLLM.replace(f"{name}0.0", f"{name}{transferred}"))
+                assert (await source.read()).role == role
+        found = [line for line in caplog.messages if "another server computes its prompts" in line]
+        assert len(found) == lines
+        assert all(line.startswith("server/a: ") and "role: decode" in line for line in found)
+
+
 async def test_simulated() -> None:
     """A source created as simulated marks its readings so."""
     async with serving(page(VLLM)) as server:

@@ -3,19 +3,20 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import urlencode, urlsplit
 
 from goodwatt.config.validation.entries import MAX_NAME, name_message
 from goodwatt.config.validation.messages import did_you_mean
 from goodwatt.config.validation.servers import gpus_message
 
-NAME, ENGINE, GPUS = "goodwatt_name", "goodwatt_engine", "goodwatt_gpus"
+NAME, ENGINE, GPUS, ROLE = "goodwatt_name", "goodwatt_engine", "goodwatt_gpus", "goodwatt_role"
 SCHEME, METRICS_PATH, PARAM = "__scheme__", "__metrics_path__", "__param_"
 
+RoleName = Literal["any", "prefill", "decode"]
 Gpus = Literal["all"] | tuple[int, ...] | tuple[str, ...]
 
-_OWN = (NAME, ENGINE, GPUS)
+_OWN = (NAME, ENGINE, GPUS, ROLE)
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 _PATH = re.compile(r"/[^?#\s]*")
 
@@ -33,6 +34,7 @@ _RULES: Mapping[str, Callable[[str], str | None]] = {
     NAME: name_message,
     ENGINE: lambda value: None if value else "must not be empty",
     GPUS: lambda value: gpus_message(gpus if (gpus := gpus_of(value)) == "all" else list(gpus)),
+    ROLE: lambda value: None if value in get_args(RoleName) else "must be any, prefill or decode",
     SCHEME: lambda value: None if value in ("http", "https") else "must be http or https",
     METRICS_PATH: lambda value: (
         None if _PATH.fullmatch(value) else "must start with '/' and contain no '?', '#' or space"

@@ -3,9 +3,21 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from goodwatt.config.errors import ConfigError, Problem
-from goodwatt.config.file_sd.labels import ENGINE, GPUS, NAME, Gpus, default_name, digest, gpus_of, url_of
+from goodwatt.config.file_sd.labels import (
+    ENGINE,
+    GPUS,
+    NAME,
+    ROLE,
+    Gpus,
+    RoleName,
+    default_name,
+    digest,
+    gpus_of,
+    url_of,
+)
 from goodwatt.config.file_sd.validation import SHOWN_LABEL, target_mistakes, texts_of
 from goodwatt.config.validation.entries import MAX_NAME
 from goodwatt.config.yaml.document import Document, Mistake, UnreadableDocument, YamlValue, read_yaml
@@ -20,11 +32,12 @@ class FileSdTarget:
     url: str = field(repr=False)
     engine: str = "auto"
     gpus: Gpus = "all"
+    role: RoleName = "any"
 
     def section(self, reached: DiscoverySection) -> ServerSection:
         """Return the server's section, with timeout and credentials from the discovery section."""
         how = {key: getattr(reached, key) for key in DiscoverySection.model_fields if key != "files"}
-        return ServerSection(name=self.name, url=self.url, engine=self.engine, gpus=self.gpus, **how)
+        return ServerSection(name=self.name, url=self.url, engine=self.engine, gpus=self.gpus, role=self.role, **how)
 
 
 def parse_targets(text: str, file: str) -> tuple[FileSdTarget, ...]:
@@ -70,7 +83,8 @@ def _targets(groups: list[dict[str, YamlValue]]) -> Iterator[tuple[FileSdTarget,
         for target in group["targets"]:
             url = url_of(target, labels)
             name = labels.get(NAME) or default_name(target, url)
-            yield FileSdTarget(name, url, labels.get(ENGINE, "auto"), gpus_of(labels.get(GPUS, "all"))), NAME in labels
+            gpus, role = gpus_of(labels.get(GPUS, "all")), cast(RoleName, labels.get(ROLE, "any"))
+            yield FileSdTarget(name, url, labels.get(ENGINE, "auto"), gpus, role), NAME in labels
 
 
 def _distinct(named: list[tuple[FileSdTarget, bool]]) -> Iterator[FileSdTarget]:

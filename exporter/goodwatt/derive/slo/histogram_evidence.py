@@ -35,7 +35,7 @@ def add_evidence(
     evidence, totals, still_waiting = dict(ledger.evidence), dict(ledger.slos), dict(waiting)
     for growth in pages:
         for account in growth.accounts:
-            requests = _Requests(_finished(account, growth), in_flight(account, growth.reading))
+            requests = PageRequests(finished_requests(account, growth), in_flight(account, growth.reading))
             for slo in slos:
                 if applies(slo, *account):
                     key = SloKey(account, slo.name)
@@ -46,7 +46,7 @@ def add_evidence(
     return replace(ledger, evidence=evidence, slos=totals), still_waiting
 
 
-class _Requests(NamedTuple):
+class PageRequests(NamedTuple):
     """An account's requests on one page, whatever the SLO: those that finished since the page before, and in flight."""
 
     finished: FinishedRequests
@@ -54,12 +54,12 @@ class _Requests(NamedTuple):
 
 
 def _add_page_evidence(
-    before: tuple[SloEvidence, FirstTokens], slo: Slo, account: Account, growth: PageGrowth, requests: _Requests
+    before: tuple[SloEvidence, FirstTokens], slo: Slo, account: Account, growth: PageGrowth, requests: PageRequests
 ) -> tuple[SloEvidence, FirstTokens]:
     evidence, waiting = before
     if growth.is_baseline:
         return evidence, unseen_first_tokens(requests.in_flight)
-    return extend_evidence(evidence, waiting, slo, _page_evidence(slo, account, growth, requests))
+    return extend_evidence(evidence, waiting, slo, page_evidence(slo, account, growth, requests))
 
 
 def has_every_signal(ledger: Ledger, slo: Slo, account: Account) -> bool:
@@ -70,7 +70,8 @@ def has_every_signal(ledger: Ledger, slo: Slo, account: Account) -> bool:
     )
 
 
-def _page_evidence(slo: Slo, account: Account, growth: PageGrowth, requests: _Requests) -> PageEvidence:
+def page_evidence(slo: Slo, account: Account, growth: PageGrowth, requests: PageRequests) -> PageEvidence:
+    """Return what one page adds for one SLO of one account."""
     finished, engine = requests.finished, growth.reading.traits.one_token_tpot
     marginals, doubtful = [], 0.0
     for threshold in slo.thresholds:
@@ -91,7 +92,7 @@ def _page_evidence(slo: Slo, account: Account, growth: PageGrowth, requests: _Re
     )
 
 
-def _finished(account: Account, growth: PageGrowth) -> FinishedRequests:
+def finished_requests(account: Account, growth: PageGrowth) -> FinishedRequests:
     """Finished requests by outcome. Where an engine counts none, its e2e histogram counts successes."""
     counts = [growth.counts.get(CountKey(account, Signal.REQUESTS, outcome)) for outcome in _OUTCOMES]
     one_token = growth.counts.get(CountKey(account, Signal.ONE_TOKEN_REQUESTS))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from goodwatt.derive.page_growth import page_accounts
 from goodwatt.derive.state import State
-from goodwatt.model.engine import EngineReading, Outcome
+from goodwatt.model.engine import EngineReading, Outcome, Role
 from goodwatt.model.ledger import Account
 from goodwatt.model.request import Dropped, RequestRecord, RequestsReading
 from goodwatt.model.source import SourceId, SourceKind, SourceResult, Unavailable, server_source
@@ -84,6 +84,9 @@ def _proxied_server(result: SourceResult, before: Mapping[str, SourceId]) -> str
 def _drop_reason(server: str, source: SourceId, state: State, record_sources: dict[str, SourceId]) -> Dropped | None:
     if server_source(server) not in state.sources:
         return Dropped.UNKNOWN_SERVER
+    page = state.engines.get(server)
+    if page is not None and page.role is not Role.ANY:
+        return Dropped.HALF_REQUEST
     return None if record_sources.setdefault(server, source) == source else Dropped.OTHER_SOURCE
 
 

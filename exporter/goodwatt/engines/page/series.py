@@ -90,3 +90,10 @@ def unknown_outcomes(profile: Profile, page: PageSamples) -> tuple[str, ...]:
             }
         )
     )
+
+
+def transferred_prompts(profile: Profile, page: PageSamples) -> float:
+    """Prompt tokens that another server computed, as the page counts them; 0 where it does not."""
+    term = profile.transferred_prompts
+    found = () if term is None else matching_samples(page, term.metric, term, profile.labels, profile.default_model)
+    return sum(row.value for row in found)

@@ -22,7 +22,7 @@ def _up(snapshot: Snapshot) -> Iterator[Sample]:
 
 def _info(snapshot: Snapshot) -> Iterator[Sample]:
     for server, page in snapshot.servers.items():
-        yield (server, page.engine, page.engine_version or ""), 1
+        yield (server, page.engine, page.engine_version or "", page.role), 1
 
 
 def _dropped_lines(snapshot: Snapshot) -> Iterator[Sample]:
@@ -97,8 +97,8 @@ SERVERS = (
         name="server_info",
         kind=Kind.INFO,
         unit="",
-        help="Engine of the inference server, as recognised from its metrics.",
-        labels=("server", "engine", "engine_version"),
+        help="Engine of the inference server, as recognised from its metrics, and its configured role.",
+        labels=("server", "engine", "engine_version", "role"),
         value=_info,
     ),
     Metric(

@@ -3,9 +3,9 @@
 import logging
 
 from goodwatt.engines.page.samples import PageSamples
-from goodwatt.engines.page.series import unknown_outcomes
+from goodwatt.engines.page.series import transferred_prompts, unknown_outcomes
 from goodwatt.engines.profile import Profile
-from goodwatt.model.engine import EngineReading
+from goodwatt.model.engine import EngineReading, Role
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,8 @@ class PageWarnings:
         self._name = name
         self._logged_outcomes: set[str] = set()
         self._damaged = False
-        self._logged_processes = self._logged_miscount = False
+        self._transferred: float | None = None
+        self._logged_processes = self._logged_miscount = self._logged_pair = False
 
     def check(
         self, where: str, profile: Profile, page: PageSamples, previous: EngineReading | None, reading: EngineReading
@@ -28,8 +29,19 @@ class PageWarnings:
         """Log what is new on this page. `where` is its URL without secrets; `previous` is the reading before it."""
         self._several_processes(where, previous, reading)
         self._miscount(profile, reading)
+        self._half_of_a_pair(reading, transferred_prompts(profile, page))
         self._unknown_outcomes(profile, page)
         self._damage(where, page, reading.dropped_lines)
+
+    def _half_of_a_pair(self, reading: EngineReading, transferred: float) -> None:
+        before, self._transferred = self._transferred, transferred
+        if reading.role is Role.ANY and before is not None and transferred > before and not self._logged_pair:
+            self._logged_pair = True
+            log.warning(
+                "%s: another server computes its prompts, so requests, prompts and first tokens count on both; set "
+                "role: decode on this server and role: prefill on the other",
+                self._name,
+            )
 
     def _unknown_outcomes(self, profile: Profile, page: PageSamples) -> None:
         for outcome in unknown_outcomes(profile, page):

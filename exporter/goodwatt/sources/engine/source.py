@@ -13,7 +13,7 @@ from goodwatt.engines.detection import detect_by_status, detect_engine
 from goodwatt.engines.page.reader import read_page
 from goodwatt.engines.page.samples import PageSamples
 from goodwatt.engines.profile import Profile
-from goodwatt.model.engine import EngineReading
+from goodwatt.model.engine import EngineReading, Role
 from goodwatt.model.source import Reason, SourceUnavailable, server_source
 from goodwatt.settings.sources import ServerSection
 from goodwatt.sources.engine.exposition import ExpositionParser, labelled_names, metric_names
@@ -70,6 +70,7 @@ class EngineSource:
         self._url = _address(section, self._candidates)
         self._other_paths = _other_paths(section, self._candidates)
         self._credentials = ClientCredentials(self.name, section)
+        self._role = Role(section.role)
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._cpu_seconds = 0.0  # of parsing and reading the last page
@@ -160,7 +161,7 @@ class EngineSource:
             simulated=self._simulated,
         )
         self._cpu_seconds += self._cpu_clock() - began
-        return reading
+        return reading if self._role is Role.ANY else replace(reading, role=self._role)
 
     async def aclose(self) -> None:
         """Stop reading and close the HTTP session."""
