@@ -237,7 +237,7 @@ class Span:
         part of the window outside its first and last scrape.
         """
         waiting = self.world.in_flight(self.slo.name, self.pages.ticks[0])
-        charge = max(waiting.bad_in_flight, waiting.good_in_flight) / len(self.paged)
+        charge = max(waiting.bad_charge, waiting.good_charge) / len(self.paged)
         return self.from_zero + charge * self.pages.outside
 
     @property

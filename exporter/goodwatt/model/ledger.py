@@ -96,7 +96,7 @@ class FirstTokens:
 
     `unmatched` ones have no end matched with them yet; `unmatched_bad` of them may have missed the TTFT threshold,
     `unmatched_good` may have met it. `bad_in_flight` and `good_in_flight` bound how many requests running now may have
-    missed or met it: a range that begins now is charged with them once.
+    missed or met it.
     """
 
     unmatched_bad: float = 0.0
@@ -104,6 +104,19 @@ class FirstTokens:
     unmatched: float = 0.0
     bad_in_flight: float = 0.0
     good_in_flight: float = 0.0
+
+    @property
+    def bad_charge(self) -> float:
+        """What a range that begins now subtracts, once, from its lower bound: the bad ones in flight, less unmatched.
+
+        They were matched with earlier ends, so nothing is left to match with their own.
+        """
+        return self.bad_in_flight - self.unmatched_bad
+
+    @property
+    def good_charge(self) -> float:
+        """What a range that begins now adds, once, to its upper bound: the good ones in flight, less unmatched."""
+        return self.good_in_flight - self.unmatched_good
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,6 +141,17 @@ def test_a_range_is_charged_once_for_what_was_in_flight():
     assert three(bounds_over_range(start, FirstTokens(good_in_flight=9.0), now)) == (20.0, 17.0, 19.0)
 
 
+def test_a_first_token_that_is_still_unmatched_is_not_charged():
+    """A range may begin at any page: what is still in a pot will be matched in the range, and costs it nothing else."""
+    bad = added(exactly(0.0, 1.0), in_flight=3.0)
+    _, waiting = bounds_of(FIRST_ONLY, added(exactly(2.0, 2.0), in_flight=2.0), bad)
+    assert (waiting.bad_charge, waiting.good_charge) == (0.0, 0.0)
+    _, waiting = bounds_of(FIRST_ONLY, bad, added(exactly(0.0, 0.0), succeeded=1.0, in_flight=2.0))
+    assert (waiting.bad_charge, waiting.good_charge) == (1.0, 0.0)
+    unseen = unseen_first_tokens(5.0)
+    assert (unseen.bad_charge, unseen.good_charge) == (0.0, 0.0)
+
+
 def test_a_success_that_the_histogram_left_out_may_have_met_the_threshold():
     """An engine that skips one-token outputs in TPOT: they are possibly good, and not certainly."""
     tpot = Slo(name="tpot", thresholds=(Threshold(Signal.TPOT, 0.5),), objective=0.9)

@@ -141,13 +141,14 @@ def _grown(
 def bounds_over_range(start: SloTotals, in_flight: FirstTokens, now: SloTotals) -> SloTotals:
     """Bounds on the requests that ended between two moments.
 
-    Those `in_flight` at the start are charged once: their first tokens were bounded before the range began.
+    Those `in_flight` at the start are charged once, unless their first token is still unmatched: earlier ends were
+    matched with theirs before the range began.
     """
     at_end = now.good_at_end - start.good_at_end
     return SloTotals(
         eligible=now.eligible - start.eligible,
-        good_lower=max(0.0, now.good_lower - start.good_lower - in_flight.bad_in_flight),
-        good_upper=min(at_end, now.good_upper - start.good_upper + in_flight.good_in_flight),
+        good_lower=max(0.0, now.good_lower - start.good_lower - in_flight.bad_charge),
+        good_upper=min(at_end, now.good_upper - start.good_upper + in_flight.good_charge),
         good_at_end=at_end,
         first_tokens=now.first_tokens - start.first_tokens,
         finished=now.finished - start.finished,

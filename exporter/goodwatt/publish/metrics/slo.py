@@ -139,19 +139,19 @@ SLOS = (
         name="slo_possibly_bad_in_flight",
         kind=Kind.GAUGE,
         unit="",
-        help="Upper bound on requests in flight whose first token may have missed the TTFT threshold. Subtract it from "
-        "the lower bound of a range that starts now.",
+        help="Upper bound on requests in flight whose first token may have missed the TTFT threshold, without those "
+        "that the lower bound still waits for. Subtract it from the lower bound of a range that starts now.",
         labels=SLO_LABEL_NAMES,
-        value=_in_flight(lambda first_tokens: first_tokens.bad_in_flight),
+        value=_in_flight(lambda first_tokens: first_tokens.bad_charge),
     ),
     Metric(
         name="slo_possibly_good_in_flight",
         kind=Kind.GAUGE,
         unit="",
-        help="Upper bound on requests in flight whose first token may have met the TTFT threshold. Add it to the upper "
-        "bound of a range that starts now.",
+        help="Upper bound on requests in flight whose first token may have met the TTFT threshold, without those "
+        "that the upper bound still waits for. Add it to the upper bound of a range that starts now.",
         labels=SLO_LABEL_NAMES,
-        value=_in_flight(lambda first_tokens: first_tokens.good_in_flight),
+        value=_in_flight(lambda first_tokens: first_tokens.good_charge),
     ),
     Metric(
         name="slo_threshold_requests_total",
