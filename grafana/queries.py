@@ -85,14 +85,18 @@ def good_increase(bound: str, *, by: str = "", window: str = "$__rate_interval")
     grown = _increase("slo_good_requests_total", good(bound), by, window)
     if bound == "exact":
         return grown
-    return charged(bound, grown, lambda gauge: f"sum{_grouped(by)} (goodwatt_{gauge}{{{OBJECTIVE}}} offset {window})")
+    return charged(bound, grown, lambda gauge: _at_start(f"goodwatt_{gauge}{{{OBJECTIVE}}}", by, window))
+
+
+def _at_start(gauge: str, by: str, window: str) -> str:
+    """Sum a gauge at the start of the window; of a series that did not exist then, take the window's maximum."""
+    return f"sum{_grouped(by)} ({gauge} offset {window} or max_over_time({gauge}[{window}]))"
 
 
 def charged(bound: str, grown: str, in_flight: Callable[[str], str]) -> str:
     """Charge an increase of good requests for the requests in flight at the start of the range.
 
-    `in_flight` returns the query of a gauge at that time. If the gauge did not exist then, the counters started within
-    the range and need no charge.
+    `in_flight` returns the query of a gauge at that time; without one there is no charge.
     """
     if bound == "lower":
         return f"clamp_min({grown} - ({in_flight('slo_possibly_bad_in_flight')} or 0 * {grown}), 0)"

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from grafana.queries import good_share
 from tests.grafana.expressions import asked, filled
-from tests.rules.promtool import Counter, Gauge, Scene, Series
+from tests.rules.promtool import Counter, Gap, Gauge, Scene, Series
 
 J = 'job="j", instance="i"'
 O = f'{J}, server="s", model="m", slo="a", method="exact"'  # noqa: E741 - an objective
@@ -24,3 +25,16 @@ def test_budgets_and_burn_rates_work_with_records_alone(tmp_path: Path) -> None:
     expected = {(f"round({filled(query.expression, CHOSEN | CLOCK)}, 0.001)", 80): {"{}": 0.5} for query in found}
     assert len(expected) >= 2 + 2 * 4  # the budget's, and a burn rate for each bound and window
     assert not Scene(RECORDS).sample_complaints(tmp_path, expected)
+
+
+def test_bounds_after_a_gap_are_charged_for_what_was_in_flight(tmp_path: Path) -> None:
+    """Where the gauge is missing at the start of the range, its maximum in the range is subtracted."""
+    of = f'{J}, server="s", model="m", slo="a"'
+    counter = Gap(Counter((10, 60)), 10, Counter((40, 60)))
+    series: Series = {
+        f'goodwatt_slo_requests_total{{{of}, method="histogram"}}': counter,
+        f'goodwatt_slo_good_requests_total{{{of}, method="histogram", bound="lower"}}': counter,
+        f"goodwatt_slo_possibly_bad_in_flight{{{of}}}": Gauge((10, 0), (10, None), (40, 30)),
+    }
+    query = f"round({filled(good_share('lower'), CHOSEN | CLOCK)}, 0.001)"
+    assert not Scene(series).sample_complaints(tmp_path, {(query, 22): {"{}": (120 - 30) / 120}})
