@@ -127,3 +127,10 @@ def test_a_request_that_may_be_excluded_counts_as_good_by_the_upper_bound():
         fold.tick(at, served(page("a", at, finished(Outcome.SUCCESS, done), histograms=histograms)))
     totals = fold.state.ledger.slos[KEY]
     assert (totals.eligible, totals.good_lower, totals.good_upper) == (1.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("convention", [FAIL, EXCLUDE])
+@pytest.mark.parametrize(("one_token", "upper"), [(None, 1.0), (1.0, 1.0)])
+def test_an_observed_failure_does_not_stand_for_a_skipped_success(convention, one_token, upper):
+    """One fast observation and two ends, one of them an error: the success may be the one-token output it skipped."""
+    assert judged(convention, SKIPPED, [0.8], one_token, succeeded=1.0, failed=1.0) == (2.0, 0.0, upper)

@@ -39,7 +39,7 @@ def correct_for_one_token(
     """Return one page's TPOT observations as the SLO's convention counts them."""
     certain = finished.one_token_successes
     if engine is OneToken.SKIPPED:
-        return _add_skipped(slo, observed, certain)
+        return _add_skipped(slo, observed, finished)
     if slo.one_token_outputs is OneTokenOutputs.PASS:
         return observed
     doubtful = _in_lowest_bucket(histogram) if finished.one_token is None else finished.one_token
@@ -53,14 +53,25 @@ def _less(value: float, other: float) -> float:
     return max(0.0, value - other)
 
 
-def _add_skipped(slo: Slo, observed: Marginal, successes: float) -> Marginal:
+def _add_skipped(slo: Slo, observed: Marginal, finished: FinishedRequests) -> Marginal:
     """The histogram lacks them: add those that pass as good ones, and those that fail as observed but not good."""
+    successes = finished.one_token_successes
+    if slo.one_token_outputs is not OneTokenOutputs.PASS:
+        observed = replace(observed, certain=_less(observed.certain, _hidden(observed, finished)))
     if slo.one_token_outputs is OneTokenOutputs.EXCLUDE:
         return observed
     observed = replace(observed, observed=observed.observed + successes)
     if slo.one_token_outputs is OneTokenOutputs.FAIL:
         return observed
     return replace(observed, certain=observed.certain + successes, possible=observed.possible + successes)
+
+
+def _hidden(observed: Marginal, finished: FinishedRequests) -> float:
+    """Upper bound on the skipped successes in whose place the histogram may show a failure that was fast enough."""
+    successes = finished.succeeded
+    unobserved = _less(successes + finished.failed + finished.cancelled, observed.observed)
+    most = min(successes, unobserved, successes if finished.one_token is None else finished.one_token)
+    return _less(most, max(finished.one_token_successes, successes - observed.observed))
 
 
 def _in_lowest_bucket(histogram: Histogram | None) -> float:
