@@ -1,18 +1,19 @@
 """Width of the bounds on goodput, from a simulated vLLM with real bucket edges: pages through the real fold.
 
 Each load runs with an SLO on TTFT and TPOT. For ranges that begin all over the run, the bounds are compared with what
-really happened to each request: a range whose truth lies outside counts as missed, and none may.
+really happened to each request: a range whose truth lies outside counts as missed, and none may. The cases of method
+"tick" read the page several times a tick.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from statistics import fmean
 
 from goodwatt.derive.slo.bounds import bounds_over_range
 from goodwatt.model.engine import Signal
-from goodwatt.model.ledger import Account, FirstTokens, SloKey, SloTotals
+from goodwatt.model.ledger import Account, FirstTokens, SloKey, SloTotals, TickTotals
 from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo, Threshold
 from tests.bench.rows import Row
@@ -34,6 +35,8 @@ class Case:
     ttft: float
     tpot: float
     tick: float = 5.0
+    reads: int = 1  # a tick
+    by_tick: bool = False  # measure method "tick" instead of the histograms' bounds
     widths: dict[int, float | None] = field(default_factory=dict)
 
     @property
@@ -65,6 +68,7 @@ QUIET = Load(
     per_sequence=0.0002,
     per_prompt_token=0.00015,
 )
+BUSY = replace(QUIET, requests_per_second=4, step=0.015, per_prompt_token=0.00005)
 CASES = (
     Case(name="chat 6/s", load=CHAT, ttft=0.5, tpot=0.05, widths={5: 0.005, 60: 0.002}),
     Case(name="heavy 15/s", load=HEAVY, ttft=0.25, tpot=0.025, widths={5: 0.04, 60: 0.005}),
@@ -78,6 +82,24 @@ CASES = (
         tpot=0.05,
         widths={5: 0.005, 60: 0.002},
     ),
+    Case(
+        name="1/s off edges, method tick, reads every 0.2 s",
+        load=QUIET,
+        ttft=0.45,
+        tpot=0.04,
+        reads=25,
+        by_tick=True,
+        widths={5: None, 30: 0.04},
+    ),
+    Case(
+        name="4/s off edges, method tick, reads every 0.2 s",
+        load=BUSY,
+        ttft=0.45,
+        tpot=0.04,
+        reads=25,
+        by_tick=True,
+        widths={5: None, 30: 0.05},
+    ),
 )
 
 
@@ -86,20 +108,25 @@ class Moment:
     """One tick: the totals and what was in flight, as the fold keeps them, and how many requests really were good."""
 
     totals: SloTotals
+    tick: TickTotals
     in_flight: FirstTokens
     good: int
     eligible: int  # all that ended without a hang-up: errors count, by default
 
 
-def moments(requests: Sequence[SimulatedRequest], slo: Slo, tick: float, seconds: float) -> Iterator[Moment]:
-    """Run every page of the requests through the fold."""
+def moments(
+    requests: Sequence[SimulatedRequest], slo: Slo, tick: float, seconds: float, reads: int = 1
+) -> Iterator[Moment]:
+    """Run every page of the requests through the fold, with so many reads in each tick."""
     ended = sorted((r.ended_at, r.is_good(slo)) for r in requests if r.ended_at is not None and r.outcome is not None)
     ends, good = [at for at, _ in ended], list(accumulate((is_good for _, is_good in ended), initial=0))
     fold, key = Fold(Policy(slos=(slo,))), SloKey(Account(SERVER, MODEL), slo.name)
-    for page in pages(requests, [tick * number for number in range(int(seconds / tick) + 1)]):
-        ledger = fold.tick(page.at_seconds, served(page)).ledger
-        so_far = bisect_right(ends, page.at_seconds)
-        yield Moment(ledger.evidence[key].totals, fold.state.first_tokens[key], good[so_far], so_far)
+    read = pages(requests, [tick / reads * number for number in range(1 - reads, int(seconds / tick) * reads + 1)])
+    for *earlier, page in zip(*[read] * reads, strict=True):
+        now = page.at_seconds
+        evidence = fold.tick(now, served(replace(page, earlier=tuple(earlier)))).ledger.evidence[key]
+        so_far = bisect_right(ends, now)
+        yield Moment(evidence.totals, evidence.tick or TickTotals(), fold.state.first_tokens[key], good[so_far], so_far)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +149,17 @@ def compare(start: Moment, end: Moment) -> Figures | None:
     return Figures(good / eligible, bounds.good_lower / eligible, bounds.good_upper / eligible, missed)
 
 
+def compare_tick(start: Moment, end: Moment) -> Figures | None:
+    """The same by method "tick", which charges nothing for requests in flight."""
+    good, eligible = end.good - start.good, end.eligible - start.eligible
+    if not eligible:
+        return None
+    counted = end.tick.eligible - start.tick.eligible
+    lower, upper = end.tick.good_lower - start.tick.good_lower, end.tick.good_upper - start.tick.good_upper
+    missed = counted != eligible or not lower <= good <= upper
+    return Figures(good / eligible, lower / eligible, upper / eligible, missed)
+
+
 def rows(quick: bool) -> list[Row]:
     """Mean truth, bounds and width per load and range, and how many ranges missed the truth."""
     seconds = QUICK_SECONDS if quick else FULL_SECONDS
@@ -129,10 +167,11 @@ def rows(quick: bool) -> list[Row]:
 
 
 def _case(case: Case, seconds: float) -> Iterator[Row]:
-    seen = list(moments(simulate(case.load, seconds, SEED), case.slo, case.tick, seconds))
+    seen = list(moments(simulate(case.load, seconds, SEED), case.slo, case.tick, seconds, case.reads))
     missed = ranges = 0
     for minutes, target in case.widths.items():
-        found = list(_ranges(seen[round(WARM_UP_SECONDS / case.tick) :], round(minutes * 60 / case.tick)))
+        judge = compare_tick if case.by_tick else compare
+        found = list(_ranges(seen[round(WARM_UP_SECONDS / case.tick) :], round(minutes * 60 / case.tick), judge))
         place = f"{case.name}, {minutes} min"
         yield Row(f"{place}: truth", fmean(f.truth for f in found), "share")
         yield Row(f"{place}: lower", fmean(f.lower for f in found), "share")
@@ -142,10 +181,10 @@ def _case(case: Case, seconds: float) -> Iterator[Row]:
     yield Row(f"{case.name}: truth outside, of {ranges} ranges", missed, "ranges", 1)
 
 
-def _ranges(seen: Sequence[Moment], ticks: int) -> Iterator[Figures]:
+def _ranges(seen: Sequence[Moment], ticks: int, judge: Callable[[Moment, Moment], Figures | None]) -> Iterator[Figures]:
     """Ranges of so many ticks that begin all over the run."""
     starts = range(len(seen) - ticks)
     for start in starts[:: max(1, len(starts) // RANGES)]:
-        figures = compare(seen[start], seen[start + ticks])
+        figures = judge(seen[start], seen[start + ticks])
         if figures is not None:
             yield figures

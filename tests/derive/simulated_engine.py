@@ -1,7 +1,8 @@
 """An inference server with known requests: pages as a real engine writes them, and the truth about every request.
 
 All times are seconds on one clock. TTFT is observed at the first token, everything else at the end. A client that
-disconnects leaves only its TTFT. A restart kills running requests and resets every series.
+disconnects leaves only its TTFT. A restart kills running requests and resets every series. The engine core's queue,
+prefill and decode times are a few milliseconds off, as those of a real engine are.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,10 @@ from goodwatt.model.request import RequestRecord
 from goodwatt.model.slo import Cancelled, Errors, OneTokenOutputs, Slo
 
 MODEL = "llama"
+
+
+def _exact(seconds: float) -> float:
+    return round(seconds * 2**20) / 2**20
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,19 @@ class Request:
         if self.first is None and signal is not Signal.E2E:
             return None
         return {Signal.TTFT: self.first, Signal.TPOT: self.tpot if self.gaps else 0.0, Signal.E2E: self.e2e}[signal]
+
+    def core_time(self, signal: Signal) -> float:
+        """What the core measures of a request that ends: queue + prefill < TTFT, and E2E - decode is near it."""
+        before, decode = (self.e2e, 0.0) if self.first is None else (self.first, self.gaps * self.tpot)
+        # Multiples of a power of two: sums of them are exact in any order.
+        front_end = _exact(0.002 + 0.006 * (self.e2e * 0.37 % 1.0))
+        lag = _exact(0.001 * (self.e2e * 0.73 % 2.0 - 1.0))
+        queued = 0.25 * (before - front_end)
+        return {
+            Signal.QUEUE_TIME: queued,
+            Signal.PREFILL_TIME: before - front_end - queued,
+            Signal.DECODE_TIME: max(0.0, decode + lag) if self.gaps else 0.0,
+        }[signal]
 
     def record(self, server: str) -> RequestRecord:
         """The record of this request by an observer that saw all of it."""
@@ -91,6 +109,7 @@ class Habits:
     failures_timed: bool = True  # errors and cancelled requests are in the e2e and TPOT histograms
     gauge: str = "current"  # current | missing | stale
     queue_gauges: bool = True  # the waiting gauge and the preemption counter exist
+    core_times: bool = True  # queue, prefill and decode times are on the page
     engine: str = "vllm"
 
 
@@ -130,6 +149,8 @@ class SimulatedEngine:
             if r.first is not None and (r.gaps or habits.one_token is OneToken.ZERO)
         ]
         observed = {Signal.TTFT: began, Signal.TPOT: speeds, Signal.E2E: [r.e2e for r in timed]}
+        for signal in (Signal.QUEUE_TIME, Signal.PREFILL_TIME, Signal.DECODE_TIME) if habits.core_times else ():
+            observed[signal] = [r.core_time(signal) for r in timed]
         histograms = {
             SeriesId(signal=signal, model=MODEL): _histogram(values, habits.edges)
             for signal, values in observed.items()

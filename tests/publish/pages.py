@@ -7,6 +7,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from goodwatt.model.engine import Outcome
+from goodwatt.model.ledger import TickTotals
 from goodwatt.model.request import Dropped, RequestsReading
 from goodwatt.model.snapshot import Snapshot
 from goodwatt.model.source import Reason, Unavailable
@@ -55,6 +56,15 @@ def recorded() -> Snapshot:
             for tick in range(14)
         ]
     )
+
+
+def timed() -> Snapshot:
+    """The small one, where method "tick" judges: of 100 requests 90 to 95 are good."""
+    s = small()
+    (key,) = s.ledger.slos
+    judged = replace(s.ledger.evidence[key], tick=TickTotals(eligible=100.0, good_lower=90.0, good_upper=95.0))
+    ledger = replace(s.ledger, evidence={**s.ledger.evidence, key: judged})
+    return replace(s, ledger=ledger, tick_margins={key.account: 0.002})
 
 
 def rendered(snapshot: Snapshot, form: str = "text", rows: Sequence[object] = ROWS) -> str:

@@ -67,6 +67,13 @@ def _beyond(histogram: Histogram, total: float, bucket: int, inside: float, thre
     return fewest, min(inside, floor((most - low * inside) / (threshold - low)))
 
 
+def sum_is_possible(histogram: Histogram) -> bool:
+    """Whether a sum is there and the observations can have it. One that they cannot was read during an update."""
+    shortest, longest = _sum_of_others(histogram, bucket=-1)
+    slack = _SUM_SLACK_SECONDS
+    return histogram.sum is not None and shortest - slack <= histogram.sum <= longest + slack
+
+
 def _sum_of_others(histogram: Histogram, bucket: int) -> tuple[float, float]:
     """The least and the greatest possible sum of the observations outside a bucket."""
     shortest = longest = before = 0.0

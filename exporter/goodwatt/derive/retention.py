@@ -37,6 +37,7 @@ def forget_removed(state: State, sources: Collection[SourceId], *, replaced: Col
         sources={source: health for source, health in state.sources.items() if source not in reset},
         engines=pages,
         activities={name: activities for name, activities in state.activities.items() if name in pages},
+        tick_margins={account: margin for account, margin in state.tick_margins.items() if account.server in kept},
         record_sources={name: source for name, source in state.record_sources.items() if name in kept},
         progressed={name: at for name, at in state.progressed.items() if name in pages},
         gpus={source: reading for source, reading in state.gpus.items() if source in sources},
@@ -76,6 +77,7 @@ def _close(state: State, closes: Callable[[Account], bool]) -> State:
         records_since={account: at for account, at in state.records_since.items() if not closes(account)},
         first_tokens=_open(state.first_tokens, closes),
         pairs={model: pair for model, pair in state.pairs.items() if not closes(pair.account)},
+        tick_margins={account: margin for account, margin in state.tick_margins.items() if not closes(account)},
     )
 
 

@@ -17,8 +17,8 @@ _COUNTED_ELSEWHERE = {
 }
 # A decode server's E2E latency begins after the prefill, and a prefill server's ends before the decoding.
 _OBSERVED_ELSEWHERE = {
-    Role.PREFILL: {Signal.TPOT, Signal.ITL, Signal.E2E},
-    Role.DECODE: {Signal.TTFT, Signal.E2E},
+    Role.PREFILL: {Signal.TPOT, Signal.ITL, Signal.E2E, Signal.DECODE_TIME},
+    Role.DECODE: {Signal.TTFT, Signal.E2E, Signal.PREFILL_TIME},
 }
 
 

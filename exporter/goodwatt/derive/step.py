@@ -17,6 +17,7 @@ from goodwatt.derive.slo.histogram_evidence import add_evidence
 from goodwatt.derive.slo.pairs import PairEvidence, add_pair_evidence
 from goodwatt.derive.slo.record_filter import select_records
 from goodwatt.derive.slo.records import add_records, open_exact_totals
+from goodwatt.derive.slo.tick_margin import learn_margins
 from goodwatt.derive.source_state import is_fresh, update_source_state
 from goodwatt.derive.state import Mark, State
 from goodwatt.derive.window.rates import add_mark, longest_window_seconds, trim_marks
@@ -103,10 +104,12 @@ def _add_growth(state: State, pages: Sequence[PageGrowth], growth: PageGrowth, p
     """Add a tick's growth at once, but its evidence page by page: the less a page covers, the more it proves."""
     ledger = add_page(state.ledger, growth)
     judged = pages if growth.reading.role is Role.ANY else ()  # a half's evidence waits for the other half
-    ledger, first_tokens = add_evidence(ledger, state.first_tokens, judged, policy.slos)
+    learned = learn_margins(state.tick_margins, judged)
+    margins = {account: learned[account].seconds for account in growth.accounts if account in learned}
+    ledger, first_tokens = add_evidence(ledger, state.first_tokens, judged, policy.slos, margins)
     if policy.price_list is not None:
         ledger = add_revenue(ledger, growth.accounts, policy.price_list)
-    return replace(state, ledger=ledger, first_tokens=first_tokens)
+    return replace(state, ledger=ledger, first_tokens=first_tokens, tick_margins=learned)
 
 
 def _take_records(
@@ -212,6 +215,7 @@ def _snapshot(state: State, policy: Policy, now: float, unix: float, tick_second
         live=windows.accounts(servers),
         slo_live=windows.slos(servers),
         slo_in_flight={key: tokens for key, tokens in state.first_tokens.items() if key in state.ledger.slos},
+        tick_margins={account: margin.seconds for account, margin in state.tick_margins.items()},
         exact_live=windows.records(servers, record_sources),
         record_sources=record_sources,
         stalled_seconds=stalled_seconds(state.progressed, servers, now),

@@ -25,6 +25,8 @@ class Signal(StrEnum):
     ITL = "itl"  # histogram, seconds between tokens; never used for goodput
     E2E = "e2e"  # histogram, seconds
     QUEUE_TIME = "queue_time"  # histogram, seconds
+    PREFILL_TIME = "prefill_time"  # histogram, seconds, observed at the end: first scheduled -> first token
+    DECODE_TIME = "decode_time"  # histogram, seconds, observed at the end: first token -> last token
 
 
 COUNTERS = frozenset(
@@ -38,7 +40,17 @@ COUNTERS = frozenset(
     }
 )
 GAUGES = frozenset({Signal.REQUESTS_RUNNING, Signal.REQUESTS_WAITING, Signal.KV_CACHE_USAGE})
-HISTOGRAMS = frozenset({Signal.TTFT, Signal.TPOT, Signal.ITL, Signal.E2E, Signal.QUEUE_TIME})
+HISTOGRAMS = frozenset(
+    {
+        Signal.TTFT,
+        Signal.TPOT,
+        Signal.ITL,
+        Signal.E2E,
+        Signal.QUEUE_TIME,
+        Signal.PREFILL_TIME,
+        Signal.DECODE_TIME,
+    }
+)
 
 
 class Outcome(StrEnum):

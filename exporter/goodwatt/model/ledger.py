@@ -83,11 +83,27 @@ class SloTotals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TickTotals:
+    """Requests eligible for an SLO, and bounds on the good ones by method "tick": TTFT is derived when a request ends.
+
+    They rest on a margin, not on a proof, so they are never added to SloTotals. Every number only grows.
+    """
+
+    eligible: float = 0.0
+    good_lower: float = 0.0
+    good_upper: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SloEvidence:
-    """What the histograms of an account proved about one SLO. Every number only grows."""
+    """What the histograms of an account say about one SLO. Every number only grows.
+
+    `tick` is None without a TTFT threshold, and until the account has shown a decode time histogram.
+    """
 
     marginals: tuple[Marginal, ...]  # in the order of Slo.thresholds
     totals: SloTotals = SloTotals()
+    tick: TickTotals | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

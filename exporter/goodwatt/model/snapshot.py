@@ -89,6 +89,7 @@ class Snapshot:
     live: Mapping[Account, Live] = field(default_factory=dict)
     slo_live: Mapping[SloKey, SloLive] = field(default_factory=dict)
     slo_in_flight: Mapping[SloKey, FirstTokens] = field(default_factory=dict)
+    tick_margins: Mapping[Account, float] = field(default_factory=dict)  # seconds
     exact_live: Mapping[SloKey, ExactLive] = field(default_factory=dict)
     record_sources: Mapping[str, SourceId] = field(default_factory=dict)
     stalled_seconds: Mapping[str, float] = field(default_factory=dict)  # by server, since it last made progress

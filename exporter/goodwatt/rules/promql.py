@@ -39,14 +39,15 @@ def sum_rate(metric: str, window: str, *, by: str, selector: str = "") -> str:
 def good_requests(seconds: int) -> str:
     """Good requests per second over a window, per series, with bounds that hold for exactly this window.
 
-    The bounds are charged once for requests in flight when the window began, whose first tokens were counted earlier.
+    The bounds of method `histogram` are charged once for requests in flight when the window began, whose first tokens
+    were counted earlier. Those of method `tick` are about the same requests at their end and need no charge.
     """
     window, good = duration(seconds), "goodwatt_slo_good_requests_total"
     return (
         f"clamp_min(\n"
-        f'    rate({good}{{bound="lower"}}[{window}])\n'
+        f'    rate({good}{{method="histogram", bound="lower"}}[{window}])\n'
         f"      - {_in_flight('bad', seconds)}, 0)\n"
-        f'  or rate({good}{{bound="upper"}}[{window}])\n'
+        f'  or rate({good}{{method="histogram", bound="upper"}}[{window}])\n'
         f"      + {_in_flight('good', seconds)}\n"
         f"  or rate({good}[{window}])"
     )

@@ -89,7 +89,7 @@ def _good(alerting: Alerting, window: str) -> RecordingRule:
 
 
 def _goodput(level: str, by: str, window: str) -> Iterator[RecordingRule]:
-    """Keep `bound` and `method`: both methods count the same requests, so they are never summed."""
+    """Keep `bound` and `method`: all methods count the same requests, so they are never summed."""
     good = f"sum by ({by}, slo, method, bound) ({_part('good_requests', window)})"
     eligible = sum_rate("slo_requests_total", window, by=f"{by}, slo, method")
     record = f"{level}:goodwatt_good_requests:rate{window}"

@@ -68,6 +68,7 @@ habits = st.builds(
     failures_timed=st.booleans(),
     gauge=st.sampled_from(["current", "current", "missing", "stale"]),
     queue_gauges=st.booleans(),
+    core_times=st.booleans(),
 )
 
 slos = st.builds(
@@ -154,6 +155,14 @@ def assert_brackets(totals, ended, slo):
     assert totals.good_lower >= 0
 
 
+def assert_tick_brackets(before, now, ended, slo):
+    """Assert that method "tick" has the truth of a range within its bounds, without a charge for requests in flight."""
+    if before is not None and now is not None:
+        lower, upper = now.good_lower - before.good_lower, now.good_upper - before.good_upper
+        bounds = SloTotals(eligible=now.eligible - before.eligible, good_lower=lower, good_upper=upper)
+        assert_brackets(bounds, ended, slo)
+
+
 def check_windows(story):
     """Check that the totals contain the truth over every range of ticks, once it is charged for what was in flight.
 
@@ -175,6 +184,7 @@ def check_windows(story):
             truly = sum(request.is_good(story.slo) for request in ended)
             assert (eligible, good) == (eligible_of(ended, story.slo), truly)
             assert bounds.good_lower <= good <= bounds.good_upper
+            assert_tick_brackets(earlier.tick, evidence.tick, ended, story.slo)
         since_start = evidence.totals
         assert_brackets(since_start, ended_between(story, first_page(story), page_at), story.slo)
         published = snapshot.ledger.slos.get(KEY)

@@ -18,7 +18,7 @@ from goodwatt.model.tariff import Carbon, Facility, PriceList, Tariff, TokenPric
 from goodwatt.publish.metrics.goodwatt import is_simulated
 from goodwatt.publish.metrics.row import About
 from tests.fakes.snapshots import POLICY, after, gpus, page, results, snapshot, uuid, without_quantity
-from tests.publish.pages import ROWS, names, recorded, series, small, value
+from tests.publish.pages import ROWS, names, recorded, series, small, timed, value
 
 ACCOUNT = Account("vllm-0", "tiny")
 DEFAULT = SloKey(ACCOUNT, "default")
@@ -163,9 +163,25 @@ def test_every_row_has_samples_in_the_full_picture() -> None:
     """When everything is known, every row has series, except those listed here."""
     closed = {f"closed_accounts_{what}_total" for what in ("energy_joules", "cost", "carbon_grams")}
     without = {"price_per_kwh", *closed}
-    shown = names(small()) | names(recorded())
+    shown = names(small()) | names(recorded()) | names(timed())
     rows = {row.name + ("_bucket" if row.kind.value == "histogram" else "") for row in ROWS}
     assert rows - shown == without
+
+
+def test_methods_are_apart() -> None:
+    """Each method has its own requests, bounds and decided requests; method "tick" has its margin."""
+    s = timed()
+    assert value(s, "slo_requests_total", method="tick") == 100
+    assert [value(s, "slo_good_requests_total", method="tick", bound=bound) for bound in ("lower", "upper")] == [90, 95]
+    assert value(s, "slo_decided_requests_total", method="tick") == 95
+    assert value(s, "slo_tick_margin_seconds", model="tiny") == 0.002
+    (totals,) = s.ledger.slos.values()
+    undecided = totals.good_upper - totals.good_lower
+    assert value(s, "slo_decided_requests_total", method="histogram") == totals.eligible - undecided
+    r = recorded()
+    assert value(r, "slo_decided_requests_total", method="exact") == value(r, "slo_requests_total", method="exact") > 0
+    assert value(r, "slo_requests_total", method="tick") is None
+    assert value(replace(s, servers={}), "slo_tick_margin_seconds") is None
 
 
 def test_gpu_values() -> None:

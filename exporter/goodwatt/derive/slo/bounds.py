@@ -8,11 +8,11 @@ by ends that an unmatched good first token can. docs/goodput.md has the proof.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from goodwatt.model.engine import Signal
-from goodwatt.model.ledger import FirstTokens, Marginal, SloEvidence, SloTotals
+from goodwatt.model.ledger import FirstTokens, Marginal, SloEvidence, SloTotals, TickTotals
 from goodwatt.model.slo import Cancelled, Errors, Slo
 
 
@@ -22,7 +22,7 @@ class PageEvidence:
 
     `marginals` are in the order of the SLO's thresholds. `perhaps_excluded` bounds how many of the successes the SLO's
     conventions exclude, though the page cannot say which. `in_flight` bounds the requests past their first token and
-    not finished at the time of the page.
+    not finished at the time of the page. `ttft_at_end` is the TTFT of the requests that ended, where it can be derived.
     """
 
     marginals: tuple[Marginal, ...] = ()
@@ -31,6 +31,7 @@ class PageEvidence:
     cancelled: float = 0.0
     perhaps_excluded: float = 0.0
     in_flight: float = 0.0
+    ttft_at_end: Marginal | None = None
 
 
 def applies(slo: Slo, server: str, model: str) -> bool:
@@ -41,6 +42,12 @@ def applies(slo: Slo, server: str, model: str) -> bool:
 def empty_evidence(slo: Slo) -> SloEvidence:
     """Return evidence without any observation."""
     return SloEvidence(marginals=tuple(Marginal() for _ in slo.thresholds))
+
+
+def open_tick_totals(evidence: SloEvidence, slo: Slo) -> SloEvidence:
+    """Start the totals of method "tick" at 0 if the SLO has a TTFT threshold and they have not started."""
+    has_ttft = any(threshold.signal is Signal.TTFT for threshold in slo.thresholds)
+    return replace(evidence, tick=TickTotals()) if has_ttft and evidence.tick is None else evidence
 
 
 def unseen_first_tokens(in_flight: float) -> FirstTokens:
@@ -66,6 +73,7 @@ def extend_evidence(
     grown = SloEvidence(
         marginals=tuple(map(_add, evidence.marginals, page.marginals)),
         totals=_grown(evidence.totals, slo, page, (lower, upper, high), first_tokens),
+        tick=_tick_grown(evidence.tick, slo, page, by_signal),
     )
     return grown, waiting if first is None else _still_waiting(waiting, first, low - lower, upper, page)
 
@@ -126,15 +134,33 @@ def _grown(
     totals: SloTotals, slo: Slo, page: PageEvidence, good: tuple[float, float, float], first_tokens: float
 ) -> SloTotals:
     lower, upper, at_end = good
-    failed = 0.0 if slo.errors is Errors.EXCLUDE else page.failed
-    cancelled = page.cancelled if slo.cancelled is Cancelled.FAIL else 0.0
     return SloTotals(
-        eligible=totals.eligible + page.succeeded + failed + cancelled,
+        eligible=totals.eligible + _eligible(slo, page),
         good_lower=totals.good_lower + lower,
         good_upper=totals.good_upper + upper,
         good_at_end=totals.good_at_end + at_end,
         first_tokens=totals.first_tokens + first_tokens,
         finished=totals.finished + page.succeeded + page.failed + page.cancelled,
+    )
+
+
+def _eligible(slo: Slo, page: PageEvidence) -> float:
+    failed = 0.0 if slo.errors is Errors.EXCLUDE else page.failed
+    return page.succeeded + failed + (page.cancelled if slo.cancelled is Cancelled.FAIL else 0.0)
+
+
+def _tick_grown(
+    totals: TickTotals | None, slo: Slo, page: PageEvidence, at_end: Mapping[Signal, Marginal]
+) -> TickTotals | None:
+    """Method "tick": all thresholds are judged on the requests that ended, so nothing waits in a pot."""
+    if page.ttft_at_end is None:
+        return totals
+    before = totals or TickTotals()
+    low, high = _met_at_end({**at_end, Signal.TTFT: page.ttft_at_end}, page)
+    return TickTotals(
+        eligible=before.eligible + _eligible(slo, page),
+        good_lower=before.good_lower + low,
+        good_upper=before.good_upper + high,
     )
 
 

@@ -6,13 +6,21 @@ from typing import NamedTuple
 
 from goodwatt.derive.histograms import marginal
 from goodwatt.derive.page_growth import PageGrowth
-from goodwatt.derive.slo.bounds import PageEvidence, applies, empty_evidence, extend_evidence, unseen_first_tokens
+from goodwatt.derive.slo.bounds import (
+    PageEvidence,
+    applies,
+    empty_evidence,
+    extend_evidence,
+    open_tick_totals,
+    unseen_first_tokens,
+)
 from goodwatt.derive.slo.one_token import (
     FinishedRequests,
     correct_for_one_token,
     perhaps_excluded,
     without_excluded,
 )
+from goodwatt.derive.slo.ttft_at_end import EndedRequests, ended_requests, ttft_at_end
 from goodwatt.model.engine import EngineReading, Outcome, SeriesId, Signal
 from goodwatt.model.ledger import Account, CountKey, FirstTokens, Ledger, Marginal, SloEvidence, SloKey
 from goodwatt.model.slo import Slo
@@ -25,17 +33,19 @@ def add_evidence(
     waiting: Mapping[SloKey, FirstTokens],
     pages: Sequence[PageGrowth],
     slos: Sequence[Slo],
+    margins: Mapping[Account, float],
 ) -> tuple[Ledger, dict[SloKey, FirstTokens]]:
     """Add the evidence of pages, oldest first, for every account on a page and every SLO that applies to it.
 
     Returns the ledger and the first tokens that wait for the end of their request. A histogram that is not on the page
     adds nothing: some engines write one only after its first observation. Totals are in the ledger once every signal
-    that the SLO needs was seen.
+    that the SLO needs was seen. Method "tick" judges with `margins` the accounts that have one.
     """
     evidence, totals, still_waiting = dict(ledger.evidence), dict(ledger.slos), dict(waiting)
     for growth in pages:
         for account in growth.accounts:
-            requests = PageRequests(finished_requests(account, growth), in_flight(account, growth.reading))
+            ended = ended_requests(account, growth, margins[account]) if account in margins else None
+            requests = PageRequests(finished_requests(account, growth), in_flight(account, growth.reading), ended)
             for slo in slos:
                 if applies(slo, *account):
                     key = SloKey(account, slo.name)
@@ -47,10 +57,14 @@ def add_evidence(
 
 
 class PageRequests(NamedTuple):
-    """An account's requests on one page, whatever the SLO: those that finished since the page before, and in flight."""
+    """An account's requests on one page, whatever the SLO: those that finished since the page before, and in flight.
+
+    `ended` is what the page says of the TTFTs of those that finished; None where it cannot.
+    """
 
     finished: FinishedRequests
     in_flight: float
+    ended: EndedRequests | None = None
 
 
 def _add_page_evidence(
@@ -58,7 +72,8 @@ def _add_page_evidence(
 ) -> tuple[SloEvidence, FirstTokens]:
     evidence, waiting = before
     if growth.is_baseline:
-        return evidence, unseen_first_tokens(requests.in_flight)
+        opened = evidence if requests.ended is None else open_tick_totals(evidence, slo)
+        return opened, unseen_first_tokens(requests.in_flight)
     return extend_evidence(evidence, waiting, slo, page_evidence(slo, account, growth, requests))
 
 
@@ -73,13 +88,15 @@ def has_every_signal(ledger: Ledger, slo: Slo, account: Account) -> bool:
 def page_evidence(slo: Slo, account: Account, growth: PageGrowth, requests: PageRequests) -> PageEvidence:
     """Return what one page adds for one SLO of one account."""
     finished, engine = requests.finished, growth.reading.traits.one_token_tpot
-    marginals, doubtful = [], 0.0
+    marginals, doubtful, at_end = [], 0.0, None
     for threshold in slo.thresholds:
         histogram = growth.histograms.get((account, threshold.signal))
         observed = Marginal() if histogram is None else marginal(histogram, threshold.seconds)
         if threshold.signal is Signal.TPOT:
             doubtful = perhaps_excluded(slo, observed, histogram, finished, engine)
             observed = correct_for_one_token(slo, observed, histogram, finished, engine)
+        elif threshold.signal is Signal.TTFT and requests.ended is not None:
+            at_end = ttft_at_end(requests.ended, threshold.seconds)
         marginals.append(observed)
     counted = without_excluded(slo, finished)
     return PageEvidence(
@@ -89,6 +106,7 @@ def page_evidence(slo: Slo, account: Account, growth: PageGrowth, requests: Page
         cancelled=counted.cancelled,
         perhaps_excluded=doubtful,
         in_flight=requests.in_flight,
+        ttft_at_end=at_end,
     )
 
 

@@ -23,6 +23,8 @@ CONSEQUENCES: Mapping[Signal, str] = {
     Signal.ITL: "no gaps between tokens: inter-token latency is absent; goodput does not need it",
     Signal.E2E: "no request durations: an objective with e2e_seconds cannot be evaluated",
     Signal.QUEUE_TIME: "no queue time: queueing and computing look the same",
+    Signal.PREFILL_TIME: "no prefill time: goodput by method tick decides fewer requests as bad",
+    Signal.DECODE_TIME: "no decode time: goodput has no method tick",
 }
 
 

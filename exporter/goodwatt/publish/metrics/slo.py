@@ -1,17 +1,18 @@
 """Metrics of the SLOs: configured targets, requests counted against them, and the bounds on good ones.
 
-`method` is histogram or exact. Histogram series need a fresh server, exact ones a fresh record source.
+`method` is histogram, tick or exact. Histogram and tick series need a fresh server, exact ones a fresh record source.
 """
 
 from collections.abc import Callable, Iterator
 
 from goodwatt.model.exact_totals import ExactTotals
-from goodwatt.model.ledger import FirstTokens, Marginal
+from goodwatt.model.ledger import FirstTokens, Marginal, SloKey, TickTotals
 from goodwatt.model.slo import Bound, Threshold
 from goodwatt.model.snapshot import Snapshot
-from goodwatt.publish.metrics.row import SLO_LABEL_NAMES, Kind, Metric, Sample
+from goodwatt.publish.metrics.row import ACCOUNT_LABEL_NAMES, SLO_LABEL_NAMES, Kind, Metric, Sample
 
 _HISTOGRAM = "histogram"
+_TICK = "tick"
 _EXACT = "exact"
 
 
@@ -19,6 +20,8 @@ def _requests(snapshot: Snapshot) -> Iterator[Sample]:
     for (account, slo), totals in snapshot.ledger.slos.items():
         if account.server in snapshot.servers:
             yield (*account, slo, _HISTOGRAM), totals.eligible
+    for labels, tick in _tick_totals(snapshot):
+        yield (*labels, _TICK), tick.eligible
     for labels, exact in _exact_totals(snapshot):
         yield (*labels, _EXACT), exact.eligible
 
@@ -28,8 +31,37 @@ def _good_requests(snapshot: Snapshot) -> Iterator[Sample]:
         if account.server in snapshot.servers:
             yield (*account, slo, _HISTOGRAM, Bound.LOWER.value), totals.good_lower
             yield (*account, slo, _HISTOGRAM, Bound.UPPER.value), totals.good_upper
+    for labels, tick in _tick_totals(snapshot):
+        yield (*labels, _TICK, Bound.LOWER.value), tick.good_lower
+        yield (*labels, _TICK, Bound.UPPER.value), tick.good_upper
     for labels, exact in _exact_totals(snapshot):
         yield (*labels, _EXACT, Bound.EXACT.value), exact.good
+
+
+def _decided_requests(snapshot: Snapshot) -> Iterator[Sample]:
+    """Certainly good and certainly bad ones together."""
+    for (account, slo), totals in snapshot.ledger.slos.items():
+        if account.server in snapshot.servers:
+            yield (*account, slo, _HISTOGRAM), totals.good_lower + totals.eligible - totals.good_upper
+    for labels, tick in _tick_totals(snapshot):
+        yield (*labels, _TICK), tick.good_lower + tick.eligible - tick.good_upper
+    for labels, exact in _exact_totals(snapshot):
+        yield (*labels, _EXACT), exact.eligible
+
+
+def _tick_totals(snapshot: Snapshot) -> Iterator[tuple[tuple[str, str, str], TickTotals]]:
+    """Yield (server, model, slo) and the totals by method "tick", where the page has every signal of the SLO."""
+    for account, slo in snapshot.ledger.slos:
+        tick = snapshot.ledger.evidence[SloKey(account, slo)].tick
+        if tick is not None and account.server in snapshot.servers:
+            yield (*account, slo), tick
+
+
+def _tick_margin(snapshot: Snapshot) -> Iterator[Sample]:
+    judged = {key.account for key in snapshot.ledger.slos if snapshot.ledger.evidence[key].tick is not None}
+    for account, seconds in snapshot.tick_margins.items():
+        if account.server in snapshot.servers and account in judged:
+            yield account, seconds
 
 
 def _in_flight(get: Callable[[FirstTokens], float]) -> Callable[[Snapshot], Iterator[Sample]]:
@@ -121,7 +153,7 @@ SLOS = (
         kind=Kind.COUNTER,
         unit="requests",
         help="Requests eligible for the SLO: those that succeeded or failed, not cancelled ones, unless its "
-        "conventions say otherwise. Do not sum over method: both methods count the same requests.",
+        "conventions say otherwise. Do not sum over method: all methods count the same requests.",
         labels=(*SLO_LABEL_NAMES, "method"),
         value=_requests,
     ),
@@ -130,10 +162,28 @@ SLOS = (
         kind=Kind.COUNTER,
         unit="requests",
         help="Requests that met every threshold of the SLO: exact from records, bounds from histograms. Over a range, "
-        "subtract slo_possibly_bad_in_flight at its start from the lower bound, and add slo_possibly_good_in_flight "
-        "to the upper one.",
+        "subtract slo_possibly_bad_in_flight at its start from the histogram's lower bound, and add "
+        "slo_possibly_good_in_flight to its upper one. Method tick needs neither; it rests on slo_tick_margin_seconds.",
         labels=(*SLO_LABEL_NAMES, "method", "bound"),
         value=_good_requests,
+    ),
+    Metric(
+        name="slo_decided_requests_total",
+        kind=Kind.COUNTER,
+        unit="requests",
+        help="Eligible requests that the method decided: certainly good or certainly bad. The rest lies between the "
+        "bounds.",
+        labels=(*SLO_LABEL_NAMES, "method"),
+        value=_decided_requests,
+    ),
+    Metric(
+        name="slo_tick_margin_seconds",
+        kind=Kind.GAUGE,
+        unit="seconds",
+        help="Largest difference that method tick allows between a request's TTFT and its duration without the decode "
+        "time. Learned from moments without requests in flight; 0.01 until then.",
+        labels=ACCOUNT_LABEL_NAMES,
+        value=_tick_margin,
     ),
     Metric(
         name="slo_possibly_bad_in_flight",
