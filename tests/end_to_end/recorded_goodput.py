@@ -56,6 +56,9 @@ OBJECTIVES = (
 SHARE, GOOD = "server_model:goodwatt_goodput:ratio_rate5m", "instance_server_model:goodwatt_good_requests:rate5m"
 
 
+METHODS = ("histogram", "exact")  # "tick" rests on a margin, not on a proof
+
+
 def scrape_times(jitter: float) -> tuple[float, ...]:
     """Return the seconds of all scrapes, after the first tick and with a gap."""
     chance = random.Random(SEED)
@@ -276,7 +279,8 @@ def moments(world: World, server: Prometheus, job: str, expression: str) -> Iter
     found: dict[str, dict[float, dict[str, float]]] = {slo.name: {} for slo in OBJECTIVES}
     for series in server.query_range(expression, UNIX, UNIX + SECONDS, 1.0):
         labels = series["metric"]
-        for at, value in series["values"] if labels["job"] == job else ():
+        shown = labels["job"] == job and labels["method"] in METHODS
+        for at, value in series["values"] if shown else ():
             found[labels["slo"]].setdefault(float(at) - UNIX, {})[labels["bound"]] = float(value)
     scrapes = SCRAPES[job]
     readable = [at for at in scrapes if SERVER in world.snapshots[tick_before(at)].servers]
