@@ -39,6 +39,7 @@ def forget_removed(state: State, sources: Collection[SourceId], *, replaced: Col
         activities={name: activities for name, activities in state.activities.items() if name in pages},
         tick_margins={account: margin for account, margin in state.tick_margins.items() if account.server in kept},
         record_sources={name: source for name, source in state.record_sources.items() if name in kept},
+        torn_pages={name: page for name, page in state.torn_pages.items() if name in pages},
         progressed={name: at for name, at in state.progressed.items() if name in pages},
         gpus={source: reading for source, reading in state.gpus.items() if source in sources},
         gpu_owners=owners,

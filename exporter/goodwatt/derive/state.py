@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from goodwatt.derive.energy.attribution import Activity
 from goodwatt.derive.energy.meters import EnergyMeter
+from goodwatt.derive.page_growth import PageGrowth
 from goodwatt.derive.slo.pairs import Pair
 from goodwatt.derive.slo.tick_margin import TickMargin
 from goodwatt.model.engine import EngineReading
@@ -39,6 +40,7 @@ class State:
     marks: tuple[Mark, ...] = ()
     since: Mapping[Account, float] = field(default_factory=dict)  # when an account was first seen, or last recovered
     first_tokens: Mapping[SloKey, FirstTokens] = field(default_factory=dict)  # of requests that have not ended
+    torn_pages: Mapping[str, PageGrowth] = field(default_factory=dict)  # by server, to be judged with its next page
     pairs: Mapping[str, Pair] = field(default_factory=dict)  # by model: servers with roles
     tick_margins: Mapping[Account, TickMargin] = field(default_factory=dict)  # where method "tick" judges
     record_sources: Mapping[str, SourceId] = field(default_factory=dict)  # by server

@@ -18,6 +18,7 @@ from goodwatt.derive.slo.pairs import PairEvidence, add_pair_evidence
 from goodwatt.derive.slo.record_filter import select_records
 from goodwatt.derive.slo.records import add_records, open_exact_totals
 from goodwatt.derive.slo.tick_margin import learn_margins
+from goodwatt.derive.slo.torn_pages import join_torn
 from goodwatt.derive.source_state import is_fresh, update_source_state
 from goodwatt.derive.state import Mark, State
 from goodwatt.derive.window.rates import add_mark, longest_window_seconds, trim_marks
@@ -103,13 +104,16 @@ def _take_pairs(state: State, halves: Sequence[PageGrowth], policy: Policy) -> S
 def _add_growth(state: State, pages: Sequence[PageGrowth], growth: PageGrowth, policy: Policy) -> State:
     """Add a tick's growth at once, but its evidence page by page: the less a page covers, the more it proves."""
     ledger = add_page(state.ledger, growth)
-    judged = pages if growth.reading.role is Role.ANY else ()  # a half's evidence waits for the other half
+    halves = growth.reading.role is not Role.ANY  # whose evidence waits for the other half
+    judged, torn = join_torn(state.torn_pages.get(growth.reading.server), () if halves else pages)
     learned = learn_margins(state.tick_margins, judged)
     margins = {account: learned[account].seconds for account in growth.accounts if account in learned}
     ledger, first_tokens = add_evidence(ledger, state.first_tokens, judged, policy.slos, margins)
+    held = {server: page for server, page in state.torn_pages.items() if server != growth.reading.server}
+    held |= {} if torn is None else {growth.reading.server: torn}
     if policy.price_list is not None:
         ledger = add_revenue(ledger, growth.accounts, policy.price_list)
-    return replace(state, ledger=ledger, first_tokens=first_tokens, tick_margins=learned)
+    return replace(state, ledger=ledger, first_tokens=first_tokens, tick_margins=learned, torn_pages=held)
 
 
 def _take_records(
