@@ -42,6 +42,25 @@ def test_check_gives_advice_on_thresholds_inside_a_bucket(tmp_path: Path, capsys
     assert "0.45 s lies inside the bucket (0.25, 0.5]" in capsys.readouterr().out
 
 
+def test_check_says_how_wide_the_bounds_will_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each SLO has a line for each named engine of its servers, on its edges and off; unknown engines have none."""
+    file = tmp_path / "slo.yaml"
+    file.write_text(
+        "servers:\n"
+        "  - {name: a, url: 'http://127.0.0.1:8000', engine: vllm}\n"
+        "  - {name: b, url: 'http://127.0.0.1:8001'}\n"
+        "slos:\n"
+        "  - {name: on, ttft_seconds: 0.5, tpot_seconds: 0.05}\n"
+        "  - {name: 'off', ttft_seconds: 0.45, tpot_seconds: 0.04}\n"
+        "  - {name: other, ttft_seconds: 0.5, servers: [b]}\n"
+    )
+    assert main(["check", "--config", str(file)]) == 0
+    on, off, ok = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("advice: ")]
+    assert on.startswith("slo on on vllm: on bucket edges; where most requests meet it, bounds within 5 %")
+    assert off.startswith("slo off on vllm: ttft and tpot inside a bucket; bounds within 10 % at 1 request/s")
+    assert ok.endswith("slo.yaml: ok")
+
+
 def test_check_advises_on_the_files_that_list_servers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A missing or broken file under `server_discovery` gets advice and is not an error, since it may appear later."""
     (tmp_path / "s.yaml").write_text("- targets: [")

@@ -15,14 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print advice and `ok`. Raises ConfigError with every mistake in the file."""
-    from goodwatt.config.advice.config import config_advice
+    """Print advice, how narrow the bounds of each SLO will be, and `ok`. Raises ConfigError with every mistake."""
+    from goodwatt.config.advice.config import config_advice, slo_widths
     from goodwatt.runtime.discovery.file_listing import target_file_problems
 
     config = flags.load_config(options)
     protobuf_problem = None if config.otlp is None else _protobuf_problem()
     found = (*config_advice(config, protobuf_problem=protobuf_problem), *target_file_problems(config.server_discovery))
-    lines = [f"advice: {line}" for line in found]
+    lines = [*(f"advice: {line}" for line in found), *slo_widths(config)]
     write_output("\n".join([*lines, f"{options.config or 'the default configuration'}: ok\n"]))
     return 0
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodwatt.config.advice.bucket_edges import edge_advice
+from goodwatt.config.advice.bucket_edges import edge_advice, width_estimate
 from goodwatt.model.engine import Signal
 from goodwatt.model.slo import Slo, Threshold
 
@@ -64,3 +64,10 @@ def test_advice_that_is_followed_is_silent(edges: list[float], seconds: float) -
     nearest = min(edges, key=lambda edge: abs(edge - seconds))
     assert of(nearest, tuple(edges)) == ()
     assert bool(of(seconds, tuple(edges))) == (seconds not in edges)
+
+
+def test_the_width_needs_every_edge() -> None:
+    """Without the edges of one of its thresholds nothing is said of an SLO."""
+    slo = Slo(name="s", thresholds=(Threshold(Signal.TTFT, 0.5), Threshold(Signal.E2E, 1.0)), objective=0.95)
+    assert width_estimate(slo, {Signal.TTFT: EDGES}) is None
+    assert "on bucket edges" in (width_estimate(slo, dict.fromkeys(Signal, EDGES)) or "")

@@ -36,3 +36,20 @@ def _line(threshold: Threshold, edges: tuple[float, ...]) -> str:
         f"{threshold.signal} {threshold.seconds:g} s lies inside the bucket {bucket}; {exact:g} s would be exact, "
         "here bounds are narrow only at about one request per read or fewer"
     )
+
+
+def width_estimate(slo: Slo, signal_edges: Mapping[Signal, tuple[float, ...]]) -> str | None:
+    """Say how far apart the bounds on a good share will be; None if the edges of a threshold are unknown.
+
+    The figures are those of `python -m tests.bench goodput` for ordinary loads, rounded up.
+    """
+    edges = {threshold.signal: signal_edges.get(threshold.signal, ()) for threshold in slo.thresholds}
+    if not all(edges.values()):
+        return None
+    inside = [str(t.signal) for t in slo.thresholds if t.seconds not in edges[t.signal]]
+    if not inside:
+        return "on bucket edges; where most requests meet it, bounds within 5 % over 5 minutes and 1 % over an hour"
+    return (
+        f"{' and '.join(inside)} inside a bucket; bounds within 10 % at 1 request/s, and at higher rates as far apart as "
+        "the share of requests in that bucket"
+    )

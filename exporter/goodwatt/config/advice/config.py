@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from goodwatt.config.advice.alerts import alert_advice
-from goodwatt.config.advice.bucket_edges import edge_advice
+from goodwatt.config.advice.bucket_edges import edge_advice, width_estimate
 from goodwatt.config.config import Config, SloSection
 from goodwatt.config.plan import READ_SHARE, engine_profiles
 from goodwatt.engines.profile import Profile
@@ -42,6 +42,24 @@ def config_advice(
     lines += [] if config.otlp is None else _otlp(config.otlp, config, protobuf_problem)
     lines += [*_money(config), *_margin(config), *_no_gpus(config), *alert_advice(config)]
     return tuple(dict.fromkeys(lines))
+
+
+def slo_widths(config: Config) -> tuple[str, ...]:
+    """Return one line for each configured SLO and engine of its servers: how far apart its bounds will be."""
+    own = config.slos if "slos" in config.model_fields_set else ()
+    profiles = engine_profiles(config) if own else {}
+    lines = []
+    for slo in own:
+        for engine in _engines_of(slo, config, profiles):
+            width = width_estimate(slo.to_model(), profiles[engine].default_edges)
+            lines += [] if width is None else [f"slo {slo.name} on {engine}: {width}"]
+    return tuple(lines)
+
+
+def _engines_of(slo: SloSection, config: Config, profiles: Mapping[str, Profile]) -> list[str]:
+    """The engines named for the servers that the SLO applies to; those behind a proxy have exact goodput."""
+    meant = (server for server in config.servers or () if any(fnmatchcase(server.name, one) for one in slo.servers))
+    return sorted({server.engine for server in meant if server.proxy is None} & profiles.keys())
 
 
 def _server(server: ServerSection, interval_seconds: float) -> Iterator[str]:
@@ -144,7 +162,7 @@ def _slo(slo: SloSection, config: Config, profiles: Mapping[str, Profile]) -> It
         meant = [server for server in config.servers if any(fnmatchcase(server.name, one) for one in slo.servers)]
         if not meant:
             yield f"{place} its servers match none of {', '.join(server.name for server in config.servers)}"
-        for engine in sorted({server.engine for server in meant if server.proxy is None} & profiles.keys()):
+        for engine in _engines_of(slo, config, profiles):
             yield from _slo_on_engine(slo.to_model(), profiles[engine])
     if slo.e2e_seconds is not None and slo.ttft_seconds is not None and slo.e2e_seconds <= slo.ttft_seconds:
         yield f"{place} e2e_seconds is not above ttft_seconds, which therefore has no effect; raise e2e_seconds"
