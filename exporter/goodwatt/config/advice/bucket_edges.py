@@ -50,6 +50,6 @@ def width_estimate(slo: Slo, signal_edges: Mapping[Signal, tuple[float, ...]]) -
     if not inside:
         return "on bucket edges; where most requests meet it, bounds within 5 % over 5 minutes and 1 % over an hour"
     return (
-        f"{' and '.join(inside)} inside a bucket; bounds within 10 % at 1 request/s, and at higher rates as far apart as "
-        "the share of requests in that bucket"
+        f"{' and '.join(inside)} inside a bucket; bounds within 10 % at 1 request/s, and at higher rates as far apart "
+        "as the share of requests in that bucket"
     )
