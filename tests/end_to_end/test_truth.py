@@ -50,7 +50,9 @@ async def bench() -> AsyncIterator[Bench]:
     await demo.start()
     config = parse(demo.config_text())
     context = SourceContext(profiles=load_profiles(), driver=demo.driver, simulated=True, clock=clock)
-    sources = [open_source(section, context) for section in (config.gpus, *(config.servers or ()))]
+    # Only ticks read: reads between them would follow the real clock.
+    servers = [one.model_copy(update={"read_interval_seconds": "tick"}) for one in config.servers or ()]
+    sources = [open_source(section, context) for section in (config.gpus, *servers)]
     plan = make_plan(config.model_copy(update={"interval_seconds": 5.0}))
     policy = plan.policy_for(plan.servers)
     sampler = Sampler([s for s in sources if s], policy, lambda _: None, Clocks(clock, lambda: 1.7e9))

@@ -51,7 +51,8 @@ def open_source(section: SourceSection | ServerSection | ServerProxy, context: S
         case ServerSection():
             if section.url is None:
                 return None
-            return EngineSource(section, context.profiles, clock=context.clock, simulated=context.simulated)
+            clock, simulated, servers = context.clock, context.simulated, context.servers
+            return EngineSource(section, context.profiles, clock=clock, simulated=simulated, servers=servers)
         case OtlpSection():
             profiles = context.profiles.values()
             return OtlpSource(section, profiles, context.servers, clock=context.clock, simulated=context.simulated)

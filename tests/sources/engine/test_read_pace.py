@@ -7,7 +7,7 @@ from goodwatt.model.histogram import Histogram
 from goodwatt.settings.sources import ReadInterval
 from goodwatt.sources.engine.read_pace import MAX_READS_PER_TICK, ReadPace, TickOfReads, automatic_interval
 
-TICK, CPU = 5.0, 0.001
+TICK, CPU = 5.0, 0.0  # besides the 2 ms that any read is assumed to cost
 
 
 def automatic(ended: float, *, seconds: float = TICK, working: bool = True, cpu: float = CPU) -> float | None:
@@ -41,8 +41,17 @@ def test_the_shortest_interval_is_a_fifth_of_a_second() -> None:
 
 
 def test_reading_takes_at_most_a_hundredth_of_a_core() -> None:
-    """A page that costs 9 ms, and 1 ms of HTTP, is read once a second."""
-    assert automatic(ended=2, cpu=0.009) == pytest.approx(1.0)
+    """A page that costs 8 ms, and 2 ms of HTTP and folding, is read once a second."""
+    assert automatic(ended=2, cpu=0.008) == pytest.approx(1.0)
+
+
+def test_many_servers_share_a_budget() -> None:
+    """Up to four servers take 1 % of a core each; more share 4 %."""
+    tick = TickOfReads(seconds=TICK, ended=0.0, is_working=True)
+    assert [automatic_interval(tick, 0.008, servers) for servers in (1, 4, 8, 64)] == pytest.approx([1, 1, 2, 16])
+    pace = ReadPace("auto", lambda: ["s"] * 64)
+    pace.reads_until_next_tick(page(0.0, 0), CPU)
+    assert pace.reads_until_next_tick(page(TICK, 1), CPU) == (1, pytest.approx(2.5))
 
 
 def test_faster_reads_pay_below_one_and_a_half_ends() -> None:

@@ -4,6 +4,7 @@ A page that covers fewer finished requests proves more about each of them: with 
 latencies. So a server is read faster than the tick while that pays and costs little (docs/goodput.md).
 """
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from goodwatt.model.engine import EngineReading, Signal
@@ -11,8 +12,8 @@ from goodwatt.settings.sources import SHORTEST_READ_SECONDS, ReadInterval
 
 MAX_READS_PER_TICK = 50  # so that what waits for a tick is bounded, and a slow tick does not mean thousands of pages
 _ENDS_PER_READ = 1.5  # with more requests on a page than this, further reads prove little
-_CPU_SHARE = 0.01  # of one core
-_HTTP_CPU_SECONDS = 0.001  # the HTTP client's part of a read, which cannot be measured among other tasks
+_CPU_SHARE, _CPU_SHARE_OF_ALL = 0.01, 0.04  # of one core: for one server, and for all that this process reads
+_OTHER_CPU_SECONDS = 0.002  # the HTTP client and the fold of a page, which cannot be measured among other tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +26,14 @@ class TickOfReads:
 
 
 class ReadPace:
-    """Chooses how many reads to spread between two ticks, from the setting `read_interval_seconds`."""
+    """Chooses how many reads to spread between two ticks, from the setting `read_interval_seconds`.
 
-    def __init__(self, interval: ReadInterval) -> None:
+    `servers` returns the servers that this process reads: the more they are, the less CPU time each may take.
+    """
+
+    def __init__(self, interval: ReadInterval, servers: Callable[[], Collection[str]] = tuple) -> None:
         self._interval = interval
+        self._servers = servers
         self._last: EngineReading | None = None
 
     def reads_until_next_tick(self, reading: EngineReading, cpu_seconds: float) -> tuple[int, float]:
@@ -53,18 +58,21 @@ class ReadPace:
     def _chosen(self, tick: TickOfReads, cpu_seconds: float) -> float | None:
         if self._interval == "tick":
             return None
-        return automatic_interval(tick, cpu_seconds) if self._interval == "auto" else self._interval
+        if self._interval == "auto":
+            return automatic_interval(tick, cpu_seconds, len(self._servers()))
+        return self._interval
 
 
 _IN_PROGRESS = (Signal.REQUESTS_RUNNING, Signal.REQUESTS_WAITING)
 
 
-def automatic_interval(tick: TickOfReads, cpu_seconds: float) -> float | None:
-    """Return the shortest interval that costs at most 1 % of a core; None where it would not pay.
+def automatic_interval(tick: TickOfReads, cpu_seconds: float, servers: int = 1) -> float | None:
+    """Return the shortest interval that costs at most 1 % of a core, 4 % for all servers; None where it would not pay.
 
     It does not pay for an idle server, nor where even then more than 1.5 requests would end between two reads.
     """
-    interval = max(SHORTEST_READ_SECONDS, (cpu_seconds + _HTTP_CPU_SECONDS) / _CPU_SHARE)
+    share = min(_CPU_SHARE, _CPU_SHARE_OF_ALL / max(1, servers))
+    interval = max(SHORTEST_READ_SECONDS, (cpu_seconds + _OTHER_CPU_SECONDS) / share)
     is_idle = not tick.is_working and tick.ended == 0
     pays = tick.ended / tick.seconds * interval < _ENDS_PER_READ
     return interval if pays and not is_idle else None

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import aiohttp
@@ -61,6 +61,7 @@ class EngineSource:
         cpu_clock: Callable[[], float] = time.thread_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         simulated: bool = False,
+        servers: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self.id = server_source(section.name)
         self.name = self.id.label
@@ -74,7 +75,7 @@ class EngineSource:
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._cpu_seconds = 0.0  # of parsing and reading the last page
-        self._pace = ReadPace(section.read_interval_seconds)
+        self._pace = ReadPace(section.read_interval_seconds, servers)
         self._between = ReadsBetween(self._read_between, sleep)
         self._earlier: tuple[EngineReading, ...] = ()
         self._simulated = simulated
@@ -108,7 +109,7 @@ class EngineSource:
         deadline = asyncio.get_running_loop().time() + self._section.timeout_seconds
         try:
             answer = await self._page(deadline)
-            profile, page = await self._parsed_answer(answer)
+            profile, page = await self._parsed_answer(answer, deadline)
         except SourceUnavailable:
             self._model.forget()
             raise
@@ -165,9 +166,11 @@ class EngineSource:
 
     async def aclose(self) -> None:
         """Stop reading and close the HTTP session."""
-        await self._between.take()
-        if self._session is not None:
-            await self._session.close()
+        try:
+            await self._between.take()
+        finally:
+            if self._session is not None:
+                await self._session.close()
 
     async def _get(self, url: URL) -> HttpAnswer:
         if self._session is None:
@@ -188,8 +191,13 @@ class EngineSource:
             raise access_denied(self.name, self._url, answer.status, logged_in)
         raise unexpected_status(self.name, self._url, answer.status, found.because if found else "")
 
-    async def _parsed_answer(self, answer: HttpAnswer) -> tuple[Profile, PageSamples]:
-        """Parse a huge page in a thread, so that it cannot delay other sources past their deadlines."""
+    async def _parsed_answer(self, answer: HttpAnswer, deadline: float) -> tuple[Profile, PageSamples]:
+        """Parse a huge page in a thread, so that it cannot delay other sources past their deadlines.
+
+        A read between two ticks may have left one that is still being parsed; a tick's own read waits for it.
+        """
+        if self._parsing is not None and not self._parsing.done():
+            await asyncio.wait((self._parsing,), timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if self._parsing is not None and not self._parsing.done():
             detail = f"{redacted_url(self._url)}: the previous page is still being parsed; is this the metrics page?"
             raise source_unavailable(self.name, Reason.TOO_LARGE, detail)
