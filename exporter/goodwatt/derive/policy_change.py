@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from goodwatt.derive.revenue import mark_counted_as_sold
 from goodwatt.derive.slo.bounds import applies, empty_evidence, unseen_first_tokens
-from goodwatt.derive.slo.histogram_evidence import in_flight
+from goodwatt.derive.slo.histogram_evidence import finished_requests, in_flight
 from goodwatt.derive.slo.latency_histograms import DEFAULT_EDGES, histogram_edges
 from goodwatt.derive.slo.records import open_exact_totals
 from goodwatt.derive.state import Mark, State
 from goodwatt.model.engine import EngineReading
-from goodwatt.model.ledger import Ledger, SloKey
+from goodwatt.model.ledger import Account, Ledger, SloKey
 from goodwatt.model.policy import Policy
 from goodwatt.model.slo import Slo
 from goodwatt.model.tariff import Tariff
@@ -89,7 +89,7 @@ def _change_slos(state: State, before: Collection[Slo], after: Collection[Slo]) 
     ledger = state.ledger
     evidence = _still_applying(ledger.evidence, same)
     new = tuple(_new_evidence(state, after, evidence))
-    unseen = {key: unseen_first_tokens(in_flight(key.account, page)) for key, _, page in new}
+    unseen = {key: unseen_first_tokens(_not_judged(state, key.account, page)) for key, _, page in new}
     state = replace(state, first_tokens={**_still_applying(state.first_tokens, same), **unseen})
     latencies = {key: h for key, h in ledger.latencies.items() if h.edges == histogram_edges(*key, after)}
     ledger = replace(
@@ -100,6 +100,15 @@ def _change_slos(state: State, before: Collection[Slo], after: Collection[Slo]) 
         latencies=latencies,
     )
     return _restart_window(state, open_exact_totals(ledger, state.records_since, tuple(after)))
+
+
+def _not_judged(state: State, account: Account, page: EngineReading) -> float:
+    """Bound the requests past their first token whose end is still to be judged, those on held pages included."""
+    pair, held = state.pairs.get(account.model), state.torn_pages.get(account.server)
+    if pair is not None and pair.account == account:
+        return pair.in_flight
+    ended = 0.0 if held is None else finished_requests(account, held).succeeded
+    return in_flight(account, page) + ended
 
 
 def _still_applying(entries: Mapping[SloKey, _Value], same: Mapping[str, Slo]) -> dict[SloKey, _Value]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from goodwatt.derive.policy_change import apply_policy
 from goodwatt.derive.retention import forget_removed
 from goodwatt.model.engine import EngineReading, EngineTraits, Outcome, Role, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
@@ -218,3 +219,21 @@ def test_a_removed_pair_is_forgotten() -> None:
         fold.tick(5.0 * n + 5.0, served(replace(half(Role.DECODE, 0), role=Role.ANY, server=name)))
     fold.state = forget_removed(fold.state, set())
     assert fold.state.pairs == {}
+
+
+def test_an_slo_that_is_added_to_a_pair() -> None:
+    """It knows nothing of the first tokens so far: each end that is still to be judged may have missed its TTFT."""
+    fold = Fold(Policy())
+    for n, ends in enumerate((0, 0, 2)):
+        fold.tick(
+            5.0 * n,
+            served(half(Role.PREFILL, 5.0 * n, first=(2 * min(n, 1), 2 * min(n, 1)))),
+            served(half(Role.DECODE, 5.0 * n, ends=(ends, ends))),
+        )
+    fold.state = apply_policy(fold.state, fold.policy, POLICY)
+    fold.policy = POLICY
+    for n in (3, 4):
+        fold.tick(
+            5.0 * n, served(half(Role.PREFILL, 5.0 * n, first=(2, 2))), served(half(Role.DECODE, 5.0 * n, ends=(2, 2)))
+        )
+    assert totals(fold.snapshots[-1]) == (2, 0, 2)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from goodwatt.derive.policy_change import apply_policy
 from goodwatt.derive.retention import forget_removed
 from goodwatt.model.engine import EngineReading, EngineTraits, OneToken, Outcome, SeriesId, Signal
 from goodwatt.model.histogram import Histogram
@@ -80,3 +81,22 @@ def test_a_removed_servers_page_is_not_kept() -> None:
         fold.tick(float(n), served(each))
     assert set(fold.state.torn_pages) == {"s"}
     assert forget_removed(fold.state, set()).torn_pages == {}
+
+
+def test_an_slo_that_is_added_while_a_page_is_held() -> None:
+    """Its first tokens are unknown to the new SLO, so an end on the held page may have missed a TTFT threshold."""
+    ttft = Slo(name="b", thresholds=(Threshold(Signal.TTFT, 1.0),), objective=0.9)
+    first = Histogram(edges=(1.0,), counts=(1.0,), count=1.0, sum=None)
+
+    def with_first(one: EngineReading) -> EngineReading:
+        return replace(one, histograms={**one.histograms, SeriesId(Signal.TTFT, "m"): first})
+
+    fold = Fold(Policy(slos=(SLO,)))
+    for n, each in enumerate((page(0, 0, 0), page(1, 0, 0))):
+        fold.tick(float(n), served(with_first(each)))
+    after = Policy(slos=(SLO, ttft))
+    fold.state = apply_policy(fold.state, fold.policy, after)
+    fold.policy = after
+    fold.tick(2.0, served(with_first(page(1, 1, 1))))
+    added = fold.state.ledger.slos[SloKey(KEY.account, "b")]
+    assert (added.eligible, added.good_lower, added.good_upper) == (1, 0, 1)
