@@ -260,6 +260,16 @@ def test_records_do_not_hide_failures_of_the_page(tmp_path: Path) -> None:
     assert not Scene(series, slo(0.99), TICKETS, step=10).sample_complaints(tmp_path, expected)
 
 
+def test_a_page_that_lags_the_records_is_not_bad(tmp_path: Path) -> None:
+    """While a page is missing its requests have records only; when it is back, it counts them all at once."""
+    steady, jump = share(1.0), Counter((60, PER_MINUTE), (50, 0), (10, 6 * PER_MINUTE), (60, PER_MINUTE))
+    bounds = judged("histogram", {"lower": jump, "upper": jump}, jump)
+    series = objective_of(0.99) | bounds | judged("exact", {"exact": steady}, steady)
+    names = ('ALERTS{alertname=~"GoodwattSlo.*"}', "max(model:goodwatt_slo_surely_bad:ratio_rate5m) > 0")
+    expected = {(name, minute): {} for name in names for minute in (70, 90, 108, 115, 125, 160)}
+    assert not Scene(series, slo(0.99), TICKETS).sample_complaints(tmp_path, expected)
+
+
 def test_sampled_records_prove_what_they_show(tmp_path: Path) -> None:
     """With records of a tenth of the requests, those that are bad are certainly bad, and the others stay unknown."""
     bounds = judged("histogram", {"lower": share(0.0), "upper": share(1.0)}, share(1.0))

@@ -91,8 +91,8 @@ def _records(windows: Mapping[str, int]) -> Iterator[RecordingRule]:
         good = f"sum by ({SERVER_SLO}, method, bound) (\n  {good_requests(seconds)}\n)"
         yield RecordingRule(f"{GOOD_RECORD}{window}", good)
         yield RecordingRule(f"{JUDGED_RECORD}{window}", _judged(window))
-        yield RecordingRule(f"{CERTAIN_RECORD}{window}", _bad(_at_most_good(window), window))
-        yield RecordingRule(f"{POSSIBLE_RECORD}{window}", _bad(_at_least_good(window), window))
+        yield RecordingRule(f"{CERTAIN_RECORD}{window}", _share(_certainly_bad(window), window))
+        yield RecordingRule(f"{POSSIBLE_RECORD}{window}", _share(_possibly_bad(window), window))
 
 
 def _judged(window: str) -> str:
@@ -100,30 +100,24 @@ def _judged(window: str) -> str:
     return f'max by ({SERVER_SLO}) ({ELIGIBLE_RECORD}{window}{{method=~"exact|histogram"}}) > 0'
 
 
-def _at_least_good(window: str) -> str:
-    """Requests that histograms or records prove good."""
-    good = f"{GOOD_RECORD}{window}"
-    return f'max by ({SERVER_SLO}) ({good}{{method="histogram", bound="lower"}} or {good}{{bound="exact"}})'
+def _certainly_bad(window: str) -> str:
+    """Requests that histograms or records prove bad, each among those that it counted itself: one may lag the other."""
+    eligible = f'{ELIGIBLE_RECORD}{window}{{method=~"exact|histogram"}}'
+    most = f'{GOOD_RECORD}{window}{{method=~"exact|histogram", bound=~"exact|upper"}}'
+    return f"max by ({SERVER_SLO}) (clamp_min({eligible} - on ({SERVER_SLO}, method) {most}, 0))"
 
 
-def _at_most_good(window: str) -> str:
-    """Requests that neither histograms nor records prove bad; those without a record may be good."""
-    good = f"{GOOD_RECORD}{window}"
-    on_page, recorded = (f'{ELIGIBLE_RECORD}{window}{{method="{method}"}}' for method in ("histogram", "exact"))
-    missing = f"clamp_min({on_page} - on ({SERVER_SLO}) {recorded}, 0) or on ({SERVER_SLO}) 0 * {recorded}"
-    return (
-        f"min by ({SERVER_SLO}) (\n"
-        f'      {good}{{method="histogram", bound="upper"}}\n'
-        f'      or {good}{{bound="exact"}} + on ({SERVER_SLO}) group_left () ({missing})\n'
-        f"    )"
-    )
+def _possibly_bad(window: str) -> str:
+    """Requests that neither histograms nor records prove good."""
+    least = f'{GOOD_RECORD}{window}{{method=~"exact|histogram", bound=~"exact|lower"}}'
+    return f"clamp_min({JUDGED_RECORD}{window} - on ({SERVER_SLO}) max by ({SERVER_SLO}) ({least}), 0)"
 
 
-def _bad(good: str, window: str) -> str:
+def _share(bad: str, window: str) -> str:
     judged = f"{JUDGED_RECORD}{window}"
     return (
-        f"1 - sum by ({MODEL_SLO}) (\n"
-        f"    {good}\n"
+        f"sum by ({MODEL_SLO}) (\n"
+        f"    {bad}\n"
         f"      and on ({SERVER_SLO}) {judged}\n"
         f"  )\n"
         f"  / sum by ({MODEL_SLO}) ({judged})"
