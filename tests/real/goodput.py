@@ -26,9 +26,9 @@ class Bounds:
     upper: float
 
 
-def bounds(page: Page, slo: str) -> Bounds:
+def bounds(page: Page, slo: str, method: str = "histogram") -> Bounds:
     """goodwatt's bounds for an SLO; zeros while the server is down."""
-    of = {"slo": slo, "method": "histogram"}
+    of = {"slo": slo, "method": method}
     good = (page.total("goodwatt_slo_good_requests_total", **of, bound=bound) for bound in ("lower", "upper"))
     eligible = page.total("goodwatt_slo_requests_total", **of)
     return Bounds(eligible or 0.0, *(value or 0.0 for value in good))
